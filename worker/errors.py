@@ -1,0 +1,188 @@
+"""Everything that can go wrong, one class for each thing a person would do about it.
+
+MilesyncError                    what happened, and a hint: what to do next
+├── SettingsError                a setting is wrong or missing (exit code 2)
+├── UsageError                   the command was called wrongly (exit code 2)
+├── StoreError                   the database cannot be used
+├── Busy                         somebody else is running this pair
+├── GuardTripped                 a run stopped itself before its first write
+├── BudgetExhausted              no request may be sent soon enough
+└── ApiError                     a call to TestRail or Testably did not succeed
+    ├── CredentialsRefused       401
+    ├── AccessDenied             403
+    ├── NotFound                 404
+    ├── Refused                  any other 4xx: the API understood, and said no
+    ├── UnknownId                TestRail's 400 for an id it does not know
+    ├── Redirected               3xx: never followed, so credentials stay on their host
+    ├── AnswerTooLarge           more than the bound on one answer
+    ├── Unreachable              the connection was never made
+    └── Transient                may succeed when it is asked again
+        ├── RateLimited          429
+        ├── Maintenance          409 from TestRail
+        ├── ServerTrouble        5xx
+        ├── TimedOut             no complete answer within the deadline
+        ├── ConnectionLost       cut while sending or receiving
+        └── UnreadableAnswer     HTML, or JSON that is cut off or has the wrong shape
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Done(StrEnum):
+    """Whether the server carried out a write whose call failed."""
+
+    NO = "no"
+    MAYBE = "maybe"
+
+
+class MilesyncError(Exception):
+    """Something a person has to know: ``message`` says what and where, ``hint`` what to do next.
+
+    ``kind`` is a short stable word for scripts, logs and metrics.
+    Neither text ever contains a credential.
+    """
+
+    kind: ClassVar[str] = "error"
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+
+class SettingsError(MilesyncError):
+    kind = "settings"
+    default_hint = "Correct the setting; `milesync init` writes a commented example."
+
+
+class UsageError(MilesyncError):
+    kind = "usage"
+    default_hint = "See `milesync --help`."
+
+
+class StoreError(MilesyncError):
+    kind = "database"
+    default_hint = "Check MILESYNC_DATABASE_URL, then run `milesync db upgrade`."
+
+
+class Busy(MilesyncError):
+    kind = "busy"
+    default_hint = "Wait until it has ended, or stop it; nothing was changed by this call."
+
+
+class GuardTripped(MilesyncError):
+    kind = "guard"
+    default_hint = "Read `milesync plan`; nothing was written."
+
+
+class BudgetExhausted(MilesyncError):
+    """No request may be sent within the time this caller may wait; ``wait`` is in seconds."""
+
+    kind = "budget"
+    default_hint = "The work goes on by itself once the rate limit allows it."
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class ApiError(MilesyncError):
+    """A call that did not succeed.
+
+    ``api`` is ``"TestRail"`` or ``"Testably"``; ``status`` the HTTP status, or None where no
+    answer came; ``done`` says whether a write may have been carried out all the same.
+    """
+
+    kind = "api"
+
+    def __init__(
+        self,
+        api: str,
+        message: str,
+        *,
+        status: int | None = None,
+        hint: str = "",
+        done: Done = Done.NO,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.api = api
+        self.status = status
+        self.done = done
+        self.retry_after = retry_after
+
+
+class CredentialsRefused(ApiError):
+    kind = "credentials"
+    default_hint = "Check the user and API key, or the token; `milesync check` tries them."
+
+
+class AccessDenied(ApiError):
+    kind = "access_denied"
+    default_hint = "Give this account access to the project and the right to write milestones."
+
+
+class NotFound(ApiError):
+    kind = "not_found"
+    default_hint = "Check the base URL and the project id in MILESYNC_PROJECTS."
+
+
+class Refused(ApiError):
+    kind = "refused"
+    default_hint = "Correct the milestone at the source; it is tried again when it changes."
+
+
+class UnknownId(ApiError):
+    kind = "unknown_id"
+    default_hint = "Check the id; TestRail answers 400 for one that does not exist."
+
+
+class Redirected(ApiError):
+    kind = "redirected"
+    default_hint = "Set the base URL to the address that the server really has."
+
+
+class AnswerTooLarge(ApiError):
+    kind = "too_large"
+    default_hint = "Check that the base URL is the API's."
+
+
+class Unreachable(ApiError):
+    kind = "unreachable"
+    default_hint = "Check the base URL, the network and any proxy."
+
+
+class Transient(ApiError):
+    kind = "transient"
+    default_hint = "Run the same command again; it goes on where it stopped."
+
+
+class RateLimited(Transient):
+    kind = "rate_limited"
+
+
+class Maintenance(Transient):
+    kind = "maintenance"
+    default_hint = "TestRail is under maintenance; run the same command again afterwards."
+
+
+class ServerTrouble(Transient):
+    kind = "server_error"
+
+
+class TimedOut(Transient):
+    kind = "timeout"
+    default_hint = "Run it again; raise MILESYNC_HTTP_TIMEOUT if the server is slow."
+
+
+class ConnectionLost(Transient):
+    kind = "connection_lost"
+
+
+class UnreadableAnswer(Transient):
+    kind = "unreadable"
+    default_hint = "A proxy or login page may be in the way; check the base URL."

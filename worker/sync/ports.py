@@ -1,0 +1,84 @@
+"""What the one path needs from the outside: a source, a target and a way to wait for its turn.
+
+`worker.clients` implements these over HTTP, `worker.sandbox.in_memory` in memory; both pass the
+contract suite under ``tests/contract``. Every method may raise `worker.errors.ApiError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
+
+
+@dataclass(frozen=True, slots=True)
+class SourceListing:
+    """All milestones of a TestRail project, sub-milestones included, each id once.
+
+    ``complete`` is False, and ``incomplete_because`` says why, when something may be missing:
+    then nobody may conclude from an absence.
+    """
+
+    milestones: Mapping[int, SourceMilestone]
+    problems: tuple[BadRecord, ...] = ()
+    complete: bool = True
+    incomplete_because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetListing:
+    """The milestones that Testably listed for a project, each id once.
+
+    ``complete`` is True only if as many distinct ids came as ``meta.total`` promised.
+    """
+
+    milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
+    problems: tuple[BadRecord, ...] = ()
+    complete: bool = True
+
+
+class Source(Protocol):
+    """TestRail, as the one path reads it."""
+
+    @property
+    def requests(self) -> int:
+        """How many HTTP requests this client has sent so far, repeats included."""
+
+    def read_project(self, project_id: int) -> SourceListing:
+        """Every milestone of the project, whichever way this instance gives sub-milestones."""
+
+    def get_milestone(self, milestone_id: int) -> SourceListing:
+        """One milestone and its sub-milestones. Raises UnknownId if TestRail answers 400."""
+
+
+class Target(Protocol):
+    """Testably, as the one path reads and writes it."""
+
+    @property
+    def requests(self) -> int:
+        """How many HTTP requests this client has sent so far, repeats included."""
+
+    @property
+    def request_timeout(self) -> float:
+        """The total deadline of one request, in seconds."""
+
+    def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
+        """Every page of the list, tried up to three times until it is complete."""
+
+    def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
+        """One milestone with its sub-milestones and linked runs. Raises NotFound."""
+
+    def wait_turn(self) -> None:
+        """Return when the rate ledger has granted this caller one request."""
+
+    def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:
+        """POST once, never repeated, on a turn already granted by `wait_turn`.
+
+        Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
+        ``parent_id`` that are not None; never a status.
+        """
+
+    def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
+        """PATCH once, never repeated, with exactly ``values``, on a turn already granted."""
