@@ -73,7 +73,7 @@ class LinkedRun:
 
 @dataclass(frozen=True, slots=True)
 class TargetMilestone:
-    """A Testably milestone. Dates are canonical moments (`moment`); ``status`` is the API's word."""
+    """A Testably milestone; dates are canonical moments, ``status`` is the word the API used."""
 
     id: str
     name: str

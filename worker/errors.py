@@ -28,7 +28,35 @@ MilesyncError                    what happened, and a hint: what to do next
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+
+from mappings.errors import Busy, MilesyncError, StoreError
+
+__all__ = [
+    "AccessDenied",
+    "AnswerTooLarge",
+    "ApiError",
+    "BudgetExhausted",
+    "Busy",
+    "ConnectionLost",
+    "CredentialsRefused",
+    "Done",
+    "GuardTripped",
+    "Maintenance",
+    "MilesyncError",
+    "NotFound",
+    "RateLimited",
+    "Redirected",
+    "Refused",
+    "ServerTrouble",
+    "SettingsError",
+    "StoreError",
+    "TimedOut",
+    "Transient",
+    "UnknownId",
+    "Unreachable",
+    "UnreadableAnswer",
+    "UsageError",
+]
 
 
 class Done(StrEnum):
@@ -36,22 +64,6 @@ class Done(StrEnum):
 
     NO = "no"
     MAYBE = "maybe"
-
-
-class MilesyncError(Exception):
-    """Something a person has to know: ``message`` says what and where, ``hint`` what to do next.
-
-    ``kind`` is a short stable word for scripts, logs and metrics.
-    Neither text ever contains a credential.
-    """
-
-    kind: ClassVar[str] = "error"
-    default_hint: ClassVar[str] = ""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint or self.default_hint
 
 
 class SettingsError(MilesyncError):
@@ -62,16 +74,6 @@ class SettingsError(MilesyncError):
 class UsageError(MilesyncError):
     kind = "usage"
     default_hint = "See `milesync --help`."
-
-
-class StoreError(MilesyncError):
-    kind = "database"
-    default_hint = "Check MILESYNC_DATABASE_URL, then run `milesync db upgrade`."
-
-
-class Busy(MilesyncError):
-    kind = "busy"
-    default_hint = "Wait until it has ended, or stop it; nothing was changed by this call."
 
 
 class GuardTripped(MilesyncError):

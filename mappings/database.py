@@ -1,0 +1,97 @@
+"""Opening the database: the engine with its pragmas, and bringing the tables up to date."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from mappings.errors import StoreError
+
+_alembic_lock = threading.Lock()
+"""Alembic's context is a module global, so one upgrade at a time in a process."""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for a SQLite or PostgreSQL URL; connects only when it is first used."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": 30})
+    event.listen(engine, "connect", _set_pragmas)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "busy_timeout=30000",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the tables to the newest revision. Raises StoreError."""
+    try:
+        with _alembic_lock, engine.begin() as connection:
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreError(f"The database could not be upgraded: {plain(error)}") from error
+
+
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """The database's revision and the newest one. Raises StoreError."""
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreError(f"The database cannot be reached: {plain(error)}") from error
+    return current, ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def ensure_ready(engine: Engine) -> None:
+    """Upgrade SQLite by itself; ask for `milesync db upgrade` on PostgreSQL. Raises StoreError."""
+    current, newest = revisions(engine)
+    if current == newest:
+        return
+    if engine.dialect.name == "sqlite":
+        upgrade(engine)
+        return
+    raise StoreError(
+        f"The database is at revision {current or 'none'}, this version needs {newest}.",
+        "Run `milesync db upgrade`.",
+    )
+
+
+def plain(error: Exception) -> str:
+    """The driver's own words on one line, without the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split())[:300]
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def autogenerate(connection: Connection) -> list[Any]:
+    """What Alembic would still change; empty when the migrations match the tables."""
+    from alembic.autogenerate import compare_metadata
+
+    from mappings.tables import metadata
+
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))

@@ -1,0 +1,35 @@
+"""The root of all errors that a person reads, and those of the store."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MilesyncError(Exception):
+    """Something a person has to know: ``message`` says what and where, ``hint`` what to do next.
+
+    ``kind`` is a short stable word for scripts, logs and metrics.
+    Neither text ever contains a credential.
+    """
+
+    kind: ClassVar[str] = "error"
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+
+class StoreError(MilesyncError):
+    """The database cannot be used."""
+
+    kind = "database"
+    default_hint = "Check MILESYNC_DATABASE_URL, then run `milesync db upgrade`."
+
+
+class Busy(MilesyncError):
+    """Somebody else is running this pair."""
+
+    kind = "busy"
+    default_hint = "Wait until it has ended; nothing was changed by this call."

@@ -1,0 +1,103 @@
+"""What is recorded of one milestone's two sides. Pure values; `mappings.store` keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from mappings.milestone import SourceMilestone, Values
+
+
+class LinkState(StrEnum):
+    """How far the link has come."""
+
+    UNLINKED = "unlinked"
+    """No target: never created, or set aside."""
+    CREATING = "creating"
+    """A POST was journaled and its outcome is not known."""
+    LINKED = "linked"
+    ARCHIVED = "archived"
+    """Proved gone at the source, archived in the target."""
+    ORPHANED = "orphaned"
+    """Proved gone at the source, and left in the target."""
+    HELD = "held"
+    """Taken back by an undo, until a person migrates again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an item needs a person: a stable ``kind``, a ``reason`` to read, since when, how often."""
+
+    kind: str
+    reason: str
+    since: datetime | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The recorded pair of ids, and the last known values on the way between them.
+
+    ``pushed`` is what the source wanted and the target accepted, ``echoed`` what the target
+    answered to it (or showed, where it normalises). ``intended`` is journaled before a PATCH.
+    ``refused`` holds wanted values that the target does not take, ``overwrote`` the target's
+    values that the last push replaced, ``told`` what was reported once and is not reported again.
+    ``parent_id`` is the TestRail id of the parent under which it was, or is to be, created.
+    ``version`` counts every change of the row; a write claims the row by comparing it.
+    """
+
+    testrail_id: int
+    testably_id: str | None = None
+    state: LinkState = LinkState.UNLINKED
+    name: str = ""
+    pushed: Values = field(default_factory=dict)
+    echoed: Values = field(default_factory=dict)
+    echoed_at: str | None = None
+    intended: Values | None = None
+    refused: Values = field(default_factory=dict)
+    overwrote: Values = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
+    parent_id: int | None = None
+    target_parent: str | None = None
+    source_print: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    trouble: Trouble | None = None
+    attempt_at: datetime | None = None
+    attempt_deadline: datetime | None = None
+    attempts: int = 0
+    change_id: int | None = None
+    look_again: bool = False
+    claim_until: datetime | None = None
+    version: int = 0
+
+    @property
+    def has_target(self) -> bool:
+        return self.testably_id is not None
+
+
+def fingerprint(source: SourceMilestone) -> str:
+    """Equal for two readings of a TestRail milestone that say the same."""
+    facts = (
+        source.name,
+        source.description,
+        source.start_on,
+        source.started_on,
+        source.due_on,
+        source.completed_on,
+        source.is_started,
+        source.is_completed,
+        source.parent_id,
+        source.refs,
+    )
+    return digest(facts)
+
+
+def digest(facts: object) -> str:
+    """A short hash of anything that JSON can hold."""
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,73 @@
+"""One full run of a pair at a time; the lock dies with the process that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from mappings.database import plain
+from mappings.errors import Busy, StoreError
+from mappings.runs import RunLog
+
+_ADVISORY_SPACE = 0x6D736C6B
+"""The first key of our advisory locks, so that they meet nobody else's in a shared database."""
+
+
+@contextmanager
+def pair_lock(engine: Engine, pair_id: int) -> Iterator[None]:
+    """Hold the pair; raises Busy at once, naming the holder, if somebody else does.
+
+    A file lock beside a SQLite database, a session advisory lock on PostgreSQL: both are let
+    go by the system when the process dies.
+    """
+    if engine.dialect.name == "sqlite":
+        holding = _file_lock(engine, pair_id)
+    else:
+        holding = _advisory_lock(engine, pair_id)
+    with holding:
+        yield
+
+
+@contextmanager
+def _file_lock(engine: Engine, pair_id: int) -> Iterator[None]:
+    lock = FileLock(f"{engine.url.database}.pair-{pair_id}.lock", timeout=0, is_singleton=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _busy(engine, pair_id) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[None]:
+    keys = {"space": _ADVISORY_SPACE, "pair": pair_id}
+    try:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    except SQLAlchemyError as error:
+        raise StoreError(f"The database did not answer: {plain(error)}") from error
+    with connection:
+        query = text("SELECT pg_try_advisory_lock(:space, :pair)")
+        if not connection.execute(query, keys).scalar():
+            raise _busy(engine, pair_id)
+        try:
+            yield
+        finally:
+            # A dead connection has let go of the lock already, and the error is not news.
+            connection.invalidate()
+
+
+def _busy(engine: Engine, pair_id: int) -> Busy:
+    run = RunLog(engine).running(pair_id)
+    if run is None:
+        return Busy("Somebody else is running this project pair.")
+    return Busy(
+        f"Run {run.id} ({run.trigger}) has held this project pair since "
+        f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC: {run.holder}."
+    )

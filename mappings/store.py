@@ -1,0 +1,376 @@
+"""The mapping store: pairs, links and the journal of changes. The only code that queries them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, and_, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from mappings.database import plain
+from mappings.errors import StoreError
+from mappings.link import Link, LinkState, Trouble
+from mappings.milestone import Values
+from mappings.tables import changes, links, pairs
+
+
+@dataclass(frozen=True, slots=True)
+class PairIdentity:
+    """What makes a project pair: both base URLs and both project ids."""
+
+    testrail_url: str
+    testrail_project: int
+    testably_url: str
+    testably_project: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A recorded project pair. ``rules`` is the mapping that was last applied by a person."""
+
+    id: int
+    identity: PairIdentity
+    rules: str | None = None
+    listed_at: datetime | None = None
+    proved_at: datetime | None = None
+    paused_because: str | None = None
+
+
+class ChangeState(StrEnum):
+    """What became of a journaled write."""
+
+    INTENDED = "intended"
+    DONE = "done"
+    REFUSED = "refused"
+    NOT_DONE = "not_done"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write to the target: the values before and after, and what the target echoed."""
+
+    run_id: str
+    testrail_id: int
+    testably_id: str | None
+    kind: str
+    before: Values
+    after: Values
+    at: datetime
+    state: ChangeState = ChangeState.INTENDED
+    echo: Values | None = None
+    note: str = ""
+    undoes: int | None = None
+    settled_at: datetime | None = None
+    id: int | None = None
+    pair_id: int | None = None
+
+
+class Store:
+    """Keeps what is known of each pair. Every method is one short transaction.
+
+    Raises StoreError where the database does not answer.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as error:
+            raise StoreError(f"The database did not answer: {plain(error)}") from error
+
+    # --- pairs
+
+    def pair(self, identity: PairIdentity) -> Pair:
+        """The pair with this identity, recorded now if it was not."""
+        found = self.find_pair(identity)
+        if found is not None:
+            return found
+        try:
+            with self._transaction() as connection:
+                connection.execute(insert(pairs).values(**_identity_columns(identity)))
+        except IntegrityError:
+            pass  # another process recorded it in the meantime
+        found = self.find_pair(identity)
+        if found is None:
+            raise StoreError("The project pair could not be recorded.")
+        return found
+
+    def find_pair(self, identity: PairIdentity) -> Pair | None:
+        """The pair with this identity, if it was recorded."""
+        columns = _identity_columns(identity)
+        matches = and_(*(pairs.c[name] == value for name, value in columns.items()))
+        with self._transaction() as connection:
+            row = connection.execute(select(pairs).where(matches)).mappings().one_or_none()
+        return None if row is None else _pair_of(row)
+
+    def all_pairs(self) -> list[Pair]:
+        """Every pair that was ever recorded."""
+        with self._transaction() as connection:
+            return [_pair_of(r) for r in connection.execute(select(pairs)).mappings()]
+
+    def update_pair(self, pair_id: int, **values: Any) -> None:
+        """Set columns of a pair: ``rules``, ``listed_at``, ``proved_at``, ``paused_because``."""
+        with self._transaction() as connection:
+            connection.execute(update(pairs).where(pairs.c.id == pair_id).values(**values))
+
+    # --- links
+
+    def links(self, pair_id: int, testrail_ids: Iterable[int] | None = None) -> dict[int, Link]:
+        """The pair's links by TestRail id; all of them, or those of some ids."""
+        query = select(links).where(links.c.pair_id == pair_id).order_by(links.c.testrail_id)
+        if testrail_ids is not None:
+            query = query.where(links.c.testrail_id.in_(list(testrail_ids)))
+        with self._transaction() as connection:
+            rows = connection.execute(query).mappings()
+            return {row["testrail_id"]: _link_of(row) for row in rows}
+
+    def save(self, pair_id: int, link: Link, now: datetime) -> Link | None:
+        """Write a link if nobody changed it since it was read, and nobody else holds a claim.
+
+        Returns the link as it stands now, or None to the loser of the compare-and-set.
+        """
+        try:
+            with self._transaction() as connection:
+                return _save(connection, pair_id, link, now)
+        except IntegrityError:
+            return None
+
+    def save_many(self, pair_id: int, changed: Iterable[Link], now: datetime) -> list[Link]:
+        """`save` for many links in one transaction; returns those that were kept."""
+        with self._transaction() as connection:
+            saved = (_save(connection, pair_id, link, now) for link in changed)
+            return [link for link in saved if link is not None]
+
+    def mark_to_look_again(self, pair_id: int, testrail_id: int) -> None:
+        """Have the next run read this link's target, whatever else it would read."""
+        chosen = and_(links.c.pair_id == pair_id, links.c.testrail_id == testrail_id)
+        with self._transaction() as connection:
+            connection.execute(update(links).where(chosen).values(look_again=True))
+
+    # --- the journal
+
+    def claim(
+        self, pair_id: int, link: Link, change: Change, until: datetime | None
+    ) -> tuple[Link, int] | None:
+        """Journal a write before it is sent: the link's claim and the change, or neither.
+
+        ``link`` already carries what is intended. Returns the claimed link and the change's id,
+        or None if somebody else changed or holds the link. Without ``until`` there is nothing to
+        send: the change is recorded, and nothing is held.
+        """
+        try:
+            with self._transaction() as connection:
+                change_id = _record(connection, pair_id, change)
+                claimed = replace(link, change_id=change_id, claim_until=until)
+                saved = _save(connection, pair_id, claimed, change.at)
+                if saved is None:
+                    raise _LostError
+                return saved, change_id
+        except (_LostError, IntegrityError):
+            return None
+
+    def settle(
+        self,
+        pair_id: int,
+        link: Link,
+        change_id: int | None,
+        state: ChangeState,
+        now: datetime,
+        *,
+        echo: Values | None = None,
+        note: str = "",
+    ) -> Link | None:
+        """Commit what became of a claimed write, and let go of the claim.
+
+        Returns the saved link; None if the claim had run out and somebody else took the link,
+        in which case it is marked to be looked at again.
+        """
+        released = replace(link, claim_until=None)
+        try:
+            with self._transaction() as connection:
+                if change_id is not None:
+                    settled = (state, released.testably_id, echo, note, now)
+                    _settle_change(connection, change_id, *settled)
+                saved = _save(connection, pair_id, released, now, holding=True)
+        except IntegrityError:
+            saved = None
+        if saved is None:
+            self.mark_to_look_again(pair_id, link.testrail_id)
+        return saved
+
+    def changes(
+        self,
+        pair_id: int,
+        *,
+        testrail_id: int | None = None,
+        testably_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[Change]:
+        """The journal of a pair, oldest first, narrowed to a milestone or a run."""
+        query = select(changes).where(changes.c.pair_id == pair_id).order_by(changes.c.id)
+        for column, value in (
+            (changes.c.testrail_id, testrail_id),
+            (changes.c.testably_id, testably_id),
+            (changes.c.run_id, run_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        with self._transaction() as connection:
+            return [_change_of(row) for row in connection.execute(query).mappings()]
+
+
+class _LostError(Exception):
+    """Rolls a claim's transaction back."""
+
+
+def _save(
+    connection: Connection, pair_id: int, link: Link, now: datetime, *, holding: bool = False
+) -> Link | None:
+    saved = replace(link, version=link.version + 1)
+    values = _link_columns(saved)
+    if link.version == 0:
+        connection.execute(insert(links).values(pair_id=pair_id, **values))
+        return saved
+    unclaimed = or_(links.c.claim_until.is_(None), links.c.claim_until < now)
+    chosen = and_(
+        links.c.pair_id == pair_id,
+        links.c.testrail_id == link.testrail_id,
+        links.c.version == link.version,
+        *(() if holding else (unclaimed,)),
+    )
+    done = connection.execute(update(links).where(chosen).values(**values))
+    return saved if done.rowcount == 1 else None
+
+
+def _record(connection: Connection, pair_id: int, change: Change) -> int:
+    row = {
+        "pair_id": pair_id,
+        "run_id": change.run_id,
+        "testrail_id": change.testrail_id,
+        "testably_id": change.testably_id,
+        "kind": change.kind,
+        "state": change.state.value,
+        "before": dict(change.before),
+        "after": dict(change.after),
+        "echo": None if change.echo is None else dict(change.echo),
+        "note": change.note,
+        "undoes": change.undoes,
+        "at": change.at,
+        "settled_at": change.settled_at,
+    }
+    key = connection.execute(insert(changes).values(**row)).inserted_primary_key
+    assert key is not None  # noqa: S101  (every insert of one row has a key)
+    return int(key[0])
+
+
+def _settle_change(
+    connection: Connection,
+    change_id: int,
+    state: ChangeState,
+    testably_id: str | None,
+    echo: Values | None,
+    note: str,
+    now: datetime,
+) -> None:
+    values: dict[str, Any] = {"state": state.value, "settled_at": now, "note": note}
+    if testably_id is not None:
+        values["testably_id"] = testably_id
+    if echo is not None:
+        values["echo"] = dict(echo)
+    connection.execute(update(changes).where(changes.c.id == change_id).values(**values))
+
+
+def _identity_columns(identity: PairIdentity) -> Mapping[str, Any]:
+    return {
+        "testrail_url": identity.testrail_url,
+        "testrail_project": identity.testrail_project,
+        "testably_url": identity.testably_url,
+        "testably_project": identity.testably_project,
+    }
+
+
+def _pair_of(row: RowMapping) -> Pair:
+    identity = PairIdentity(
+        row["testrail_url"],
+        row["testrail_project"],
+        row["testably_url"],
+        row["testably_project"],
+    )
+    return Pair(
+        row["id"],
+        identity,
+        row["rules"],
+        row["listed_at"],
+        row["proved_at"],
+        row["paused_because"],
+    )
+
+
+_PLAIN_COLUMNS = (
+    "testrail_id",
+    "testably_id",
+    "name",
+    "pushed",
+    "echoed",
+    "echoed_at",
+    "intended",
+    "refused",
+    "overwrote",
+    "told",
+    "parent_id",
+    "target_parent",
+    "source_print",
+    "raw",
+    "attempt_at",
+    "attempt_deadline",
+    "attempts",
+    "change_id",
+    "look_again",
+    "claim_until",
+    "version",
+)
+
+
+def _link_columns(link: Link) -> dict[str, Any]:
+    columns = {name: getattr(link, name) for name in _PLAIN_COLUMNS}
+    trouble = link.trouble
+    return columns | {
+        "state": link.state.value,
+        "trouble_kind": trouble and trouble.kind,
+        "trouble_reason": trouble and trouble.reason,
+        "trouble_since": trouble and trouble.since,
+        "trouble_count": trouble and trouble.count,
+    }
+
+
+def _link_of(row: RowMapping) -> Link:
+    trouble = None
+    if row["trouble_kind"] is not None:
+        trouble = Trouble(
+            row["trouble_kind"],
+            row["trouble_reason"],
+            row["trouble_since"],
+            row["trouble_count"],
+        )
+    return Link(
+        state=LinkState(row["state"]),
+        trouble=trouble,
+        **{name: row[name] for name in _PLAIN_COLUMNS},
+    )
+
+
+def _change_of(row: RowMapping) -> Change:
+    values = {name: row[name] for name in row if name != "state"}
+    return Change(state=ChangeState(row["state"]), **values)

@@ -1,0 +1,158 @@
+"""The tables of the mapping store. `mappings.store` alone queries them; Alembic builds them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware moments in UTC on every database; SQLite would hand them back without a zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Id = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only for INTEGER."""
+
+pairs = Table(
+    "pairs",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("testrail_url", Text, nullable=False),
+    Column("testrail_project", BigInteger, nullable=False),
+    Column("testably_url", Text, nullable=False),
+    Column("testably_project", Text, nullable=False),
+    Column("rules", Text),
+    Column("listed_at", UtcDateTime),
+    Column("proved_at", UtcDateTime),
+    Column("paused_because", Text),
+    UniqueConstraint("testrail_url", "testrail_project", "testably_url", "testably_project"),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("pair_id", ForeignKey("pairs.id"), nullable=False),
+    Column("testrail_id", BigInteger, nullable=False),
+    Column("testably_id", Text),
+    Column("state", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("pushed", JSON, nullable=False),
+    Column("echoed", JSON, nullable=False),
+    Column("echoed_at", Text),
+    Column("intended", JSON(none_as_null=True)),
+    Column("refused", JSON, nullable=False),
+    Column("overwrote", JSON, nullable=False),
+    Column("told", JSON, nullable=False),
+    Column("parent_id", BigInteger),
+    Column("target_parent", Text),
+    Column("source_print", Text, nullable=False),
+    Column("raw", JSON, nullable=False),
+    Column("trouble_kind", Text),
+    Column("trouble_reason", Text),
+    Column("trouble_since", UtcDateTime),
+    Column("trouble_count", Integer),
+    Column("attempt_at", UtcDateTime),
+    Column("attempt_deadline", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("change_id", BigInteger),
+    Column("look_again", Boolean, nullable=False),
+    Column("claim_until", UtcDateTime),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("pair_id", "testrail_id"),
+    UniqueConstraint("pair_id", "testably_id"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("pair_id", ForeignKey("pairs.id"), nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("planned", Integer),
+    Column("counts", JSON, nullable=False),
+    Column("requests", JSON, nullable=False),
+    Column("problems", JSON, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("options", JSON, nullable=False),
+    Column("stop_requested", Boolean, nullable=False),
+    Index(None, "pair_id", "started_at"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("pair_id", ForeignKey("pairs.id"), nullable=False),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("testrail_id", BigInteger, nullable=False),
+    Column("testably_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("echo", JSON(none_as_null=True)),
+    Column("note", Text, nullable=False),
+    Column("undoes", BigInteger),
+    Column("at", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime),
+    Index(None, "pair_id", "testrail_id"),
+    Index(None, "run_id"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("delivery", Text, nullable=False, unique=True),
+    Column("correlation", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("testrail_project", BigInteger, nullable=False),
+    Column("testrail_id", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("handled_at", UtcDateTime),
+    Index(None, "state", "received_at"),
+)

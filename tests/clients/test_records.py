@@ -1,0 +1,216 @@
+"""Records: whatever JSON holds is either read exactly or set aside with a reason, never raised."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mappings.milestone import LAST_TIMESTAMP, BadRecord, SourceMilestone, TargetMilestone
+from worker.clients.records import _Source, _Target, collect_source, parse_source, parse_target
+
+ANY_TEXT = st.text(st.characters() | st.sampled_from("\0\ud800"))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner),
+    max_leaves=8,
+)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+STAMP = st.none() | st.integers(0, LAST_TIMESTAMP)
+IDS = st.integers(1, 2**63 - 1)
+SOURCE = st.fixed_dictionaries(
+    {"id": IDS, "name": TEXT.filter(lambda text: bool(re.sub(r"[\s\x1c-\x1f]", "", text)))},
+    optional={
+        "project_id": IDS,
+        "description": st.none() | TEXT,
+        "start_on": STAMP,
+        "started_on": STAMP,
+        "due_on": STAMP,
+        "completed_on": STAMP,
+        "is_started": st.booleans(),
+        "is_completed": st.booleans(),
+        "parent_id": st.none() | IDS,
+        "refs": st.none() | TEXT,
+        "url": st.none() | TEXT,
+    },
+)
+DOCUMENTED = sorted(_Source.model_fields.keys() | _Target.model_fields.keys() | {"milestones"})
+NEARLY = st.dictionaries(st.sampled_from(DOCUMENTED), JSON | IDS)
+
+
+@given(SOURCE)
+def test_a_valid_source_record_arrives_unchanged(record: dict[str, object]) -> None:
+    """Every field that is there and not null is the milestone's, and the record is kept."""
+    read = parse_source(record)
+    assert isinstance(read, SourceMilestone)
+    assert all(getattr(read, name) == value for name, value in record.items() if value is not None)
+    assert read.raw == record
+
+
+@given(JSON | NEARLY)
+def test_no_json_value_makes_reading_raise(value: object) -> None:
+    """Anything gives a value or a BadRecord that a database can store."""
+    for read in (parse_source(value), parse_target(value)):
+        if isinstance(read, BadRecord):
+            assert read.reason
+            assert len(read.value) <= 80
+            f"{read.name}{json.dumps(read.raw, ensure_ascii=False)}".encode()
+    collect_source([value, {"id": 1, "name": "a", "milestones": value}])
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "reason"),
+    [
+        ({"id": "7"}, "id", "id is not a whole number"),
+        ({"id": True}, "id", "id is not a whole number"),
+        ({"id": 7.0}, "id", "id is not a whole number"),
+        ({"id": 0}, "id", "id must be greater than zero"),
+        ({"id": 2**63}, "id", "id is too large"),
+        ({"name": None}, "name", "name is blank"),
+        ({"name": " \t"}, "name", "name is blank"),
+        ({"name": 5}, "name", "name is not text"),
+        ({"name": "a\0b"}, "name", "name holds a NUL character, which cannot be stored"),
+        ({"due_on": -1}, "due_on", "due_on is negative"),
+        ({"due_on": "soon"}, "due_on", "due_on is not a whole number"),
+        ({"is_started": 1}, "is_started", "is_started is neither true nor false"),
+        ({"refs": ["RF-1"]}, "refs", "refs is not text"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_reason(
+    fields: dict[str, object], path: str, reason: str
+) -> None:
+    """The person who has to correct it reads which field and why."""
+    read = parse_source({"id": 1, "name": "Release", **fields})
+    assert isinstance(read, BadRecord)
+    assert (read.path, read.reason) == (path, reason)
+
+
+def test_a_name_that_is_missing_is_blank() -> None:
+    read = parse_source({"id": 3, "parent_id": 2})
+    assert isinstance(read, BadRecord)
+    assert (read.id, read.parent_id, read.reason) == (3, 2, "name is blank")
+
+
+def test_milliseconds_are_recognised() -> None:
+    """A timestamp beyond the year 3000 is a mistake, and the reason guesses which."""
+    read = parse_source({"id": 1, "name": "a", "due_on": 1_391_968_184_000})
+    assert isinstance(read, BadRecord)
+    assert "milliseconds" in read.reason
+
+
+def test_text_that_cannot_be_stored_is_set_aside() -> None:
+    """A lone surrogate is legal JSON, and no UTF-8."""
+    read = parse_source(json.loads('{"id": 1, "name": "a", "description": "\\ud800"}'))
+    assert isinstance(read, BadRecord)
+    assert read.path == "description"
+
+
+def test_null_and_absent_fields_are_empty() -> None:
+    """The document's own example lacks is_started, start_on and parent_id."""
+    nulls = dict.fromkeys(("is_started", "is_completed", "due_on", "refs", "parent_id"))
+    read = parse_source({"id": 1, "name": "a", "unknown": {"x": 1}, **nulls})
+    assert read == SourceMilestone(1, "a")
+
+
+def test_nested_milestones_are_flattened_at_any_depth() -> None:
+    """A child without a parent_id belongs to the record around it."""
+    deep = {"id": 3, "name": "c"}
+    child = {"id": 2, "name": "b", "milestones": [deep]}
+    found, problems = collect_source([{"id": 1, "name": "a", "milestones": [child]}])
+    assert {key: one.parent_id for key, one in found.items()} == {1: None, 2: 1, 3: 2}
+    assert problems == []
+    assert "milestones" not in found[1].raw
+
+
+def test_a_very_deep_nesting_is_no_problem() -> None:
+    record: dict[str, object] = {"id": 5000, "name": "x"}
+    for number in range(4999, 0, -1):
+        record = {"id": number, "name": "x", "milestones": [record]}
+    assert len(collect_source([record])[0]) == 5000
+
+
+def test_a_repeated_id_counts_once() -> None:
+    """Rows repeat when the list changes between two pages; a later one may know the parent."""
+    rows = [
+        {"id": 2, "name": "first"},
+        {"id": 1, "name": "root", "milestones": [{"id": 2, "name": "second"}]},
+    ]
+    found, _ = collect_source(rows)
+    assert (found[2].name, found[2].parent_id) == ("first", 1)
+
+
+def test_a_record_is_never_its_own_parent() -> None:
+    found, _ = collect_source([{"id": 1, "name": "a", "milestones": [{"id": 1, "name": "a"}]}])
+    assert found[1].parent_id is None
+
+
+def test_a_problem_says_where_it_stands() -> None:
+    rows = [{"id": 1, "name": "a"}, {"id": 2, "name": "b", "milestones": [{"id": 3, "due_on": 1}]}]
+    _, problems = collect_source(rows)
+    assert [(bad.path, bad.id, bad.parent_id) for bad in problems] == [
+        ("milestones[1].milestones[0].name", 3, 2)
+    ]
+
+
+def test_a_child_whose_parent_is_unknown_waits_for_a_person() -> None:
+    """Created at the root it could never be moved."""
+    rows = [{"id": "1", "name": "a", "milestones": [{"id": 2, "name": "b"}]}]
+    found, problems = collect_source(rows)
+    assert found == {}
+    assert [bad.id for bad in problems] == ["1", 2]
+
+
+def test_sub_milestones_that_are_no_list_leave_their_parent_readable() -> None:
+    """The parent is fine; that its children are unknown has no id, so the listing is incomplete."""
+    found, problems = collect_source([{"id": 1, "name": "a", "milestones": {"id": 2}}])
+    assert list(found) == [1]
+    assert [bad.id for bad in problems] == [None]
+
+
+def test_the_documented_testably_detail_is_read_whole() -> None:
+    """The example of the vendor's page, in its two vocabularies."""
+    read = parse_target(
+        {
+            "id": "ms_001",
+            "name": "v2.0 Release",
+            "start_date": "2026-03-01T01:00:00.000+01:00",
+            "due_date": None,
+            "status": "past_due",
+            "parent_milestone_id": "ms_000",
+            "progress": 68,
+            "linked_runs": [{"id": "run_1", "name": "r", "status": "completed", "pass_rate": 72}],
+            "sub_milestones": [{"id": 2, "name": "v2.0 - API", "status": "completed"}],
+        }
+    )
+    assert isinstance(read, TargetMilestone)
+    assert (read.start_date, read.due_date) == ("2026-03-01T00:00:00Z", None)
+    assert (read.status, read.parent_id, read.progress) == ("past_due", "ms_000", 68)
+    assert read.linked_runs[0].pass_rate == 72
+    assert [(sub.id, sub.status) for sub in read.sub_milestones] == [("2", "completed")]
+
+
+def test_an_empty_testably_record_needs_only_its_id() -> None:
+    read = parse_target({"id": 7, "name": None, "status": None, "sub_milestones": None})
+    assert read == TargetMilestone("7", "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"id": ""}, "id"),
+        ({"id": None}, "id"),
+        ({"due_date": "tomorrow"}, "due_date"),
+        ({"due_date": "0001-01-01T00:00:00+05:00"}, "due_date"),
+        ({"start_date": 5}, "start_date"),
+        ({"sub_milestones": [{"id": "a"}, {}]}, "sub_milestones[1].id"),
+    ],
+)
+def test_a_testably_record_that_cannot_be_read_says_where(
+    fields: dict[str, object], path: str
+) -> None:
+    read = parse_target({"id": "ms_1", "name": "a", **fields})
+    assert isinstance(read, BadRecord)
+    assert read.path == path

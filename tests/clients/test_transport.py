@@ -1,0 +1,423 @@
+"""The transport on a script: URLs, credentials, which status is which error, repeats, pauses."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import traceback
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from tests.clients.support import KEY, TOKEN, FakeClock, Reply, Script, answer, transport
+from worker.clients.answers import retry_after
+from worker.clients.budget import LocalLedger, RateLimit
+from worker.clients.credentials import basic_auth, bearer
+from worker.errors import (
+    AccessDenied,
+    AnswerTooLarge,
+    ApiError,
+    BudgetExhausted,
+    ConnectionLost,
+    CredentialsRefused,
+    Done,
+    Maintenance,
+    NotFound,
+    RateLimited,
+    Redirected,
+    Refused,
+    ServerTrouble,
+    SettingsError,
+    TimedOut,
+    UnknownId,
+    Unreachable,
+    UnreadableAnswer,
+)
+
+OK = answer({"fine": True})
+RAILS_PATH = "index.php?/api/v2/get_milestones/1&limit=250&offset=250"
+
+
+def anything(value: object) -> object:
+    return value
+
+
+def get(*replies: Reply, api: str = "Testably", path: str = "v1/x", **given: Any) -> object:
+    """What a GET gives after these replies, on a clock that passes by itself."""
+    by_id = given.pop("by_id", False)
+    given.setdefault("clock", FakeClock())
+    with transport(api, http=Script(*replies), **given) as http:
+        return http.get(path, anything, by_id=by_id)
+
+
+def post_error(reply: Reply, api: str = "Testably", by_id: bool = False) -> ApiError:
+    script = Script(reply)
+    with (
+        transport(api, http=script, clock=FakeClock()) as http,
+        pytest.raises(ApiError) as raised,
+    ):
+        http.post("v1/x", {"name": "a"}, anything, by_id=by_id)
+    assert len(script.asked) == 1, "a write is never repeated"
+    return raised.value
+
+
+@pytest.mark.parametrize("base", ["https://x.example", "https://x.example/sub/dir/"])
+def test_the_url_is_sent_as_it_was_built(base: str) -> None:
+    """The path that is a query string, and a sub-directory, arrive whole."""
+    script = Script(OK)
+    with transport("TestRail", base, http=script) as http:
+        http.get(RAILS_PATH, anything)
+    assert str(script.asked[0].url) == f"{base.rstrip('/')}/{RAILS_PATH}"
+
+
+def test_testrail_gets_its_headers() -> None:
+    script = Script(OK)
+    with transport("TestRail", http=script) as http:
+        http.get(RAILS_PATH, anything)
+    sent = script.asked[0].headers
+    assert sent["authorization"] == "Basic YW5uQGV4YW1wbGU6a2V5LXZlcnktc2VjcmV0"
+    assert (sent["x-api-ident"], sent["content-type"]) == ("beta", "application/json")
+    assert sent["accept"] == "application/json"
+
+
+STATUSES: list[tuple[str, int, type[ApiError], Done]] = [
+    ("Testably", 400, Refused, Done.NO),
+    ("Testably", 401, CredentialsRefused, Done.NO),
+    ("Testably", 403, AccessDenied, Done.NO),
+    ("Testably", 404, NotFound, Done.NO),
+    ("Testably", 405, Refused, Done.NO),
+    ("Testably", 408, TimedOut, Done.MAYBE),
+    ("Testably", 409, Refused, Done.NO),
+    ("Testably", 413, Refused, Done.NO),
+    ("Testably", 422, Refused, Done.NO),
+    ("Testably", 429, RateLimited, Done.NO),
+    ("Testably", 500, ServerTrouble, Done.MAYBE),
+    ("Testably", 503, ServerTrouble, Done.MAYBE),
+    ("TestRail", 400, Refused, Done.NO),
+    ("TestRail", 409, Maintenance, Done.NO),
+    ("TestRail", 502, ServerTrouble, Done.MAYBE),
+]
+
+
+@pytest.mark.parametrize(("api", "status", "kind", "done"), STATUSES)
+def test_each_status_has_its_error(api: str, status: int, kind: type[ApiError], done: Done) -> None:
+    """And a write knows whether it may have been carried out all the same."""
+    error = post_error(answer({"error": "no such luck"}, status), api)
+    assert (type(error), error.status, error.done) == (kind, status, done)
+    assert error.message == f"{api} answered POST v1/x with {status}: no such luck"
+
+
+def test_a_400_for_an_id_is_an_unknown_id() -> None:
+    assert isinstance(post_error(answer({"error": "?"}, 400), "TestRail", by_id=True), UnknownId)
+
+
+def test_a_400_of_a_proxy_proves_nothing() -> None:
+    """An absence is proved only by TestRail's own words."""
+    page = httpx.Response(400, html="<html>Bad Request</html>")
+    assert type(post_error(page, "TestRail", by_id=True)) is Refused
+
+
+FAILURES: list[tuple[Reply, type[ApiError], Done]] = [
+    (httpx.ConnectError("refused"), Unreachable, Done.NO),
+    (httpx.ConnectTimeout("slow"), Unreachable, Done.NO),
+    (httpx.PoolTimeout("full"), Unreachable, Done.NO),
+    (httpx.ReadTimeout("slow"), TimedOut, Done.MAYBE),
+    (httpx.WriteTimeout("slow"), TimedOut, Done.MAYBE),
+    (httpx.ReadError("reset"), ConnectionLost, Done.MAYBE),
+    (httpx.RemoteProtocolError("gone"), ConnectionLost, Done.MAYBE),
+    (httpx.Response(200, html="<html>Log in</html>"), UnreadableAnswer, Done.MAYBE),
+    (httpx.Response(200, content=b'{"id": "ms_'), UnreadableAnswer, Done.MAYBE),
+    (httpx.Response(200, content=b""), UnreadableAnswer, Done.MAYBE),
+    (httpx.Response(302, headers={"location": "/login"}), Redirected, Done.NO),
+]
+
+
+@pytest.mark.parametrize(("reply", "kind", "done"), FAILURES)
+def test_each_failure_has_its_error(reply: Reply, kind: type[ApiError], done: Done) -> None:
+    """Never connected is not done; anything after that may have been."""
+    error = post_error(reply)
+    assert (type(error), error.done) == (kind, done)
+
+
+def test_a_page_for_people_is_called_one() -> None:
+    error = post_error(httpx.Response(200, html="<html>Log in</html>"))
+    assert "HTML page" in error.message
+
+
+def test_a_shape_nobody_knows_is_unreadable() -> None:
+    def refuse(_: object) -> object:
+        raise ValueError("there is no list")
+
+    with (
+        transport(http=Script(OK), clock=FakeClock()) as http,
+        pytest.raises(UnreadableAnswer, match="there is no list"),
+    ):
+        http.get("v1/x", refuse)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        httpx.Response(200, content=b'\xef\xbb\xbf{"fine": true}'),
+        httpx.Response(200, content=b'{"fine": true}', headers={"content-type": "text/html"}),
+        httpx.Response(
+            200, content=gzip.compress(b'{"fine": true}'), headers={"content-encoding": "gzip"}
+        ),
+    ],
+)
+def test_json_is_json_however_it_is_wrapped(reply: httpx.Response) -> None:
+    """With a byte order mark, under another type, or compressed."""
+    script = Script(lambda _: _raw(reply))
+    with transport(http=script) as http:
+        assert http.get("v1/x", anything) == {"fine": True}
+
+
+def _raw(reply: httpx.Response) -> httpx.Response:
+    """The reply with its body as given: httpx.Response would already have unpacked it."""
+    body = gzip.compress(reply.content) if "content-encoding" in reply.headers else reply.content
+    return httpx.Response(200, headers=reply.headers, stream=httpx.ByteStream(body))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"content-encoding": "br"}, b"xx"),
+        ({"content-encoding": "gzip"}, b"not gzip"),
+        ({"content-encoding": "gzip"}, gzip.compress(b"{}" * 999)[:-9]),
+    ],
+)
+def test_broken_compression_is_unreadable(headers: dict[str, str], body: bytes) -> None:
+    script = Script(lambda _: httpx.Response(200, headers=headers, stream=httpx.ByteStream(body)))
+    with transport(http=script) as http, pytest.raises(UnreadableAnswer):
+        http.post("v1/x", {}, anything)
+
+
+def test_a_small_answer_that_unpacks_to_a_huge_one_is_bounded() -> None:
+    bomb = gzip.compress(b" " * (17 * 1024 * 1024))
+    gzipped = {"content-encoding": "gzip"}
+    script = Script(lambda _: httpx.Response(200, headers=gzipped, stream=httpx.ByteStream(bomb)))
+    with transport(http=script) as http, pytest.raises(AnswerTooLarge):
+        http.get("v1/x", anything)
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://other.example/login?token=abc", "https://other.example/login"),
+        ("https://ann:pw@other.example:8443/x#y", "https://other.example:8443/x"),
+        ("/login", "https://api.example/login"),
+        ("", "an address that it did not name"),
+        ("https://[bad/", "an address that cannot be read"),
+    ],
+)
+def test_a_redirect_is_named_and_not_followed(location: str, shown: str) -> None:
+    script = Script(httpx.Response(301, headers={"location": location}))
+    with transport(http=script) as http, pytest.raises(Redirected) as raised:
+        http.get("v1/x", anything)
+    assert raised.value.message == f"Testably sent GET v1/x on to {shown}"
+    assert len(script.asked) == 1
+
+
+# --- secrets ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("api", ["TestRail", "Testably"])
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 500])
+def test_no_secret_is_ever_shown(api: str, status: int) -> None:
+    """Not in the message, the traceback or the log, even if the server echoes the header."""
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        sent = request.headers["authorization"]
+        parts = f"{sent} {KEY} {TOKEN}"
+        return httpx.Response(status, json=parts, headers={"location": f"/{parts}"})
+
+    script = Script(echo)
+    client = transport(api, http=script, clock=FakeClock())
+
+    def refuse(_: object) -> object:
+        raise ValueError("no")
+
+    with capture_logs() as logs, client, pytest.raises(ApiError) as raised:
+        client.get("v1/x", refuse)
+    texts = [*traceback.format_exception(raised.value), repr(logs), repr(client), raised.value.hint]
+    packed = "YW5uQGV4YW1wbGU6a2V5LXZlcnktc2VjcmV0"
+    assert not re.search(f"{packed}|{KEY if api == 'TestRail' else TOKEN}", "".join(texts))
+
+
+def test_credentials_do_not_show_themselves() -> None:
+    both = (basic_auth("ann", SecretStr(KEY)), bearer(SecretStr(TOKEN)))
+    assert not re.search(f"{KEY}|{TOKEN}", repr(both))
+
+
+@pytest.mark.parametrize("token", ["tok\nX-Evil: 1", "tök"])
+def test_a_token_that_no_header_can_hold_is_a_wrong_setting(token: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        bearer(SecretStr(token))
+    assert token not in str(raised.value)
+
+
+def test_credentials_in_the_url_are_refused() -> None:
+    """They would silently be sent in place of the configured ones."""
+    with pytest.raises(SettingsError) as raised:
+        transport("Testably", "https://ann:hunter2@api.example")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_servers_words_are_shortened_to_one_line() -> None:
+    error = post_error(answer({"message": "bad\x1b[31m\n" + "x" * 999}, 422))
+    assert "\x1b" not in error.message
+    assert "\n" not in error.message
+    assert len(error.message) < 280
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "why"},
+        {"message": "why"},
+        {"error": {"code": 1, "message": "why"}},
+        {"errors": ["why"]},
+    ],
+)
+def test_the_servers_own_reason_is_found(body: object) -> None:
+    assert "why" in post_error(answer(body, 400)).message
+
+
+# --- repeats and pauses -----------------------------------------------------------------------
+
+
+def test_a_get_is_repeated_until_it_succeeds() -> None:
+    """Six attempts in all, with growing delays."""
+    clock = FakeClock()
+    replies: list[Reply] = [
+        httpx.ReadTimeout("x"),
+        answer({}, 503),
+        httpx.ConnectError("x"),
+        answer({}, 500),
+    ]
+    assert get(*replies, httpx.Response(200, content=b"{"), OK, clock=clock) == {"fine": True}
+    bounds = [0.5, 1, 2, 4, 8]
+    assert all(0.7 * b <= s <= 1.3 * b for s, b in zip(clock.slept, bounds, strict=True))
+
+
+def test_a_get_gives_up_after_six_attempts() -> None:
+    script = Script(answer({}, 500))
+    with transport(http=script, clock=FakeClock()) as http, pytest.raises(ServerTrouble):
+        http.get("v1/x", anything)
+    assert (len(script.asked), http.requests) == (6, 6)
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404])
+def test_what_would_not_change_is_not_repeated(status: int) -> None:
+    script = Script(answer({}, status))
+    with transport(http=script, clock=FakeClock()) as http, pytest.raises(ApiError):
+        http.get("v1/x", anything)
+    assert len(script.asked) == 1
+
+
+def test_a_429_pauses_for_as_long_as_it_says() -> None:
+    """With one line when the pause begins and one when it ends."""
+    clock = FakeClock()
+    limited = answer({}, 429, **{"retry-after": "30"})
+    with capture_logs() as logs:
+        assert get(limited, OK, clock=clock) == {"fine": True}
+    assert sum(clock.slept) == pytest.approx(30)
+    assert [line["event"] for line in logs] == [
+        "rate limited by Testably, pausing 30 s",
+        "Testably is asked again",
+    ]
+
+
+def test_a_429_without_a_time_backs_off() -> None:
+    """A second, then the double each time; these are no failed attempts."""
+    clock = FakeClock()
+    limited = answer({}, 429)
+    assert get(*[limited] * 7, OK, clock=clock) == {"fine": True}
+    assert sum(clock.slept) == pytest.approx(1 + 2 + 4 + 8 + 16 + 32 + 60)
+
+
+def test_a_server_that_always_says_429_is_given_up() -> None:
+    script = Script(answer({}, 429))
+    with transport(http=script, clock=FakeClock()) as http, pytest.raises(RateLimited):
+        http.get("v1/x", anything)
+    assert len(script.asked) == 20
+
+
+def test_a_429_stops_everybody_on_the_ledger() -> None:
+    clock = FakeClock()
+    ledger = LocalLedger(RateLimit(60, 60), clock)
+    script = Script(answer({}, 429, **{"retry-after": "9"}))
+    with (
+        transport(clock=clock, ledger=ledger, http=script) as http,
+        pytest.raises(RateLimited) as raised,
+    ):
+        http.post("v1/x", {}, anything)
+    assert raised.value.retry_after == pytest.approx(9)
+    assert ledger.paused_for() == pytest.approx(9)
+
+
+NOW = FakeClock().now()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("30", 30),
+        (" 1.5 ", 1.5),
+        ("Sun, 01 Mar 2026 00:00:20 GMT", 20),
+        ("86400", 3600),
+        ("1e999", 3600),
+        ("0", None),
+        ("-5", None),
+        ("Sun, 01 Mar 2020 00:00:00 GMT", None),
+        ("soon", None),
+        ("nan", None),
+        ("²", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+    """At most an hour; nonsense and the past are as good as nothing."""
+    assert retry_after(header, NOW) == seconds
+
+
+def test_every_get_takes_its_own_turn() -> None:
+    """Repeats are requests too."""
+    clock = FakeClock()
+    ledger = LocalLedger(RateLimit(60, 60), clock)
+    get(answer({}, 500), OK, clock=clock, ledger=ledger)
+    assert len(ledger._grants) == 2
+
+
+def test_impatience_ends_the_wait() -> None:
+    clock = FakeClock()
+    ledger = LocalLedger(RateLimit(60, 60), clock)
+    ledger.pause(100)
+    with pytest.raises(BudgetExhausted):
+        get(OK, clock=clock, ledger=ledger, patience=10)
+
+
+def test_whoever_is_told_of_a_wait_may_end_it() -> None:
+    def stop(seconds: float) -> None:
+        raise KeyboardInterrupt(f"{seconds:.0f}")
+
+    with pytest.raises(KeyboardInterrupt):
+        get(answer({}, 500), OK, on_wait=stop)
+
+
+def test_each_request_is_observed() -> None:
+    seen: list[tuple[str, str, str]] = []
+    replies: list[Reply] = [httpx.ReadTimeout("x"), answer({}, 500), OK]
+    get(*replies, observer=lambda api, method, outcome, _: seen.append((api, method, outcome)))
+    outcomes = ["timeout", "500", "200"]
+    assert seen == [("Testably", "GET", outcome) for outcome in outcomes]
+
+
+def test_a_request_that_never_left_is_not_counted() -> None:
+    with transport(http=Script(httpx.ConnectError("x"), OK), clock=FakeClock()) as http:
+        http.get("v1/x", anything)
+        assert http.requests == 1

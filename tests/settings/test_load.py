@@ -1,0 +1,326 @@
+"""Where settings come from, who wins, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.settings.conftest import Load
+from worker.errors import SettingsError, UsageError
+from worker.settings import Rate, load_settings
+
+FULL_FILE = """
+database_url = "postgres://me:pw@db/milesync"
+redis_url = "redis://:pw@localhost:6379/0"
+[testrail]
+url = "https://example.testrail.io/index.php?/dashboard"
+user = "lead@example.com"
+api_key = "key-from-file"
+timezone = "Europe/Berlin"
+submilestones = "each"
+rate_limit = "300/60s"
+[testably]
+url = "https://testably.example.com/v1/"
+token = "token-from-file"
+rate_limit = "3000/60s"
+[sync]
+schedule = "0 * * * *"
+drift_check = "never"
+on_target_edit = "target"
+on_source_delete = "keep"
+description_footer = false
+http_timeout = 12.5
+[web]
+listen = "0.0.0.0:9000"
+webhook_secret = "hook-from-file"
+[log]
+level = "debug"
+format = "json"
+[[projects]]
+testrail = 1
+testably = "proj_abc123"
+[[projects]]
+testrail = 2
+testably = "proj_def456"
+timezone = "Asia/Tokyo"
+schedule = "5 4 * * *"
+enabled = false
+testably_token = "own-token"
+testrail_user = "other@example.com"
+testrail_api_key = "own-key"
+"""
+
+
+def test_nothing_configured_gives_the_documented_defaults(load: Load, tmp_path: Path) -> None:
+    settings = load()
+    assert settings.source_file is None
+    assert settings.warnings == ()
+    assert settings.testrail.url is None
+    assert settings.testrail.timezone is None
+    assert settings.testrail.submilestones == "auto"
+    assert settings.testrail.rate_limit == Rate(180, 60)
+    assert settings.testably.url == "https://api.testably.app"
+    assert settings.testably.rate_limit == Rate(60, 60)
+    assert settings.database_url.get_secret_value() == f"sqlite:///{tmp_path / 'milesync.db'}"
+    assert settings.redis_url is None
+    assert settings.sync.schedule == "*/15 * * * *"
+    assert settings.sync.drift_check.total_seconds() == 3600  # type: ignore[union-attr]
+    assert (settings.sync.on_target_edit, settings.sync.on_source_delete) == ("source", "archive")
+    assert settings.sync.description_footer is True
+    assert settings.sync.http_timeout == 30
+    assert str(settings.web.listen) == "127.0.0.1:8000"
+    assert settings.web.webhook_secret is None
+    assert (settings.log.level, settings.log.format) == ("info", None)
+    assert settings.projects == ()
+
+
+def test_every_setting_can_stand_in_the_file(load: Load, tmp_path: Path) -> None:
+    settings = load(FULL_FILE)
+    assert settings.source_file == tmp_path / "milesync.toml"
+    assert settings.testrail.url == "https://example.testrail.io"
+    assert settings.testrail.timezone == ZoneInfo("Europe/Berlin")
+    assert settings.testably.url == "https://testably.example.com"
+    assert settings.database_url.get_secret_value() == "postgresql+psycopg://me:pw@db/milesync"
+    assert (settings.sync.drift_check, settings.sync.http_timeout) == ("never", 12.5)
+    assert settings.sync.description_footer is False
+    assert settings.web.listen.port == 9000
+    assert (settings.log.level, settings.log.format) == ("debug", "json")
+
+
+def test_a_pair_has_its_own_options_or_those_for_all(load: Load) -> None:
+    first, second = load(FULL_FILE).projects
+    assert (first.testrail, first.testably, first.enabled) == (1, "proj_abc123", True)
+    assert (first.timezone, first.schedule) == (ZoneInfo("Europe/Berlin"), "0 * * * *")
+    assert first.testrail_user == "lead@example.com"
+    assert first.testrail_api_key is not None
+    assert first.testrail_api_key.get_secret_value() == "key-from-file"
+    assert (second.timezone, second.schedule) == (ZoneInfo("Asia/Tokyo"), "5 4 * * *")
+    assert second.testably_token is not None
+    assert second.testably_token.get_secret_value() == "own-token"
+    assert not second.enabled
+
+
+def test_a_pair_can_do_without_the_time_zone_for_all(load: Load) -> None:
+    pairs = '[[projects]]\ntestrail=1\ntestably="p"\ntimezone="none"'
+    assert load(pairs, TESTRAIL_TIMEZONE="Europe/Berlin").projects[0].timezone is None
+
+
+def test_environment_goes_before_dotenv_before_file(load: Load) -> None:
+    toml = '[testrail]\nuser = "file"\n[sync]\nschedule = "1 * * * *"\n[log]\nlevel = "error"'
+    dotenv = "MILESYNC_TESTRAIL_USER=dotenv\nexport MILESYNC_SCHEDULE='2 * * * *'\n"
+    settings = load(toml, dotenv, TESTRAIL_USER="environment")
+    assert settings.testrail.user == "environment"
+    assert settings.sync.schedule == "2 * * * *"
+    assert settings.log.level == "error"
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_an_empty_value_counts_as_not_set(load: Load, blank: str) -> None:
+    settings = load(
+        '[testrail]\nuser = ""\n[testably]\ntoken = ""',
+        "MILESYNC_TESTRAIL_USER=dotenv",
+        TESTRAIL_USER=blank,
+        SCHEDULE=blank,
+    )
+    assert settings.testrail.user == "dotenv"
+    assert settings.testably.token is None
+    assert settings.sync.schedule == "*/15 * * * *"
+
+
+def test_a_dotenv_value_is_taken_as_it_stands(load: Load) -> None:
+    settings = load(dotenv="MILESYNC_TESTABLY_TOKEN='a${HOME}b#c'")
+    assert settings.testably.token is not None
+    assert settings.testably.token.get_secret_value() == "a${HOME}b#c"
+
+
+def test_an_explicit_file_brings_its_own_dotenv_and_folder(tmp_path: Path) -> None:
+    folder, cwd = tmp_path / "etc", tmp_path / "cwd"
+    folder.mkdir()
+    cwd.mkdir()
+    (folder / "other.toml").write_text('database_url = "sqlite:///data/m.db"')
+    (folder / ".env").write_text("MILESYNC_TESTRAIL_USER=beside")
+    (cwd / ".env").write_text("MILESYNC_TESTRAIL_USER=elsewhere")
+    settings = load_settings(Path("../etc/other.toml"), {}, cwd)
+    assert settings.testrail.user == "beside"
+    assert settings.source_file == folder / "other.toml"
+    assert settings.database_url.get_secret_value() == f"sqlite:///{folder}/data/m.db"
+
+
+def test_an_explicit_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml: there is no such file"):
+        load_settings(Path("nowhere.toml"), {}, tmp_path)
+
+
+def test_a_file_that_is_not_toml_is_named_with_the_line(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"milesync\.toml cannot be read.*line 2"):
+        load("[testrail]\nurl = https://x\n")
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "milesync.toml").write_bytes(b'[testrail]\nuser = "M\xfcller"')
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        load_settings(environ={}, cwd=tmp_path)
+
+
+def test_a_byte_order_mark_does_no_harm(load: Load) -> None:
+    assert load("\ufeff[log]\nlevel = 'error'").log.level == "error"
+
+
+def test_the_process_s_own_environment_is_the_default(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MILESYNC_LOG_LEVEL", "error")
+    assert load_settings().log.level == "error"
+
+
+# --- pairs from the variable ------------------------------------------------------------------
+
+
+def test_the_variable_replaces_the_pairs_but_keeps_their_options(load: Load) -> None:
+    pairs = load(FULL_FILE, PROJECTS=" 2=proj_def456, 3 = proj_new ,").projects
+    assert [str(pair) for pair in pairs] == ["2=proj_def456", "3=proj_new"]
+    assert pairs[0].timezone == ZoneInfo("Asia/Tokyo")
+    assert not pairs[0].enabled
+    assert pairs[1].timezone == ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize("text", ["1", "1=", "=proj", "1=a,2"])
+def test_a_malformed_pair_is_named(load: Load, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"MILESYNC_PROJECTS \(environment\).*1=proj_abc123"):
+        load(PROJECTS=text)
+
+
+@pytest.mark.parametrize("text", ["x=p", "0=p", "-1=p", "1.5=p", "1=a/b", "1=a b", "1=ä"])
+def test_a_malformed_id_is_named(load: Load, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"MILESYNC_PROJECTS \(environment\).* of a Test"):
+        load(PROJECTS=text)
+
+
+def test_the_same_pair_twice_is_a_mistake_but_shared_projects_are_not(load: Load) -> None:
+    assert len(load(PROJECTS="1=a,2=a,1=b").projects) == 3
+    with pytest.raises(SettingsError, match="the same pair twice: 1=a"):
+        load(PROJECTS="1=a,2=b,1=a")
+
+
+def test_a_pair_without_a_target_is_incomplete(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"\[\[projects\]\] no\. 1, testably .*is missing"):
+        load("[[projects]]\ntestrail = 1")
+
+
+def test_a_moved_pair_s_option_is_named_where_it_stands(load: Load) -> None:
+    toml = FULL_FILE.replace("Asia/Tokyo", "Asia/Tokio")
+    with pytest.raises(SettingsError, match=r"\[\[projects\]\] no\. 2, timezone .*Asia/Tokyo"):
+        load(toml, PROJECTS="2=proj_def456")
+
+
+# --- what is said -----------------------------------------------------------------------------
+
+
+def test_a_bad_variable_is_named_with_its_value_and_an_example(load: Load) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(TESTABLY_RATE_LIMIT="60 per minute")
+    assert caught.value.message == (
+        "MILESYNC_TESTABLY_RATE_LIMIT (environment): '60 per minute' is not a rate. Example: 60/60s"
+    )
+    assert caught.value.hint
+
+
+def test_the_place_of_a_bad_value_is_named(load: Load, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load("[testably]\nrate_limit = 60", "MILESYNC_TESTRAIL_RATE_LIMIT=x")
+    assert f"testably.rate_limit ({tmp_path}/milesync.toml): '60' is" in caught.value.message
+    assert f"MILESYNC_TESTRAIL_RATE_LIMIT ({tmp_path}/.env): 'x' is" in caught.value.message
+
+
+def test_all_problems_are_told_at_once_and_each_once(load: Load) -> None:
+    toml = '[testrail]\ntimezone = "Mars"\nuser = 7\n[sync]\nschedule = "x"\n'
+    with pytest.raises(SettingsError) as caught:
+        load(toml, PROJECTS="1=a,2=b,3", HTTP_TIMEOUT="0", LISTEN="8000", LOG_LEVEL="loud")
+    lines = caught.value.message.splitlines()
+    assert len(lines) == 7
+    assert len([line for line in lines if "testrail.timezone" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("toml", "meant"),
+    [
+        ("[testrail]\nulr = 'x'", "testrail.ulr .*did you mean testrail.url"),
+        ("[testrial]\nurl = 'x'", "testrial .*did you mean testrail"),
+        ("[sync]\nwebhook_secret = 'hush'", "did you mean web.webhook_secret"),
+        ("schedule = '* * * * *'", "did you mean sync.schedule"),
+        ("[log]\ndatabase_url = 'x'", "log.database_url .*did you mean database_url"),
+        (
+            "[[projects]]\ntestrail=1\ntestably='p'\ntimezon='x'",
+            r"\[\[projects\]\] no. 1, timezon .*did you mean timezone",
+        ),
+        ("zzzzzz = 1", "zzzzzz .*is not a setting"),
+        ("source_file = 'x'", "source_file .*is not a setting"),
+    ],
+)
+def test_an_unknown_key_is_an_error_that_names_the_nearest(
+    load: Load, toml: str, meant: str
+) -> None:
+    with pytest.raises(SettingsError, match=meant):
+        load(toml)
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("testably = 'hush-hush'", r"testably .*must be a table: \[testably\]"),
+        ("projects = '1=a'", r"projects .*must be a table: \[\[projects\]\]"),
+        ("projects = ['hush-hush']", r"no\. 1 .*must be a table: \[\[projects\]\]"),
+        ("[projects]\ntestrail = 1", r"projects .*must be a table: \[\[projects\]\]"),
+    ],
+)
+def test_what_must_be_a_table_is_said(load: Load, toml: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        load(toml, SCHEDULE="* * * * *", TESTABLY_TOKEN="hush-hush")
+    assert "hush" not in str(caught.value)
+
+
+def test_an_unknown_variable_is_only_a_warning(load: Load) -> None:
+    [warning] = load(SCHEDUL="x", TEST_ANYTHING="x").warnings
+    assert warning == (
+        "MILESYNC_SCHEDUL (environment) is not a setting and is ignored "
+        "(did you mean MILESYNC_SCHEDULE?)."
+    )
+
+
+# --- what a command needs ---------------------------------------------------------------------
+
+
+def test_projects_are_the_enabled_ones_or_those_asked_for(load: Load) -> None:
+    settings = load(FULL_FILE)
+    assert [pair.testrail for pair in settings.require_projects()] == [1]
+    assert [pair.testrail for pair in settings.require_projects([])] == [1]
+    assert [pair.testrail for pair in settings.require_projects([2])] == [2]
+    with pytest.raises(UsageError, match="7 is not configured") as caught:
+        settings.require_projects([1, 7])
+    assert caught.value.hint == "Configured are: 1, 2."
+
+
+def test_no_project_at_all_is_a_mistake_in_the_settings(load: Load) -> None:
+    with pytest.raises(SettingsError, match="MILESYNC_PROJECTS is not set"):
+        load().require_projects()
+    with pytest.raises(SettingsError, match="disabled"):
+        load("[[projects]]\ntestrail=1\ntestably='p'\nenabled=false").require_projects()
+
+
+def test_missing_credentials_are_named_together(load: Load) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load().require_credentials()
+    assert caught.value.message == (
+        "Not set: MILESYNC_TESTRAIL_URL, MILESYNC_TESTRAIL_USER, "
+        "MILESYNC_TESTRAIL_API_KEY, MILESYNC_TESTABLY_TOKEN."
+    )
+
+
+def test_a_pair_s_own_credentials_are_enough(load: Load) -> None:
+    settings = load(FULL_FILE.replace("key-from-file", ""))
+    settings.require_credentials(settings.require_projects([2]))
+    with pytest.raises(SettingsError, match=r"Not set: MILESYNC_TESTRAIL_API_KEY\."):
+        settings.require_credentials()

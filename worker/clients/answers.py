@@ -1,0 +1,237 @@
+"""What an HTTP answer means: a JSON value, or the one error class for its status.
+
+Which status means what: the response codes on the TestRail milestones page (400 for an unknown
+id, 403) and the Testably page (error responses); 409 is TestRail's answer under maintenance.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from worker.errors import (
+    AccessDenied,
+    AnswerTooLarge,
+    ApiError,
+    CredentialsRefused,
+    Done,
+    Maintenance,
+    NotFound,
+    RateLimited,
+    Redirected,
+    Refused,
+    ServerTrouble,
+    TimedOut,
+    UnknownId,
+    UnreadableAnswer,
+)
+
+TESTRAIL: Final = "TestRail"
+TESTABLY: Final = "Testably"
+LARGEST_ANSWER: Final = 16 * 1024 * 1024
+LONGEST_RETRY_AFTER: Final = 3600.0
+_LONGEST_TEXT: Final = 200
+
+T = TypeVar("T")
+
+_CLASSES: Final[Mapping[int, type[ApiError]]] = {
+    401: CredentialsRefused,
+    403: AccessDenied,
+    404: NotFound,
+    408: TimedOut,
+    429: RateLimited,
+}
+_OWN_CLASSES: Final[Mapping[tuple[str, int], type[ApiError]]] = {(TESTRAIL, 409): Maintenance}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, as messages name it; ``by_id`` where TestRail's 400 means an unknown id."""
+
+    api: str
+    method: str
+    path: str
+    by_id: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def if_sent(self) -> Done:
+        """Whether the server may have carried the call out once it was sent."""
+        return Done.NO if self.method == "GET" else Done.MAYBE
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, the headers by lower-case name, and the body as it came over the wire."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def is_html(self) -> bool:
+        """Whether a page for people came, such as a login page or a proxy's."""
+        declared = "text/html" in self.headers.get("content-type", "").lower()
+        return declared or self.body.lstrip()[:1] == b"<"
+
+
+def unpacked(call: Call, answer: Answer) -> Answer:
+    """The answer with its body decompressed, within the bound on an answer's size.
+
+    Raises AnswerTooLarge, and UnreadableAnswer for an unknown or broken compression.
+    """
+    encoding = answer.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity") or not answer.body:
+        return answer
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise _unreadable(call, answer, f"compressed as {shortened(encoding)}, which was not asked")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        body = decoder.decompress(answer.body, LARGEST_ANSWER + 1)
+    except zlib.error as error:
+        raise _unreadable(call, answer, "with broken compression") from error
+    if len(body) > LARGEST_ANSWER:
+        raise too_large(call, answer.status)
+    if not decoder.eof:
+        raise _unreadable(call, answer, "with a compressed body that is cut off")
+    return Answer(answer.status, answer.headers, body)
+
+
+def read_answer(call: Call, answer: Answer, read: Callable[[object], T]) -> T:
+    """The JSON of a 2xx answer as ``read`` understands it; it raises ValueError for what it cannot.
+
+    Raises UnreadableAnswer where the body is no JSON, or not of that shape.
+    """
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(call, answer, _instead_of_json(answer)) from error
+    try:
+        return read(value)
+    except ValueError as error:
+        raise _unreadable(call, answer, f"in another shape than documented: {error}") from error
+
+
+def _instead_of_json(answer: Answer) -> str:
+    if not answer.body.strip():
+        return "with nothing"
+    if answer.is_html:
+        return "with an HTML page instead of JSON, from a proxy or a login page perhaps"
+    return "with JSON that is cut off or broken"
+
+
+def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime) -> ApiError:
+    """The error for a status outside 2xx; ``text`` is the server's own, already redacted."""
+    if 300 <= answer.status < 400:
+        return _redirected(call, answer, base_url)
+    kind = _class_of(call, answer)
+    may_be_done = answer.status >= 500 or kind is TimedOut
+    return kind(
+        call.api,
+        f"{call.api} answered {call} with {answer.status}" + (f": {text}" if text else ""),
+        status=answer.status,
+        done=call.if_sent if may_be_done else Done.NO,
+        retry_after=retry_after(answer.headers.get("retry-after"), now),
+    )
+
+
+def _class_of(call: Call, answer: Answer) -> type[ApiError]:
+    # Only TestRail itself may say that an id is unknown: a proxy's 400 proves no absence.
+    if answer.status == 400 and call.by_id and _own_text(answer):
+        return UnknownId
+    if answer.status >= 500:
+        return ServerTrouble
+    own = _OWN_CLASSES.get((call.api, answer.status))
+    return own or _CLASSES.get(answer.status, Refused)
+
+
+def too_large(call: Call, status: int) -> AnswerTooLarge:
+    """The error for an answer beyond the bound."""
+    limit = LARGEST_ANSWER // 1024 // 1024
+    message = f"{call.api} answered {call} with more than {limit} MiB"
+    return AnswerTooLarge(call.api, message, status=status, done=call.if_sent)
+
+
+def _unreadable(call: Call, answer: Answer, what: str) -> UnreadableAnswer:
+    message = f"{call.api} answered {call} {what}"
+    return UnreadableAnswer(call.api, message, status=answer.status, done=call.if_sent)
+
+
+def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:
+    message = f"{call.api} sent {call} on to {_place(answer.headers.get('location', ''), base_url)}"
+    return Redirected(call.api, message, status=answer.status)
+
+
+def _place(location: str, base_url: str) -> str:
+    """Where a redirect points, without the query, which may hold a session or a token."""
+    try:
+        parts = urlsplit(urljoin(base_url, location))
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that cannot be read"
+    if not location or not parts.hostname:
+        return "an address that it did not name"
+    return shortened(f"{parts.scheme}://{parts.hostname}{port}{parts.path}")
+
+
+# --- the server's own words -------------------------------------------------------------------
+
+
+def error_text(answer: Answer) -> str:
+    """What the server itself says is wrong, on one line and not shortened yet; may be empty."""
+    if own := _own_text(answer):
+        return _one_line(own)
+    if answer.is_html:
+        return "an HTML page, from a proxy or a login page perhaps"
+    return _one_line(answer.body[:4096].decode("utf-8", "replace"))
+
+
+def _own_text(answer: Answer) -> str:
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return ""
+    for name in ("error", "message", "detail", "errors"):
+        if isinstance(value, dict) and value.get(name):
+            found = value[name]
+            inner = found.get("message") if isinstance(found, dict) else None
+            return str(inner or found)
+    return ""
+
+
+def _one_line(text: str) -> str:
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())
+
+
+def shortened(text: str) -> str:
+    """At most 200 characters of ``text``, on one line."""
+    line = _one_line(text)
+    return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
+
+
+def retry_after(header: str | None, now: datetime) -> float | None:
+    """The header Retry-After, in seconds or as an HTTP date, as seconds from ``now`` (aware).
+
+    At most an hour; None where there is none that makes sense.
+    """
+    text = (header or "").strip()
+    try:
+        seconds = float(text) if text[:1].isdigit() else _seconds_until(text, now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(seconds, LONGEST_RETRY_AFTER) if seconds > 0 else None
+
+
+def _seconds_until(http_date: str, now: datetime) -> float:
+    moment = parsedate_to_datetime(http_date)
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return (aware - now).total_seconds()

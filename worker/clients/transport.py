@@ -1,0 +1,335 @@
+"""One HTTP connection to one API: URL, credentials, deadline, budget, repeats, status → error.
+
+The only module that knows httpx, so that a successor can take its place. URLs are built by hand
+in one place: TestRail's path is its query string, which ``params=`` and ``urljoin`` would lose.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+import structlog
+
+from worker.clients.answers import (
+    LARGEST_ANSWER,
+    Answer,
+    Call,
+    error_of,
+    error_text,
+    read_answer,
+    shortened,
+    too_large,
+    unpacked,
+)
+from worker.clients.budget import Ledger, Priority, wait_turn
+from worker.clients.credentials import Credentials
+from worker.clients.deadline import BoundedBackend, Deadline
+from worker.clients.pauses import Pauses
+from worker.clock import Clock
+from worker.errors import (
+    ApiError,
+    ConnectionLost,
+    RateLimited,
+    SettingsError,
+    TimedOut,
+    Transient,
+    Unreachable,
+)
+
+ATTEMPTS: Final = 6
+RATE_LIMITED_ATTEMPTS: Final = 20
+FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
+_ERROR_BODY: Final = 64 * 1024
+# Shorter than what servers commonly grant, so that a write rarely meets a connection just closed.
+_KEEPALIVE: Final = 2.0
+
+T = TypeVar("T")
+Observer = Callable[[str, str, str, float], None]
+log = structlog.get_logger(__name__)
+
+
+class Transport:
+    """Calls one API on behalf of one account; usable from several threads.
+
+    ``request_timeout`` is the deadline of one request in all, in seconds. ``patience`` bounds the
+    seconds a call waits for its turn (None: as long as it takes), and ``on_wait`` is told the
+    seconds before every sleep and may raise to end it. ``observer`` is told the API, the method,
+    the status or the error's kind, and the seconds of each request. Every call may raise ApiError
+    and, where it waits, BudgetExhausted.
+    """
+
+    def __init__(
+        self,
+        api: str,
+        base_url: str,
+        credentials: Credentials,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        request_timeout: float = 30.0,
+        priority: Priority = Priority.BACKGROUND,
+        patience: float | None = None,
+        on_wait: Callable[[float], None] | None = None,
+        observer: Observer | None = None,
+        headers: Mapping[str, str] | None = None,
+        http: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.api = api
+        self.base_url = _checked_base(api, base_url)
+        self.request_timeout = request_timeout
+        self.patience = patience
+        self._credentials = credentials
+        self._ledger = ledger
+        self._clock = clock
+        self._priority = priority
+        self._on_wait = on_wait
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._pauses = Pauses(api, ledger)
+        self._deadline = Deadline(clock)
+        own = {
+            "Authorization": credentials.header.get_secret_value(),
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": "milesync",
+        }
+        self._client = httpx.Client(
+            transport=http or _BoundedHTTP(self.base_url, self._deadline),
+            headers={**own, **(headers or {})},
+            timeout=request_timeout,
+            follow_redirects=False,
+        )
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, repeats included."""
+        return self._requests
+
+    def wait_turn(self) -> None:
+        """Return when the ledger has granted one request. Raises BudgetExhausted."""
+        wait_turn(self._ledger, self._clock, self._priority, self.patience, self._on_wait)
+        self._pauses.end()
+
+    def get(self, path: str, read: Callable[[object], T], *, by_id: bool = False) -> T:
+        """GET ``path`` below the base URL and give its JSON to ``read``, repeating what may pass.
+
+        ``read`` raises ValueError for a shape it does not know. Each repeat takes its own turn.
+        """
+        call = Call(self.api, "GET", path, by_id)
+        failed = limited = 0
+        while True:
+            self.wait_turn()
+            try:
+                return read_answer(call, self._send(call, None), read)
+            except RateLimited:
+                limited += 1
+                if limited >= RATE_LIMITED_ATTEMPTS:
+                    raise
+            except (Transient, Unreachable) as error:
+                failed += 1
+                if failed >= ATTEMPTS:
+                    raise
+                self._back_off(failed, error)
+
+    def post(
+        self, path: str, body: object, read: Callable[[object], T], *, by_id: bool = False
+    ) -> T:
+        """POST JSON once, on a turn already granted by `wait_turn`."""
+        call = Call(self.api, "POST", path, by_id)
+        return read_answer(call, self._send(call, body), read)
+
+    def post_for_nothing(self, path: str, body: object, *, by_id: bool = False) -> None:
+        """POST JSON once, on a granted turn, where the answer is empty (or any JSON)."""
+        call = Call(self.api, "POST", path, by_id)
+        answer = self._send(call, body)
+        if answer.body.strip():
+            read_answer(call, answer, lambda _: None)
+
+    def patch(self, path: str, body: object, read: Callable[[object], T]) -> T:
+        """PATCH JSON once, on a turn already granted by `wait_turn`."""
+        call = Call(self.api, "PATCH", path)
+        return read_answer(call, self._send(call, body), read)
+
+    def close(self) -> None:
+        """Close the connections; this object cannot be used afterwards."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- one request --------------------------------------------------------------------------
+
+    def _send(self, call: Call, body: object) -> Answer:
+        started = self._clock.monotonic()
+        outcome = "error"
+        try:
+            answer = self._exchange(call, body)
+            outcome = str(answer.status)
+            answer = self._checked(call, answer)
+        except ApiError as error:
+            outcome = str(error.status or error.kind)
+            raise
+        finally:
+            self._count(call, outcome, self._clock.monotonic() - started)
+        self._pauses.forget()
+        return answer
+
+    def _count(self, call: Call, outcome: str, seconds: float) -> None:
+        if outcome != Unreachable.kind:
+            with self._lock:
+                self._requests += 1
+        if self._observer is not None:
+            self._observer(call.api, call.method, outcome, seconds)
+
+    def _exchange(self, call: Call, body: object) -> Answer:
+        content = None if body is None else json.dumps(body).encode()
+        headers = None if body is None else {"Content-Type": "application/json"}
+        url = f"{self.base_url}/{call.path}"
+        with (
+            self._failures(call),
+            self._deadline.within(self.request_timeout),
+            self._client.stream(call.method, url, content=content, headers=headers) as response,
+        ):
+            return Answer(response.status_code, dict(response.headers), _body(call, response))
+
+    @contextmanager
+    def _failures(self, call: Call) -> Iterator[None]:
+        """What httpx raises, as the error tree has it."""
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise self._unreachable(call, error) from error
+        except (httpx.ProxyError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise self._unreachable(call, error) from error
+        except httpx.TimeoutException as error:
+            message = f"{call.api} did not answer {call} within {self.request_timeout:g} s"
+            raise TimedOut(call.api, message, done=call.if_sent) from error
+        except httpx.HTTPError as error:
+            message = f"the connection to {call.api} was cut during {call}{self._reason(error)}"
+            raise ConnectionLost(call.api, message, done=call.if_sent) from error
+
+    def _unreachable(self, call: Call, error: Exception) -> Unreachable:
+        message = f"{call.api} cannot be reached at {self.base_url}{self._reason(error)}"
+        return Unreachable(call.api, message)
+
+    def _reason(self, error: Exception) -> str:
+        text = shortened(self._credentials.redacted(str(error)))
+        return f": {text}" if text else ""
+
+    def _checked(self, call: Call, answer: Answer) -> Answer:
+        if 200 <= answer.status < 300:
+            return unpacked(call, answer)
+        redacted = self._credentials.redacted
+        answer = _readable(call, answer, redacted)
+        text = shortened(redacted(error_text(answer)))
+        error = error_of(call, answer, self.base_url, text, self._clock.now())
+        if isinstance(error, RateLimited):
+            error.retry_after = self._pauses.begin(error.retry_after)
+        raise error
+
+    # --- waiting ------------------------------------------------------------------------------
+
+    def _back_off(self, failed: int, error: ApiError) -> None:
+        longest = min(FIRST_DELAY * 2.0 ** (failed - 1), LONGEST_DELAY)
+        delay = max(longest * random.uniform(0.75, 1.25), min(error.retry_after or 0.0, 60.0))
+        log.info(
+            f"asking {self.api} again in {delay:.1f} s",
+            api=self.api,
+            kind=error.kind,
+            failed=failed,
+        )
+        if self._on_wait is not None:
+            self._on_wait(delay)
+        self._clock.sleep(delay)
+
+
+# --- the connection ---------------------------------------------------------------------------
+
+
+class _BoundedHTTP(httpx.HTTPTransport):
+    """httpx's own transport over a pool whose connections keep to the deadline.
+
+    The proxy settings of the environment apply; httpx would read them for its own transport only.
+    """
+
+    def __init__(self, base_url: str, deadline: Deadline) -> None:
+        secure = httpx.create_ssl_context()
+        backend = BoundedBackend(deadline)
+        if (proxy := _proxy_for(base_url)) is None:
+            self._pool = httpcore.ConnectionPool(
+                ssl_context=secure, keepalive_expiry=_KEEPALIVE, network_backend=backend
+            )
+            return
+        self._pool = httpcore.HTTPProxy(
+            proxy_url=str(proxy.url),
+            proxy_auth=proxy.raw_auth,
+            ssl_context=secure,
+            keepalive_expiry=_KEEPALIVE,
+            network_backend=backend,
+        )
+
+
+def _proxy_for(base_url: str) -> httpx.Proxy | None:
+    parts = urlsplit(base_url)
+    proxies = getproxies()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    if not found or proxy_bypass(parts.netloc):
+        return None
+    url = found if "://" in found else f"http://{found}"
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise SettingsError("Only HTTP proxies are supported; check HTTPS_PROXY and ALL_PROXY.")
+    return httpx.Proxy(url)
+
+
+def _checked_base(api: str, base_url: str) -> str:
+    # httpx would send the user and password of a URL in place of our own credentials.
+    if "@" in urlsplit(base_url).netloc:
+        raise SettingsError(f"The URL of {api} must not contain a user or a password.")
+    return base_url.rstrip("/")
+
+
+def _body(call: Call, response: httpx.Response) -> bytes:
+    """The body as it came, within the bound; of an error only the beginning, as far as it comes."""
+    failed = response.status_code >= 300
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for part in response.iter_raw():
+            parts.append(part)
+            size += len(part)
+            if failed and size > _ERROR_BODY:
+                break
+            if size > LARGEST_ANSWER:
+                raise too_large(call, response.status_code)
+    except httpx.HTTPError:
+        if not failed:
+            raise
+    return b"".join(parts)
+
+
+def _readable(call: Call, answer: Answer, redacted: Callable[[str], str]) -> Answer:
+    """An error's answer with its body unpacked, or without one where that fails."""
+    headers = {name: redacted(value) for name, value in answer.headers.items()}
+    try:
+        return Answer(answer.status, headers, unpacked(call, answer).body)
+    except ApiError:
+        return Answer(answer.status, headers, b"")

@@ -1,0 +1,254 @@
+"""The source and the target of `worker.sync.ports` over the sandbox models, without HTTP.
+
+They raise what an HTTP client would raise and count the requests it would send, and so pass the
+same contract suite. A fault hook, such as a `Faults`, may let any request fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from mappings.milestone import BadRecord, TargetMilestone, Values
+from worker.clients.records import collect_source, parse_target
+from worker.clock import Clock
+from worker.errors import (
+    AccessDenied,
+    ApiError,
+    ConnectionLost,
+    Done,
+    Maintenance,
+    NotFound,
+    RateLimited,
+    Redirected,
+    Refused,
+    ServerTrouble,
+    TimedOut,
+    UnknownId,
+    UnreadableAnswer,
+)
+from worker.sandbox.faults import CARRIED_OUT, Fault, FaultKind
+from worker.sandbox.rules import Problem, Record
+from worker.sandbox.testably_model import PAGE as TARGET_PAGE
+from worker.sandbox.testably_model import Listing, TestablyModel
+from worker.sandbox.testrail_model import PAGE as SOURCE_PAGE
+from worker.sandbox.testrail_model import Page, TestRailModel
+from worker.sync.ports import SourceListing, TargetListing
+
+FaultHook = Callable[[str, str], Fault | None]
+"""Given the HTTP method and what is asked for, the fault of this request, or None."""
+
+_Answer = TypeVar("_Answer")
+_ATTEMPTS: Final = 3
+
+_RAISED: Final[Mapping[FaultKind, tuple[type[ApiError], int | None]]] = {
+    FaultKind.SERVER_ERROR: (ServerTrouble, 500),
+    FaultKind.SERVER_ERROR_AFTER: (ServerTrouble, 500),
+    FaultKind.BAD_GATEWAY_HTML: (ServerTrouble, 502),
+    FaultKind.HTML: (UnreadableAnswer, 200),
+    FaultKind.RATE_LIMITED: (RateLimited, 429),
+    FaultKind.RATE_LIMITED_BARE: (RateLimited, 429),
+    FaultKind.RESET: (ConnectionLost, None),
+    FaultKind.RESET_AFTER: (ConnectionLost, None),
+    FaultKind.CUT_BODY: (ConnectionLost, None),
+    FaultKind.TIMEOUT: (TimedOut, None),
+    FaultKind.TIMEOUT_AFTER: (TimedOut, None),
+    FaultKind.LATE: (TimedOut, None),
+    FaultKind.MAINTENANCE: (Maintenance, 409),
+    FaultKind.REDIRECT: (Redirected, 302),
+}
+_NOT_DONE: Final = (RateLimited, Maintenance, Refused, Redirected)
+
+
+class _Wire:
+    """Where HTTP would be: counts requests, turns refusals into errors, lets requests fail."""
+
+    def __init__(self, api: str, faults: FaultHook | None) -> None:
+        self.requests = 0
+        self._api = api
+        self._faults = faults
+        self._under_way: list[Callable[[], object]] = []
+
+    def call(self, method: str, what: str, work: Callable[[], _Answer]) -> _Answer:
+        """The answer of one request, or the error that a client would raise for it."""
+        self.requests += 1
+        fault = self._faults(method, what) if self._faults else None
+        if fault is None:
+            return self._done(what, work)
+        if fault.kind is FaultKind.LATE:
+            self._under_way.append(work)
+        elif fault.kind in CARRIED_OUT:
+            self._done(what, work)
+        raise self._fault_error(fault, f"{method} {what}", write=method != "GET")
+
+    def arrive(self) -> None:
+        """Let the server carry out what was still under way when its caller gave up."""
+        while self._under_way:
+            late = self._under_way.pop(0)
+            try:
+                late()
+            except Problem:
+                continue
+
+    def _done(self, what: str, work: Callable[[], _Answer]) -> _Answer:
+        try:
+            return work()
+        except Problem as problem:
+            kind = self._error_class(what, problem.status)
+            raise kind(self._api, problem.message, status=problem.status) from None
+
+    def _error_class(self, what: str, status: int) -> type[ApiError]:
+        if status == 400 and self._api == "TestRail" and what.startswith("get_milestone"):
+            return UnknownId
+        return {403: AccessDenied, 404: NotFound}.get(status, Refused)
+
+    def _fault_error(self, fault: Fault, what: str, *, write: bool) -> ApiError:
+        kind, status = _RAISED[fault.kind]
+        if kind is Maintenance and self._api != "TestRail":
+            kind = Refused
+        maybe = write and not issubclass(kind, _NOT_DONE)
+        known_wait = fault.kind is FaultKind.RATE_LIMITED
+        return kind(
+            self._api,
+            f"{what}: {fault.kind}",
+            status=status,
+            done=Done.MAYBE if maybe else Done.NO,
+            retry_after=float(fault.retry_after) if known_wait else None,
+        )
+
+
+class InMemorySource:
+    """A `worker.sync.ports.Source` over a `TestRailModel`."""
+
+    def __init__(self, model: TestRailModel, faults: FaultHook | None = None) -> None:
+        self.model = model
+        self._wire = _Wire("TestRail", faults)
+
+    @property
+    def requests(self) -> int:
+        return self._wire.requests
+
+    def read_project(self, project_id: int) -> SourceListing:
+        rows = self._all_pages(project_id)
+        if self.model.switches.sub_milestones == "roots_only":
+            rows = [self._detail(row) for row in rows]
+        milestones, problems = collect_source(rows)
+        return SourceListing(milestones, tuple(problems))
+
+    def get_milestone(self, milestone_id: int) -> SourceListing:
+        row = self._wire.call(
+            "GET", f"get_milestone/{milestone_id}", lambda: self.model.get(milestone_id)
+        )
+        milestones, problems = collect_source([row])
+        return SourceListing(milestones, tuple(problems))
+
+    def _all_pages(self, project_id: int) -> list[Record]:
+        rows: list[Record] = []
+        while True:
+            page = self._page(project_id, len(rows))
+            rows += page.rows
+            if not page.rows or len(rows) >= page.total:
+                return rows
+
+    def _page(self, project_id: int, offset: int) -> Page:
+        what = f"get_milestones/{project_id}&limit={SOURCE_PAGE}&offset={offset}"
+        return self._wire.call("GET", what, lambda: self.model.page(project_id, offset=offset))
+
+    def _detail(self, row: Record) -> Record:
+        own = row.get("id")
+        if type(own) is not int:
+            return row
+        return self._wire.call("GET", f"get_milestone/{own}", lambda: self.model.get(own))
+
+
+class InMemoryTarget:
+    """A `worker.sync.ports.Target` over a `TestablyModel`.
+
+    ``turns`` counts the turns that callers waited for; every write needs one of its own. With a
+    clock, time passes on it: ``pace`` seconds a turn, ``request_timeout`` for one that times out.
+    """
+
+    def __init__(
+        self,
+        model: TestablyModel,
+        clock: Clock | None = None,
+        faults: FaultHook | None = None,
+        *,
+        request_timeout: float = 30.0,
+        pace: float = 0.0,
+    ) -> None:
+        self.model = model
+        self.turns = 0
+        self.request_timeout = request_timeout
+        self._clock = clock
+        self._pace = pace
+        self._wire = _Wire("Testably", faults)
+
+    @property
+    def requests(self) -> int:
+        return self._wire.requests
+
+    def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
+        listing = TargetListing(complete=False)
+        for _ in range(_ATTEMPTS):
+            listing = self._list_once(project_id, status)
+            if listing.complete:
+                break
+        return listing
+
+    def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
+        what = f"milestones/{milestone_id}"
+        return self._one("GET", what, lambda: self.model.get(project_id, milestone_id))
+
+    def wait_turn(self) -> None:
+        self.turns += 1
+        self._pass(self._pace)
+
+    def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:
+        sent = {**values, "parent_id": parent_id}
+        body = {
+            name: value for name, value in sent.items() if name != "status" and value is not None
+        }
+        return self._one("POST", "milestones", lambda: self.model.create(project_id, body))
+
+    def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
+        body = dict(values)
+        what = f"milestones/{milestone_id}"
+        return self._one("PATCH", what, lambda: self.model.update(project_id, milestone_id, body))
+
+    def arrive(self) -> None:
+        """Let the server carry out the writes of ``late`` faults now."""
+        self._wire.arrive()
+
+    def _list_once(self, project_id: str, status: str | None) -> TargetListing:
+        rows: list[Record] = []
+        page = self._page(project_id, status, 1)
+        rows += page.rows
+        while page.rows and len(rows) < page.total:
+            page = self._page(project_id, status, page.page + 1)
+            rows += page.rows
+        parsed = [parse_target(row) for row in rows]
+        good = {one.id: one for one in parsed if isinstance(one, TargetMilestone)}
+        bad = tuple(one for one in parsed if isinstance(one, BadRecord))
+        return TargetListing(good, bad, complete=len(good) + len(bad) == page.total)
+
+    def _page(self, project_id: str, status: str | None, page: int) -> Listing:
+        what = f"milestones?status={status or ''}&page={page}&per_page={TARGET_PAGE}"
+        return self._wire.call(
+            "GET", what, lambda: self.model.listing(project_id, status, page, TARGET_PAGE)
+        )
+
+    def _one(self, method: str, what: str, work: Callable[[], Record]) -> TargetMilestone:
+        try:
+            record = parse_target(self._wire.call(method, what, work))
+        except TimedOut:
+            self._pass(self.request_timeout)
+            raise
+        if isinstance(record, BadRecord):
+            done = Done.NO if method == "GET" else Done.MAYBE
+            raise UnreadableAnswer("Testably", f"{record.path}: {record.reason}", done=done)
+        return record
+
+    def _pass(self, seconds: float) -> None:
+        if self._clock is not None:
+            self._clock.sleep(seconds)

@@ -1,0 +1,55 @@
+"""The commented ``milesync.toml`` that ``milesync init`` writes, made from the settings' model.
+
+A line that starts with ``# `` explains; one that starts with ``#`` and a key is a setting with its
+default or an example, to be uncommented by taking the ``#`` away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pydantic.fields import FieldInfo
+
+from worker.settings.explain import section_of
+from worker.settings.model import FileSettings, ProjectPair, variable
+
+_HEAD: Final = """\
+# The settings of milesync. Take the # away in front of a line to change that setting;
+# what stands there is the default, or an example where there is no default.
+#
+# Each setting can also be given as the environment variable that is named beside it, or in a file
+# called .env beside this one. The environment goes before .env, and .env before this file.
+# Secrets belong there and not here.
+"""
+
+_PROJECTS: Final = f"""\
+# Which TestRail project goes to which Testably project; repeat the table for each pair.
+# Or all pairs in one variable: {variable(["projects"])}=1=proj_abc123,2=proj_def456
+#[[projects]]
+"""
+
+
+def settings_template() -> str:
+    """The text of the file: every setting, with its default or an example commented out."""
+    fields = FileSettings.model_fields
+    single = {name: field for name, field in fields.items() if name != "projects"}
+    top = {name: field for name, field in single.items() if not section_of(field)}
+    parts = [_HEAD, "\n".join(_lines(top, ()))]
+    for name, field in single.items():
+        if section := section_of(field):
+            parts.append(f"\n[{name}]\n" + "\n".join(_lines(section.model_fields, (name,))))
+    pair = "\n".join(_lines(ProjectPair.model_fields, ("projects",)))
+    return "\n".join(parts) + f"\n\n{_PROJECTS}{pair}\n"
+
+
+def _lines(fields: Mapping[str, FieldInfo], table: tuple[str, ...]) -> Iterator[str]:
+    in_pair = table == ("projects",)
+    for name, field in fields.items():
+        yield f"# {field.description}"
+        named = "" if in_pair else f"  # {variable((*table, name))}"
+        if field.examples or in_pair:
+            yield f"#{name} = {json.dumps((field.examples or [''])[0])}{named}"
+        else:
+            yield f"# A secret: set {variable((*table, name))} in the environment or in .env."

@@ -1,0 +1,258 @@
+"""What one setting may be: whatever the file or the environment holds in, a typed value out.
+
+A value that is already of the right type passes through. Anything wrong raises ValueError whose
+text completes the sentence "'60 per minute' …", as in "is not a rate"; it never repeats the
+value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import SecretStr
+
+DriftCheck = timedelta | Literal["always", "never"]
+
+_UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SPAN: Final = r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd]?)"
+_FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``requests`` in any ``seconds``."""
+
+    requests: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.requests}/{self.seconds:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the web process listens; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def plain_text(value: object) -> str:
+    """Text without the white space around it."""
+    if not isinstance(value, str):
+        raise ValueError("is not text (put it in quotes)")
+    return value.strip()
+
+
+def secret(value: object) -> SecretStr:
+    """A secret, without the white space that comes along when one is pasted."""
+    if isinstance(value, SecretStr):
+        return value
+    text = plain_text(value)
+    if not text.isprintable():
+        raise ValueError("has a line break or another control character in it")
+    return SecretStr(text)
+
+
+def token(value: object) -> SecretStr:
+    """A bearer token: what an HTTP header can carry."""
+    kept = secret(value)
+    if not re.fullmatch(r"[!-~]+", kept.get_secret_value()):
+        raise ValueError("has a character in it that no token has")
+    return kept
+
+
+def word(value: object) -> object:
+    """A word of a fixed choice, in lower case; the choice itself is checked elsewhere."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def flag(value: object) -> bool:
+    """True or False, also as the text ``true``, ``yes``, ``1``, ``false``, ``no`` or ``0``."""
+    found = _FLAGS.get(str(value).strip().lower())
+    if found is None:
+        raise ValueError("is neither true nor false")
+    return found
+
+
+# --- amounts ----------------------------------------------------------------------------------
+
+
+def span(value: object) -> timedelta:
+    """A length of time: ``90s``, ``15m``, ``1h``, ``1d``, or a plain number of seconds."""
+    if isinstance(value, timedelta):
+        return value
+    found = re.fullmatch(_SPAN, str(value).strip().lower(), re.ASCII)
+    if not found:
+        raise ValueError("is not a length of time")
+    return timedelta(seconds=float(found[1]) * _UNIT_SECONDS[found[2]])
+
+
+def drift_check(value: object) -> DriftCheck:
+    """A length of time, ``always`` or ``never``."""
+    known = word(value)
+    return known if known in ("always", "never") else span(value)
+
+
+def seconds(value: object) -> float:
+    """More than no time, in seconds."""
+    found = span(value).total_seconds()
+    if found <= 0:
+        raise ValueError("must be more than 0 seconds")
+    return found
+
+
+def rate(value: object) -> Rate:
+    """Requests and a window: ``180/60s``, ``60/1m``, ``100/0.5s``."""
+    if isinstance(value, Rate):
+        return value
+    requests, _, window = str(value).strip().partition("/")
+    if not re.fullmatch(r"\d{1,9}\s*", requests, re.ASCII) or not re.fullmatch(
+        rf"\s*{_SPAN}", window.lower(), re.ASCII
+    ):
+        raise ValueError("is not a rate")
+    found = Rate(int(requests), span(window).total_seconds())
+    if not found.requests or not found.seconds:
+        raise ValueError("allows nothing: both numbers must be more than 0")
+    return found
+
+
+# --- places -----------------------------------------------------------------------------------
+
+
+def zone(value: object) -> ZoneInfo | None:
+    """An IANA time zone; ``none`` is None."""
+    if value is None or isinstance(value, ZoneInfo):
+        return value
+    name = plain_text(value)
+    if name.lower() == "none":
+        return None
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        near = get_close_matches(name, available_timezones(), n=1)
+    raise ValueError("is not an IANA time zone" + (f" (did you mean {near[0]}?)" if near else ""))
+
+
+def listen(value: object) -> Listen:
+    """``host:port``; an IPv6 address stands in brackets."""
+    if isinstance(value, Listen):
+        return value
+    found = re.fullmatch(
+        r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})", plain_text(value), re.ASCII
+    )
+    if not found or int(found[3]) > 65_535:
+        raise ValueError("is not host:port")
+    return Listen(found[1] or found[2], int(found[3]))
+
+
+def source_url(value: object) -> str:
+    """The address of a TestRail installation, without a slash at its end.
+
+    A sub-directory stays; a pasted ``/index.php…`` is cut off.
+    """
+    text = plain_text(value)
+    root, pasted, _ = text.partition("/index.php")
+    return _base_url(root if pasted else text)
+
+
+def target_url(value: object) -> str:
+    """The address of Testably's API, without ``/v1`` or a slash at its end."""
+    return _base_url(plain_text(value)).removesuffix("/v1").rstrip("/")
+
+
+def _base_url(text: str) -> str:
+    parts = _split(text)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError("does not start with http:// or https:// and the name of a server")
+    if "@" in parts.netloc:
+        raise ValueError("has credentials in it; they have settings of their own")
+    if parts.query or parts.fragment:
+        raise ValueError("has more behind the address than a path")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
+def _split(text: str) -> SplitResult:
+    # urlsplit would silently drop line breaks and tabs
+    if not re.fullmatch(r"[^\s\\\x00-\x20\x7f]+", text):
+        raise ValueError("is not a URL")
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    return parts
+
+
+def source_project(value: object) -> int:
+    """The number of a TestRail project."""
+    if isinstance(value, bool) or not re.fullmatch(r"[1-9]\d{0,17}", str(value).strip(), re.ASCII):
+        raise ValueError("is not the number of a TestRail project")
+    return int(str(value))
+
+
+def target_project(value: object) -> str:
+    """The id of a Testably project: it becomes part of an address."""
+    text = plain_text(value)
+    if not re.fullmatch(r"[\w-]+", text, re.ASCII):
+        raise ValueError("is not the id of a Testably project")
+    return text
+
+
+# --- stores -----------------------------------------------------------------------------------
+
+_POSTGRES: Final = re.compile(
+    r"(?:postgres|postgresql|postgresql\+psycopg)://"
+    r"(?P<rest>(?:[^@/?#\s]*@)?(?:\[[0-9a-fA-F:.]+\]|[^\[\]@:/?#\s]*)(?::\d{1,5})?"
+    r"(?:/[^?#\s]*)?(?:\?\S*)?)"
+)
+_SQLITE: Final = re.compile(r"sqlite(?:\+pysqlite)?://(?P<file>/[^?]*)?(?P<options>\?.*)?")
+
+
+def database_url(value: object, base: Path) -> SecretStr:
+    """A SQLAlchemy URL for SQLite (a file, made absolute from ``base``) or psycopg."""
+    text = secret(value).get_secret_value()
+    if found := _POSTGRES.fullmatch(text):
+        return SecretStr(f"postgresql+psycopg://{found['rest']}")
+    if found := _SQLITE.fullmatch(text):
+        return SecretStr(_sqlite_url(found["file"], found["options"] or "", base))
+    if text.startswith("postgres"):
+        raise ValueError(
+            "is not a PostgreSQL URL for psycopg "
+            "(special characters in a password have to be percent-encoded)"
+        )
+    raise ValueError("is neither a SQLite file nor a PostgreSQL database")
+
+
+def _sqlite_url(file: str | None, options: str, base: Path) -> str:
+    name = (file or "").removeprefix("/")
+    if name in ("", ":memory:") or name.startswith("file:"):
+        raise ValueError("is not a file: a database in memory cannot be shared by processes")
+    return f"sqlite:///{(base / Path(name).expanduser()).resolve()}{options}"
+
+
+def redis_url(value: object) -> SecretStr:
+    """``redis://`` or, with TLS, ``rediss://``."""
+    text = secret(value).get_secret_value()
+    if not re.fullmatch(r"rediss?://(?:[^@/\s]*@)?[^@/?#\s]+(?:/\d*)?(?:\?\S*)?", text):
+        raise ValueError("is not a Redis URL")
+    return SecretStr(text)
+
+
+def redacted(url: SecretStr) -> str:
+    """A database or Redis URL that may be shown: without its password, user and options."""
+    text = re.sub(r"//.*@", "//***@", url.get_secret_value(), flags=re.DOTALL)
+    return text.partition("?")[0]

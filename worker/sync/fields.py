@@ -1,0 +1,178 @@
+"""Which fields of a linked milestone to push: three values a field. Pure.
+
+For each field there are the value the source wants now, the value that was last pushed (with
+what the target echoed for it), and the value the target has now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from mappings.link import Link
+from mappings.milestone import ARCHIVED, DATE_FIELDS, FIELDS, TargetMilestone, Values, same_value
+from worker.sync.scene import OnTargetEdit
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to push, and what was learned on the way.
+
+    ``edited`` are target values that a push will overwrite, ``kept`` target edits that the
+    policy leaves alone, ``link`` the link with everything that needs no write already recorded.
+    """
+
+    link: Link
+    push: Values = field(default_factory=dict)
+    edited: Values = field(default_factory=dict)
+    kept: Values = field(default_factory=dict)
+
+
+def decide(
+    link: Link,
+    wanted: Values,
+    actual: TargetMilestone | None,
+    *,
+    derived: bool,
+    policy: OnTargetEdit,
+) -> Decision:
+    """Compare the three values of every field.
+
+    ``actual`` is None when the target was not read: it then stands as last echoed. ``derived``
+    says that the target has sub-milestones, so that its status and dates are Testably's own.
+    """
+    now = link.echoed if actual is None else actual.values
+    touched = actual is not None and actual.updated_at != link.echoed_at
+    notes = _Notes(dict(link.pushed), dict(link.echoed), dict(link.overwrote), dict(link.told))
+    for name in FIELDS:
+        notes.take(_Field(name, wanted[name], now.get(name), link, touched, derived, policy))
+    learned = replace(
+        link,
+        pushed=notes.pushed,
+        echoed=notes.echoed,
+        overwrote=notes.overwrote,
+        told=notes.told,
+        echoed_at=link.echoed_at if actual is None or notes.push else actual.updated_at,
+        intended=link.intended if notes.push else None,
+        target_parent=link.target_parent if actual is None else actual.parent_id,
+        look_again=link.look_again and actual is None,
+    )
+    return Decision(learned, notes.push, notes.edited, notes.kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One field with its three values."""
+
+    name: str
+    wanted: str | None
+    now: str | None
+    link: Link
+    touched: bool
+    derived: bool
+    policy: OnTargetEdit
+
+    @property
+    def source_changed(self) -> bool:
+        return self.name not in self.link.pushed or self.link.pushed[self.name] != self.wanted
+
+    @property
+    def target_changed(self) -> bool:
+        """Whether a person edited the field in the target since the last push."""
+        if not self.link.echoed:
+            return self.policy is OnTargetEdit.TARGET
+        if self._same(self.link.echoed):
+            return False
+        return not (self.link.intended and self._same(self.link.intended))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the target already has what the source wants."""
+        return same_value(self.name, self.wanted, self.now)
+
+    @property
+    def refused(self) -> bool:
+        return self.name in self.link.refused and self.link.refused[self.name] == self.wanted
+
+    @property
+    def cannot_stick(self) -> bool:
+        """Whether the target shows again what the last push replaced by the same value.
+
+        Once it may be a person who made the same edit again, if the target says that it was
+        changed since; twice is a target that does not take the value.
+        """
+        if self.source_changed or not self._same(self.link.overwrote):
+            return False
+        return not self.touched or self.again in self.link.told
+
+    @property
+    def again(self) -> str:
+        """The name under which a repeated push is remembered."""
+        return f"again:{self.name}"
+
+    @property
+    def testablys_own(self) -> bool:
+        """Whether Testably derives this value from the sub-milestones."""
+        if not self.derived:
+            return False
+        if self.name == "status":
+            return self.now != ARCHIVED
+        return (
+            self.name in DATE_FIELDS and self.name in self.link.pushed and not self.source_changed
+        )
+
+    def _same(self, others: Values) -> bool:
+        return self.name in others and same_value(self.name, self.now, others[self.name])
+
+
+@dataclass(slots=True)
+class _Notes:
+    """Collects the decision field by field."""
+
+    pushed: dict[str, str | None]
+    echoed: dict[str, str | None]
+    overwrote: dict[str, str | None]
+    told: dict[str, str]
+    push: dict[str, str | None] = field(default_factory=dict)
+    edited: dict[str, str | None] = field(default_factory=dict)
+    kept: dict[str, str | None] = field(default_factory=dict)
+
+    def take(self, side: _Field) -> None:
+        if side.testablys_own:
+            self._leave_to_testably(side)
+        elif side.settled:
+            self._agreed(side)
+        elif side.refused:
+            self.echoed[side.name] = side.now
+        elif side.target_changed and not side.cannot_stick:
+            self._edited_in_target(side)
+        elif side.source_changed:
+            self.push[side.name] = side.wanted
+        else:
+            self.echoed[side.name] = side.now
+
+    def _leave_to_testably(self, side: _Field) -> None:
+        self.echoed[side.name] = side.now
+        if side.name == "status":
+            # Forgotten, so that it is pushed once the last sub-milestone is gone.
+            self.pushed.pop("status", None)
+
+    def _agreed(self, side: _Field) -> None:
+        self.pushed[side.name] = side.wanted
+        self.echoed[side.name] = side.now
+        self.overwrote.pop(side.name, None)
+        self.told.pop(side.again, None)
+
+    def _edited_in_target(self, side: _Field) -> None:
+        if side.policy is OnTargetEdit.TARGET:
+            self.kept[side.name] = side.now
+            return
+        if side.name in self.overwrote and not side.source_changed:
+            self.told[side.again] = ""
+        self.push[side.name] = side.wanted
+        self.edited[side.name] = side.now
+
+
+def changed_fields(before: Mapping[str, str | None], after: Values) -> dict[str, str | None]:
+    """The before-values of exactly the fields in ``after``."""
+    return {name: before.get(name) for name in after}

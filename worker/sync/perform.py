@@ -1,0 +1,126 @@
+"""Doing one action. Each function returns the link as it then stands, and what a person is told.
+
+They raise LostClaimError, or the ApiError that ended the attempt; the journal tells by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mappings.link import Link, LinkState, Trouble
+from mappings.milestone import ARCHIVED, COMPLETED, DATE_FIELDS, Values
+from mappings.store import Change, ChangeState
+from worker.errors import NotFound, Refused
+from worker.sync.action import Action
+from worker.sync.journal import Journal, LostClaimError
+
+Done = tuple[Link, tuple[Trouble, ...]]
+
+
+def adopt(journal: Journal, action: Action, link: Link) -> Done:
+    """Link a target that is there already, then push what differs."""
+    now = journal.clock.now()
+    change = Change(
+        journal.run_id,
+        link.testrail_id,
+        action.testably_id,
+        "adopt",
+        {},
+        {},
+        now,
+        state=ChangeState.DONE,
+        note=action.reason,
+        settled_at=now,
+    )
+    claimed = journal.store.claim(journal.pair.id, replace(link, intended=None), change, None)
+    if claimed is None:
+        raise LostClaimError
+    return update(journal, action, claimed[0])
+
+
+def update(journal: Journal, action: Action, link: Link) -> Done:
+    """PATCH the action's fields; if the whole is refused, what can be without the doubtful ones.
+
+    Doubtful are a null (whether that clears a field is not documented), a status, and the dates
+    of a milestone with sub-milestones. A refused one is recorded, told, and never sent again
+    until the source wants another value; the other fields go without it.
+    """
+    if not action.push:
+        return link, ()
+    try:
+        linked = journal.patch(link, action.push, action.before, edited=action.edited)
+        return linked, _not_cleared(linked, action.push)
+    except Refused as error:
+        doubtful = [name for name in action.push if _is_doubtful(name, action.push[name])]
+        if not doubtful:
+            raise
+        return _one_by_one(journal, action, doubtful, error)
+
+
+def _one_by_one(journal: Journal, action: Action, doubtful: list[str], error: Refused) -> Done:
+    link = journal.reload(action.testrail_id)
+    told: list[Trouble] = []
+    safe = {name: value for name, value in action.push.items() if name not in doubtful}
+    if safe:
+        link = journal.patch(link, safe, action.before, edited=action.edited)
+    for name in doubtful:
+        value = action.push[name]
+        try:
+            if len(action.push) == 1:
+                raise error
+            link = journal.patch(link, {name: value}, action.before, edited=action.edited)
+            told.extend(_not_cleared(link, {name: value}))
+        except Refused as refusal:
+            link = journal.reload(action.testrail_id)
+            link = journal.keep(replace(link, refused={**link.refused, name: value}))
+            told.append(_not_taken(name, value, refusal))
+    return link, tuple(told)
+
+
+def _is_doubtful(name: str, value: str | None) -> bool:
+    return value is None or name == "status" or name in DATE_FIELDS
+
+
+def _not_cleared(link: Link, pushed: Values) -> tuple[Trouble, ...]:
+    """A null that was accepted and changed nothing cannot be told from one that was refused."""
+    return tuple(
+        Trouble("cannot_be_cleared", f"Testably took the empty {name} and still shows a value.")
+        for name, value in pushed.items()
+        if not value and link.echoed.get(name)
+    )
+
+
+def _not_taken(name: str, value: str | None, refusal: Refused) -> Trouble:
+    if not value:
+        text = f"The {name} cannot be cleared in Testably. Clear it there by hand."
+        return Trouble("cannot_be_cleared", f"{text} ({refusal.message})")
+    text = f"Testably does not take the {name} {value}; it may derive it from sub-milestones."
+    return Trouble("not_taken", f"{text} ({refusal.message})")
+
+
+def complete(journal: Journal, action: Action, link: Link) -> Done:
+    """Complete a milestone that was just created; POST takes no status."""
+    before = {"status": link.echoed.get("status")}
+    return update(journal, replace(action, push={"status": COMPLETED}, before=before), link)
+
+
+def archive(journal: Journal, action: Action, link: Link) -> Done:
+    """Archive, once: a refusal leaves the milestone where it is and is told."""
+    try:
+        linked = journal.patch(link, action.push, action.before, "archive")
+    except NotFound:
+        gone = replace(journal.reload(link.testrail_id), state=LinkState.ARCHIVED)
+        return journal.keep(gone), ()
+    except Refused as error:
+        left = replace(journal.reload(link.testrail_id), state=LinkState.ORPHANED)
+        return journal.keep(left), (_not_archived(left, error.message),)
+    if linked.echoed.get("status") == ARCHIVED:
+        return journal.keep(replace(linked, state=LinkState.ARCHIVED)), ()
+    left = replace(linked, state=LinkState.ORPHANED)
+    why = f"it answered with the status {linked.echoed.get('status')}"
+    return journal.keep(left), (_not_archived(left, why),)
+
+
+def _not_archived(link: Link, why: str) -> Trouble:
+    text = f"{link.testably_id} cannot be archived in Testably ({why}). Archive it there by hand."
+    return Trouble("cannot_be_archived", text)

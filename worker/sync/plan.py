@@ -1,0 +1,312 @@
+"""The decision table: from a scene to a list of actions. Pure; every way in uses this one plan."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mappings.link import Link, LinkState, Trouble, fingerprint
+from mappings.milestone import (
+    ACTIVE,
+    COMPLETED,
+    DATE_FIELDS,
+    FIELDS,
+    SourceMilestone,
+    TargetMilestone,
+    Values,
+    has_lossy_date,
+    same_value,
+    wanted_values,
+)
+from worker.sync.absence import absent, unreadable, with_trouble
+from worker.sync.action import Action, Kind, Plan, is_completed
+from worker.sync.fields import Decision, changed_fields, decide
+from worker.sync.guards import guards
+from worker.sync.scene import Scene
+from worker.sync.standing import Is, Standing, Standings
+
+
+def make_plan(scene: Scene) -> Plan:
+    """Decide about every milestone in scope.
+
+    The same scene always gives the same plan. Roots come first, then sub-milestones, then
+    what could not be read, then what is gone at the source, sub-milestones before parents.
+    """
+    planner = _Planner(scene)
+    actions = [*planner.present(), *unreadable(scene), *absent(scene)]
+    return Plan(tuple(actions), planner.not_exact(actions), guards(scene, actions))
+
+
+class _Planner:
+    """Holds the indexes that the decisions look things up in."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.source = scene.source.milestones
+        self.standings = Standings(scene)
+        self.places = self.standings.places
+        self.scope = _scope(scene, {i: p.parent_id for i, p in self.places.items()})
+        self.children = self._children()
+        self.derived = self._derived()
+
+    def _children(self) -> dict[int, list[SourceMilestone]]:
+        """The sub-milestones that each parent has, or in this run will have, in the target."""
+        found: dict[int, list[SourceMilestone]] = defaultdict(list)
+        for testrail_id in self.scope:
+            parent_id = self.places[testrail_id].parent_id
+            if parent_id is not None and self.standings.of(testrail_id).arrives:
+                found[parent_id].append(self.source[testrail_id])
+        return dict(found)
+
+    def _derived(self) -> frozenset[str]:
+        """Target ids that have sub-milestones, ours or others'."""
+        seen = self.scene.target.milestones.values()
+        listed = {t.parent_id for t in seen if t.parent_id}
+        detailed = {t.id for t in seen if t.sub_milestones}
+        links = self.scene.links.values()
+        linked = {k.target_parent for k in links if k.has_target and k.target_parent}
+        return frozenset(listed | detailed | linked)
+
+    # --- milestones that are there
+
+    def present(self) -> Iterator[Action]:
+        """An action for each readable milestone in scope, parents before children."""
+        ordered = sorted(self.scope, key=lambda i: (self.places[i].parent_id is not None, i))
+        for testrail_id in ordered:
+            yield self._act(self.source[testrail_id])
+
+    def _act(self, source: SourceMilestone) -> Action:
+        standing = self.standings.of(source.id)
+        link = self._link_for(source)
+        if standing.is_ is Is.STUCK:
+            return self._stuck(source, standing, link)
+        if standing.is_ is Is.NEW:
+            return self._create(source, standing, link)
+        if standing.is_ is Is.ADOPTABLE:
+            return self._adopt(source, standing, link)
+        return self._keep_up(source, link)
+
+    def _link_for(self, source: SourceMilestone) -> Link:
+        """The link, with what the source now says recorded beside it."""
+        link = self.scene.links.get(source.id, Link(source.id))
+        return replace(
+            link, name=source.name, raw=dict(source.raw), source_print=fingerprint(source)
+        )
+
+    def _stuck(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
+        trouble = standing.trouble
+        assert trouble is not None  # noqa: S101  (a readable milestone is stuck for a reason)
+        unhindered = trouble.kind in ("held", "waiting", "unread")
+        noted = link if unhindered else with_trouble(link, trouble, self.scene)
+        return self._action(
+            standing.stuck_as,
+            source,
+            noted,
+            trouble.reason,
+            testably_id=standing.testably_id,
+            trouble=None if trouble.kind == "held" else trouble,
+        )
+
+    def _create(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
+        wanted = wanted_values(source, self.scene.rules)
+        if standing.lost:
+            link = _forget_target(link)
+        status_later = is_completed(wanted) and source.id not in self.children
+        names = FIELDS if status_later else FIELDS[:-1]
+        return self._action(
+            Kind.CREATE,
+            source,
+            replace(link, trouble=None),
+            standing.reason[:1].upper() + standing.reason[1:] + ".",
+            push={name: wanted[name] for name in names if wanted[name] is not None},
+            status_later=status_later,
+        )
+
+    def _adopt(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
+        actual = self.scene.target.milestones[standing.testably_id or ""]
+        linked = replace(
+            _forget_target(link),
+            testably_id=actual.id,
+            state=LinkState.LINKED,
+            trouble=None,
+            attempt_at=None,
+            attempt_deadline=None,
+        )
+        decision = self._decide(source, linked, actual)
+        reason = f"{actual.id} {standing.reason}."
+        return self._linked_action(Kind.ADOPT, source, actual, decision, reason)
+
+    def _keep_up(self, source: SourceMilestone, link: Link) -> Action:
+        actual = self.scene.target.milestones.get(link.testably_id or "")
+        linked = replace(link, state=LinkState.LINKED, trouble=None)
+        decision = self._decide(source, linked, actual)
+        if not decision.push:
+            return self._linked_action(Kind.SKIP, source, actual, decision, "In step.")
+        reason = _why_update(decision, link, self.scene)
+        return self._linked_action(Kind.UPDATE, source, actual, decision, reason)
+
+    def _decide(
+        self, source: SourceMilestone, link: Link, actual: TargetMilestone | None
+    ) -> Decision:
+        return decide(
+            link,
+            wanted_values(source, self.scene.rules),
+            actual,
+            derived=source.id in self.children or link.testably_id in self.derived,
+            policy=self.scene.policy.on_target_edit,
+        )
+
+    def _linked_action(
+        self,
+        kind: Kind,
+        source: SourceMilestone,
+        actual: TargetMilestone | None,
+        decision: Decision,
+        reason: str,
+    ) -> Action:
+        link, notices = self._tell(source, decision, actual)
+        now = link.echoed if actual is None else actual.values
+        return self._action(
+            kind,
+            source,
+            link,
+            reason,
+            testably_id=link.testably_id,
+            push=decision.push,
+            before=changed_fields(now, decision.push),
+            edited=decision.edited,
+            notices=notices,
+        )
+
+    def _tell(
+        self, source: SourceMilestone, decision: Decision, actual: TargetMilestone | None
+    ) -> tuple[Link, tuple[Trouble, ...]]:
+        """What is told beside the action; a move only once for each new parent."""
+        notices = []
+        link = decision.link
+        moved = self._moved(source, link, actual)
+        if moved is not None:
+            place = str(self.places[source.id].parent_id or "root")
+            if link.told.get("moved") != place:
+                notices.append(moved)
+                link = replace(link, told={**link.told, "moved": place})
+        elif "moved" in link.told:
+            link = replace(link, told={k: v for k, v in link.told.items() if k != "moved"})
+        notices.extend(self._second_targets(source, link))
+        if decision.kept:
+            names = ", ".join(decision.kept)
+            notices.append(Trouble("target_edit_kept", f"Edited in Testably and kept: {names}."))
+        return link, tuple(notices)
+
+    def _moved(
+        self, source: SourceMilestone, link: Link, actual: TargetMilestone | None
+    ) -> Trouble | None:
+        parent_id = self.places[source.id].parent_id
+        if self.places[source.id].trouble is not None:
+            return None
+        expected = None if parent_id is None else self.standings.of(parent_id).testably_id
+        is_now = link.target_parent if actual is None else actual.parent_id
+        if expected == is_now and (parent_id is None or expected is not None):
+            return None
+        where = f"under {parent_id}" if parent_id is not None else "at the root"
+        reason = (
+            f"In TestRail it is {where} now; Testably's API cannot move a milestone. "
+            f"Move {link.testably_id} by hand in Testably; it is kept up to date where it is."
+        )
+        return Trouble("moved", reason)
+
+    def _second_targets(self, source: SourceMilestone, link: Link) -> Iterator[Trouble]:
+        for twin in self.standings.twins(source.id):
+            if twin.id != link.testably_id:
+                reason = (
+                    f"{twin.id} in Testably carries its marker too, beside {link.testably_id}. "
+                    "Archive the one that is not wanted."
+                )
+                yield Trouble("second_target", reason)
+
+    # --- shared
+
+    def _action(
+        self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
+    ) -> Action:
+        return Action(
+            kind,
+            source.id,
+            source.name,
+            reason,
+            link=link,
+            learned=link != self.scene.links.get(source.id, Link(source.id)),
+            wanted=wanted_values(source, self.scene.rules),
+            parent_id=self.places[source.id].parent_id,
+            **rest,
+        )
+
+    def not_exact(self, actions: list[Action]) -> dict[str, int]:
+        """Counts of what cannot be carried exactly, by kind."""
+        counts: Counter[str] = Counter()
+        for action in actions:
+            source = self.source.get(action.testrail_id)
+            if source is None or not self.standings.of(source.id).arrives:
+                continue
+            counts["nesting"] += self.places[source.id].flattened
+            counts["dates"] += has_lossy_date(source, self.scene.rules)
+            counts["parent_status"] += self._status_differs(source)
+            if action.link is not None:
+                counts["moved"] += "moved" in action.link.told
+                counts["not_taken"] += _not_taken(action.link, action.push)
+        return {name: count for name, count in sorted(counts.items()) if count}
+
+    def _status_differs(self, source: SourceMilestone) -> bool:
+        """Whether Testably derives another status for a parent than it has in TestRail."""
+        if source.id not in self.children:
+            return False
+        children = self.children[source.id]
+        derived = COMPLETED if all(c.is_completed for c in children) else ACTIVE
+        return derived != wanted_values(source, self.scene.rules)["status"]
+
+
+def _scope(scene: Scene, parents: Mapping[int, int | None]) -> frozenset[int]:
+    """The ids that ``only`` leaves, each with its parent."""
+    every = scene.source.milestones
+    only = scene.options.only
+    if only is None:
+        return frozenset(every)
+    chosen = {id_ for id_, source in every.items() if only.takes(source)}
+    above = {parents[id_] for id_ in chosen}
+    return frozenset(chosen | {id_ for id_ in above if id_ is not None and id_ in every})
+
+
+def _forget_target(link: Link) -> Link:
+    """The link without a target and without anything that was pushed to it."""
+    return replace(
+        link,
+        testably_id=None,
+        state=LinkState.CREATING if link.state is LinkState.CREATING else LinkState.UNLINKED,
+        pushed={},
+        echoed={},
+        echoed_at=None,
+        intended=None,
+        refused={},
+        overwrote={},
+        target_parent=None,
+    )
+
+
+def _why_update(decision: Decision, link: Link, scene: Scene) -> str:
+    names = ", ".join(decision.push)
+    if set(decision.edited) == set(decision.push):
+        return f"Edited in Testably, and the source wins: {names}."
+    if scene.links.get(link.testrail_id, link).state is LinkState.HELD:
+        return f"Released after an undo: {names}."
+    return f"Changed in TestRail: {names}."
+
+
+def _not_taken(link: Link, push: Values) -> bool:
+    """Whether the target does not show a pushed value as it was pushed."""
+    refused = any(name not in push for name in link.refused)
+    pushed = {n: v for n, v in link.pushed.items() if n not in (*DATE_FIELDS, "status", *push)}
+    return refused or any(
+        n in link.echoed and not same_value(n, value, link.echoed[n]) for n, value in pushed.items()
+    )

@@ -1,0 +1,138 @@
+"""What a run says of itself: the facts of section "migrate --json" of the contract."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mappings.errors import Busy, MilesyncError
+from mappings.store import PairIdentity
+from worker.errors import BudgetExhausted, GuardTripped
+from worker.sync.action import Action, Plan
+from worker.sync.outcome import Outcome, Result
+
+
+class State(StrEnum):
+    """How a run ended, the better first."""
+
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    UNFINISHED = "unfinished"
+    """A slice of background work ended; its continuation goes on."""
+    ABORTED = "aborted"
+    FAILED = "failed"
+
+
+def worst(states: Iterable[State]) -> State:
+    """The state of several runs together."""
+    order = list(State)
+    return max(states, key=order.index, default=State.SUCCEEDED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run of one pair: counts by result, requests by API, and what needs a person."""
+
+    identity: PairIdentity
+    run: str | None
+    state: State
+    counts: Mapping[str, int] = field(default_factory=dict)
+    requests: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[Mapping[str, Any], ...] = ()
+    not_exact: Mapping[str, int] = field(default_factory=dict)
+    error: MilesyncError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The project's object in ``migrate --json``."""
+        document: dict[str, Any] = {
+            "run": self.run,
+            "state": self.state.value,
+            "testrail_project": self.identity.testrail_project,
+            "testably_project": self.identity.testably_project,
+            **{result.value: self.counts.get(result.value, 0) for result in Result},
+            "requests": {name: self.requests.get(name, 0) for name in ("testrail", "testably")},
+            "problems": [dict(problem) for problem in self.problems],
+            "not_exact": dict(self.not_exact),
+        }
+        if self.error is not None:
+            document["error"] = error_json(self.error)
+        return document
+
+
+def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How many milestones there are of each result."""
+    found = Counter(outcome.result.value for outcome in outcomes)
+    return {result.value: found[result.value] for result in Result}
+
+
+def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
+    """Everything a person should read, one entry each."""
+    return tuple(
+        {
+            "testrail_id": outcome.action.testrail_id or None,
+            "testably_id": outcome.testably_id,
+            "name": outcome.action.name,
+            "kind": trouble.kind,
+            "reason": trouble.reason,
+        }
+        for outcome in outcomes
+        for trouble in outcome.troubles
+    )
+
+
+def state_after(outcomes: Iterable[Outcome]) -> State:
+    """The state of a run that came to its end."""
+    partial = any(outcome.needs_person for outcome in outcomes)
+    return State.PARTIAL if partial else State.SUCCEEDED
+
+
+def state_of(error: BaseException) -> State:
+    """The state of a run that an error ended."""
+    if isinstance(error, BudgetExhausted):
+        return State.UNFINISHED
+    stopped_itself = isinstance(error, GuardTripped | Busy) or not isinstance(error, Exception)
+    return State.ABORTED if stopped_itself else State.FAILED
+
+
+def error_json(error: MilesyncError) -> dict[str, str]:
+    """An error as the contract shows it."""
+    return {"kind": error.kind, "message": error.message, "hint": error.hint}
+
+
+def plan_json(
+    identity: PairIdentity, plan: Plan, requests: Mapping[str, int], minutes: float
+) -> dict[str, Any]:
+    """The project's object in ``plan --json``; ``requests`` are migrate's, its reads included."""
+    document: dict[str, Any] = {
+        "testrail_project": identity.testrail_project,
+        "testably_project": identity.testably_project,
+        "actions": [action_json(action) for action in plan.actions],
+        "requests": dict(requests),
+        "minutes": round(minutes, 2),
+        "not_exact": dict(plan.not_exact),
+    }
+    if plan.guards:
+        document["guards"] = [
+            {"kind": guard.kind, "message": guard.message, "hint": guard.hint}
+            for guard in plan.guards
+        ]
+    return document
+
+
+def action_json(action: Action) -> dict[str, Any]:
+    """One action as ``plan --json`` shows it."""
+    return {
+        "action": action.kind.value,
+        "testrail_id": action.testrail_id or None,
+        "testably_id": action.testably_id,
+        "name": action.name,
+        "reason": action.reason,
+        "fields": {
+            name: {"before": action.before.get(name), "after": value}
+            for name, value in action.push.items()
+        },
+        **({"notices": [notice.reason for notice in action.notices]} if action.notices else {}),
+    }

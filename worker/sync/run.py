@@ -1,0 +1,263 @@
+"""The one path: gather, plan, apply, report. Every way in, by hand or by itself, comes here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from mappings.errors import MilesyncError
+from mappings.locks import pair_lock
+from mappings.milestone import MappingRules
+from mappings.runs import Run, RunLog
+from mappings.store import Pair, PairIdentity, Store
+from worker.clock import Clock
+from worker.errors import GuardTripped
+from worker.sync.action import Plan
+from worker.sync.apply import Applier
+from worker.sync.gather import Gatherer, Scope
+from worker.sync.guards import rules_guard
+from worker.sync.journal import Journal
+from worker.sync.outcome import Outcome
+from worker.sync.plan import make_plan
+from worker.sync.ports import Source, Target
+from worker.sync.report import (
+    RunReport,
+    State,
+    count,
+    error_json,
+    problems_of,
+    state_after,
+    state_of,
+)
+from worker.sync.scene import Options, Policy, Scene, Trigger
+
+log = structlog.get_logger(__name__)
+
+OnOutcome = Callable[[Outcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """One project pair with everything that a run of it needs.
+
+    ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
+    always listing, None for never.
+    """
+
+    identity: PairIdentity
+    rules: MappingRules
+    policy: Policy
+    source: Source
+    target: Target
+    store: Store
+    runs: RunLog
+    clock: Clock
+    holder: str
+    drift_check: timedelta | None = timedelta(hours=1)
+    seconds_per_request: float = 1.02
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan with the scene it was made from and the requests that reading took."""
+
+    scene: Scene
+    plan: Plan
+    reads: dict[str, int]
+    minutes: float
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """What a migration takes from its start to its end, its reads included."""
+        return {**self.reads, "testably": self.reads["testably"] + self.plan.writes}
+
+
+def look(mirror: Mirror, options: Options) -> Prepared:
+    """Plan without a lock, a run or a write: the dry run. Raises ApiError, StoreError."""
+    return _prepare(mirror, mirror.store.pair(mirror.identity), options, Scope())
+
+
+def _prepare(mirror: Mirror, pair: Pair, options: Options, scope: Scope) -> Prepared:
+    before = _requests(mirror)
+    links = mirror.store.links(pair.id)
+    gatherer = Gatherer(
+        pair, mirror.source, mirror.target, mirror.rules, mirror.policy, options, links
+    )
+    scene = gatherer.scene(scope, mirror.clock.now())
+    plan = make_plan(scene)
+    after = _requests(mirror)
+    reads = {name: after[name] - before[name] for name in after}
+    minutes = (reads["testably"] + plan.writes) * mirror.seconds_per_request / 60
+    return Prepared(scene, plan, reads, minutes)
+
+
+def _requests(mirror: Mirror) -> dict[str, int]:
+    return {"testrail": mirror.source.requests, "testably": mirror.target.requests}
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run that holds its pair. ``report`` says how it ended, once it has."""
+
+    mirror: Mirror
+    pair: Pair
+    record: Run
+    options: Options
+    report: RunReport
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    prepared: Prepared | None = None
+    _started: dict[str, int] = field(default_factory=dict)
+    _checked: float = 0.0
+
+    def prepare(self, scope: Scope | None = None) -> Prepared:
+        """Gather and plan. Raises ApiError; GuardTripped if the mapping's settings changed."""
+        guard = rules_guard(
+            self.pair.rules, self.mirror.rules.fingerprint, by_person=self.options.by_person
+        )
+        if guard is not None:
+            raise GuardTripped(guard.message, guard.hint)
+        scope = scope or Scope(list_target=self._listing_is_due())
+        self.prepared = _prepare(self.mirror, self.pair, self.options, scope)
+        if self.prepared.scene.target.listed and self.prepared.scene.target.complete:
+            self.mirror.store.update_pair(self.pair.id, listed_at=self.prepared.scene.now)
+        return self.prepared
+
+    def _listing_is_due(self) -> bool:
+        if self.options.trigger is not Trigger.SCHEDULE or self.pair.listed_at is None:
+            return True
+        age = self.mirror.clock.now() - self.pair.listed_at
+        return self.mirror.drift_check is not None and age >= self.mirror.drift_check
+
+    def apply(self, on_outcome: OnOutcome = lambda _: None) -> RunReport:
+        """Do what was prepared. Raises GuardTripped before the first write, or ApiError."""
+        assert self.prepared is not None  # noqa: S101  (prepare comes first)
+        plan = self.prepared.plan
+        for guard in plan.guards:
+            raise GuardTripped(guard.message, guard.hint)
+        mirror = self.mirror
+        mirror.store.update_pair(self.pair.id, rules=mirror.rules.fingerprint)
+        mirror.runs.change(self.record.id, planned=plan.writes)
+        journal = Journal(self.pair, self.record.id, mirror.target, mirror.store, mirror.clock)
+        applier = Applier(
+            journal,
+            mirror.rules,
+            dict(self.prepared.scene.links),
+            check=self._check,
+            on_outcome=on_outcome,
+            outcomes=self.outcomes,
+        )
+        applier.apply(plan)
+        self._close(state_after(self.outcomes.values()))
+        self._note_proof()
+        return self.report
+
+    def _note_proof(self) -> None:
+        """A run that read both sides whole, wrote nothing and found nothing proves agreement."""
+        assert self.prepared is not None  # noqa: S101
+        scene, plan = self.prepared.scene, self.prepared.plan
+        read_whole = scene.target.listed and scene.target.complete and scene.source.complete
+        if read_whole and not plan.changes and self.report.state is State.SUCCEEDED:
+            self.mirror.store.update_pair(self.pair.id, proved_at=scene.now)
+
+    def _check(self) -> None:
+        """Once a second: note how far the run is, and whether it was asked to stop."""
+        now = self.mirror.clock.monotonic()
+        if now - self._checked < 1.0:
+            return
+        self._checked = now
+        self.mirror.runs.change(self.record.id, **self._progress())
+        record = self.mirror.runs.get(self.record.id)
+        if record is not None and record.stop_requested:
+            raise GuardTripped("The run was stopped.", "Run `milesync migrate` to go on.")
+
+    def _progress(self) -> dict[str, object]:
+        return {"counts": count(self.outcomes.values()), "requests": self._requests()}
+
+    def _requests(self) -> dict[str, int]:
+        now = _requests(self.mirror)
+        return {name: now[name] - self._started[name] for name in now}
+
+    def _close(self, state: State, error: MilesyncError | None = None) -> None:
+        outcomes = self.outcomes.values()
+        self.report = RunReport(
+            self.pair.identity,
+            self.record.id,
+            state,
+            count(outcomes),
+            self._requests(),
+            problems_of(outcomes),
+            self.prepared.plan.not_exact if self.prepared else {},
+            error,
+        )
+        self.mirror.runs.change(
+            self.record.id,
+            state=state.value,
+            finished_at=self.mirror.clock.now(),
+            problems=[dict(problem) for problem in self.report.problems],
+            error=None if error is None else error_json(error),
+            **self._progress(),
+        )
+        log.info(
+            "run ended",
+            run=self.record.id,
+            state=state.value,
+            **count(outcomes),
+            **self._requests(),
+        )
+
+    def fail(self, error: BaseException) -> None:
+        """Close the run with what ended it."""
+        told = error if isinstance(error, MilesyncError) else _unexpected(error)
+        self._close(state_of(error), told)
+
+
+def _unexpected(error: BaseException) -> MilesyncError:
+    if isinstance(error, KeyboardInterrupt):
+        return MilesyncError("The run was interrupted.", "Run it again; it goes on from there.")
+    return MilesyncError(f"{type(error).__name__}: {error}", "This is a fault of milesync.")
+
+
+@contextmanager
+def open_run(mirror: Mirror, options: Options) -> Iterator[OpenRun]:
+    """Hold the pair for one run. Raises Busy at once if somebody else holds it.
+
+    A run that is left without having been applied is closed as aborted, one that an error ends
+    as failed; the error goes on to the caller.
+    """
+    pair = mirror.store.pair(mirror.identity)
+    with pair_lock(mirror.store.engine, pair.id):
+        record = mirror.runs.begin(
+            pair.id, options.trigger.value, mirror.holder, mirror.clock.now(), options.as_json()
+        )
+        report = RunReport(mirror.identity, record.id, State.ABORTED)
+        run = OpenRun(mirror, pair, record, options, report, _started=_requests(mirror))
+        with structlog.contextvars.bound_contextvars(run=record.id, pair=str(pair.id)):
+            try:
+                yield run
+            except BaseException as error:
+                run.fail(error)
+                raise
+            if run.report.state is State.ABORTED:
+                run.fail(GuardTripped("Nobody said yes; nothing was written.", ""))
+
+
+def run_pair(
+    mirror: Mirror,
+    options: Options,
+    scope: Scope | None = None,
+    on_outcome: OnOutcome = lambda _: None,
+) -> RunReport:
+    """One run of one pair from start to end; an error becomes the report's."""
+    run: OpenRun | None = None
+    try:
+        with open_run(mirror, options) as run:
+            run.prepare(scope)
+            return run.apply(on_outcome)
+    except MilesyncError as error:
+        if run is not None:
+            return run.report
+        return RunReport(mirror.identity, None, state_of(error), error=error)

@@ -1,0 +1,155 @@
+"""What became of the creates whose outcome is not known (rule 2 of the reconciliation).
+
+A POST that timed out, was cut or answered 5xx, or whose process died, may still be under way on
+the server. So: not before the attempt's deadline plus a settle time, two complete looks some
+seconds apart, shared by all pending creates.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from mappings.link import Link, Trouble
+from mappings.milestone import (
+    ARCHIVED,
+    MappingRules,
+    TargetMilestone,
+    marked_id,
+    moment,
+    same_value,
+)
+from mappings.store import ChangeState
+from worker.errors import NotFound, Transient
+from worker.sync.journal import Journal, LostClaimError, linked_after_create, unlinked
+
+LOOK_GAP = timedelta(seconds=3)
+"""Between the two looks, so that a list that lags has time to catch up."""
+CLOCK_SKEW = timedelta(minutes=2)
+"""How far the target's clock may be off when ``created_at`` tells whether a milestone is ours."""
+AMBIGUOUS_ATTEMPTS = 6
+"""A create that was cut off so often without leaving anything behind is set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of an ambiguous create: its link as it stands now, or what a person decides."""
+
+    link: Link
+    trouble: Trouble | None = None
+    is_conflict: bool = False
+
+
+def settle(
+    journal: Journal,
+    pending: Sequence[Link],
+    parents: Mapping[int, str | None],
+    linked: frozenset[str],
+    rules: MappingRules,
+) -> Iterator[Settled]:
+    """Find out what became of the pending creates.
+
+    ``parents`` are the target ids of their parents, ``linked`` all target ids that have a link.
+    Yields nothing for a create that must be looked for again. Raises ApiError where Testably's
+    list cannot be read.
+    """
+    journal.wait_until_settled(pending)
+    looks = _Looks(journal, pending, parents, linked)
+    complete = looks.look()
+    journal.clock.sleep(LOOK_GAP.total_seconds())
+    complete = looks.look() and complete
+    candidates = looks.by_marker(rules) if rules.footer else looks.by_values()
+    for link in pending:
+        with suppress(LostClaimError):  # whoever has it knows what became of it
+            settled = _conclude(journal, link, candidates.get(link.testrail_id, []), complete)
+            if settled is not None:
+                yield settled
+
+
+def _conclude(
+    journal: Journal, link: Link, candidates: list[TargetMilestone], complete: bool
+) -> Settled | None:
+    if len(candidates) > 1:
+        ids = ", ".join(sorted(target.id for target in candidates))
+        reason = f"Several milestones in Testably can be what its create left behind: {ids}."
+        return Settled(link, Trouble("several_marked", reason), is_conflict=True)
+    if candidates:
+        linked = linked_after_create(link, candidates[0])
+        return Settled(journal.conclude(linked, ChangeState.DONE, candidates[0].values))
+    if not complete:
+        return None
+    trouble = None
+    if link.attempts >= AMBIGUOUS_ATTEMPTS:
+        reason = f"Testably failed {link.attempts} times while creating it, and left nothing."
+        trouble = Trouble("create_fails", reason, journal.clock.now(), link.attempts)
+    undone = replace(unlinked(link), trouble=trouble, attempts=0 if trouble else link.attempts)
+    return Settled(journal.conclude(undone, ChangeState.NOT_DONE), trouble)
+
+
+@dataclass(slots=True)
+class _Looks:
+    """The looks for all pending creates together, and what they have seen."""
+
+    journal: Journal
+    pending: Sequence[Link]
+    parents: Mapping[int, str | None]
+    linked: frozenset[str]
+    seen: dict[str, TargetMilestone] = field(default_factory=dict)
+
+    def look(self) -> bool:
+        """Both lists, and below each parent of a pending create. False if not complete."""
+        target, project = self.journal.target, self.journal.project
+        listings = (target.list_all(project), target.list_all(project, ARCHIVED))
+        for listing in listings:
+            self.seen.update(listing.milestones)
+        below = {parent for parent in self.parents.values() if parent is not None}
+        complete = [self._look_below(parent) for parent in sorted(below)]
+        return all(complete) and all(listing.complete for listing in listings)
+
+    def _look_below(self, parent: str) -> bool:
+        target, project = self.journal.target, self.journal.project
+        try:
+            for sub in target.get(project, parent).sub_milestones:
+                if sub.id not in self.linked and sub.id not in self.seen:
+                    self.seen[sub.id] = target.get(project, sub.id)
+        except NotFound:
+            return True  # nothing can hang below a parent that is gone
+        except Transient:
+            return False
+        return True
+
+    def _free(self) -> Iterator[TargetMilestone]:
+        return (target for id_, target in self.seen.items() if id_ not in self.linked)
+
+    def by_marker(self, rules: MappingRules) -> dict[int, list[TargetMilestone]]:
+        """The unlinked targets by the TestRail id in their marker."""
+        found: dict[int, list[TargetMilestone]] = defaultdict(list)
+        for target in self._free():
+            marked = marked_id(target.description, rules.testrail_url)
+            if marked is not None:
+                found[marked].append(target)
+        return found
+
+    def by_values(self) -> dict[int, list[TargetMilestone]]:
+        """With the footer off: the unlinked targets that each create can have left behind."""
+        free = list(self._free())
+        return {
+            link.testrail_id: [t for t in free if _is_left_by(t, link, self.parents)]
+            for link in self.pending
+        }
+
+
+def _is_left_by(target: TargetMilestone, link: Link, parents: Mapping[int, str | None]) -> bool:
+    """Same name, dates and parent, and created since the attempt."""
+    posted = link.intended or {}
+    if target.parent_id != parents.get(link.testrail_id):
+        return False
+    names = ("name", "start_date", "due_date")
+    if not all(same_value(name, posted.get(name), target.values[name]) for name in names):
+        return False
+    if target.created_at is None or link.attempt_at is None:
+        return True
+    return target.created_at >= moment((link.attempt_at - CLOCK_SKEW).isoformat())
