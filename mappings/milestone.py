@@ -147,7 +147,10 @@ def moment(text: str) -> str:
     Raises ValueError for anything else.
     """
     parsed = datetime.fromisoformat(text.strip())
-    aware = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    try:
+        aware = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"Outside the years 1 to 9999 in UTC: {text!r}") from None
     return aware.isoformat().replace("+00:00", "Z")
 
 
@@ -191,13 +194,15 @@ def _date_value(timestamp: int | None, zone: ZoneInfo | None) -> str | None:
 # --- the footer -------------------------------------------------------------------------------
 
 _FOOTER = re.compile(
-    r"(?:^|(?P<gap>\n\n))---\n"
-    r"TestRail: (?P<url>[^\n]+)"
-    r"(?:\nRefs: (?P<refs>[^\n]+))?"
-    r"(?:\nStarted: (?P<started>[^\n]+))?"
-    r"(?:\nCompleted: (?P<completed>[^\n]+))?"
-    r"\s*\Z"
+    r"(?:^|\n\n|\r\n\r\n)---\r?\n"
+    r"TestRail: (?P<url>[^\r\n]+)"
+    r"(?:\r?\nRefs: (?P<refs>[^\r\n]+))?"
+    r"(?:\r?\nStarted: (?P<started>[^\r\n]+))?"
+    r"(?:\r?\nCompleted: (?P<completed>[^\r\n]+))?"
+    r"\Z"
 )
+_FOOTER_STARTS: Final = ("\n\n---\nTestRail: ", "\r\n\r\n---\r\nTestRail: ")
+_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +236,12 @@ def split_footer(description: str | None) -> tuple[str, Footer | None]:
 
     Line ends and white space around the whole may have been normalised by the target.
     """
-    text = (description or "").replace("\r\n", "\n")
-    start = max(text.rfind("\n\n---\nTestRail: "), 0)
+    text = (description or "").rstrip()
+    start = max(0, *(text.rfind(opening) for opening in _FOOTER_STARTS))
     found = _FOOTER.match(text, start)
     if not found:
         return description or "", None
-    footer = Footer(found["url"].rstrip(), found["refs"], found["started"], found["completed"])
-    return text[:start], footer
+    return text[:start], Footer(**found.groupdict())
 
 
 def marker_url(testrail_url: str, milestone_id: int) -> str:
@@ -251,8 +255,8 @@ def marked_id(description: str | None, testrail_url: str) -> int | None:
     prefix = marker_url(testrail_url, 0)[:-1]
     if footer is None or not footer.url.startswith(prefix):
         return None
-    digits = footer.url.removeprefix(prefix)
-    return int(digits) if digits.isascii() and digits.isdigit() else None
+    number = _ID.fullmatch(footer.url.removeprefix(prefix))
+    return int(number[0]) if number else None
 
 
 # --- the field mapping ------------------------------------------------------------------------

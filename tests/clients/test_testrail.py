@@ -113,7 +113,6 @@ def test_a_promised_page_that_brings_nothing_new_is_incomplete(last: httpx.Respo
 
 def test_the_link_to_the_next_page_is_never_followed() -> None:
     """The credentials would go with it."""
-    _, script = client(envelope([row(1)], more=True), envelope([row(2)]))
     testrail, script = client(envelope([row(1)], more=True), envelope([row(2)]))
     testrail.read_project(1)
     assert {one.url.host for one in script.asked} == {"api.example"}

@@ -188,6 +188,7 @@ def _raw(reply: httpx.Response) -> httpx.Response:
         ({"content-encoding": "gzip"}, b"not gzip"),
         ({"content-encoding": "gzip"}, gzip.compress(b"{}" * 999)[:-9]),
     ],
+    ids=["unknown", "broken", "cut"],
 )
 def test_broken_compression_is_unreadable(headers: dict[str, str], body: bytes) -> None:
     script = Script(lambda _: httpx.Response(200, headers=headers, stream=httpx.ByteStream(body)))

@@ -139,8 +139,16 @@ def test_a_planted_bad_record_does_not_hide_the_others(target: InMemoryTarget) -
     good = target.create(PROJECT, {"name": "good"}, None)
     listing = target.list_all(PROJECT)
     assert (list(listing.milestones), len(listing.problems)) == ([good.id], 1)
+    assert listing.complete
     with pytest.raises(UnreadableAnswer):
         target.get(PROJECT, "ms_bad")
+
+
+def test_a_record_without_an_id_makes_the_list_incomplete(target: InMemoryTarget) -> None:
+    """Nobody can say which milestone it was; the list is tried three times."""
+    target.model.plant(PROJECT, {"name": "who?"})
+    assert not target.list_all(PROJECT).complete
+    assert target.requests == 3
 
 
 def test_refusals_are_the_errors_of_a_client(
@@ -150,6 +158,7 @@ def test_refusals_are_the_errors_of_a_client(
     unknown = "ms_unknown"
     wrong: list[tuple[type[ApiError], Callable[[], object]]] = [
         (UnknownId, lambda: source.get_milestone(99)),
+        (Refused, lambda: source.read_project(2)),
         (NotFound, lambda: target.get(PROJECT, unknown)),
         (NotFound, lambda: target.list_all("proj_other")),
         (NotFound, lambda: target.update(PROJECT, unknown, {"name": "x"})),

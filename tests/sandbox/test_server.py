@@ -67,6 +67,13 @@ def test_a_taken_port_is_said_at_once() -> None:
         serve_testably(port=taken.getsockname()[1]).__enter__()
 
 
+def test_a_server_for_all_interfaces_is_reached_as_localhost() -> None:
+    """As in a container; its address can be opened."""
+    with serve_testrail(host="0.0.0.0") as server:
+        assert urlsplit(server.url).hostname == "localhost"
+        assert httpx.get(server.url).status_code == 404
+
+
 def test_the_pair_is_seeded_and_says_how_to_reach_it() -> None:
     """TestRail has the milestones, with addresses of this very server; Testably has none."""
     with run_sandbox(count=12) as sandbox:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from sys import intern
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -51,6 +53,8 @@ def _active_if_null(value: object) -> object:
     return ACTIVE if value is None else value
 
 
+# Days repeat from milestone to milestone: the cache saves time, and one text serves them all.
+@lru_cache(maxsize=4096)
 def _moment(text: str) -> str:
     try:
         return moment(text)
@@ -66,7 +70,7 @@ TextOrEmpty = Annotated[Text, BeforeValidator(_empty_if_null)]
 TargetId = Annotated[Text, Field(min_length=1), BeforeValidator(_text_of_number)]
 ParentId = Annotated[TargetId | None, BeforeValidator(_none_if_blank)]
 Moment = Annotated[Annotated[Text, AfterValidator(_moment)] | None, BeforeValidator(_none_if_blank)]
-Status = Annotated[Text, BeforeValidator(_active_if_null)]
+Status = Annotated[Text, BeforeValidator(_active_if_null), AfterValidator(intern)]
 
 
 class _Strict(BaseModel):

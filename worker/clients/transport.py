@@ -52,6 +52,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
 _ERROR_BODY: Final = 64 * 1024
 # Shorter than what servers commonly grant, so that a write rarely meets a connection just closed.
 _KEEPALIVE: Final = 2.0
+_CONNECTIONS: Final = 100
 
 T = TypeVar("T")
 Observer = Callable[[str, str, str, float], None]
@@ -272,17 +273,21 @@ class _BoundedHTTP(httpx.HTTPTransport):
     """
 
     def __init__(self, base_url: str, deadline: Deadline) -> None:
-        secure = httpx.create_ssl_context()
+        secure = httpx.create_ssl_context() if base_url.startswith("https:") else None
         backend = BoundedBackend(deadline)
         if (proxy := _proxy_for(base_url)) is None:
             self._pool = httpcore.ConnectionPool(
-                ssl_context=secure, keepalive_expiry=_KEEPALIVE, network_backend=backend
+                ssl_context=secure,
+                max_connections=_CONNECTIONS,
+                keepalive_expiry=_KEEPALIVE,
+                network_backend=backend,
             )
             return
         self._pool = httpcore.HTTPProxy(
             proxy_url=str(proxy.url),
             proxy_auth=proxy.raw_auth,
             ssl_context=secure,
+            max_connections=_CONNECTIONS,
             keepalive_expiry=_KEEPALIVE,
             network_backend=backend,
         )

@@ -92,7 +92,7 @@ class SandboxServer(Generic[Model]):
     def __enter__(self) -> Self:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listener = socket.create_server((self._host, self._port), family=family)
-        # asyncio does so only for sockets that name their protocol; with Nagle an answer takes 40 ms.
+        # asyncio does so only for sockets that name their protocol; Nagle costs 40 ms an answer.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = listener.getsockname()[1]
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)

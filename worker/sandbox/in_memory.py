@@ -1,7 +1,8 @@
 """The source and the target of `worker.sync.ports` over the sandbox models, without HTTP.
 
 They raise what an HTTP client would raise and count the requests it would send, and so pass the
-same contract suite. A fault hook, such as a `Faults`, may let any request fail.
+same contract suite. A fault hook, such as a `Faults`, may let any request fail. Unlike the HTTP
+clients they never repeat a read by themselves: every fault is seen by the caller.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class _Wire:
             raise kind(self._api, problem.message, status=problem.status) from None
 
     def _error_class(self, what: str, status: int) -> type[ApiError]:
-        if status == 400 and self._api == "TestRail" and what.startswith("get_milestone"):
+        if status == 400 and self._api == "TestRail" and what.startswith("get_milestone/"):
             return UnknownId
         return {403: AccessDenied, 404: NotFound}.get(status, Refused)
 
@@ -230,7 +231,8 @@ class InMemoryTarget:
         parsed = [parse_target(row) for row in rows]
         good = {one.id: one for one in parsed if isinstance(one, TargetMilestone)}
         bad = tuple(one for one in parsed if isinstance(one, BadRecord))
-        return TargetListing(good, bad, complete=len(good) + len(bad) == page.total)
+        ids = {one.id for one in parsed if one.id is not None}
+        return TargetListing(good, bad, complete=len(ids) == page.total)
 
     def _page(self, project_id: str, status: str | None, page: int) -> Listing:
         what = f"milestones?status={status or ''}&page={page}&per_page={TARGET_PAGE}"
