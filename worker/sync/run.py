@@ -151,7 +151,7 @@ class OpenRun:
             outcomes=self.outcomes,
         )
         applier.apply(plan)
-        self._close(state_after(self.outcomes.values()))
+        self.close(state_after(self.outcomes.values()))
         self._note_proof()
         return self.report
 
@@ -181,7 +181,8 @@ class OpenRun:
         now = _requests(self.mirror)
         return {name: now[name] - self._started[name] for name in now}
 
-    def _close(self, state: State, error: MilesyncError | None = None) -> None:
+    def close(self, state: State, error: MilesyncError | None = None) -> None:
+        """End the run: what came of it goes into the report and the database."""
         outcomes = self.outcomes.values()
         self.report = RunReport(
             self.pair.identity,
@@ -212,7 +213,7 @@ class OpenRun:
     def fail(self, error: BaseException) -> None:
         """Close the run with what ended it."""
         told = error if isinstance(error, MilesyncError) else _unexpected(error)
-        self._close(state_of(error), told)
+        self.close(state_of(error), told)
 
 
 def _unexpected(error: BaseException) -> MilesyncError:
