@@ -112,10 +112,12 @@ class Journal:
         *,
         edited: Values | None = None,
         undoes: int | None = None,
+        conclude: Callable[[Link], Link] = lambda link: link,
     ) -> Link:
         """PATCH a linked milestone with ``values``; returns the link with the target's answer.
 
-        ``edited`` are target values that this overwrites. Repeats what is transient. Raises
+        ``edited`` are target values that this overwrites; ``conclude`` may change the link
+        before it is committed together with the answer. Repeats what is transient. Raises
         LostClaimError, or the ApiError of the last attempt, which the journal then tells.
         """
         testably_id = link.testably_id or ""
@@ -138,7 +140,7 @@ class Journal:
             )
             if attempt.answer is not None:
                 patched = patched_link(attempt.link, values, attempt.answer, edited or {})
-                return self._settle(patched, attempt, ChangeState.DONE)
+                return self._settle(conclude(patched), attempt, ChangeState.DONE)
             error = _error(attempt)
             maybe = error.done is Done.MAYBE
             kept = attempt.link if maybe else replace(attempt.link, intended=link.intended)

@@ -107,18 +107,23 @@ def complete(journal: Journal, action: Action, link: Link) -> Done:
 def archive(journal: Journal, action: Action, link: Link) -> Done:
     """Archive, once: a refusal leaves the milestone where it is and is told."""
     try:
-        linked = journal.patch(link, action.push, action.before, "archive")
+        linked = journal.patch(link, action.push, action.before, "archive", conclude=_archived)
     except NotFound:
         gone = replace(journal.reload(link.testrail_id), state=LinkState.ARCHIVED)
         return journal.keep(gone), ()
     except Refused as error:
         left = replace(journal.reload(link.testrail_id), state=LinkState.ORPHANED)
         return journal.keep(left), (_not_archived(left, error.message),)
-    if linked.echoed.get("status") == ARCHIVED:
-        return journal.keep(replace(linked, state=LinkState.ARCHIVED)), ()
-    left = replace(linked, state=LinkState.ORPHANED)
+    if linked.state is LinkState.ARCHIVED:
+        return linked, ()
     why = f"it answered with the status {linked.echoed.get('status')}"
-    return journal.keep(left), (_not_archived(left, why),)
+    return linked, (_not_archived(linked, why),)
+
+
+def _archived(link: Link) -> Link:
+    """Archived only if the target says so; else it is left, and not tried again."""
+    taken = link.echoed.get("status") == ARCHIVED
+    return replace(link, state=LinkState.ARCHIVED if taken else LinkState.ORPHANED)
 
 
 def _not_archived(link: Link, why: str) -> Trouble:

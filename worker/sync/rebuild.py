@@ -47,9 +47,7 @@ def _link(run: OpenRun, action: Action) -> bool:
     assert action.link is not None  # noqa: S101  (the caller looked)
     assert run.prepared is not None  # noqa: S101
     actual = run.prepared.scene.target.milestones[action.testably_id or ""]
-    link = replace(
-        action.link, pushed={}, echoed={}, target_parent=actual.parent_id, intended=None
-    )
+    link = replace(action.link, pushed={}, echoed={}, target_parent=actual.parent_id, intended=None)
     now = run.mirror.clock.now()
     change = Change(
         run.record.id,

@@ -1,0 +1,224 @@
+"""Takes back what a run did, newest first, from the before-values that the journal kept.
+
+One step a milestone. What changed in the target since is left alone unless a person forces it.
+Every link that is taken back is held until a person migrates again. An undo is a run of its own:
+it can be interrupted and run again, and goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from mappings.link import Link, LinkState, Trouble
+from mappings.milestone import ARCHIVED, DATE_FIELDS, TargetMilestone, Values, same_value
+from mappings.store import Change, ChangeState
+from worker.errors import NotFound, Refused, UsageError
+from worker.sync.action import Action, Kind
+from worker.sync.journal import Journal, LostClaimError
+from worker.sync.outcome import Outcome, Result
+from worker.sync.report import RunReport, state_after
+from worker.sync.run import Mirror, open_run
+from worker.sync.scene import Options, Trigger
+
+OnOutcome = Callable[[Outcome], None]
+_EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStep:
+    """What taking a run back means for one milestone.
+
+    ``does`` is archive, restore, unlink or nothing; ``fields`` are the values to write and
+    ``before`` those that stand there now. ``adopted`` ones are unlinked as well. ``blocked``
+    says why it, or a part of it, is left.
+    """
+
+    testrail_id: int
+    testably_id: str | None
+    name: str
+    does: str
+    change_id: int
+    fields: Values = field(default_factory=dict)
+    before: Values = field(default_factory=dict)
+    adopted: bool = False
+    blocked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """The steps of an undo, in the order in which they run."""
+
+    run_id: str
+    steps: tuple[UndoStep, ...]
+
+
+def plan_undo(mirror: Mirror, run_id: str, *, force: bool = False) -> UndoPlan:
+    """What an undo of the run would do; reads the target. Raises UsageError, ApiError."""
+    pair = mirror.store.pair(mirror.identity)
+    record = mirror.runs.get(run_id)
+    if record is None or record.pair_id != pair.id:
+        raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync status`.")
+    links = mirror.store.links(pair.id)
+    changes = mirror.store.changes(pair.id, run_id=run_id)
+    groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
+    planner = _Planner(mirror, links, force)
+    return UndoPlan(run_id, tuple(planner.step(group) for group in groups))
+
+
+def _by_milestone(changes: Iterable[Change]) -> list[list[Change]]:
+    """The changes of each milestone, oldest first; the milestone changed last comes first."""
+    groups: dict[int, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(change.testrail_id, []).append(change)
+    return sorted(groups.values(), key=lambda group: -_id(group[-1]))
+
+
+def _id(change: Change) -> int:
+    assert change.id is not None  # noqa: S101  (it was read from the database)
+    return change.id
+
+
+@dataclass(slots=True)
+class _Planner:
+    mirror: Mirror
+    links: dict[int, Link]
+    force: bool
+
+    def step(self, group: Sequence[Change]) -> UndoStep:
+        """The one step that takes back all of a run's changes to one milestone."""
+        last = group[-1]
+        link = self.links.get(last.testrail_id, Link(last.testrail_id))
+        testably_id = last.testably_id or link.testably_id
+        blank = UndoStep(last.testrail_id, testably_id, link.name, "nothing", _id(last))
+        if testably_id is None:
+            why = "Whether it was created is not known; run `milesync migrate` first."
+            return replace(blank, blocked=why if last.kind == "create" else None)
+        try:
+            actual = self.mirror.target.get(self.mirror.identity.testably_project, testably_id)
+        except NotFound:
+            return blank
+        if any(change.kind == "create" for change in group):
+            return self._archive(blank, link, actual)
+        if any(change.kind == "adopt" for change in group):
+            blank = replace(blank, does="unlink", adopted=True)
+        return self._restore(blank, group, actual)
+
+    def _archive(self, blank: UndoStep, link: Link, actual: TargetMilestone) -> UndoStep:
+        if actual.values["status"] == ARCHIVED:
+            return blank
+        step = replace(
+            blank,
+            does="archive",
+            fields={"status": ARCHIVED},
+            before={"status": actual.values["status"]},
+        )
+        if self.force:
+            return step
+        if actual.linked_runs:
+            runs = len(actual.linked_runs)
+            why = f"{runs} test runs hang on it in Testably; --force archives it all the same."
+            return replace(blank, blocked=why)
+        edited = _edited_since(link, actual)
+        if edited:
+            why = f"It was edited in Testably since ({edited}); --force archives it all the same."
+            return replace(blank, blocked=why)
+        return step
+
+    def _restore(
+        self, blank: UndoStep, group: Sequence[Change], actual: TargetMilestone
+    ) -> UndoStep:
+        before: dict[str, str | None] = {}
+        after: dict[str, str | None] = {}
+        for change in group:
+            before = {**change.before, **before}
+            after.update({**change.after, **_echo(change)})
+        now = actual.values
+        differs = {n: v for n, v in before.items() if n in after and not same_value(n, v, now[n])}
+        ours = {n: v for n, v in differs.items() if same_value(n, now[n], after[n])}
+        chosen = differs if self.force else ours
+        left = ", ".join(name for name in differs if name not in chosen)
+        return replace(
+            blank,
+            does="restore" if chosen else blank.does,
+            fields=chosen,
+            before={name: now[name] for name in chosen},
+            blocked=f"Changed since, and left as it is: {left}." if left else None,
+        )
+
+
+def _echo(change: Change) -> dict[str, str | None]:
+    """What the target made of the values that were sent."""
+    return {name: value for name, value in (change.echo or {}).items() if name in change.after}
+
+
+def _edited_since(link: Link, actual: TargetMilestone) -> str:
+    """The fields that somebody edited since the last push; derived ones tell nothing."""
+    own = ("status", *DATE_FIELDS) if actual.sub_milestones else ()
+    now = actual.values
+    known = ((name, value) for name, value in link.echoed.items() if name not in own)
+    return ", ".join(name for name, value in known if not same_value(name, value, now[name]))
+
+
+def undo(
+    mirror: Mirror,
+    run_id: str,
+    *,
+    force: bool = False,
+    on_outcome: OnOutcome = lambda _: None,
+) -> RunReport:
+    """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on."""
+    with open_run(mirror, Options(trigger=Trigger.MANUAL)) as run:
+        journal = Journal(run.pair, run.record.id, mirror.target, mirror.store, mirror.clock)
+        for number, step in enumerate(plan_undo(mirror, run_id, force=force).steps):
+            outcome = _take_back(journal, step)
+            run.outcomes[number] = outcome
+            on_outcome(outcome)
+        run.close(state_after(run.outcomes.values()))
+    return run.report
+
+
+def _take_back(journal: Journal, step: UndoStep) -> Outcome:
+    link = journal.reload(step.testrail_id)
+    hold = _held_without_target if step.adopted else _held
+    blocked = (Trouble("changed_since", step.blocked),) if step.blocked else ()
+    action = Action(_KINDS[step.does], step.testrail_id, step.name, step.does, step.testably_id)
+    try:
+        if step.fields:
+            id_ = step.change_id
+            journal.patch(link, step.fields, step.before, "undo", undoes=id_, conclude=hold)
+        elif step.adopted or not step.blocked:
+            journal.keep(hold(link))
+    except Refused as error:
+        journal.keep(hold(journal.reload(step.testrail_id)))
+        trouble = Trouble("refused", error.message)
+        return Outcome(action, Result.QUARANTINED, step.testably_id, (trouble, *blocked))
+    except LostClaimError:
+        trouble = Trouble("held_up", "Another process is writing to it; run the undo again.")
+        return Outcome(action, Result.WAITING, step.testably_id, (trouble, *blocked))
+    result = Result.CONFLICTS if blocked and not step.fields else _RESULTS[step.does]
+    return Outcome(action, result, step.testably_id, blocked)
+
+
+_KINDS = {
+    "archive": Kind.ARCHIVE,
+    "restore": Kind.UPDATE,
+    "unlink": Kind.SKIP,
+    "nothing": Kind.SKIP,
+}
+_RESULTS = {
+    "archive": Result.ARCHIVED,
+    "restore": Result.UPDATED,
+    "unlink": Result.UNCHANGED,
+    "nothing": Result.UNCHANGED,
+}
+
+
+def _held(link: Link) -> Link:
+    """The link, held: what it was pushed is forgotten, so that a migration pushes it again."""
+    return replace(link, state=LinkState.HELD, pushed={}, refused={}, told={}, intended=None)
+
+
+def _held_without_target(link: Link) -> Link:
+    """The link of an adopted milestone: unlinked, and held until a person migrates again."""
+    return replace(_held(link), testably_id=None, echoed={}, target_parent=None)
