@@ -117,9 +117,8 @@ class _Field:
             return False
         if self.name == "status":
             return self.now != ARCHIVED
-        return (
-            self.name in DATE_FIELDS and self.name in self.link.pushed and not self.source_changed
-        )
+        unknown = self.name not in self.link.pushed
+        return self.name in DATE_FIELDS and (unknown or not self.source_changed)
 
     def _same(self, others: Values) -> bool:
         return self.name in others and same_value(self.name, self.now, others[self.name])
@@ -156,6 +155,8 @@ class _Notes:
         if side.name == "status":
             # Forgotten, so that it is pushed once the last sub-milestone is gone.
             self.pushed.pop("status", None)
+        else:
+            self.pushed[side.name] = side.wanted
 
     def _agreed(self, side: _Field) -> None:
         self.pushed[side.name] = side.wanted
