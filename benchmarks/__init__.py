@@ -1,0 +1,1 @@
+"""Figures, each printed by a script of its own: ``make bench``."""
