@@ -10,7 +10,7 @@ lifecycle       where a milestone stands: upcoming, started, past_due or complet
 run             one pass over one pair, with its trigger: migration, schedule, webhook or manual
 change          one write to the target, with the values before and after
 footer          the last block of a target description: what Testably has no field for
-marker          the footer's first line, the TestRail address: the milestone's identity in the target
+marker          the footer's first line, the TestRail address: its identity in the target
 drift           the target differs from what was last pushed
 quarantine      an item set aside with a reason, tried again when its source record changes
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from mappings.errors import StoreError
 _alembic_lock = threading.Lock()
 """Alembic's context is a module global, so one upgrade at a time in a process."""
 
+_ALONE = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "SELECT pg_advisory_xact_lock(x'6D736C6B'::bigint)",
+}
+"""Makes other processes wait with their upgrade, and an upgrade of SQLite whole or not at all."""
+
 
 def open_engine(url: str) -> Engine:
     """An engine for a SQLite or PostgreSQL URL; connects only when it is first used."""
@@ -29,22 +36,22 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-def _set_pragmas(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=NORMAL",
-        "busy_timeout=30000",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    for pragma in ("busy_timeout=30000", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        # Another process makes the same lasting change at this moment; SQLite does not wait here.
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the tables to the newest revision. Raises StoreError."""
     try:
         with _alembic_lock, engine.begin() as connection:
+            connection.exec_driver_sql(_ALONE[engine.dialect.name])
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -77,9 +84,9 @@ def ensure_ready(engine: Engine) -> None:
 
 
 def plain(error: Exception) -> str:
-    """The driver's own words on one line, without the statement and its values."""
+    """The driver's own first line; the others may quote the statement and its values."""
     cause = getattr(error, "orig", None) or error
-    return " ".join(str(cause).split())[:300]
+    return str(cause).strip().partition("\n")[0][:300]
 
 
 def _config() -> Config:

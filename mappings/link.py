@@ -31,7 +31,7 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why an item needs a person: a stable ``kind``, a ``reason`` to read, since when, how often."""
+    """Why an item needs a person: a stable ``kind``, a ``reason``, since when and how often."""
 
     kind: str
     reason: str

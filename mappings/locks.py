@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, text
@@ -39,6 +39,8 @@ def _file_lock(engine: Engine, pair_id: int) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise _busy(engine, pair_id) from None
+    except OSError as error:
+        raise StoreError(f"The lock beside the database cannot be taken: {error}") from error
     try:
         yield
     finally:
@@ -50,16 +52,18 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[None]:
     keys = {"space": _ADVISORY_SPACE, "pair": pair_id}
     try:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        taken = connection.execute(text("SELECT pg_try_advisory_lock(:space, :pair)"), keys)
+        is_ours = bool(taken.scalar())
     except SQLAlchemyError as error:
         raise StoreError(f"The database did not answer: {plain(error)}") from error
     with connection:
-        query = text("SELECT pg_try_advisory_lock(:space, :pair)")
-        if not connection.execute(query, keys).scalar():
+        if not is_ours:
             raise _busy(engine, pair_id)
         try:
             yield
         finally:
-            # A dead connection has let go of the lock already, and the error is not news.
+            with suppress(SQLAlchemyError):  # a dead connection has let go of the lock already
+                connection.execute(text("SELECT pg_advisory_unlock(:space, :pair)"), keys)
             connection.invalidate()
 
 

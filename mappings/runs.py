@@ -16,6 +16,8 @@ from mappings.errors import StoreError
 from mappings.tables import runs
 
 RUNNING = "running"
+UNFINISHED = "unfinished"
+"""Between two parts of a run, or before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,35 @@ class RunLog:
         holder: str,
         now: datetime,
         options: Mapping[str, Any] | None = None,
+        *,
+        alone: bool = True,
+        state: str = RUNNING,
     ) -> Run:
-        """Record that a run has begun; called with the pair's lock held.
+        """Record that a run has begun; called with the pair's lock held, if it runs ``alone``.
 
-        Whatever run of the pair still counted as running has died: it is closed as aborted.
+        Whatever run of the pair still counted as running has died then: it is closed as aborted.
         """
-        run = Run(new_run_id(now), pair_id, trigger, RUNNING, holder, now, options=options or {})
+        run = Run(new_run_id(now), pair_id, trigger, state, holder, now, options=options or {})
+        if not alone:
+            self._execute(insert(runs).values(**_columns(run)))
+            return run
         died = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
         dead = and_(runs.c.pair_id == pair_id, runs.c.state == RUNNING)
         closing = update(runs).where(dead).values(state="aborted", finished_at=now, error=died)
         self._execute(closing, insert(runs).values(**_columns(run)))
         return run
+
+    def resume(self, run_id: str, holder: str) -> Run:
+        """Record that a run goes on. Raises StoreError if there is no such run."""
+        self.change(run_id, state=RUNNING, holder=holder, finished_at=None, error=None)
+        found = self.get(run_id)
+        if found is None:
+            raise StoreError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
+        return found
+
+    def unfinished(self) -> list[Run]:
+        """Every run that waits for its next part."""
+        return self._select(select(runs).where(runs.c.state == UNFINISHED))
 
     def change(self, run_id: str, **values: Any) -> None:
         """Set columns of a run: its progress while it works, or how it ended."""

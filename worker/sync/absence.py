@@ -54,12 +54,12 @@ def absent(scene: Scene) -> Iterator[Action]:
 
 
 def _missing(scene: Scene, link: Link) -> Action | None:
-    if link.state is not LinkState.LINKED:
-        return _forgotten(link)
-    if link.testrail_id in scene.gone:
+    if link.state is LinkState.LINKED and link.testrail_id in scene.gone:
         return _gone(scene, link)
     if not scene.source.complete:
         return None
+    if link.state is not LinkState.LINKED:
+        return _forgotten(link)
     reason = scene.unproved.get(link.testrail_id, "It was not looked for.")
     text = f"It is missing from TestRail's list, but not proved to be gone. {reason}"
     return _about(Kind.SKIP, text, link, trouble=Trouble("absence_unproved", text))
@@ -69,7 +69,8 @@ def _forgotten(link: Link) -> Action | None:
     """A record that never had a target and is gone needs nobody any more."""
     if link.trouble is None or link.state is not LinkState.UNLINKED:
         return None
-    return _about(Kind.SKIP, GONE, replace(link, trouble=None), learned=True)
+    reason = "It is not in TestRail's list any more, and never had a target."
+    return _about(Kind.SKIP, reason, replace(link, trouble=None), learned=True)
 
 
 def _gone(scene: Scene, link: Link) -> Action:

@@ -7,6 +7,7 @@ whose parent has no target waits: it is never created at the root, since it coul
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from mappings.link import Link, LinkState, Trouble
@@ -48,6 +49,8 @@ class Applier:
     _before: dict[int, Link] = field(default_factory=dict)
     _posted: set[int] = field(default_factory=set)
     _settled: dict[int, Settled] = field(default_factory=dict)
+    _undecided: set[int] = field(default_factory=set)
+    _planned: frozenset[int] = frozenset()
     _held: list[tuple[Item, Deed, Result]] = field(default_factory=list)
     _failures: int = 0
 
@@ -55,6 +58,7 @@ class Applier:
         """Do everything in the plan. Raises ApiError where nothing more can be done at all."""
         self._before = dict(self.links)
         items = list(enumerate(plan.actions))
+        self._planned = frozenset(action.testrail_id for action in plan.actions)
         self._learn(items)
         self._create_and_update([item for item in items if _is_write(item[1])])
         self._complete(items)
@@ -112,7 +116,7 @@ class Applier:
 
     def _settle_pending(self) -> bool:
         """Find out what became of ambiguous creates; False if there were none."""
-        pending = [link for link in self.links.values() if link.state is LinkState.CREATING]
+        pending = [link for link in self.links.values() if self._is_pending(link)]
         if not pending:
             return False
         self.check()
@@ -120,7 +124,17 @@ class Applier:
         for settled in settle(self.journal, pending, parents, self._linked(), self.rules):
             self.links[settled.link.testrail_id] = settled.link
             self._settled[settled.link.testrail_id] = settled
+            if settled.is_conflict:
+                self._undecided.add(settled.link.testrail_id)
         return True
+
+    def _is_pending(self, link: Link) -> bool:
+        """Whether to look for what a create left: not while another process is at it."""
+        if link.state is not LinkState.CREATING or link.testrail_id in self._undecided:
+            return False
+        now = self.journal.clock.now()
+        held = link.claim_until is not None and link.claim_until > now
+        return link.testrail_id in self._planned or not held
 
     def _complete(self, items: list[Item]) -> None:
         """Complete what was created, now that it is known what has sub-milestones."""
@@ -185,6 +199,7 @@ class Applier:
         if self._failures >= FAILURES_IN_A_ROW:
             raise error
         self.journal.look_again(action.testrail_id)
+        self._reload(action.testrail_id)
         trouble = Trouble(error.kind, f"{error.message} The next run tries it again.")
         return Outcome(action, Result.WAITING, action.testably_id, (trouble,))
 
@@ -194,7 +209,8 @@ class Applier:
         again = old is not None and old.kind == kind
         since = old.since if old and again else self.journal.clock.now()
         trouble = Trouble(kind, reason, since, old.count + 1 if old and again else 1)
-        self.links[link.testrail_id] = self.journal.keep(replace(link, trouble=trouble))
+        with suppress(LostClaimError):  # whoever changed it has seen to it
+            self.links[link.testrail_id] = self.journal.keep(replace(link, trouble=trouble))
         return trouble
 
     def _lost(self, item: Item, deed: Deed, result: Result) -> bool:

@@ -53,7 +53,7 @@ def decide(
         overwrote=notes.overwrote,
         told=notes.told,
         echoed_at=link.echoed_at if actual is None or notes.push else actual.updated_at,
-        intended=link.intended if notes.push else None,
+        intended=link.intended if notes.push or actual is None else None,
         target_parent=link.target_parent if actual is None else actual.parent_id,
         look_again=link.look_again and actual is None,
     )
@@ -73,17 +73,29 @@ class _Field:
     policy: OnTargetEdit
 
     @property
+    def ours(self) -> bool:
+        """Whether the target shows what a write that was cut off had journaled."""
+        return self._same(self.link.intended or {})
+
+    @property
     def source_changed(self) -> bool:
-        return self.name not in self.link.pushed or self.link.pushed[self.name] != self.wanted
+        """Whether the source wants another value than was last pushed."""
+        pushed = self.link.pushed
+        return self.ours or self.name not in pushed or pushed[self.name] != self.wanted
 
     @property
     def target_changed(self) -> bool:
-        """Whether a person edited the field in the target since the last push."""
-        if not self.link.echoed:
-            return self.policy is OnTargetEdit.TARGET
-        if self._same(self.link.echoed):
+        """Whether a person edited the field in the target since the last push.
+
+        A value never seen before (adopted) is a person's if the target's edits win.
+        """
+        if self.ours:
             return False
-        return not (self.link.intended and self._same(self.link.intended))
+        if self.name not in self.link.echoed:
+            return self.policy is OnTargetEdit.TARGET
+        if self.derived and self.name in DATE_FIELDS:
+            return False
+        return not self._same(self.link.echoed)
 
     @property
     def settled(self) -> bool:

@@ -21,19 +21,25 @@ from mappings.milestone import (
     written_status,
 )
 from mappings.store import Pair
-from worker.errors import AccessDenied, NotFound, Transient, UnknownId
-from worker.sync.guards import mass_limit
+from worker.errors import AccessDenied, NotFound, Refused, Transient, UnknownId
+from worker.sync.guards import living, mass_limit
 from worker.sync.ports import Source, SourceListing, Target
-from worker.sync.scene import Options, Policy, Scene, TargetView
+from worker.sync.scene import OnSourceDelete, Options, Policy, Scene, TargetView
 from worker.sync.standing import is_blocked
+from worker.sync.tree import places
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What of a pair is read: the whole, or single milestones (a refresh)."""
+    """What of a pair is read: the whole, or single milestones (a refresh).
+
+    ``recalled`` are the unlinked target milestones as the first part of this run listed them:
+    a run that goes on does not list the target again.
+    """
 
     milestone_ids: tuple[int, ...] = ()
     list_target: bool = True
+    recalled: Mapping[str, TargetMilestone] | None = None
 
     @property
     def whole(self) -> bool:
@@ -78,7 +84,7 @@ class Gatherer:
 
     def _read_source(self, scope: Scope) -> SourceListing:
         if scope.whole:
-            return self.source.read_project(self.pair.identity.testrail_project)
+            return self._read_project()
         found: dict[int, SourceMilestone] = {}
         problems: list[BadRecord] = []
         for id_ in scope.milestone_ids:
@@ -89,6 +95,13 @@ class Gatherer:
             found.update(listing.milestones)
             problems.extend(listing.problems)
         return SourceListing(found, tuple(problems), complete=False)
+
+    def _read_project(self) -> SourceListing:
+        try:
+            return self.source.read_project(self.pair.identity.testrail_project)
+        except Refused as error:
+            # TestRail answers 400 to a project that it does not know.
+            raise NotFound(error.api, error.message, status=error.status) from error
 
     def _prove_absence(
         self, listing: SourceListing, scope: Scope
@@ -107,6 +120,8 @@ class Gatherer:
                 break
             try:
                 there.update(self.source.get_milestone(id_).milestones)
+                if id_ not in there:
+                    unproved[id_] = "TestRail has a record of it that cannot be read."
             except UnknownId:
                 gone.add(id_)
             except (AccessDenied, NotFound, Transient) as error:
@@ -119,9 +134,9 @@ class Gatherer:
         return [id_ for id_ in linked if id_ not in known]
 
     def _archive_limit(self) -> int:
-        if self.options.allow_mass_archive:
+        if self.options.allow_mass_archive or self.policy.on_source_delete is OnSourceDelete.KEEP:
             return len(self.links)
-        return mass_limit(sum(link.has_target for link in self.links.values()))
+        return mass_limit(living(self.links.values()))
 
     # --- the target
 
@@ -130,6 +145,8 @@ class Gatherer:
         return self.pair.identity.testably_project
 
     def _look_at_target(self, listing: SourceListing, scope: Scope) -> TargetView:
+        if scope.recalled is not None:
+            return self._view(scope.recalled, self._to_read_singly(listing, scope), listed=True)
         if not scope.whole or not (scope.list_target or self._must_list(listing)):
             return self._view({}, self._to_read_singly(listing, scope), listed=False)
         first = self.target.list_all(self._project)
@@ -139,28 +156,37 @@ class Gatherer:
         if self._needs_archived(found):
             archived = self.target.list_all(self._project, ARCHIVED)
             found.update(archived.milestones)
+            if not archived.complete:
+                return TargetView(found, complete=False, unproved=self._not_listed(found))
         unreadable = {str(problem.id): problem.reason for problem in first.problems}
-        missing = [
-            link
-            for link in self.links.values()
-            if self._is_expected(link) and link.testably_id not in {*found, *unreadable}
-        ]
+        seen = {*found, *unreadable}
+        expected = (link for link in self.links.values() if self._is_expected(link))
+        missing = [link for link in expected if link.testably_id not in seen]
         found.update(self._below_known_parents(listing, found))
         return self._view(found, missing, listed=True, unreadable=unreadable)
 
     def _must_list(self, listing: SourceListing) -> bool:
         """Whether anything may have to be created, which needs to know what is there already."""
+        where = places(listing.milestones, frozenset())
         for source in listing.milestones.values():
-            link = self.links.get(source.id)
-            if link is None or not (link.has_target or is_blocked(link, source)):
+            link = self._link(source.id)
+            settled = link.has_target or is_blocked(link, source)
+            if not (settled or where[source.id].trouble):
                 return True
         return False
+
+    def _link(self, testrail_id: int) -> Link:
+        return self.links.get(testrail_id, Link(testrail_id))
 
     def _to_read_singly(self, listing: SourceListing, scope: Scope) -> list[Link]:
         """All that a refresh is about; in a run that trusts the last listing, the doubtful."""
         refreshed = set() if scope.whole else set(listing.milestones)
         expected = (link for link in self.links.values() if self._is_expected(link))
-        return [k for k in expected if k.look_again or k.testrail_id in refreshed]
+        return [
+            k
+            for k in expected
+            if k.look_again or k.intended is not None or k.testrail_id in refreshed
+        ]
 
     def _is_expected(self, link: Link) -> bool:
         return link.has_target and link.state in (LinkState.LINKED, LinkState.HELD)
@@ -196,27 +222,41 @@ class Gatherer:
         seen: dict[str, TargetMilestone] = {}
         linked = {link.testably_id for link in self.links.values()}
         for parent in sorted(self._parents_of_new(listing, found)):
-            try:
-                for sub in self.target.get(self._project, parent).sub_milestones:
-                    if sub.id not in found and sub.id not in linked:
-                        seen[sub.id] = self.target.get(self._project, sub.id)
-            except NotFound:
-                continue
+            above = self._get(parent)
+            for sub in above.sub_milestones if above else ():
+                if sub.id not in found and sub.id not in linked:
+                    below = self._get(sub.id)
+                    seen.update({sub.id: below} if below else {})
         return seen
+
+    def _get(self, testably_id: str) -> TargetMilestone | None:
+        """One milestone, or None if it has gone in the meantime."""
+        try:
+            return self.target.get(self._project, testably_id)
+        except NotFound:
+            return None
 
     def _parents_of_new(
         self, listing: SourceListing, found: Mapping[str, TargetMilestone]
     ) -> set[str]:
-        marked = {marked_id(t.description, self.rules.testrail_url): t.id for t in found.values()}
-        parents: set[str] = set()
-        for source in listing.milestones.values():
-            link = self.links.get(source.id)
-            if source.parent_id is None or (link is not None and link.has_target):
-                continue
-            above = self.links.get(source.parent_id)
-            target = above.testably_id if above is not None else marked.get(source.parent_id)
-            parents.update({target} if target is not None and target in found else ())
-        return parents
+        """Targets below which something is to come: linked, marked or, if asked for, so named."""
+        every = listing.milestones
+        above = {
+            place.parent_id
+            for id_, place in places(every, frozenset()).items()
+            if place.parent_id is not None and not self._link(id_).has_target
+        }
+        ids = {self._link(id_).testably_id for id_ in above}
+        by_name = above if self.options.adopt_by_name else ()
+        names = {every[id_].name.strip() for id_ in by_name if id_ in every}
+        url = self.rules.testrail_url
+        return {
+            target.id
+            for target in found.values()
+            if target.id in ids
+            or marked_id(target.description, url) in above
+            or target.name.strip() in names
+        }
 
     def _view(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from mappings.link import Link, LinkState
 from worker.sync.action import Action, Guard, Kind
 from worker.sync.scene import Scene
 
@@ -11,6 +12,12 @@ MASS_SHARE = 5
 """More than one link in this many is a mass…"""
 MASS_LEAST = 10
 """…if it is at least this many."""
+_LIVING = frozenset({LinkState.LINKED, LinkState.HELD})
+
+
+def living(links: Iterable[Link]) -> int:
+    """How many links there are that a run keeps up to date."""
+    return sum(link.has_target and link.state in _LIVING for link in links)
 
 
 def mass_limit(links: int) -> int:
@@ -20,7 +27,7 @@ def mass_limit(links: int) -> int:
 
 def guards(scene: Scene, actions: Sequence[Action]) -> tuple[Guard, ...]:
     """The guards that this plan trips."""
-    linked = sum(link.has_target for link in scene.links.values())
+    linked = living(scene.links.values())
     limit = mass_limit(linked)
     options = scene.options
     archives = sum(action.kind is Kind.ARCHIVE for action in actions)

@@ -60,6 +60,7 @@ class _Attempt:
 
     link: Link
     change_id: int
+    sent_at: datetime
     answer: TargetMilestone | None = None
     error: ApiError | None = None
 
@@ -97,7 +98,11 @@ class Journal:
                 return self._settle(linked, attempt, ChangeState.DONE)
             error = _error(attempt)
             if error.done is Done.MAYBE:
-                unclear = replace(attempt.link, attempts=attempt.link.attempts + 1)
+                unclear = replace(
+                    attempt.link,
+                    attempts=attempt.link.attempts + 1,
+                    attempt_deadline=self._deadline(attempt.sent_at),
+                )
                 return self._settle(unclear, attempt, ChangeState.AMBIGUOUS)
             link = self._settle(unlinked(attempt.link), attempt, _not_done(error))
             if not patience.allows(error):
@@ -195,17 +200,22 @@ class Journal:
         self.target.wait_turn()
         now = self.clock.now()
         link, change = intend(now)
-        deadline = now + timedelta(seconds=self.target.request_timeout)
-        claimed = self.store.claim(self.pair.id, link, change, deadline + STALL + SETTLE)
+        until = self._deadline(now) + STALL + SETTLE
+        claimed = self.store.claim(self.pair.id, link, change, until)
         if claimed is None:
             raise LostClaimError
-        if self.clock.now() > now + STALL:
+        sent_at = self.clock.now()
+        if sent_at > now + STALL:
             stalled = TimedOut("Testably", "The machine stalled before the request was sent.")
-            return _Attempt(*claimed, error=stalled)
+            return _Attempt(*claimed, sent_at, error=stalled)
         try:
-            return _Attempt(*claimed, answer=send())
+            return _Attempt(*claimed, sent_at, answer=send())
         except ApiError as error:
-            return _Attempt(*claimed, error=error)
+            return _Attempt(*claimed, sent_at, error=error)
+
+    def _deadline(self, sent_at: datetime) -> datetime:
+        """When a request sent at this moment has been given up at the latest."""
+        return sent_at + timedelta(seconds=self.target.request_timeout)
 
     def _intend_create(self, link: Link, posted: Values, at: datetime) -> tuple[Link, Change]:
         intended = replace(
@@ -213,7 +223,7 @@ class Journal:
             state=LinkState.CREATING,
             intended=posted,
             attempt_at=at,
-            attempt_deadline=at + timedelta(seconds=self.target.request_timeout) + STALL,
+            attempt_deadline=self._deadline(at) + STALL,
         )
         return intended, Change(self.run_id, link.testrail_id, None, "create", {}, posted, at)
 

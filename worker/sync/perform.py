@@ -32,7 +32,7 @@ def adopt(journal: Journal, action: Action, link: Link) -> Done:
         note=action.reason,
         settled_at=now,
     )
-    claimed = journal.store.claim(journal.pair.id, replace(link, intended=None), change, None)
+    claimed = journal.store.claim(journal.pair.id, link, change, None)
     if claimed is None:
         raise LostClaimError
     return update(journal, action, claimed[0])

@@ -25,7 +25,7 @@ from worker.sync.action import Action, Kind, Plan, is_completed
 from worker.sync.fields import Decision, changed_fields, decide
 from worker.sync.guards import guards
 from worker.sync.scene import Scene
-from worker.sync.standing import Is, Standing, Standings
+from worker.sync.standing import Is, Standing, Standings, is_archived
 
 
 def make_plan(scene: Scene) -> Plan:
@@ -56,17 +56,27 @@ class _Planner:
         found: dict[int, list[SourceMilestone]] = defaultdict(list)
         for testrail_id in self.scope:
             parent_id = self.places[testrail_id].parent_id
-            if parent_id is not None and self.standings.of(testrail_id).arrives:
+            if parent_id is not None and self._arrives_below(testrail_id, parent_id):
                 found[parent_id].append(self.source[testrail_id])
         return dict(found)
 
+    def _arrives_below(self, testrail_id: int, parent_id: int) -> bool:
+        """Whether it is to be created there, or hangs there: what was moved hangs elsewhere."""
+        standing = self.standings.of(testrail_id)
+        if standing.testably_id is None:
+            return standing.arrives
+        actual = self.scene.target.milestones.get(standing.testably_id)
+        link = self.scene.links.get(testrail_id, Link(testrail_id))
+        hangs_below = link.target_parent if actual is None else actual.parent_id
+        return hangs_below == self.standings.of(parent_id).testably_id is not None
+
     def _derived(self) -> frozenset[str]:
-        """Target ids that have sub-milestones, ours or others'."""
+        """Target ids that have living sub-milestones, ours or others'."""
         seen = self.scene.target.milestones.values()
-        listed = {t.parent_id for t in seen if t.parent_id}
-        detailed = {t.id for t in seen if t.sub_milestones}
-        links = self.scene.links.values()
-        linked = {k.target_parent for k in links if k.has_target and k.target_parent}
+        listed = {t.parent_id for t in seen if t.parent_id and not is_archived(t)}
+        detailed = {t.id for t in seen if any(not is_archived(sub) for sub in t.sub_milestones)}
+        alive = (k for k in self.scene.links.values() if k.state is not LinkState.ARCHIVED)
+        linked = {k.target_parent for k in alive if k.has_target and k.target_parent}
         return frozenset(listed | detailed | linked)
 
     # --- milestones that are there
@@ -126,10 +136,12 @@ class _Planner:
 
     def _adopt(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
         actual = self.scene.target.milestones[standing.testably_id or ""]
+        cut_off = link.intended if link.state is LinkState.CREATING else None
         linked = replace(
             _forget_target(link),
             testably_id=actual.id,
             state=LinkState.LINKED,
+            intended=cut_off and {**cut_off, "status": ACTIVE},  # as a POST leaves it
             trouble=None,
             attempt_at=None,
             attempt_deadline=None,

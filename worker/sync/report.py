@@ -68,6 +68,20 @@ def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
     return {result.value: found[result.value] for result in Result}
 
 
+_DONE = (Result.CREATED, Result.ADOPTED, Result.UPDATED, Result.ARCHIVED)
+
+
+def added(earlier: Mapping[str, int], latest: Mapping[str, int]) -> dict[str, int]:
+    """The counts of a run's latest part, with what its earlier parts did.
+
+    What those wrote, the latest part finds unchanged; it is counted once.
+    """
+    done = {result.value: earlier.get(result.value, 0) for result in _DONE}
+    total = {name: number + done.get(name, 0) for name, number in latest.items()}
+    total["unchanged"] = max(latest["unchanged"] - sum(done.values()), 0)
+    return total
+
+
 def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
     """Everything a person should read, one entry each."""
     return tuple(

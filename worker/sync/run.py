@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from mappings.milestone import MappingRules
 from mappings.runs import Run, RunLog
 from mappings.store import Pair, PairIdentity, Store
 from worker.clock import Clock
-from worker.errors import GuardTripped
+from worker.errors import BudgetExhausted, GuardTripped
 from worker.sync.action import Plan
 from worker.sync.apply import Applier
 from worker.sync.gather import Gatherer, Scope
@@ -27,6 +27,7 @@ from worker.sync.ports import Source, Target
 from worker.sync.report import (
     RunReport,
     State,
+    added,
     count,
     error_json,
     problems_of,
@@ -59,6 +60,23 @@ class Mirror:
     holder: str
     drift_check: timedelta | None = timedelta(hours=1)
     seconds_per_request: float = 1.02
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a run one background task does; a run by hand is all of it.
+
+    ``of`` is the recorded run that it goes on with (None begins one). ``is_over`` is asked
+    about once a second whether to end here; the run is then unfinished. A part that is not
+    ``alone`` (a refresh) does not hold the pair: each of its writes claims its link.
+    """
+
+    of: str | None = None
+    is_over: Callable[[], bool] = lambda: False
+    alone: bool = True
+
+
+WHOLE = Part()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,8 @@ class OpenRun:
     report: RunReport
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     prepared: Prepared | None = None
+    part: Part = WHOLE
+    scope: Scope = field(default_factory=Scope)
     _started: dict[str, int] = field(default_factory=dict)
     _checked: float = 0.0
 
@@ -120,11 +140,16 @@ class OpenRun:
         )
         if guard is not None:
             raise GuardTripped(guard.message, guard.hint)
-        scope = scope or Scope(list_target=self._listing_is_due())
-        self.prepared = _prepare(self.mirror, self.pair, self.options, scope)
-        if self.prepared.scene.target.listed and self.prepared.scene.target.complete:
-            self.mirror.store.update_pair(self.pair.id, listed_at=self.prepared.scene.now)
+        self.scope = scope or Scope(list_target=self._listing_is_due())
+        self.prepared = _prepare(self.mirror, self.pair, self.options, self.scope)
+        if self._listed_whole(self.prepared.scene):
+            now = self.prepared.scene.now
+            self.mirror.store.update_pair(self.pair.id, listed_at=now, paused_because=None)
         return self.prepared
+
+    def _listed_whole(self, scene: Scene) -> bool:
+        """Whether this part itself has just read all of the target."""
+        return scene.target.listed and scene.target.complete and self.scope.recalled is None
 
     def _listing_is_due(self) -> bool:
         if self.options.trigger is not Trigger.SCHEDULE or self.pair.listed_at is None:
@@ -140,7 +165,8 @@ class OpenRun:
             raise GuardTripped(guard.message, guard.hint)
         mirror = self.mirror
         mirror.store.update_pair(self.pair.id, rules=mirror.rules.fingerprint)
-        mirror.runs.change(self.record.id, planned=plan.writes)
+        if self.record.planned is None:
+            mirror.runs.change(self.record.id, planned=plan.writes)
         journal = Journal(self.pair, self.record.id, mirror.target, mirror.store, mirror.clock)
         applier = Applier(
             journal,
@@ -159,12 +185,12 @@ class OpenRun:
         """A run that read both sides whole, wrote nothing and found nothing proves agreement."""
         assert self.prepared is not None  # noqa: S101
         scene, plan = self.prepared.scene, self.prepared.plan
-        read_whole = scene.target.listed and scene.target.complete and scene.source.complete
+        read_whole = self._listed_whole(scene) and scene.source.complete
         if read_whole and not plan.changes and self.report.state is State.SUCCEEDED:
             self.mirror.store.update_pair(self.pair.id, proved_at=scene.now)
 
     def _check(self) -> None:
-        """Once a second: note how far the run is, and whether it was asked to stop."""
+        """Once a second: note how far the run is, and whether it has to end here."""
         now = self.mirror.clock.monotonic()
         if now - self._checked < 1.0:
             return
@@ -173,13 +199,19 @@ class OpenRun:
         record = self.mirror.runs.get(self.record.id)
         if record is not None and record.stop_requested:
             raise GuardTripped("The run was stopped.", "Run `milesync migrate` to go on.")
+        if self.part.is_over():
+            raise BudgetExhausted("This slice of the run is over; the next one goes on.", 0.0)
 
     def _progress(self) -> dict[str, object]:
-        return {"counts": count(self.outcomes.values()), "requests": self._requests()}
+        return {"counts": self._counts(), "requests": self._requests()}
+
+    def _counts(self) -> dict[str, int]:
+        return added(self.record.counts, count(self.outcomes.values()))
 
     def _requests(self) -> dict[str, int]:
         now = _requests(self.mirror)
-        return {name: now[name] - self._started[name] for name in now}
+        before = self.record.requests
+        return {name: before.get(name, 0) + now[name] - self._started[name] for name in now}
 
     def close(self, state: State, error: MilesyncError | None = None) -> None:
         """End the run: what came of it goes into the report and the database."""
@@ -188,7 +220,7 @@ class OpenRun:
             self.pair.identity,
             self.record.id,
             state,
-            count(outcomes),
+            self._counts(),
             self._requests(),
             problems_of(outcomes),
             self.prepared.plan.not_exact if self.prepared else {},
@@ -206,7 +238,7 @@ class OpenRun:
             "run ended",
             run=self.record.id,
             state=state.value,
-            **count(outcomes),
+            **self._counts(),
             **self._requests(),
         )
 
@@ -223,19 +255,17 @@ def _unexpected(error: BaseException) -> MilesyncError:
 
 
 @contextmanager
-def open_run(mirror: Mirror, options: Options) -> Iterator[OpenRun]:
+def open_run(mirror: Mirror, options: Options, part: Part = WHOLE) -> Iterator[OpenRun]:
     """Hold the pair for one run. Raises Busy at once if somebody else holds it.
 
     A run that is left without having been applied is closed as aborted, one that an error ends
     as failed; the error goes on to the caller.
     """
     pair = mirror.store.pair(mirror.identity)
-    with pair_lock(mirror.store.engine, pair.id):
-        record = mirror.runs.begin(
-            pair.id, options.trigger.value, mirror.holder, mirror.clock.now(), options.as_json()
-        )
+    with pair_lock(mirror.store.engine, pair.id) if part.alone else nullcontext():
+        record = _record(mirror, pair, options, part)
         report = RunReport(mirror.identity, record.id, State.ABORTED)
-        run = OpenRun(mirror, pair, record, options, report, _started=_requests(mirror))
+        run = OpenRun(mirror, pair, record, options, report, part=part, _started=_requests(mirror))
         with structlog.contextvars.bound_contextvars(run=record.id, pair=str(pair.id)):
             try:
                 yield run
@@ -246,16 +276,26 @@ def open_run(mirror: Mirror, options: Options) -> Iterator[OpenRun]:
                 run.fail(GuardTripped("Nobody said yes; nothing was written.", ""))
 
 
+def _record(mirror: Mirror, pair: Pair, options: Options, part: Part) -> Run:
+    now = mirror.clock.now()
+    if part.of is not None:
+        return mirror.runs.resume(part.of, mirror.holder)
+    kept = options.as_json()
+    trigger = options.trigger.value
+    return mirror.runs.begin(pair.id, trigger, mirror.holder, now, kept, alone=part.alone)
+
+
 def run_pair(
     mirror: Mirror,
     options: Options,
     scope: Scope | None = None,
     on_outcome: OnOutcome = lambda _: None,
+    part: Part = WHOLE,
 ) -> RunReport:
     """One run of one pair from start to end; an error becomes the report's."""
     run: OpenRun | None = None
     try:
-        with open_run(mirror, options) as run:
+        with open_run(mirror, options, part) as run:
             run.prepare(scope)
             return run.apply(on_outcome)
     except MilesyncError as error:

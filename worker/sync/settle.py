@@ -112,11 +112,11 @@ class _Looks:
     def _look_below(self, parent: str) -> bool:
         target, project = self.journal.target, self.journal.project
         try:
-            for sub in target.get(project, parent).sub_milestones:
-                if sub.id not in self.linked and sub.id not in self.seen:
-                    self.seen[sub.id] = target.get(project, sub.id)
-        except NotFound:
-            return True  # nothing can hang below a parent that is gone
+            with suppress(NotFound):  # nothing can hang below a parent that is gone
+                for sub in target.get(project, parent).sub_milestones:
+                    if sub.id not in self.linked and sub.id not in self.seen:
+                        with suppress(NotFound):
+                            self.seen[sub.id] = target.get(project, sub.id)
         except Transient:
             return False
         return True

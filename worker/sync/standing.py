@@ -14,6 +14,7 @@ from mappings.link import Link, LinkState, Trouble, fingerprint
 from mappings.milestone import (
     ARCHIVED,
     SourceMilestone,
+    SubMilestone,
     TargetMilestone,
     marked_id,
     written_status,
@@ -112,13 +113,10 @@ class Standings:
         if place.trouble is not None:
             kind = Kind.SKIP if place.trouble.kind == "waiting" else Kind.QUARANTINE
             return stuck(kind, place.trouble)
-        found = self._adoptable(source, link)
-        if found is not None:
-            return found
         if not (self._scene.target.listed and self._scene.target.complete):
             reason = "Testably's list did not come whole; nothing is created before it does."
             return stuck(Kind.SKIP, Trouble("unread", reason))
-        return self._judge_new(source, link, place, lost=lost)
+        return self._adoptable(source, link) or self._judge_new(source, link, place, lost=lost)
 
     def _adoptable(self, source: SourceMilestone, link: Link) -> Standing | None:
         marked = self.twins(source.id) or self._free.marked[source.id]
@@ -145,13 +143,15 @@ class Standings:
                 return _new(link, lost=lost)
         if link.state is LinkState.CREATING:
             return _new(link, lost=lost)
-        return self._named_alike(source, parent_target) or _new(link, lost=lost)
+        return self._named_alike(source, place, parent_target) or _new(link, lost=lost)
 
-    def _named_alike(self, source: SourceMilestone, parent_target: str | None) -> Standing | None:
+    def _named_alike(
+        self, source: SourceMilestone, place: Place, parent_target: str | None
+    ) -> Standing | None:
         alike = self._free.named(source.name, parent_target)
         if not alike or self._scene.options.create_anyway:
             return None
-        rivals = self._rivals.get((parent_target, source.name.strip()), 0)
+        rivals = self._rivals.get((place.parent_id, source.name.strip()), 0)
         if self._scene.options.adopt_by_name and len(alike) == 1 and rivals <= 1:
             return Standing(Is.ADOPTABLE, "has its name, and a person said so", alike[0].id)
         ids = ", ".join(target.id for target in alike)
@@ -163,16 +163,14 @@ class Standings:
             reason = f"Which milestone of this name is meant cannot be told ({ids})."
         return stuck(Kind.CONFLICT, Trouble("name_conflict", reason))
 
-    def _rivals_for_names(self) -> Mapping[tuple[str | None, str], int]:
+    def _rivals_for_names(self) -> Mapping[tuple[int | None, str], int]:
         """How many milestones without a target would claim each name under each parent."""
-        counts: dict[tuple[str | None, str], int] = defaultdict(int)
+        counts: dict[tuple[int | None, str], int] = defaultdict(int)
         for source in self._scene.source.milestones.values():
-            link = self._scene.links.get(source.id)
+            target = self._scene.links.get(source.id, Link(source.id)).testably_id
             place = self.places[source.id]
-            if place.trouble or (link is not None and link.has_target):
-                continue
-            parent = None if place.parent_id is None else self._scene.links.get(place.parent_id)
-            counts[(parent.testably_id if parent else None, source.name.strip())] += 1
+            if place.trouble is None and (target is None or target in self._scene.target.gone):
+                counts[(place.parent_id, source.name.strip())] += 1
         return counts
 
 
@@ -191,7 +189,7 @@ def is_blocked(link: Link, source: SourceMilestone) -> bool:
     return link.source_print == fingerprint(source)
 
 
-def is_archived(target: TargetMilestone) -> bool:
+def is_archived(target: TargetMilestone | SubMilestone) -> bool:
     """Whether Testably shows the milestone as archived."""
     return written_status(target.status) == ARCHIVED
 

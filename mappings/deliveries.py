@@ -1,0 +1,117 @@
+"""The accepted webhook calls: each delivery once, kept until what it hints at was read again.
+
+A delivery holds ids and no payload, so never a secret. It waits until a refresh of its milestone,
+or a run of its whole pair that began later, has read the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from mappings.database import plain
+from mappings.errors import StoreError
+from mappings.tables import deliveries
+
+WAITING, DONE, FAILED = "waiting", "done", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a delivery says has changed: a milestone, or with None something of the project.
+
+    ``correlation`` goes with the work that it starts, through all logs.
+    """
+
+    project: int
+    milestone: int | None
+    correlation: str
+
+
+class Deliveries:
+    """Keeps the deliveries. Raises StoreError where the database does not answer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(self, delivery: str, event: str, hint: Hint, now: datetime) -> bool:
+        """Commit a delivery; False if it was recorded before."""
+        row = {
+            "delivery": delivery,
+            "correlation": hint.correlation,
+            "event": event,
+            "testrail_project": hint.project,
+            "testrail_id": hint.milestone,
+            "state": WAITING,
+            "received_at": now,
+        }
+        try:
+            with self._transaction() as connection:
+                connection.execute(insert(deliveries).values(row))
+        except IntegrityError:
+            return False
+        return True
+
+    def newest(self, project: int, milestone: int | None = None) -> int | None:
+        """The number of the newest waiting delivery of a milestone; of the project without one."""
+        query = select(func.max(deliveries.c.id)).where(_waiting(project, milestone))
+        with self._transaction() as connection:
+            found: int | None = connection.execute(query).scalar()
+        return found
+
+    def handled(
+        self,
+        project: int,
+        milestone: int | None,
+        up_to: int,
+        now: datetime,
+        *,
+        state: str = DONE,
+    ) -> None:
+        """Close the waiting deliveries of a milestone (None: of all in the project) up to one."""
+        chosen = and_(_waiting(project, milestone), deliveries.c.id <= up_to)
+        closing = update(deliveries).where(chosen).values(state=state, handled_at=now)
+        with self._transaction() as connection:
+            connection.execute(closing)
+
+    def forgotten(self, before: datetime) -> list[Hint]:
+        """What still waits of the deliveries received before a moment, each hint once."""
+        late = and_(deliveries.c.state == WAITING, deliveries.c.received_at < before)
+        columns = (deliveries.c.testrail_project, deliveries.c.testrail_id)
+        query = select(*columns, func.max(deliveries.c.correlation)).where(late).group_by(*columns)
+        with self._transaction() as connection:
+            return [Hint(*row) for row in connection.execute(query)]
+
+    def waiting(self) -> int:
+        """How many deliveries wait."""
+        query = select(func.count()).where(deliveries.c.state == WAITING)
+        with self._transaction() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def purge(self, before: datetime) -> None:
+        """Delete the deliveries that were received before a moment and no longer wait."""
+        old = and_(deliveries.c.state != WAITING, deliveries.c.received_at < before)
+        with self._transaction() as connection:
+            connection.execute(delete(deliveries).where(old))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as error:
+            raise StoreError(f"The database did not answer: {plain(error)}") from error
+
+
+def _waiting(project: int, milestone: int | None) -> ColumnElement[bool]:
+    parts = [deliveries.c.state == WAITING, deliveries.c.testrail_project == project]
+    if milestone is not None:
+        parts.append(deliveries.c.testrail_id == milestone)
+    return and_(*parts)

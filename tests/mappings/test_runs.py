@@ -1,0 +1,138 @@
+"""The recorded runs on both databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mappings.errors import StoreError
+from mappings.runs import RUNNING, UNFINISHED, Run, RunLog, new_run_id
+from mappings.store import Store
+from tests.mappings.support import MINUTE, NOW, SECOND, identity
+
+moments = st.datetimes(timezones=st.just(UTC)).filter(lambda at: at.year > 999)
+
+
+@given(moments, moments)
+def test_ids_sort_by_time(one: datetime, other: datetime) -> None:
+    """Sorted by id, runs are sorted by the second in which they began."""
+    earlier, later = sorted([one.replace(microsecond=0), other.replace(microsecond=0)])
+    assert earlier == later or new_run_id(earlier) < new_run_id(later)
+
+
+def test_an_id_can_be_typed() -> None:
+    """Date, time and four more characters; two runs of one second differ."""
+    ids = {new_run_id(NOW) for _ in range(3)}
+    assert len(ids) > 1
+    assert all(run_id.startswith("20260301-120000-") and len(run_id) == 20 for run_id in ids)
+
+
+def test_a_run_that_begins_is_running(run_log: RunLog, pair_id: int) -> None:
+    """Who runs the pair, since when, why and with which options is recorded at once."""
+    run = run_log.begin(pair_id, "manual", "ann on host", NOW, {"only": "open"})
+    expected = Run(run.id, pair_id, "manual", RUNNING, "ann on host", NOW, options={"only": "open"})
+    assert run == expected
+    found = run_log.get(run.id)
+    assert found
+    assert (found.id, found.options, list(found.problems)) == (run.id, {"only": "open"}, [])
+    assert run_log.running(pair_id) == found
+
+
+def test_a_run_keeps_how_it_went(run_log: RunLog, run_id: str, pair_id: int) -> None:
+    """Progress, counts and the end of a run come back; an ended run holds nothing."""
+    run_log.change(run_id, planned=3, stop_requested=True)
+    counts, problems = {"created": 2}, [{"testrail_id": 7, "reason": "blank name"}]
+    run_log.change(
+        run_id,
+        state="partial",
+        finished_at=NOW + MINUTE,
+        counts=counts,
+        requests={"testably": 5},
+        problems=problems,
+        error={"kind": "guard", "message": "Too many.", "hint": "Look."},
+    )
+    found = run_log.get(run_id)
+    assert found
+    assert (found.state, found.planned, found.stop_requested) == ("partial", 3, True)
+    assert (found.finished_at, found.counts, found.problems) == (NOW + MINUTE, counts, problems)
+    assert found.requests == {"testably": 5}
+    assert found.error == {"kind": "guard", "message": "Too many.", "hint": "Look."}
+    assert run_log.running(pair_id) is None
+
+
+def test_a_new_run_closes_the_dead_one(run_log: RunLog, run_id: str, pair_id: int) -> None:
+    """A run that still counts as running when the next begins has died, and is told so."""
+    following = run_log.begin(pair_id, "schedule", "beat", NOW + MINUTE)
+    dead = run_log.get(run_id)
+    assert dead
+    assert (dead.state, dead.finished_at) == ("aborted", NOW + MINUTE)
+    assert dead.error
+    assert dead.error["kind"] == "died"
+    running = run_log.running(pair_id)
+    assert running
+    assert running.id == following.id
+
+
+def test_a_new_run_leaves_ended_and_other_runs_alone(
+    store: Store, run_log: RunLog, run_id: str, pair_id: int
+) -> None:
+    """Neither how a run ended nor a run of another pair is touched by a new run."""
+    run_log.change(run_id, state="succeeded", finished_at=NOW)
+    other = run_log.begin(store.pair(identity(2)).id, "manual", "bob", NOW)
+    run_log.begin(pair_id, "manual", "ann", NOW + MINUTE)
+    ended, still = run_log.get(run_id), run_log.get(other.id)
+    assert ended
+    assert still
+    assert (ended.state, ended.finished_at, ended.error) == ("succeeded", NOW, None)
+    assert still.state == RUNNING
+
+
+def test_a_run_beside_others_closes_none(run_log: RunLog, run_id: str, pair_id: int) -> None:
+    """A run that does not hold the pair leaves the one that does as it is."""
+    run_log.begin(pair_id, "webhook", "worker", NOW, alone=False)
+    holding = run_log.get(run_id)
+    assert holding
+    assert holding.state == RUNNING
+
+
+def test_an_unfinished_run_goes_on(run_log: RunLog, run_id: str, pair_id: int) -> None:
+    """A run that ended its slice waits, survives other runs, and is resumed under its own id."""
+    assert run_log.unfinished() == []
+    run_log.change(run_id, state=UNFINISHED, finished_at=NOW, counts={"created": 2})
+    run_log.begin(pair_id, "schedule", "beat", NOW + MINUTE, state=UNFINISHED)
+    assert run_id in [run.id for run in run_log.unfinished()]
+    resumed = run_log.resume(run_id, "another worker")
+    assert resumed == run_log.get(run_id)
+    assert (resumed.state, resumed.holder, resumed.finished_at) == (RUNNING, "another worker", None)
+    assert resumed.counts == {"created": 2}
+    assert run_id not in [run.id for run in run_log.unfinished()]
+
+
+def test_an_unknown_run_cannot_be_resumed(run_log: RunLog) -> None:
+    """Resuming what was never begun is said, not invented."""
+    with pytest.raises(StoreError, match="no run"):
+        run_log.resume("20260301-120000-ffff", "ann")
+
+
+def test_the_latest_runs_come_newest_first(store: Store, run_log: RunLog, pair_id: int) -> None:
+    """Only the pair's own, and no more than were asked for."""
+    run_log.begin(store.pair(identity(2)).id, "manual", "bob", NOW + MINUTE)
+    ids = [run_log.begin(pair_id, "manual", "ann", NOW + n * SECOND).id for n in range(4)]
+    assert [run.id for run in run_log.latest(pair_id)] == ids[::-1]
+    assert [run.id for run in run_log.latest(pair_id, 2)] == ids[:1:-1]
+
+
+def test_an_unknown_run_is_none(run_log: RunLog, pair_id: int) -> None:
+    """A mistyped id is not an error of the database."""
+    assert run_log.get("20260301-120000-ffff") is None
+    assert run_log.running(pair_id) is None
+    assert run_log.latest(pair_id) == []
+
+
+def test_a_run_of_no_pair_is_a_store_error(run_log: RunLog) -> None:
+    """A run belongs to a recorded pair; the database sees to it."""
+    with pytest.raises(StoreError):
+        run_log.begin(999, "manual", "ann", NOW)

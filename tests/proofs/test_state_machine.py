@@ -1,0 +1,461 @@
+"""Random lives of a project pair, with faults, crashes and people, and what must always hold."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import cast
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mappings.link import LinkState
+from mappings.milestone import (
+    ARCHIVED,
+    COMPLETED,
+    DATE_FIELDS,
+    marked_id,
+    marker_url,
+    same_value,
+    with_footer,
+)
+from mappings.milestone import Footer
+from mappings.store import Change, ChangeState
+from tests.proofs.world import (
+    IDENTITY,
+    MIGRATION,
+    PROJECT,
+    TIMEOUT,
+    URL,
+    Boundaries,
+    Died,
+    FaultScript,
+    World,
+    Write,
+)
+from worker.errors import ApiError, MilesyncError
+from worker.sandbox.faults import FaultKind
+from worker.sandbox.rules import Problem, Record
+from worker.sandbox.switches import TestablySwitches, TestRailSwitches
+from worker.sync.gather import Scope
+from worker.sync.rebuild import rebuild
+from worker.sync.report import RunReport, State
+from worker.sync.run import run_pair
+from worker.sync.scene import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
+from worker.sync.standing import BLOCKING
+from worker.sync.undo import undo
+from worker.sync.verify import verify
+
+DAY = 86_400
+NAMES = st.sampled_from(["Alpha", "Beta", " Beta ", "Größe ü", "A name that is much too long"])
+DATES = st.sampled_from([None, 20_000 * DAY, 20_500 * DAY, 21_000 * DAY + 3600])
+TARGET_DATES = st.sampled_from(["2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z"])
+SOURCE_EDITS = st.one_of(
+    st.fixed_dictionaries({"name": NAMES}),
+    st.fixed_dictionaries({"start_on": DATES}),
+    st.fixed_dictionaries({"due_on": DATES}),
+    st.fixed_dictionaries({"is_completed": st.booleans()}),
+    st.fixed_dictionaries({"is_started": st.booleans()}),
+    st.fixed_dictionaries({"description": st.sampled_from([None, "", "Text", "Text \n\n---\nx"])}),
+    st.fixed_dictionaries({"refs": st.sampled_from([None, "RF-1", "RF-1\nRF-2"])}),
+)
+TARGET_EDITS = st.one_of(
+    st.fixed_dictionaries({"name": NAMES}),
+    st.fixed_dictionaries({"start_date": TARGET_DATES}),
+    st.fixed_dictionaries({"due_date": TARGET_DATES}),
+    st.fixed_dictionaries({"status": st.sampled_from(["active", "completed", "archived"])}),
+    st.fixed_dictionaries({"description": st.sampled_from(["Rewritten", ""])}),
+)
+FAULTS = st.lists(
+    st.sampled_from(
+        [
+            None,
+            FaultKind.SERVER_ERROR,
+            FaultKind.SERVER_ERROR_AFTER,
+            FaultKind.RATE_LIMITED,
+            FaultKind.RATE_LIMITED_BARE,
+            FaultKind.RESET,
+            FaultKind.RESET_AFTER,
+            FaultKind.CUT_BODY,
+            FaultKind.HTML,
+            FaultKind.TIMEOUT,
+            FaultKind.TIMEOUT_AFTER,
+            FaultKind.LATE,
+        ]
+    ),
+    max_size=8,
+)
+READ_FAULTS = st.lists(
+    st.sampled_from([None, None, None, FaultKind.SERVER_ERROR, FaultKind.TIMEOUT]), max_size=6
+)
+POLICIES = st.builds(Policy, st.sampled_from(OnTargetEdit), st.sampled_from(OnSourceDelete))
+INDEX = st.integers(0, 30)
+LATE = st.floats(0, 10)
+TESTABLY = st.builds(
+    TestablySwitches,
+    list_holds_subs=st.booleans(),
+    list_holds_archived=st.booleans(),
+    newest_first=st.booleans(),
+    listing_delay=st.sampled_from([0.0, 2.0]),
+    null_clears=st.booleans(),
+    archived_subs_lock_status=st.booleans(),
+    parent_dates_read_only=st.booleans(),
+    max_name_length=st.sampled_from([None, 20]),
+    trims_text=st.booleans(),
+    echo_differs=st.booleans(),
+    status_vocabulary=st.sampled_from(["active", "lifecycle"]),
+    parent_key=st.sampled_from(["parent_id", "parent_milestone_id", "both"]),
+    date_style=st.sampled_from(["Z", ".000Z", "+00:00"]),
+    shows_date_mode=st.booleans(),
+)
+TESTRAIL = st.builds(
+    TestRailSwitches, sub_milestones=st.sampled_from(["nested", "flat", "roots_only"])
+)
+
+
+class PairLife(RuleBasedStateMachine):
+    """The life of one pair. Every invariant is looked at after every step."""
+
+    world: World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handmade: set[str] = set()
+        self.copies: set[str] = set()
+        self.revived: set[str] = set()
+        self.named_adoption = False
+        self.lost_database = False
+        self.undoing = False
+
+    @initialize(rail=TESTRAIL, ably=TESTABLY, count=st.integers(1, 4))
+    def begin(self, rail: TestRailSwitches, ably: TestablySwitches, count: int) -> None:
+        self.world = World(rail, ably)
+        self.world.on_write = self._judge_write
+        for number in range(count):
+            self.world.rail.add(1, {"name": f"Release {number}"})
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.close()
+
+    # --- people at the source
+
+    @rule(name=NAMES, start=DATES, due=DATES, parent=st.none() | INDEX)
+    def add_source(self, name: str, start: int | None, due: int | None, parent: int | None) -> None:
+        body: Record = {"name": name, "start_on": start, "due_on": due}
+        if parent is not None:
+            body["parent_id"] = self._source(parent)
+        self._person(lambda: self.world.rail.add(1, body))
+
+    @rule(which=INDEX, edit=SOURCE_EDITS)
+    def edit_source(self, which: int, edit: Record) -> None:
+        self._person(lambda: self.world.rail.update(self._source(which) or 0, edit))
+
+    @rule(which=INDEX)
+    def delete_source(self, which: int) -> None:
+        self._person(lambda: self.world.rail.delete(self._source(which) or 0))
+
+    @rule(which=INDEX, parent=st.none() | INDEX)
+    def move_source(self, which: int, parent: int | None) -> None:
+        new = None if parent is None else self._source(parent)
+        self._person(lambda: self.world.rail.update(self._source(which) or 0, {"parent_id": new}))
+
+    # --- people at the target
+
+    @rule(which=INDEX, edit=TARGET_EDITS)
+    def edit_target(self, which: int, edit: Record) -> None:
+        chosen = self._target(which)
+        if chosen is None:
+            return
+        if edit.get("status") in ("active", COMPLETED) and self.world.is_archived(chosen):
+            self.revived.add(chosen)
+        self._person(lambda: self.world.edit_target(chosen, edit))
+
+    @rule(which=INDEX)
+    def delete_target(self, which: int) -> None:
+        chosen = self._target(which)
+        if chosen is not None:
+            self.world.ably.remove(chosen)
+
+    @rule(name=NAMES, parent=st.none() | INDEX)
+    def make_target(self, name: str, parent: int | None) -> None:
+        above = None if parent is None else self._target(parent)
+
+        def make() -> None:
+            self.handmade.add(self.world.make_target({"name": name, "parent_id": above}))
+
+        self._person(make)
+
+    @rule(which=INDEX)
+    def copy_marker(self, which: int) -> None:
+        source = self._source(which)
+        if source is None:
+            return
+        text = with_footer("A copy", Footer(marker_url(URL, source)))
+        self.copies.add(self.world.make_target({"name": "Copy", "description": text}))
+
+    @rule(seconds=st.sampled_from([1, 20, 4000]))
+    def pass_time(self, seconds: int) -> None:
+        self.world.clock.sleep(seconds)
+
+    # --- milesync
+
+    @rule(
+        trigger=st.sampled_from(Trigger),
+        policy=POLICIES,
+        writes=FAULTS,
+        reads=READ_FAULTS,
+        late_by=LATE,
+        dies_at=st.none() | st.integers(1, 60),
+        dies_late_by=st.none() | LATE,
+        refresh=st.none() | INDEX,
+        list_target=st.booleans(),
+    )
+    def troubled_run(
+        self,
+        trigger: Trigger,
+        policy: Policy,
+        writes: list[FaultKind | None],
+        reads: list[FaultKind | None],
+        late_by: float,
+        dies_at: int | None,
+        dies_late_by: float | None,
+        refresh: int | None,
+        list_target: bool,
+    ) -> None:
+        """A run of any kind, with faults, that may die."""
+        mirror = self.world.mirror(
+            policy,
+            point=Boundaries(dies_at),
+            faults=FaultScript(writes, reads, late_by),
+            dies_late_by=dies_late_by,
+        )
+        with contextlib.suppress(Died):
+            _no_fault(run_pair(mirror, Options(trigger), self._scope(refresh, list_target)))
+
+    @rule(
+        trigger=st.sampled_from(Trigger),
+        policy=POLICIES,
+        refresh=st.none() | INDEX,
+        list_target=st.booleans(),
+        adopt_by_name=st.sampled_from([False, False, False, True]),
+        create_anyway=st.booleans(),
+    )
+    def clean_run_twice(
+        self,
+        trigger: Trigger,
+        policy: Policy,
+        refresh: int | None,
+        list_target: bool,
+        adopt_by_name: bool,
+        create_anyway: bool,
+    ) -> None:
+        """The second of two clean runs makes no write."""
+        self.world.calm_down()
+        self.named_adoption |= adopt_by_name
+        options = Options(trigger, adopt_by_name=adopt_by_name, create_anyway=create_anyway)
+        scope = self._scope(refresh, list_target)
+        first = run_pair(self.world.mirror(policy), options, scope)
+        _no_fault(first)
+        assert first.state in (State.SUCCEEDED, State.PARTIAL), first
+        self.world.clock.sleep(5)
+        before = len(self.world.writes)
+        second = run_pair(self.world.mirror(policy), options, scope)
+        assert second.state in (State.SUCCEEDED, State.PARTIAL), second
+        assert self.world.writes[before:] == [], (first.as_json(), second.as_json())
+
+    @rule(dies_at=st.none() | st.integers(1, 30), reads=READ_FAULTS)
+    def verify_now(self, dies_at: int | None, reads: list[FaultKind | None]) -> None:
+        """Verifying writes nothing, whatever it finds."""
+        before = len(self.world.writes)
+        faults = FaultScript((), reads)
+        with contextlib.suppress(Died, ApiError):
+            verify(self.world.mirror(point=Boundaries(dies_at), faults=faults))
+        assert len(self.world.writes) == before
+
+    @rule(
+        which=INDEX,
+        writes=FAULTS,
+        late_by=LATE,
+        dies_at=st.none() | st.integers(1, 40),
+        force=st.booleans(),
+    )
+    def undo_a_run(
+        self,
+        which: int,
+        writes: list[FaultKind | None],
+        late_by: float,
+        dies_at: int | None,
+        force: bool,
+    ) -> None:
+        """An undo of some run, which may fail or die in the middle."""
+        runs = self.world.mirror().runs.latest(self._pair_id(), 100)
+        if not runs:
+            return
+        mirror = self.world.mirror(point=Boundaries(dies_at), faults=FaultScript(writes, (), late_by))
+        self.undoing = True
+        with contextlib.suppress(Died, ApiError):
+            undo(mirror, runs[which % len(runs)].id, force=force)
+        self.undoing = False
+
+    @rule()
+    def lose_the_database(self) -> None:
+        """`rebuild` on an empty database writes nothing at the target."""
+        self.world.calm_down()
+        self.world.lose_database()
+        self.lost_database = True
+        before = len(self.world.writes)
+        _no_fault(rebuild(self.world.mirror()))
+        assert len(self.world.writes) == before
+
+    @rule()
+    def retry(self) -> None:
+        """A person lets go of what is in quarantine."""
+        self._retry()
+
+    @rule(policy=st.sampled_from(OnSourceDelete))
+    def settle(self, policy: OnSourceDelete) -> None:
+        """After the faults stop, clean migrations bring both sides to agree."""
+        self.world.calm_down()
+        self._retry()
+        rules = Policy(on_source_delete=policy)
+        for _ in range(3):
+            report = run_pair(self.world.mirror(rules), MIGRATION, Scope())
+            _no_fault(report)
+            assert report.state in (State.SUCCEEDED, State.PARTIAL), report
+            self.world.clock.sleep(5)
+        self._agrees(report)
+
+    # --- what must always hold
+
+    @invariant()
+    def never_doubled(self) -> None:
+        """No source milestone has two living targets that milesync made."""
+        doubles = {
+            owner: ids
+            for owner, ids in (self.world.doubles() if hasattr(self, "world") else {}).items()
+            if len(set(ids) - self.revived) > 1
+        }
+        assert doubles == {}
+
+    @invariant()
+    def every_value_is_explained(self) -> None:
+        """What milesync wrote to the target stands in the history."""
+        if not hasattr(self, "world") or self.world.store.find_pair(IDENTITY) is None:
+            return
+        by_target: dict[str, list[Change]] = {}
+        by_source: dict[int, list[Change]] = {}
+        for change in self.world.store.changes(self._pair_id()):
+            if change.testably_id is None:
+                by_source.setdefault(change.testrail_id, []).append(change)
+            else:
+                by_target.setdefault(change.testably_id, []).append(change)
+        subs = {row["parent_id"] for row in self._rows()}
+        for row in self._rows():
+            id_ = str(row["id"])
+            history = by_target.get(id_, []) + by_source.get(self.world.made_by_us.get(id_, 0), [])
+            history.sort(key=lambda change: -(change.id or 0))
+            for name in ("name", "description", *DATE_FIELDS, "status"):
+                if self.world.authors.get((id_, name)) != "milesync":
+                    continue
+                if id_ in subs and name in ("status", *DATE_FIELDS):
+                    continue
+                assert _is_explained(name, row.get(name), history), (id_, name, row, history)
+
+    def _judge_write(self, write: Write) -> None:
+        """At the moment of a write: is it one that milesync may make?"""
+        body = write.body
+        if write.testably_id in self.handmade:
+            assert self.named_adoption, f"a person's milestone was changed: {write}"
+        if body.get("status") == ARCHIVED and not self.undoing:
+            owner = self.world.made_by_us.get(write.testably_id)
+            assert owner not in self.world.source_ids(), f"archived, but it is there: {write}"
+
+    def _agrees(self, report: RunReport) -> None:
+        """Verify finds nothing but what the reports told."""
+        told = {problem["testrail_id"] for problem in report.problems}
+        links = self.world.store.links(self._pair_id())
+        verdict = verify(self.world.mirror())
+        for missing in verdict.missing:
+            assert missing.testrail_id in told, (missing, report.problems)
+        for one in verdict.differences:
+            link = links[one.testrail_id]
+            moved = one.field == "parent_id" and "moved" in link.told
+            not_taken = one.field in link.refused or f"again:{one.field}" in link.told
+            blocked = one.testrail_id in told
+            assert moved or not_taken or blocked, (one, link, report.problems)
+        left = {k.testably_id for k in links.values() if k.state is LinkState.ORPHANED}
+        for extra in verdict.extra:
+            known = extra.testably_id in self.copies | left | self.revived
+            assert known or self.lost_database, (extra, report.problems)
+
+    # --- small things
+
+    def _rows(self) -> list[Record]:
+        return [_plain_row(row) for row in self.world.ably.everything(PROJECT)]
+
+    def _pair_id(self) -> int:
+        return self.world.store.pair(IDENTITY).id
+
+    def _source(self, which: int) -> int | None:
+        ids = self.world.source_ids()
+        return ids[which % len(ids)] if ids else None
+
+    def _target(self, which: int) -> str | None:
+        ids = self.world.target_ids()
+        return ids[which % len(ids)] if ids else None
+
+    def _person(self, work: Callable[[], object]) -> None:
+        """People are slow, and may be refused as well."""
+        self.world.clock.sleep(2)
+        with contextlib.suppress(Problem):
+            work()
+        self.world.clock.sleep(2)
+
+    def _scope(self, refresh: int | None, list_target: bool) -> Scope:
+        source = None if refresh is None else self._source(refresh)
+        return Scope((source,) if source is not None else (), list_target)
+
+    def _retry(self) -> None:
+        store = self.world.store
+        for link in store.links(self._pair_id()).values():
+            if link.trouble is not None and link.trouble.kind in BLOCKING:
+                from dataclasses import replace
+
+                store.save(self._pair_id(), replace(link, trouble=None), self.world.clock.now())
+
+
+def _no_fault(report: RunReport) -> None:
+    """No run ends with an error that is a fault of milesync."""
+    assert report.error is None or type(report.error) is not MilesyncError, report.error
+
+
+def _plain_row(row: Record) -> Record:
+    from worker.clients.records import parse_target
+    from mappings.milestone import TargetMilestone
+
+    read = parse_target(row)
+    assert isinstance(read, TargetMilestone)
+    return {"id": read.id, "parent_id": read.parent_id, **read.values}
+
+
+def _is_explained(name: str, value: object, history: list[Change]) -> bool:
+    """Whether the newest write of the field that may have been carried out gives this value."""
+    newest_done = None
+    for change in history:
+        if name not in change.after or change.state in (ChangeState.NOT_DONE, ChangeState.REFUSED):
+            continue
+        maybe = change.state in (ChangeState.INTENDED, ChangeState.AMBIGUOUS)
+        late = newest_done is not None and (newest_done - change.at).total_seconds() < TIMEOUT + 30
+        if newest_done is None or (maybe and late):
+            told = {change.after[name], (change.echo or change.after).get(name)}
+            if any(same_value(name, cast(str | None, value), one) for one in told):
+                return True
+        if not maybe and newest_done is None:
+            newest_done = change.at
+    return False
+
+
+TestPairLife = PairLife.TestCase
+TestPairLife.settings = settings(max_examples=600, stateful_step_count=40, deadline=None)

@@ -1,0 +1,420 @@
+"""A world for the proofs: both sides in memory, a database, a clock, and a process that may die.
+
+Everything that milesync writes at the target goes through a watched model, so that the proofs
+know who wrote a value; what people do goes to the models directly.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, event
+
+from mappings.database import open_engine, upgrade
+from mappings.milestone import ARCHIVED, MappingRules, marked_id
+from mappings.runs import RunLog
+from mappings.store import PairIdentity, Store
+from worker.sandbox.faults import Fault, FaultKind
+from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
+from worker.sandbox.rules import Problem, Record
+from worker.sandbox.switches import TestablySwitches, TestRailSwitches
+from worker.sandbox.testably_model import Listing, TestablyModel
+from worker.sandbox.testrail_model import Page, TestRailModel
+from worker.sync.gather import Scope
+from worker.sync.journal import SETTLE
+from worker.sync.report import RunReport
+from worker.sync.run import Mirror, run_pair
+from worker.sync.scene import Options, Policy, Trigger
+
+URL = "https://example.testrail.io"
+PROJECT = "proj_a"
+IDENTITY = PairIdentity(URL, 1, "https://api.testably.app", PROJECT)
+RULES = MappingRules(URL)
+TIMEOUT = 30.0
+MIGRATION = Options(trigger=Trigger.MIGRATION)
+
+
+class Died(BaseException):  # noqa: N818  (it is a death, not an error)
+    """The process ends here: nothing after it is carried out, not even what tidies up."""
+
+
+class Clock:
+    """A clock that stands still until somebody sleeps; alarms go off at their time."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self._alarms: list[tuple[float, Callable[[], None]]] = []
+
+    def now(self) -> datetime:
+        return datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(seconds=self.passed)
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        end = self.passed + max(seconds, 0.0)
+        while due := [alarm for alarm in self._alarms if alarm[0] <= end]:
+            first = min(due, key=lambda alarm: alarm[0])
+            self._alarms.remove(first)
+            self.passed = max(self.passed, first[0])
+            first[1]()
+        self.passed = end
+
+    def alarm(self, delay: float, work: Callable[[], None]) -> None:
+        """Do ``work`` when this many seconds have passed."""
+        self._alarms.append((self.passed + delay, work))
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no alarm is left."""
+        return not self._alarms
+
+
+@dataclass
+class Boundaries:
+    """The points at which a process can die: before and after each request and each commit.
+
+    It dies at number ``dies_at`` (from 1 on); ``meanwhile`` happens at its number instead.
+    """
+
+    dies_at: int | None = None
+    meanwhile: Mapping[int, Callable[[], None]] = field(default_factory=dict)
+    passed: int = 0
+    dead: bool = False
+    seen: list[str] = field(default_factory=list)
+
+    def __call__(self, what: str) -> None:
+        if self.dead:
+            raise Died(what)
+        self.passed += 1
+        self.seen.append(what)
+        if self.passed == self.dies_at:
+            self.dead = True
+            raise Died(what)
+        if self.passed in self.meanwhile:
+            self.meanwhile[self.passed]()
+
+
+# --- the database -----------------------------------------------------------------------------
+
+
+class MortalStore(Store):
+    """A store whose process can die before and after each commit of a change."""
+
+    def __init__(self, engine: Engine, point: Boundaries) -> None:
+        super().__init__(engine)
+        self._point = point
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        if self._point.dead:
+            raise Died
+        with super()._transaction() as connection:
+            before = _changes(connection)
+            yield connection
+            wrote = _changes(connection) != before
+            if wrote:
+                self._point("before commit")
+        if wrote:
+            self._point("after commit")
+
+
+class MortalRunLog(RunLog):
+    """A run log whose process can die before and after each commit."""
+
+    def __init__(self, engine: Engine, point: Boundaries) -> None:
+        super().__init__(engine)
+        self._point = point
+
+    def _execute(self, *statements: Any) -> None:
+        self._point("before run commit")
+        super()._execute(*statements)
+        self._point("after run commit")
+
+
+def _changes(connection: Connection) -> int:
+    driver: Any = connection.connection.dbapi_connection
+    return int(driver.total_changes)
+
+
+@cache
+def _template() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="milesync-proofs-")) / "template.db"
+    engine = open_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    engine.dispose()
+    return path
+
+
+def fresh_engine(folder: Path, name: str = "milesync") -> Engine:
+    """An empty database; it need not survive a power cut, only a process."""
+    path = shutil.copy(_template(), folder / f"{name}.db")
+    engine = open_engine(f"sqlite:///{path}")
+    event.listen(engine, "connect", _hurry)
+    return engine
+
+
+def _hurry(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
+
+
+# --- the two sides ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write of milesync that the target carried out."""
+
+    method: str
+    testably_id: str
+    body: Record
+
+
+class _WatchedSource:
+    def __init__(self, model: TestRailModel, point: Boundaries) -> None:
+        self._model = model
+        self._point = point
+        self.switches = model.switches
+
+    def page(self, project_id: int, *, offset: int = 0) -> Page:
+        self._point("before GET source list")
+        answer = self._model.page(project_id, offset=offset)
+        self._point("after GET source list")
+        return answer
+
+    def get(self, milestone_id: int) -> Record:
+        self._point("before GET source milestone")
+        answer = self._model.get(milestone_id)
+        self._point("after GET source milestone")
+        return answer
+
+
+class _WatchedTarget:
+    """The target as a process sees it that may die; what it writes is noted in the world."""
+
+    def __init__(self, world: World, point: Boundaries, late_by: float | None) -> None:
+        self._world = world
+        self._model = world.ably
+        self._point = point
+        self._late_by = late_by
+
+    def listing(self, project: str, status: str | None, page: int, per_page: int) -> Listing:
+        self._point("before GET list")
+        answer = self._model.listing(project, status, page, per_page)
+        self._point("after GET list")
+        return answer
+
+    def get(self, project: str, milestone_id: str) -> Record:
+        self._point("before GET milestone")
+        answer = self._model.get(project, milestone_id)
+        self._point("after GET milestone")
+        return answer
+
+    def create(self, project: str, body: Record) -> Record:
+        return self._write("POST", lambda: self._create(project, body))
+
+    def update(self, project: str, milestone_id: str, body: Record) -> Record:
+        return self._write("PATCH", lambda: self._update(project, milestone_id, body))
+
+    def _write(self, method: str, work: Callable[[], Record]) -> Record:
+        if self._world.arriving:
+            return work()
+        try:
+            self._point(f"before {method}")
+        except Died:
+            if self._late_by is not None:
+                self._world.under_way(self._late_by, work)
+            raise
+        answer = work()
+        self._point(f"after {method}")
+        return answer
+
+    def _create(self, project: str, body: Record) -> Record:
+        answer = self._model.create(project, body)
+        self._world.note(Write("POST", str(answer["id"]), body))
+        return answer
+
+    def _update(self, project: str, milestone_id: str, body: Record) -> Record:
+        answer = self._model.update(project, milestone_id, body)
+        self._world.note(Write("PATCH", milestone_id, body))
+        return answer
+
+
+@dataclass
+class FaultScript:
+    """The faults of a run's successive writes and of its successive reads; None is no fault."""
+
+    writes: Sequence[FaultKind | None] = ()
+    reads: Sequence[FaultKind | None] = ()
+    late_by: float = 0.0
+    on_late: Callable[[float], None] = lambda _: None
+    _seen: dict[bool, int] = field(default_factory=dict)
+
+    def __call__(self, method: str, _what: str) -> Fault | None:
+        is_read = method == "GET"
+        script = self.reads if is_read else self.writes
+        number = self._seen.get(is_read, 0)
+        self._seen[is_read] = number + 1
+        kind = script[number] if number < len(script) else None
+        if kind is None:
+            return None
+        if kind is FaultKind.LATE:
+            self.on_late(self.late_by)
+        return Fault(kind)
+
+
+class World:
+    """Both sides, the database and the clock, and what has been written by whom."""
+
+    def __init__(
+        self,
+        rail: TestRailSwitches | None = None,
+        ably: TestablySwitches | None = None,
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="milesync-proofs-")
+        self.clock = Clock()
+        self.rail = TestRailModel(clock=self.clock, url=URL, switches=rail)
+        self.ably = TestablyModel([PROJECT], clock=self.clock, switches=ably)
+        self._databases = 0
+        self.engine = self._new_engine()
+        self.writes: list[Write] = []
+        self.made_by_us: dict[str, int] = {}
+        self.authors: dict[tuple[str, str], str] = {}
+        self.on_write: Callable[[Write], None] = lambda _: None
+        self.arriving = False
+
+    def close(self) -> None:
+        self.engine.dispose()
+        self._folder.cleanup()
+
+    def lose_database(self) -> None:
+        """Begin with an empty one; its history is lost with it."""
+        self.engine.dispose()
+        self.engine = self._new_engine()
+        self.authors.clear()
+
+    def _new_engine(self) -> Engine:
+        self._databases += 1
+        return fresh_engine(Path(self._folder.name), f"milesync-{self._databases}")
+
+    # --- what milesync does
+
+    @property
+    def store(self) -> Store:
+        return Store(self.engine)
+
+    def mirror(
+        self,
+        policy: Policy | None = None,
+        *,
+        point: Boundaries | None = None,
+        faults: FaultScript | None = None,
+        dies_late_by: float | None = None,
+        drift_check: timedelta | None = timedelta(0),
+    ) -> Mirror:
+        """A process of milesync. ``dies_late_by`` carries out a write that was being sent when
+        it died, so many seconds later."""
+        point = point or Boundaries()
+        watched = _WatchedTarget(self, point, dies_late_by)
+        target = InMemoryTarget(
+            cast(TestablyModel, watched), self.clock, faults, request_timeout=TIMEOUT, pace=1.0
+        )
+        if faults is not None:
+            faults.on_late = lambda delay: self.under_way(TIMEOUT + delay, target.arrive)
+        source = InMemorySource(cast(TestRailModel, _WatchedSource(self.rail, point)))
+        return Mirror(
+            IDENTITY,
+            RULES,
+            policy or Policy(),
+            source,
+            target,
+            MortalStore(self.engine, point),
+            MortalRunLog(self.engine, point),
+            self.clock,
+            "the proof",
+            drift_check,
+        )
+
+    def migrate(self, policy: Policy | None = None) -> RunReport:
+        """A clean migration."""
+        return run_pair(self.mirror(policy), MIGRATION, Scope())
+
+    def under_way(self, delay: float, work: Callable[[], object]) -> None:
+        """A request that the server carries out later."""
+
+        def arrive() -> None:
+            self.arriving = True
+            try:
+                work()
+            finally:
+                self.arriving = False
+
+        self.clock.alarm(delay, _unless_refused(arrive))
+
+    def calm_down(self) -> None:
+        """Let everything arrive that is under way, and every claim run out."""
+        self.clock.sleep(TIMEOUT + 2 * SETTLE.total_seconds() + 10)
+
+    def note(self, write: Write) -> None:
+        """milesync wrote this."""
+        self.on_write(write)
+        self.writes.append(write)
+        for name in write.body:
+            self.authors[write.testably_id, name] = "milesync"
+        if write.method == "POST":
+            marked = marked_id(cast(str, write.body.get("description")), URL)
+            assert marked is not None, "a milestone was created without its marker"
+            self.made_by_us[write.testably_id] = marked
+
+    # --- what people do
+
+    def source_ids(self) -> list[int]:
+        return [cast(int, row["id"]) for row in self.rail.everything(1)]
+
+    def target_ids(self) -> list[str]:
+        return [str(row["id"]) for row in self.ably.everything(PROJECT)]
+
+    def edit_target(self, testably_id: str, body: Record) -> None:
+        """A person edits a milestone in Testably."""
+        self.ably.update(PROJECT, testably_id, body)
+        for name in body:
+            self.authors[testably_id, name] = "person"
+
+    def make_target(self, body: Record) -> str:
+        """A person makes a milestone in Testably."""
+        return str(self.ably.create(PROJECT, body)["id"])
+
+    # --- what is true
+
+    def doubles(self) -> dict[int, list[str]]:
+        """Source ids with more than one living target that milesync made."""
+        found: dict[int, list[str]] = {}
+        for row in self.ably.live(PROJECT):
+            owner = self.made_by_us.get(str(row["id"]))
+            if owner is not None:
+                found.setdefault(owner, []).append(str(row["id"]))
+        return {owner: ids for owner, ids in found.items() if len(ids) > 1}
+
+    def is_archived(self, testably_id: str) -> bool:
+        return any(
+            row["id"] == testably_id and row["status"] == ARCHIVED
+            for row in self.ably.everything(PROJECT)
+        )
+
+
+def _unless_refused(work: Callable[[], None]) -> Callable[[], None]:
+    def tried() -> None:
+        try:
+            work()
+        except Problem:
+            return  # the milestone has gone in the meantime
+
+    return tried

@@ -1,0 +1,117 @@
+"""Short ways to say what stands where: milestones, links and scenes for the pure modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from mappings.link import Link, LinkState, fingerprint
+from mappings.milestone import (
+    BadRecord,
+    MappingRules,
+    SourceMilestone,
+    TargetMilestone,
+    wanted_values,
+)
+from worker.sync.action import Action, Plan
+from worker.sync.plan import make_plan
+from worker.sync.ports import SourceListing
+from worker.sync.scene import Options, Policy, Scene, TargetView
+
+RULES = MappingRules("https://rail.example")
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+JANUARY, FEBRUARY = 1_767_225_600, 1_769_904_000
+"""2026-01-01 and 2026-02-01, midnight in UTC."""
+
+
+def source(id_: int = 1, name: str = "", **fields: Any) -> SourceMilestone:
+    """A TestRail milestone; its name follows its id unless it is given."""
+    return SourceMilestone(id_, name or f"Release {id_}", **fields)
+
+
+def bad(id_: int | str | None = 9, name: str = "Bad") -> BadRecord:
+    """A record that cannot be read."""
+    return BadRecord(id_, name, f"milestones[{id_}].name", "''", "name is blank")
+
+
+def target(
+    of: SourceMilestone, id_: str = "", *, rules: MappingRules = RULES, **changed: Any
+) -> TargetMilestone:
+    """The target of a milestone, in step with it except for what is ``changed``."""
+    values: dict[str, Any] = {**wanted_values(of, rules), "updated_at": "2026-03-01T10:00:00Z"}
+    return TargetMilestone(id_ or f"ms_{of.id}", **{**values, **changed})
+
+
+def link(of: SourceMilestone, to: TargetMilestone, **changed: Any) -> Link:
+    """The link of two sides that were in step when it was last written."""
+    known = Link(
+        of.id,
+        to.id,
+        LinkState.LINKED,
+        name=of.name,
+        pushed=wanted_values(of, RULES),
+        echoed=to.values,
+        echoed_at=to.updated_at,
+        target_parent=to.parent_id,
+        source_print=fingerprint(of),
+        version=1,
+    )
+    return replace(known, **changed)
+
+
+def scene(
+    sources: Iterable[SourceMilestone] = (),
+    targets: Iterable[TargetMilestone] = (),
+    links: Iterable[Link] = (),
+    *,
+    problems: Iterable[BadRecord] = (),
+    source_complete: bool = True,
+    options: Options | None = None,
+    policy: Policy | None = None,
+    rules: MappingRules = RULES,
+    view: Mapping[str, Any] | None = None,
+    **rest: Any,
+) -> Scene:
+    """A situation; ``view`` says what else is known of the target."""
+    return Scene(
+        rules=rules,
+        source=SourceListing(
+            {one.id: one for one in sources}, tuple(problems), complete=source_complete
+        ),
+        links={one.testrail_id: one for one in links},
+        target=TargetView({one.id: one for one in targets}, **(view or {})),
+        now=NOW,
+        options=options or Options(),
+        policy=policy or Policy(),
+        **rest,
+    )
+
+
+@dataclass
+class Planned:
+    """A plan, to be asked by TestRail id."""
+
+    plan: Plan
+    by_id: Mapping[int, Action] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_id = {action.testrail_id: action for action in self.plan.actions}
+
+    def __getitem__(self, testrail_id: int) -> Action:
+        return self.by_id[testrail_id]
+
+    @property
+    def kinds(self) -> dict[int, str]:
+        return {id_: action.kind.value for id_, action in self.by_id.items()}
+
+
+def plan(*given: Any, **rest: Any) -> Planned:
+    """The plan of a scene that `scene` builds."""
+    return Planned(make_plan(scene(*given, **rest)))
+
+
+def trouble_of(action: Action) -> str | None:
+    """The kind of an action's trouble."""
+    return action.trouble.kind if action.trouble else None

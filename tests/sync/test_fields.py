@@ -1,0 +1,350 @@
+"""The decision about one linked milestone: three values a field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mappings.link import Link, LinkState
+from mappings.milestone import FIELDS, TargetMilestone, Values
+from worker.sync.fields import Decision, changed_fields, decide
+from worker.sync.scene import OnTargetEdit
+
+SOURCE, TARGET = OnTargetEdit.SOURCE, OnTargetEdit.TARGET
+BOTH = pytest.mark.parametrize("policy", OnTargetEdit)
+OLD: Values = {
+    "name": "Old",
+    "description": "Old text",
+    "start_date": "2026-01-01T00:00:00Z",
+    "due_date": "2026-02-01T00:00:00Z",
+    "status": "active",
+}
+NEW: Values = {
+    "name": "New",
+    "description": "New text",
+    "start_date": "2026-01-02T00:00:00Z",
+    "due_date": "2026-02-02T00:00:00Z",
+    "status": "completed",
+}
+OTHER: Values = {
+    "name": "Other",
+    "description": "Other text",
+    "start_date": "2026-01-03T00:00:00Z",
+    "due_date": "2026-02-03T00:00:00Z",
+    "status": "archived",
+}
+EACH_FIELD = pytest.mark.parametrize("name", FIELDS)
+
+
+def linked(**changed: Any) -> Link:
+    """A link that was last pushed and echoed OLD."""
+    known = Link(
+        1, "ms_1", LinkState.LINKED, pushed=OLD, echoed=OLD, echoed_at="before", version=1
+    )
+    return replace(known, **changed)
+
+
+def shows(values: Values = OLD, updated_at: str | None = "before", **more: Any) -> TargetMilestone:
+    return TargetMilestone(**{"id": "ms_1", **values, "updated_at": updated_at, **more})
+
+
+def decided(
+    link: Link,
+    wanted: Values,
+    actual: TargetMilestone | None,
+    policy: OnTargetEdit = SOURCE,
+    *,
+    derived: bool = False,
+) -> Decision:
+    return decide(link, wanted, actual, derived=derived, policy=policy)
+
+
+def one(name: str, value: Values) -> Values:
+    """OLD with one field of another value."""
+    return {**OLD, name: value[name]}
+
+
+# --- the table
+
+
+@BOTH
+def test_nothing_changed(policy: OnTargetEdit) -> None:
+    """In step: nothing is pushed, and nothing about the link changes."""
+    assert decided(linked(), OLD, shows(), policy) == Decision(linked())
+
+
+@BOTH
+@EACH_FIELD
+def test_the_source_changed(name: str, policy: OnTargetEdit) -> None:
+    """Exactly the changed field is pushed, under either policy."""
+    decision = decided(linked(), one(name, NEW), shows(), policy)
+    assert (decision.push, decision.edited, decision.kept) == ({name: NEW[name]}, {}, {})
+
+
+@EACH_FIELD
+def test_the_target_changed_and_the_source_wins(name: str) -> None:
+    """The source's value goes back, and the overwritten one is handed to the history."""
+    decision = decided(linked(), OLD, shows(one(name, OTHER), "later"))
+    assert (decision.push, decision.edited) == ({name: OLD[name]}, {name: OTHER[name]})
+
+
+@EACH_FIELD
+def test_the_target_changed_and_its_edits_win(name: str) -> None:
+    """The field is left alone and told; it stays an edit in the next run."""
+    actual = shows(one(name, OTHER), "later")
+    decision = decided(linked(), OLD, actual, TARGET)
+    assert (decision.push, decision.kept) == ({}, {name: OTHER[name]})
+    again = decided(decision.link, OLD, actual, TARGET)
+    assert (again.push, again.kept) == ({}, {name: OTHER[name]})
+
+
+@EACH_FIELD
+def test_both_changed(name: str) -> None:
+    """The policy decides, also where the source changed as well."""
+    actual = shows(one(name, OTHER), "later")
+    by_source = decided(linked(), one(name, NEW), actual)
+    assert (by_source.push, by_source.edited) == ({name: NEW[name]}, {name: OTHER[name]})
+    by_target = decided(linked(), one(name, NEW), actual, TARGET)
+    assert (by_target.push, by_target.kept) == ({}, {name: OTHER[name]})
+
+
+@BOTH
+@EACH_FIELD
+def test_both_changed_to_the_same(name: str, policy: OnTargetEdit) -> None:
+    """They agree: recorded as pushed and echoed without a write."""
+    decision = decided(linked(), one(name, NEW), shows(one(name, NEW), "later"), policy)
+    assert (decision.push, decision.kept) == ({}, {})
+    assert (decision.link.pushed, decision.link.echoed) == (one(name, NEW), one(name, NEW))
+
+
+@BOTH
+def test_only_the_form_differs(policy: OnTargetEdit) -> None:
+    """Trimmed text and other line ends are the same value."""
+    wanted = {**OLD, "description": "One\nTwo\n"}
+    decision = decided(linked(), wanted, shows({**OLD, "description": "One\r\nTwo"}), policy)
+    assert (decision.push, decision.kept) == ({}, {})
+
+
+@BOTH
+def test_what_the_target_normalised_is_not_pushed_again(policy: OnTargetEdit) -> None:
+    """A value that was echoed in another form is no edit of anybody's."""
+    link = linked(echoed={**OLD, "name": "OLD!"})
+    decision = decided(link, OLD, shows({**OLD, "name": "OLD!"}), policy)
+    assert (decision.push, decision.kept) == ({}, {})
+
+
+@BOTH
+def test_without_having_read_the_target_only_source_changes_count(policy: OnTargetEdit) -> None:
+    """The target then stands as last echoed; what is known of it stays as it was."""
+    link = linked(echoed={**OLD, "name": "OLD!"}, target_parent="ms_9", look_again=True)
+    decision = decided(link, one("due_date", NEW), None, policy)
+    assert decision.push == {"due_date": NEW["due_date"]}
+    assert decision.link == link
+
+
+@BOTH
+def test_what_was_read_is_recorded(policy: OnTargetEdit) -> None:
+    """The time of the last change, the parent, and that nobody need look again."""
+    learned = decided(
+        linked(look_again=True), OLD, shows(updated_at="later", parent_id="ms_9"), policy
+    ).link
+    assert (learned.echoed_at, learned.target_parent, learned.look_again) == (
+        "later",
+        "ms_9",
+        False,
+    )
+
+
+# --- after a crash
+
+
+@BOTH
+@EACH_FIELD
+def test_what_was_intended_before_a_crash_is_ours(name: str, policy: OnTargetEdit) -> None:
+    """A target value equal to the journaled one is not an edit, whatever the source says now."""
+    link = linked(intended={name: NEW[name]})
+    arrived = decided(link, one(name, NEW), shows(one(name, NEW), "later"), policy)
+    assert (arrived.push, arrived.kept, arrived.link.intended) == ({}, {}, None)
+
+
+@BOTH
+@EACH_FIELD
+def test_what_was_intended_and_undone_at_the_source_is_taken_back(
+    name: str, policy: OnTargetEdit
+) -> None:
+    """The crash left a value that the source does not want any more: it is overwritten."""
+    link = linked(intended={name: NEW[name]})
+    decision = decided(link, OLD, shows(one(name, NEW), "later"), policy)
+    assert (decision.push, decision.edited, decision.kept) == ({name: OLD[name]}, {}, {})
+
+
+def test_what_was_intended_is_kept_until_the_target_was_read() -> None:
+    """A run that does not read the target cannot know whether the cut-off write arrived."""
+    link = linked(intended={"name": "New"})
+    assert decided(link, OLD, None).link.intended == {"name": "New"}
+
+
+@BOTH
+def test_an_edit_of_another_field_is_an_edit_also_after_a_crash(policy: OnTargetEdit) -> None:
+    """Only the intended values are ours."""
+    decision = decided(
+        linked(intended={"name": "New"}), OLD, shows(one("due_date", OTHER), "later"), policy
+    )
+    assert "due_date" in (decision.edited if policy is SOURCE else decision.kept)
+
+
+# --- adoption
+
+
+def test_after_adoption_the_source_pushes_what_differs() -> None:
+    """Nothing was ever pushed or echoed: what is the same is recorded, what differs is pushed."""
+    adopted = linked(pushed={}, echoed={}, echoed_at=None)
+    decision = decided(adopted, OLD, shows(one("name", OTHER)))
+    assert (decision.push, decision.edited) == ({"name": "Old"}, {})
+    assert decision.link.pushed == {n: v for n, v in OLD.items() if n != "name"}
+
+
+def test_after_adoption_the_targets_edits_win_if_they_are_to() -> None:
+    """Under the other policy what differs is kept, in the next run as well."""
+    adopted = linked(pushed={}, echoed={}, echoed_at=None)
+    first = decided(adopted, OLD, shows(one("name", OTHER)), TARGET)
+    second = decided(first.link, OLD, shows(one("name", OTHER)), TARGET)
+    assert first.kept == second.kept == {"name": "Other"}
+    assert first.push == second.push == {}
+
+
+def test_adopting_what_a_crash_left_goes_on_where_it_stopped() -> None:
+    """Values that our own POST left are ours, so that the milestone is completed all the same."""
+    left = linked(pushed={}, echoed={}, echoed_at=None, intended=OLD)
+    decision = decided(left, {**OLD, "status": "completed"}, shows(), TARGET)
+    assert (decision.push, decision.kept) == ({"status": "completed"}, {})
+
+
+# --- parents
+
+
+@BOTH
+def test_a_parents_status_is_testablys_own(policy: OnTargetEdit) -> None:
+    """Derived: never written and never an edit, whatever either side says."""
+    actual = shows(one("status", NEW), "later")
+    decision = decided(linked(), OLD, actual, policy, derived=True)
+    assert (decision.push, decision.kept) == ({}, {})
+    assert decision.link.echoed["status"] == "completed"
+
+
+def test_a_parents_status_is_pushed_once_it_is_no_parent_any_more() -> None:
+    """What was derived is forgotten, so that the source's status is written then."""
+    wanted = {**OLD, "status": "completed"}
+    as_parent = decided(linked(), wanted, shows(), derived=True)
+    assert as_parent.push == {}
+    assert decided(as_parent.link, wanted, shows()).push == {"status": "completed"}
+
+
+def test_an_archived_parent_is_brought_back_once() -> None:
+    """Archiving is no derived status: somebody did that."""
+    actual = shows({**OLD, "status": "archived"}, "later")
+    decision = decided(linked(), OLD, actual, derived=True)
+    assert (decision.push, decision.edited) == ({"status": "active"}, {"status": "archived"})
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["start_date", "due_date"])
+def test_a_parents_dates_are_written_only_when_the_sources_change(
+    name: str, policy: OnTargetEdit
+) -> None:
+    """What Testably derives meanwhile is no edit: neither overwritten nor kept against us."""
+    actual = shows(one(name, OTHER), "later")
+    unchanged = decided(linked(), OLD, actual, policy, derived=True)
+    assert (unchanged.push, unchanged.edited, unchanged.kept) == ({}, {}, {})
+    changed = decided(linked(), one(name, NEW), actual, policy, derived=True)
+    assert (changed.push, changed.edited, changed.kept) == ({name: NEW[name]}, {}, {})
+
+
+@BOTH
+def test_a_parents_name_is_compared_like_any_other(policy: OnTargetEdit) -> None:
+    """Only status and dates are derived."""
+    decision = decided(linked(), OLD, shows(one("name", OTHER), "later"), policy, derived=True)
+    assert bool(decision.push) is (policy is SOURCE)
+
+
+@BOTH
+def test_an_adopted_parents_dates_are_left_to_testably(policy: OnTargetEdit) -> None:
+    """They may be derived; they are written when the source's change after that."""
+    adopted = linked(pushed={}, echoed={}, echoed_at=None)
+    actual = shows(one("due_date", OTHER))
+    first = decided(adopted, OLD, actual, policy, derived=True)
+    assert (first.push, first.kept) == ({}, {})
+    second = decided(first.link, one("due_date", NEW), actual, policy, derived=True)
+    assert second.push == {"due_date": NEW["due_date"]}
+
+
+# --- what cannot converge
+
+
+@BOTH
+def test_a_refused_value_is_not_sent_again(policy: OnTargetEdit) -> None:
+    """Until the source wants another one; that the target shows something else is no edit."""
+    link = linked(refused={"due_date": None})
+    wanted = {**OLD, "due_date": None}
+    decision = decided(link, wanted, shows(one("due_date", OTHER), "later"), policy)
+    assert (decision.push, decision.kept) == ({}, {})
+    assert decision.link.echoed["due_date"] == OTHER["due_date"]
+    assert decided(link, one("due_date", NEW), shows(), policy).push == {
+        "due_date": NEW["due_date"]
+    }
+
+
+@BOTH
+def test_a_date_is_cleared(policy: OnTargetEdit) -> None:
+    """An empty field at the source is a null for the target."""
+    assert decided(linked(), {**OLD, "due_date": None}, shows(), policy).push == {"due_date": None}
+
+
+@BOTH
+def test_an_empty_text_and_none_are_the_same(policy: OnTargetEdit) -> None:
+    """Clearing what is empty already takes no write."""
+    actual = shows({**OLD, "description": ""}, "later")
+    decision = decided(linked(), {**OLD, "description": None}, actual, policy)
+    assert decision.push == {}
+
+
+def overwritten(**changed: Any) -> Link:
+    """A link whose last push replaced the name Other by Old."""
+    return linked(overwrote={"name": "Other"}, **changed)
+
+
+def test_a_value_that_does_not_stick_is_pushed_once() -> None:
+    """The target shows what was overwritten, and says that nobody changed it since."""
+    decision = decided(overwritten(), OLD, shows(one("name", OTHER)))
+    assert (decision.push, decision.link.echoed["name"]) == ({}, "Other")
+
+
+def test_the_same_edit_made_again_is_overwritten_once_more() -> None:
+    """A later change may be a person's; a second time in a row it counts as not taken."""
+    actual = shows(one("name", OTHER), "later")
+    again = decided(overwritten(), OLD, actual)
+    assert (again.push, again.edited) == ({"name": "Old"}, {"name": "Other"})
+    third = decided(again.link, OLD, shows(one("name", OTHER), "latest"))
+    assert third.push == {}
+
+
+def test_agreement_forgets_what_did_not_stick() -> None:
+    """Once both sides agreed, an edit is an edit again."""
+    agreed = decided(overwritten(told={"again:name": ""}), OLD, shows()).link
+    assert (agreed.overwrote, agreed.told) == ({}, {})
+
+
+def test_another_source_value_is_pushed_although_the_last_did_not_stick() -> None:
+    """Not sticking is about one value only."""
+    actual = shows(one("name", OTHER))
+    assert decided(overwritten(), one("name", NEW), actual).push == {"name": "New"}
+
+
+def test_the_before_values_are_of_exactly_the_pushed_fields() -> None:
+    """A field that the target does not have is None there."""
+    assert changed_fields({"name": "Old"}, {"name": "New", "due_date": "x"}) == {
+        "name": "Old",
+        "due_date": None,
+    }

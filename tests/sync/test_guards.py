@@ -1,0 +1,87 @@
+"""What stops a run before its first write."""
+
+from __future__ import annotations
+
+import pytest
+
+from mappings.link import LinkState
+from tests.sync.build import link, plan, source, target
+from worker.sync.guards import mass_limit, rules_guard
+from worker.sync.scene import Options
+
+
+@pytest.mark.parametrize(
+    ("links", "count", "is_mass"),
+    [
+        (9, 9, False),
+        (10, 10, True),
+        (49, 9, False),
+        (49, 10, True),
+        (50, 10, False),
+        (50, 11, True),
+        (54, 11, True),
+        (100, 20, False),
+        (100, 21, True),
+    ],
+)
+def test_more_than_a_fifth_and_at_least_ten_is_a_mass(
+    links: int, count: int, is_mass: bool
+) -> None:
+    """Both conditions, at their edges."""
+    assert (count > mass_limit(links)) is is_mass
+    assert (count * 5 > links and count >= 10) is is_mass
+
+
+def archiving(count: int, of: int, closed: int = 0, options: Options | None = None) -> list[str]:
+    """The guards of a plan that archives ``count`` of ``of`` links, beside closed ones."""
+    sources = [source(i) for i in range(1, of + 1)]
+    targets = [target(one) for one in sources]
+    links = [link(*pair) for pair in zip(sources, targets, strict=True)]
+    old = [source(i) for i in range(1001, 1001 + closed)]
+    links += [link(one, target(one), state=LinkState.ARCHIVED) for one in old]
+    gone = frozenset(range(1, count + 1))
+    found = plan(sources[count:], targets, links, gone=gone, options=options)
+    return [guard.hint for guard in found.plan.guards]
+
+
+def test_a_mass_archive_needs_a_word() -> None:
+    """The guard names the flag that allows it, and the flag does."""
+    (hint,) = archiving(21, of=100)
+    assert "--allow-mass-archive" in hint
+    assert archiving(20, of=100) == []
+    assert archiving(21, of=100, options=Options(allow_mass_archive=True)) == []
+    assert archiving(21, of=100, options=Options(allow_mass_recreate=True)) != []
+
+
+def test_links_that_are_closed_do_not_make_a_mass_smaller() -> None:
+    """A fifth of what is alive; what was archived last year says nothing about today."""
+    assert archiving(15, of=20, closed=100) != []
+
+
+def test_a_mass_recreate_needs_a_word() -> None:
+    """The target lost them all: somebody may have emptied the wrong project."""
+    sources = [source(i) for i in range(1, 13)]
+    links = [link(one, target(one)) for one in sources]
+    view = {"gone": frozenset(known.testably_id for known in links)}
+    (guard,) = plan(sources, [], links, view=view).plan.guards
+    assert guard.kind == "mass_guard"
+    assert "--allow-mass-recreate" in guard.hint
+    assert "12 of 12" in guard.message
+    allowed = Options(allow_mass_recreate=True)
+    assert plan(sources, [], links, view=view, options=allowed).plan.guards == ()
+
+
+def test_a_first_migration_is_no_mass_recreate() -> None:
+    """Nothing was ever linked."""
+    assert plan([source(i) for i in range(1, 100)]).plan.guards == ()
+
+
+def test_changed_settings_wait_for_a_person() -> None:
+    """Only where a mapping was applied before, and only without a person."""
+    assert rules_guard(None, "new", by_person=False) is None
+    assert rules_guard("same", "same", by_person=False) is None
+    assert rules_guard("old", "new", by_person=True) is None
+    guard = rules_guard("old", "new", by_person=False)
+    assert guard is not None
+    assert "old" in guard.message
+    assert "new" in guard.message

@@ -1,0 +1,296 @@
+"""How milestones stand before anything is written: linked, adoptable, new or stuck."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mappings.link import Link, LinkState, Trouble, fingerprint
+from tests.sync.build import link, plan, scene, source, target, trouble_of
+from worker.sync.action import Kind
+from worker.sync.scene import OnTargetEdit, Options, Policy, Trigger
+from worker.sync.standing import Is, Standings
+
+ONE = source(1)
+THERE = target(ONE)
+TARGET_WINS = Policy(on_target_edit=OnTargetEdit.TARGET)
+BY_NAME = Options(adopt_by_name=True)
+UNMARKED = target(ONE, "ms_7", description="Made by hand")
+
+
+# --- markers
+
+
+def test_a_milestone_without_anything_is_new() -> None:
+    """Nothing is known of it and Testably's list is whole: it is created."""
+    standing = Standings(scene([ONE])).of(1)
+    assert (standing.is_, standing.arrives) == (Is.NEW, True)
+
+
+def test_a_marker_is_adopted_although_no_link_knows_it() -> None:
+    """The footer is the identity: after the loss of the database nothing is doubled."""
+    found = plan([ONE], [THERE])
+    assert (found[1].kind, found[1].testably_id, found[1].push) == (Kind.ADOPT, "ms_1", {})
+
+
+def test_a_marker_counts_before_a_name() -> None:
+    """A milestone of the same name made by hand does not stand in the way of the marked one."""
+    assert plan([ONE], [UNMARKED, target(ONE, "ms_2")])[1].testably_id == "ms_2"
+
+
+def test_the_marker_of_another_testrail_is_nobodys() -> None:
+    """Two TestRails may share a Testably project; ids are only unique within one."""
+    foreign = replace(
+        THERE,
+        name="Else",
+        description="---\nTestRail: https://other.example/index.php?/milestones/view/1",
+    )
+    assert plan([ONE], [foreign]).kinds == {1: "create"}
+
+
+def test_several_markers_are_a_conflict_and_nothing_is_guessed() -> None:
+    """Two living targets carry the marker: a person has to choose."""
+    action = plan([ONE], [target(ONE, "ms_1"), target(ONE, "ms_2")])[1]
+    assert (action.kind, trouble_of(action)) == (Kind.CONFLICT, "several_marked")
+    assert "ms_1, ms_2" in action.reason
+
+
+def test_a_living_marker_counts_before_an_archived_one() -> None:
+    """Archived ones were put away; only where there is no other are they taken back."""
+    archived = target(ONE, "ms_1", status="archived")
+    assert plan([ONE], [archived, target(ONE, "ms_2")])[1].testably_id == "ms_2"
+    revived = plan([ONE], [archived])[1]
+    assert (revived.kind, revived.push) == (Kind.ADOPT, {"status": "active"})
+
+
+def test_a_target_that_another_link_holds_is_not_free() -> None:
+    """Its marker was copied by somebody, perhaps; a linked target is never adopted again."""
+    two = source(2)
+    held = target(ONE, "ms_2")
+    assert plan([ONE, two], [held], [link(two, held)])[1].kind is Kind.CREATE
+
+
+def test_what_a_create_left_behind_is_adopted() -> None:
+    """A create that was cut off is found by its marker in the list, without waiting."""
+    cut_off = Link(1, state=LinkState.CREATING, intended={"name": "Release 1"}, version=1)
+    action = plan([replace(ONE, is_completed=True)], [THERE], [cut_off], policy=TARGET_WINS)[1]
+    assert (action.kind, action.push) == (Kind.ADOPT, {"status": "completed"})
+    assert "cut off" in action.reason
+
+
+# --- names
+
+
+def test_a_name_that_is_there_already_is_a_conflict() -> None:
+    """A milestone made by hand has the name: neither adopted nor doubled without a word."""
+    action = plan([ONE], [UNMARKED])[1]
+    assert (action.kind, trouble_of(action)) == (Kind.CONFLICT, "name_conflict")
+    assert "ms_7" in action.reason
+
+
+def test_adopt_by_name() -> None:
+    """With the flag it is adopted, and what differs is pushed."""
+    action = plan([ONE], [UNMARKED], options=BY_NAME)[1]
+    assert (action.kind, action.testably_id, list(action.push)) == (
+        Kind.ADOPT,
+        "ms_7",
+        ["description"],
+    )
+
+
+def test_create_anyway() -> None:
+    """With the other flag a second one is made."""
+    assert plan([ONE], [UNMARKED], options=Options(create_anyway=True))[1].kind is Kind.CREATE
+
+
+def test_white_space_around_a_name_does_not_tell_two_names_apart() -> None:
+    """The target may have trimmed it."""
+    padded = replace(ONE, name=" Release 1 ")
+    assert plan([padded], [UNMARKED])[1].kind is Kind.CONFLICT
+
+
+@pytest.mark.parametrize("options", [Options(), BY_NAME])
+def test_archived_milestones_stand_in_nobodys_way(options: Options) -> None:
+    """The name of an archived milestone is free again."""
+    assert plan([ONE], [replace(UNMARKED, status="archived")], options=options)[1].kind is (
+        Kind.CREATE
+    )
+
+
+def test_two_candidates_for_one_name_are_not_guessed() -> None:
+    """Also with the flag, which of them is meant cannot be told."""
+    action = plan([ONE], [UNMARKED, replace(UNMARKED, id="ms_8")], options=BY_NAME)[1]
+    assert (action.kind, trouble_of(action)) == (Kind.CONFLICT, "name_conflict")
+
+
+def test_two_milestones_do_not_adopt_one_target() -> None:
+    """Rivals for a name are told, not served first come, first served."""
+    found = plan([ONE, source(2, "Release 1")], [UNMARKED], options=BY_NAME)
+    assert found.kinds == {1: "conflict", 2: "conflict"}
+
+
+def test_rivals_below_a_parent_that_is_adopted_itself() -> None:
+    """Two sub-milestones of one name claim one target below a parent adopted by name."""
+    parent = source(1, "Parent")
+    children = [source(i, "Child", parent_id=1) for i in (2, 3)]
+    by_hand = [
+        target(parent, "ms_1", description=None),
+        target(children[0], "ms_2", parent_id="ms_1", description=None),
+    ]
+    found = plan([parent, *children], by_hand, options=BY_NAME)
+    assert found.kinds == {1: "adopt", 2: "conflict", 3: "conflict"}
+
+
+def test_a_milestone_whose_target_is_gone_is_a_rival_too() -> None:
+    """It would claim the name just as one that never had a target."""
+    lost = link(source(2, "Release 1"), target(source(2, "Release 1"), "ms_2"))
+    found = plan(
+        [ONE, source(2, "Release 1")],
+        [UNMARKED],
+        [lost],
+        options=BY_NAME,
+        view={"gone": frozenset({"ms_2"})},
+    )
+    assert found.kinds == {1: "conflict", 2: "conflict"}
+
+
+def test_the_same_name_under_another_parent_is_no_conflict() -> None:
+    """Names are compared among siblings."""
+    child = source(2, "Release 7", parent_id=1)
+    elsewhere = target(source(7), "ms_7", description=None)
+    found = plan([ONE, child], [THERE, elsewhere], [link(ONE, THERE)])
+    assert found.kinds == {1: "skip", 2: "create"}
+    below = replace(elsewhere, parent_id="ms_1")
+    assert plan([ONE, child], [THERE, below], [link(ONE, THERE)]).kinds[2] == "conflict"
+
+
+def test_below_a_parent_that_is_created_names_are_free() -> None:
+    """Nothing can be there yet."""
+    child = source(2, "Release 7", parent_id=1)
+    at_root = target(source(7), "ms_7", description=None)
+    assert plan([ONE, child], [at_root]).kinds == {1: "create", 2: "create"}
+
+
+# --- held and quarantined
+
+
+def test_what_an_undo_took_back_is_held_until_a_person_migrates() -> None:
+    """No schedule, webhook or sync touches it; a migration releases it."""
+    held = link(ONE, replace(THERE, status="archived"), state=LinkState.HELD)
+    archived = replace(THERE, status="archived")
+    for trigger in (Trigger.SCHEDULE, Trigger.WEBHOOK, Trigger.MANUAL):
+        action = plan([ONE], [archived], [held], options=Options(trigger=trigger))[1]
+        assert (action.kind, action.push, action.trouble) == (Kind.SKIP, {}, None)
+        assert not action.learned or action.link == replace(
+            held, name=ONE.name, raw={}, source_print=fingerprint(ONE)
+        )
+    released = plan([ONE], [archived], [held], options=Options(trigger=Trigger.MIGRATION))[1]
+    assert (released.kind, released.push) == (Kind.UPDATE, {"status": "active"})
+    assert "undo" in released.reason
+
+
+REFUSED = Trouble("refused", "name must have at most 5 characters")
+
+
+@pytest.mark.parametrize("kind", ["refused", "create_fails"])
+def test_quarantine_lasts_until_the_source_record_changes(kind: str) -> None:
+    """While the record stays as it was refused, nothing is sent; any change tries again."""
+    trouble = replace(REFUSED, kind=kind)
+    blocked = Link(1, source_print=fingerprint(ONE), trouble=trouble, version=1)
+    action = plan([ONE], links=[blocked])[1]
+    assert (action.kind, action.trouble, action.writes) == (Kind.QUARANTINE, trouble, 0)
+    assert plan([replace(ONE, refs="RF-1")], links=[blocked])[1].kind is Kind.CREATE
+
+
+def test_a_linked_milestone_in_quarantine_keeps_its_target() -> None:
+    """Its update was refused; its sub-milestones still have their parent."""
+    child = source(2, parent_id=1)
+    blocked = link(ONE, THERE, trouble=REFUSED)
+    found = plan([ONE, child], [THERE], [blocked])
+    assert found.kinds == {1: "quarantine", 2: "create"}
+    assert found[1].testably_id == "ms_1"
+
+
+def test_other_troubles_do_not_block() -> None:
+    """A conflict that a person has solved in Testably is over by itself."""
+    solved = Link(1, source_print=fingerprint(ONE), trouble=Trouble("name_conflict", "…"))
+    action = plan([ONE], links=[solved])[1]
+    assert action.kind is Kind.CREATE
+    assert action.link is not None
+    assert action.link.trouble is None
+
+
+def test_children_of_what_is_stuck_wait() -> None:
+    """Never created at the root, from where they could not be moved."""
+    child = source(2, parent_id=1)
+    action = plan([ONE, child], [UNMARKED])[2]
+    assert (action.kind, trouble_of(action)) == (Kind.SKIP, "waiting")
+
+
+# --- targets that are gone or could not be read
+
+
+GONE = {"gone": frozenset({"ms_1"})}
+
+
+def test_a_target_that_is_gone_is_created_again() -> None:
+    """The source wins: as new, with nothing of the old target left in its link."""
+    action = plan([ONE], links=[link(ONE, THERE)], view=GONE)[1]
+    assert (action.kind, action.push) == (
+        Kind.CREATE,
+        {"name": "Release 1", "description": THERE.description},
+    )
+    assert action.link is not None
+    assert (action.link.testably_id, action.link.pushed, action.link.echoed) == (None, {}, {})
+    assert "deleted" in action.reason
+
+
+def test_a_target_that_is_gone_stays_gone_where_testablys_edits_win() -> None:
+    """A deletion is an edit: told, and its children wait."""
+    child = source(2, parent_id=1)
+    found = plan([ONE, child], links=[link(ONE, THERE)], view=GONE, policy=TARGET_WINS)
+    assert found.kinds == {1: "conflict", 2: "skip"}
+    assert trouble_of(found[1]) == "target_gone"
+
+
+def test_a_second_target_is_adopted_when_the_first_is_gone() -> None:
+    """Somebody deleted one of two; the other one carries the marker."""
+    action = plan([ONE], [target(ONE, "ms_2")], [link(ONE, THERE)], view=GONE)[1]
+    assert (action.kind, action.testably_id) == (Kind.ADOPT, "ms_2")
+
+
+def test_a_parent_and_its_children_that_are_gone_are_created_again() -> None:
+    """Parents first, all of them as new."""
+    child = source(2, parent_id=1)
+    below = target(child, "ms_2", parent_id="ms_1")
+    found = plan(
+        [ONE, child],
+        links=[link(ONE, THERE), link(child, below)],
+        view={"gone": frozenset({"ms_1", "ms_2"})},
+    )
+    assert [a.kind for a in found.plan.actions] == [Kind.CREATE, Kind.CREATE]
+
+
+def test_a_target_that_could_not_be_read_waits() -> None:
+    """Neither updated nor created again: nothing is known of it."""
+    view = {"unproved": {"ms_1": "Testably answered 500."}}
+    action = plan([replace(ONE, name="New")], links=[link(ONE, THERE)], view=view)[1]
+    assert (action.kind, trouble_of(action), action.waits) == (Kind.SKIP, "unread", True)
+    assert "500" in action.reason
+
+
+@pytest.mark.parametrize("view", [{"complete": False}, {"listed": False}])
+def test_without_a_whole_list_there_is_nothing_but_updates(view: dict[str, bool]) -> None:
+    """What is linked is kept up to date; nothing is created or adopted, by marker or by name."""
+    two, three, four = source(2), source(3), source(4)
+    marked, by_hand = target(three), target(four, description=None)
+    found = plan(
+        [replace(ONE, name="New"), two, three, four],
+        [THERE, marked, by_hand],
+        [link(ONE, THERE)],
+        view=view,
+        options=BY_NAME,
+    )
+    assert found.kinds == {1: "update", 2: "skip", 3: "skip", 4: "skip"}
+    assert {trouble_of(found[i]) for i in (2, 3, 4)} == {"unread"}

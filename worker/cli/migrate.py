@@ -1,0 +1,280 @@
+"""`milesync migrate` and `milesync sync`: the commands that write to Testably."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli import render
+from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects, Yes
+from worker.cli.output import exit_of, show
+from worker.cli.progress import progress, reading
+from worker.cli.session import consent, opened, pairs_to_call, require_consent
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worker.bootstrap import Deployment
+    from worker.cli.pair_run import PairRun
+    from worker.settings import ProjectPair
+    from worker.sync.report import RunReport
+    from worker.sync.reviewed import Document
+    from worker.sync.scene import Options
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE", help="Write what became of each milestone: .html, .csv, .json."
+    ),
+]
+MassArchive = Annotated[
+    bool, typer.Option("--allow-mass-archive", help="Archive even more than a fifth.")
+]
+MassRecreate = Annotated[
+    bool, typer.Option("--allow-mass-recreate", help="Create even more than a fifth again.")
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan", metavar="FILE", help="Go on only if the plan still is the one in this file."
+    ),
+]
+
+
+def migrate(
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    report: ReportFile = None,
+    only: OnlyThose = None,
+    adopt_by_name: AdoptByName = False,
+    create_anyway: CreateAnyway = False,
+    allow_mass_archive: MassArchive = False,
+    allow_mass_recreate: MassRecreate = False,
+    plan: PlanFile = None,
+    config: Config = None,
+    as_json: Json = False,
+    projects: Projects = None,
+) -> int:
+    """Show the plan, ask, and bring Testably in step with TestRail."""
+    from worker.sync.scene import Options, Trigger
+
+    options = Options(
+        Trigger.MIGRATION,
+        only,
+        adopt_by_name,
+        create_anyway,
+        allow_mass_archive,
+        allow_mass_recreate,
+    )
+    reviewed = _reviewed(plan, options)
+    if reviewed is not None:
+        options = _as_reviewed(options, reviewed)
+    if not dry_run:
+        require_consent(yes)
+        _require_writable(report)
+    with opened(config) as deployment:
+        pairs = _chosen(deployment, projects, reviewed)
+        if dry_run:
+            return _only_look(deployment, pairs, options, reviewed, as_json=as_json)
+        with Migration(deployment, pairs, options) as migration:
+            migration.prepare(reviewed)
+            migration.run(yes=yes, as_json=as_json)
+        return _end(migration, report, as_json=as_json)
+
+
+def sync(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
+    """Bring both sides in step once, without questions."""
+    from worker.sync.scene import Options, Trigger
+
+    with opened(config) as deployment:
+        pairs = pairs_to_call(deployment.settings, projects)
+        with Migration(deployment, pairs, Options(Trigger.MANUAL)) as migration:
+            migration.one_by_one()
+        return _end(migration, None, as_json=as_json)
+
+
+class Migration:
+    """The runs of the chosen pairs, together; each fails on its own."""
+
+    def __init__(
+        self, deployment: Deployment, pairs: Sequence[ProjectPair], options: Options
+    ) -> None:
+        from worker.cli.pair_run import PairRun
+
+        self.deployment = deployment
+        self.options = options
+        self.runs = [PairRun(deployment, pair, options) for pair in pairs]
+        self._stack = ExitStack()
+
+    @property
+    def reports(self) -> list[RunReport]:
+        """How each run ended."""
+        return [run.report for run in self.runs]
+
+    def prepare(self, reviewed: Document | None = None) -> None:
+        """Take and plan every pair. Raises PlanChanged if that is not what was reviewed."""
+        for run in self.runs:
+            _prepare(run)
+        if reviewed is not None:
+            self._compare(reviewed)
+
+    def _compare(self, reviewed: Document) -> None:
+        from worker.sync.reviewed import must_be_equal, reviewable
+
+        looked = _looked(self.runs)
+        if not looked.errors:
+            from worker.cli.plan import places
+
+            where = places(self.deployment.settings)
+            must_be_equal(reviewed, reviewable(looked.as_json(), self.options, where))
+
+    def run(self, *, yes: bool, as_json: bool) -> None:
+        """Show the plans, ask unless ``yes``, and apply them."""
+        if not (yes and as_json):
+            self._show_plans(as_json=as_json)
+        if yes or not self._something_to_ask() or consent("Go on?"):
+            for run in self.runs:
+                self._apply(run)
+
+    def one_by_one(self) -> None:
+        """Plan and apply each pair before the next."""
+        for run in self.runs:
+            _prepare(run)
+            self._apply(run)
+
+    def _something_to_ask(self) -> bool:
+        plans = [run.prepared.plan for run in self.runs if run.prepared is not None]
+        return any(plan.changes and not plan.guards for plan in plans)
+
+    def _show_plans(self, *, as_json: bool) -> None:
+        import sys
+
+        from worker.cli.output import console
+        from worker.cli.plan import show_one
+
+        out = console(sys.stderr if as_json else sys.stdout)
+        looked = _looked(self.runs)
+        for identity, result in zip(looked.identities, looked.results, strict=True):
+            show_one(out, identity, result, self.deployment.settings)
+
+    def _apply(self, run: PairRun) -> None:
+        if run.prepared is not None:
+            name = f"Project {run.pair.testrail}"
+            with progress(self.deployment, name, run.prepared.plan.writes) as on_outcome:
+                run.apply(on_outcome)
+
+    def __enter__(self) -> Migration:
+        for run in self.runs:
+            self._stack.enter_context(run)
+        return self
+
+    def __exit__(self, *ended: Any) -> None:
+        self._stack.__exit__(*ended)
+
+
+def _prepare(run: PairRun) -> None:
+    with reading(f"project {run.pair.testrail}"):
+        run.prepare()
+
+
+def _looked(runs: Sequence[PairRun]) -> Any:
+    """What the runs have planned so far, as `milesync plan` shows it."""
+    from worker.cli.plan import Looked
+
+    results = [run.prepared or run.report.error for run in runs]
+    return Looked([run.identity for run in runs], results)  # type: ignore[arg-type]
+
+
+def _only_look(
+    deployment: Deployment,
+    pairs: Sequence[ProjectPair],
+    options: Options,
+    reviewed: Document | None,
+    *,
+    as_json: bool,
+) -> int:
+    from worker.cli.plan import look_at, places
+    from worker.sync.reviewed import must_be_equal, reviewable
+
+    looked = look_at(deployment, pairs, options)
+    if reviewed is not None and not looked.errors:
+        fresh = reviewable(looked.as_json(), options, places(deployment.settings))
+        must_be_equal(reviewed, fresh)
+    looked.show(deployment.settings, as_json=as_json)
+    return looked.exit
+
+
+def _end(migration: Migration, report: Path | None, *, as_json: bool) -> int:
+    """Report what became of it: the file, the printed result and the exit code."""
+    from worker.cli.pair_run import runs_json
+    from worker.sync.report import worst
+
+    reports = migration.reports
+    document = runs_json(reports)
+    if report is not None:
+        from worker.cli.report_file import write_report
+
+        write_report(report, document, migration.runs)
+
+    def human(out: Console) -> None:
+        for ended in reports:
+            render.show_run(out, ended)
+
+    show(document, human, as_json=as_json)
+    return exit_of(worst(ended.state for ended in reports))
+
+
+# --- the reviewed plan ------------------------------------------------------------------------
+
+
+def _reviewed(file: Path | None, options: Options) -> Document | None:
+    """The plan in the file. Raises UsageError if it is none, or more is asked for beside it."""
+    from worker.sync.reviewed import read_reviewed
+
+    if file is None:
+        return None
+    if any(options.as_json().values()):
+        raise UsageError(
+            "--only, --adopt-by-name and --create-anyway come from the reviewed plan.",
+            "Leave them out beside --plan, or make a new plan with them.",
+        )
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {_short(error)}.") from None
+    return read_reviewed(text, str(file))
+
+
+def _as_reviewed(options: Options, reviewed: Document) -> Options:
+    from worker.sync.reviewed import reviewed_options
+
+    return replace(options, **reviewed_options(reviewed))
+
+
+def _chosen(
+    deployment: Deployment, projects: Sequence[int] | None, reviewed: Document | None
+) -> tuple[ProjectPair, ...]:
+    """The pairs that were named, else those of the reviewed plan, else all."""
+    if projects or reviewed is None:
+        return pairs_to_call(deployment.settings, projects)
+    in_plan = [(p.get("testrail_project"), p.get("testably_project")) for p in reviewed["projects"]]
+    pairs = pairs_to_call(deployment.settings, [int(source or 0) for source, _ in in_plan])
+    return tuple(pair for pair in pairs if (pair.testrail, pair.testably) in in_plan) or pairs
+
+
+def _require_writable(report: Path | None) -> None:
+    if report is not None:
+        from worker.cli.report_file import require_writable
+
+        require_writable(report)
+
+
+def _short(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"

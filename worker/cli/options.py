@@ -1,0 +1,45 @@
+"""The options that several commands take, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.sync.scene import Only
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The settings file; else ./milesync.toml."),
+]
+NoConfig = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", hidden=True),
+]
+"""For a command that brings settings of its own: taken, so that all commands take it."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Projects = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--project", metavar="ID", help="Only this TestRail project; may be given several times."
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+# --- what shapes a plan -----------------------------------------------------------------------
+
+OnlyThose = Annotated[
+    Only | None, typer.Option("--only", help="Narrow it to milestones in this state.")
+]
+AdoptByName = Annotated[
+    bool,
+    typer.Option(
+        "--adopt-by-name", help="Link to a milestone of the same name that is there already."
+    ),
+]
+CreateAnyway = Annotated[
+    bool,
+    typer.Option("--create-anyway", help="Create beside a milestone of the same name."),
+]

@@ -1,0 +1,99 @@
+"""What goes where: results on stdout, everything else on stderr; and how a command ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TextIO
+
+from mappings.errors import MilesyncError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worker.sync.report import State
+
+Human = Callable[["Console"], None]
+_PIPE_WIDTH = 160
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
+_CONTROLS |= {ord(blank): " " for blank in "\t\r\n"}
+
+
+class Exit(IntEnum):
+    """The exit codes."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    INTERRUPTED = 130
+
+
+def exit_of(state: State) -> Exit:
+    """The exit code of a run, or of several together, that ended in this state."""
+    from worker.sync.report import State
+
+    return {State.SUCCEEDED: Exit.OK, State.PARTIAL: Exit.PARTIAL}.get(state, Exit.FAILED)
+
+
+def failure(error: MilesyncError, state: str = "failed") -> dict[str, Any]:
+    """The document of a command that could not do its work."""
+    told = {"kind": error.kind, "message": error.message, "hint": error.hint}
+    return {"state": state, "error": told}
+
+
+def show(document: Mapping[str, Any], human: Human, *, as_json: bool) -> None:
+    """Print a result on stdout: the one JSON document, or what ``human`` prints."""
+    if as_json:
+        print_json(document)
+    else:
+        human(console(sys.stdout))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print the one document of a command on stdout."""
+    plain = "utf" not in (sys.stdout.encoding or "").lower()
+    print_text(json.dumps(document, ensure_ascii=plain, indent=2) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print text on stdout; a reader that has gone away is not our trouble."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+
+
+def silence(stream: TextIO) -> None:
+    """Send the rest of a stream whose reader has gone nowhere, its last flush too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def console(stream: TextIO) -> Console:
+    """A console that prints text as it stands, without a markup of its own."""
+    from rich.console import Console
+
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            silence(stream)
+
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Patient(file=stream, markup=False, highlight=False, emoji=False, width=width)
+
+
+def say_error(error: MilesyncError) -> None:
+    """Tell a person on stderr what happened and what to do next."""
+    lines = [f"milesync: {error.message}", *([f"  {error.hint}"] if error.hint else [])]
+    shown = "\n".join("\n".join(map(printable, line.splitlines())) for line in lines)
+    sys.stderr.write(f"{shown}\n")
+
+
+def printable(text: str | None) -> str:
+    """Text from elsewhere for a terminal: on one line, without control characters."""
+    return (text or "").translate(_CONTROLS)

@@ -1,0 +1,129 @@
+"""One pair's part of a migration, so that several can be open at once and fail on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from contextvars import copy_context
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from mappings.errors import MilesyncError
+from worker.cli.output import failure
+from worker.sync.report import RunReport, State, error_json, state_of, worst
+from worker.sync.run import OpenRun, Prepared, open_run
+
+if TYPE_CHECKING:
+    from mappings.store import PairIdentity
+    from worker.bootstrap import Deployment
+    from worker.settings import ProjectPair
+    from worker.sync.outcome import Outcome
+    from worker.sync.scene import Options
+
+
+class PairRun:
+    """Holds one pair from its lock to its report; an error of its own ends only this one.
+
+    ``report`` says how it ended, ``outcomes`` what came of each milestone.
+    """
+
+    def __init__(self, deployment: Deployment, pair: ProjectPair, options: Options) -> None:
+        self.pair = pair
+        self._deployment = deployment
+        self._options = options
+        # the log's context of one run must not spill over into those that are open beside it
+        self._context = copy_context()
+        self._stack = ExitStack()
+        self._run: OpenRun | None = None
+        self._report: RunReport | None = None
+
+    @property
+    def identity(self) -> PairIdentity:
+        """The pair in the database."""
+        return self._deployment.identity(self.pair)
+
+    @property
+    def prepared(self) -> Prepared | None:
+        """The plan, while it is still to be applied."""
+        if self._report is not None or self._run is None:
+            return None
+        return self._run.prepared
+
+    @property
+    def report(self) -> RunReport:
+        """How it ended; only once it has."""
+        assert self._report is not None  # noqa: S101  (nobody asks before `end`)
+        return self._report
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What came of each milestone."""
+        return [] if self._run is None else list(self._run.outcomes.values())
+
+    def prepare(self) -> None:
+        """Take the pair, read both sides and plan."""
+        self._guarded(self._prepare)
+
+    def _prepare(self) -> None:
+        mirror = self._stack.enter_context(self._deployment.mirror(self.pair))
+        self._run = self._stack.enter_context(open_run(mirror, self._options))
+        self._run.prepare()
+
+    def apply(self, on_outcome: Callable[[Outcome], None]) -> None:
+        """Do what was planned, and let go of the pair."""
+        run = self._run
+        if run is not None and self.prepared is not None:
+            self._guarded(lambda: run.apply(on_outcome))
+            self.end()
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        try:
+            self._context.run(work)
+        except MilesyncError as error:
+            self.end(error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Let go of the pair, because of an error if there is one; the first end counts."""
+        if self._report is not None:
+            return
+        ended = (None, None, None) if error is None else (type(error), error, error.__traceback__)
+        try:
+            self._context.run(self._stack.__exit__, *ended)
+        except MilesyncError as worse:
+            self._report = self._unrecorded(worse)
+        else:
+            self._report = self._run.report if self._run else self._unrecorded(error)
+
+    def _unrecorded(self, error: BaseException | None) -> RunReport:
+        """The report of what could not be begun, or could not be noted in the database."""
+        state = State.ABORTED if error is None else state_of(error)
+        told = error if isinstance(error, MilesyncError) else None
+        run_id = self._run.record.id if self._run else None
+        return RunReport(self.identity, run_id, state, error=told)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end(error)
+
+
+def runs_json(reports: Iterable[RunReport]) -> dict[str, Any]:
+    """The document of ``migrate --json``: all runs, and the first error that ended one."""
+    ended = list(reports)
+    state = worst(report.state for report in ended)
+    document: dict[str, Any] = {"state": state.value, "projects": [r.as_json() for r in ended]}
+    errors = [report.error for report in ended if report.error is not None]
+    if errors and state in (State.FAILED, State.ABORTED):
+        document["error"] = error_json(errors[0])
+    return document
+
+
+def projects_json(projects: list[dict[str, Any]], errors: list[MilesyncError]) -> dict[str, Any]:
+    """The document of a command that only reads: its projects, and the first error."""
+    return {**(failure(errors[0]) if errors else {}), "projects": projects}

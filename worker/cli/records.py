@@ -1,0 +1,275 @@
+"""`milesync status`, `mappings`, `failures` and `history`: what the database knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli import render
+from worker.cli.options import Config, Json, Projects
+from worker.cli.output import Exit, print_text, printable, show
+from worker.cli.session import opened
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from mappings.link import Link, Trouble
+    from mappings.runs import Run
+    from mappings.store import Change, Pair
+    from worker.bootstrap import Deployment
+    from worker.settings import ProjectPair
+
+Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
+Milestone = Annotated[
+    str, typer.Argument(metavar="ID", help="The id of the milestone in TestRail or in Testably.")
+]
+Facts = dict[str, Any]
+PUSHED = ("name", "status", "start_date", "due_date")
+
+
+def status(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
+    """Show the latest runs of each pair, and when it was last proved in step."""
+    found = _collected(config, projects, _status_of)
+    show({"projects": found}, lambda out: _each(out, found, _show_status), as_json=as_json)
+    return Exit.OK
+
+
+def mappings(
+    csv: Csv = False, config: Config = None, as_json: Json = False, projects: Projects = None
+) -> int:
+    """List the links: which TestRail milestone is which in Testably."""
+    if csv and as_json:
+        raise UsageError("--csv and --json cannot go together.")
+    found = _collected(config, projects, _links_of)
+    if csv:
+        print_text(_csv(found))
+    else:
+        show({"projects": found}, lambda out: _each(out, found, _show_links), as_json=as_json)
+    return Exit.OK
+
+
+def failures(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
+    """List what needs a person: what, why, since when and how often."""
+    found = _collected(config, projects, _failures_of)
+    show({"projects": found}, lambda out: _each(out, found, _show_failures), as_json=as_json)
+    return Exit.OK
+
+
+def history(
+    milestone: Milestone, config: Config = None, as_json: Json = False, projects: Projects = None
+) -> int:
+    """Show every change of a milestone, with the values before and after."""
+
+    def changes_of(deployment: Deployment, pair: Pair | None) -> Facts:
+        return _changes_of(deployment, pair, milestone)
+
+    found = _collected(config, projects, changes_of)
+    show({"projects": found}, lambda out: _each(out, found, _show_changes), as_json=as_json)
+    return Exit.OK
+
+
+# --- what is recorded -------------------------------------------------------------------------
+
+
+def _collected(
+    config: Path | None,
+    projects: Sequence[int] | None,
+    facts: Callable[[Deployment, Pair | None], Facts],
+) -> list[Facts]:
+    """The facts about each chosen pair; a pair that never ran is None in the database."""
+    with opened(config) as deployment:
+        return [
+            {
+                "testrail_project": pair.testrail,
+                "testably_project": pair.testably,
+                **facts(deployment, recorded(deployment, pair)),
+            }
+            for pair in deployment.settings.require_projects(projects)
+        ]
+
+
+def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
+    """The pair in the database, if it ever ran."""
+    return deployment.store.find_pair(deployment.identity(pair))
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time as the documents show it: in UTC, to the second."""
+    text = at and at.astimezone(UTC).isoformat(timespec="seconds")
+    return text.replace("+00:00", "Z") if text else None
+
+
+def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
+    runs = deployment.runs.latest(pair.id) if pair else []
+    return {
+        "proved_at": moment(pair.proved_at if pair else None),
+        "listed_at": moment(pair.listed_at if pair else None),
+        "paused_because": pair.paused_because if pair else None,
+        "runs": [_run_json(run) for run in runs],
+    }
+
+
+def _run_json(run: Run) -> Facts:
+    return {
+        "run": run.id,
+        "trigger": run.trigger,
+        "state": run.state,
+        "holder": run.holder,
+        "started_at": moment(run.started_at),
+        "finished_at": moment(run.finished_at),
+        "planned": run.planned,
+        "counts": dict(run.counts),
+        "requests": dict(run.requests),
+        "error": run.error and dict(run.error),
+        "stop_requested": run.stop_requested,
+    }
+
+
+def _links(deployment: Deployment, pair: Pair | None) -> list[Link]:
+    return list(deployment.store.links(pair.id).values()) if pair else []
+
+
+def _links_of(deployment: Deployment, pair: Pair | None) -> Facts:
+    return {"links": [_link_json(link) for link in _links(deployment, pair)]}
+
+
+def _link_json(link: Link) -> Facts:
+    return {
+        "testrail_id": link.testrail_id,
+        "testably_id": link.testably_id,
+        "state": link.state.value,
+        "name": link.name,
+        "pushed": dict(link.pushed),
+    }
+
+
+def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
+    links = _links(deployment, pair)
+    return {"failures": [_failure_json(k, k.trouble) for k in links if k.trouble is not None]}
+
+
+def _failure_json(link: Link, trouble: Trouble) -> Facts:
+    return {
+        "testrail_id": link.testrail_id,
+        "testably_id": link.testably_id,
+        "name": link.name,
+        "kind": trouble.kind,
+        "reason": trouble.reason,
+        "since": moment(trouble.since),
+        "count": trouble.count,
+    }
+
+
+def _changes_of(deployment: Deployment, pair: Pair | None, milestone: str) -> Facts:
+    if pair is None:
+        return {"changes": []}
+    changes = deployment.store.changes(pair.id, testably_id=milestone)
+    if milestone.isdecimal():
+        changes += deployment.store.changes(pair.id, testrail_id=int(milestone))
+    triggers = {run_id: _trigger(deployment, run_id) for run_id in {c.run_id for c in changes}}
+    return {"changes": [_change_json(change, triggers[change.run_id]) for change in changes]}
+
+
+def _trigger(deployment: Deployment, run_id: str) -> str | None:
+    run = deployment.runs.get(run_id)
+    return run.trigger if run else None
+
+
+def _change_json(change: Change, trigger: str | None) -> Facts:
+    return {
+        "at": moment(change.at),
+        "kind": change.kind,
+        "state": change.state.value,
+        "run": change.run_id,
+        "trigger": trigger,
+        "testrail_id": change.testrail_id,
+        "testably_id": change.testably_id,
+        "before": dict(change.before),
+        "after": dict(change.after),
+        "echo": None if change.echo is None else dict(change.echo),
+        "note": change.note,
+    }
+
+
+# --- for people -------------------------------------------------------------------------------
+
+
+def _each(out: Console, found: Sequence[Facts], show_one: Callable[[Console, Facts], None]) -> None:
+    for facts in found:
+        where = render.title(facts["testrail_project"], facts["testably_project"])
+        out.print(where, style="bold")
+        show_one(out, facts)
+
+
+def _show_status(out: Console, facts: Facts) -> None:
+    proved = facts["proved_at"]
+    out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
+    if facts["paused_because"]:
+        out.print(f"  Paused: {printable(facts['paused_because'])}", style="red")
+    rows = [
+        (r["run"], r["trigger"], r["state"], r["started_at"], r["finished_at"], _counts(r))
+        for r in facts["runs"]
+    ]
+    if not rows:
+        out.print("  There was no run yet: `milesync migrate` begins.")
+        return
+    out.print(render.table("Run", "Trigger", "State", "Began", "Ended", "Counts", rows=rows))
+
+
+def _counts(run: Facts) -> str:
+    stopping = ["asked to stop"] if run["stop_requested"] and run["state"] == "running" else []
+    error = [run["error"]["message"]] if run["error"] else []
+    counts = [f"{count} {name}" for name, count in run["counts"].items() if count]
+    return ", ".join([*counts, *stopping, *error])
+
+
+def _show_links(out: Console, facts: Facts) -> None:
+    rows = [
+        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
+        for k in facts["links"]
+    ]
+    columns = ("TestRail", "Testably", "State", "Name", "Status", "Starts", "Is due")
+    out.print(render.table(*columns, rows=rows) if rows else "  There are no links yet.")
+
+
+def _csv(found: Sequence[Facts]) -> str:
+    from worker.cli.report_file import csv_text
+
+    rows = [
+        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
+        for facts in found
+        for k in facts["links"]
+    ]
+    return csv_text(("testrail_id", "testably_id", "state", *PUSHED), rows)
+
+
+def _show_failures(out: Console, facts: Facts) -> None:
+    rows = [
+        (f["testrail_id"], f["name"], f["kind"], f["reason"], f["since"], f["count"])
+        for f in facts["failures"]
+    ]
+    if not rows:
+        out.print("  Nothing needs a person.")
+        return
+    columns = ("TestRail", "Name", "Kind", "Why", "Since", "Times")
+    out.print(render.table(*columns, rows=rows))
+    out.print("  It is tried again when it changes in TestRail, or after `milesync retry`.")
+
+
+def _show_changes(out: Console, facts: Facts) -> None:
+    if not facts["changes"]:
+        out.print("  No change of this milestone is recorded.")
+    for change in facts["changes"]:
+        out.print(
+            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''} "
+            f"({change['state']}), {change['trigger']} run {change['run']}"
+        )
+        for name, value in change["after"].items():
+            before = render.short(change["before"].get(name))
+            out.print(f"    {name}: {printable(f'{before} → {render.short(value)}')}")

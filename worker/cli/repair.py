@@ -1,0 +1,198 @@
+"""`milesync retry`, `undo`, `rebuild` and `stop`: to put right what a run did or left."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mappings.errors import MilesyncError
+from worker.cli import render
+from worker.cli.options import Config, Json, Projects, Yes
+from worker.cli.output import Exit, console, exit_of, show
+from worker.cli.progress import progress
+from worker.cli.records import recorded
+from worker.cli.session import consent, each, opened, pairs_to_call, require_consent
+from worker.errors import GuardTripped, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mappings.link import Link
+    from mappings.runs import Run
+    from mappings.store import Pair
+    from worker.bootstrap import Deployment
+    from worker.settings import ProjectPair
+    from worker.sync.report import RunReport
+    from worker.sync.run import Mirror
+    from worker.sync.undo import UndoPlan
+
+Milestones = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Ids in TestRail or Testably; without, all of them."),
+]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `milesync status` shows.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Take back even what was edited in Testably since.")
+]
+
+
+# --- retry ------------------------------------------------------------------------------------
+
+
+def retry(
+    milestones: Milestones = None,
+    config: Config = None,
+    as_json: Json = False,
+    projects: Projects = None,
+) -> int:
+    """Let the next run try again what failed."""
+    chosen = frozenset(milestones or ())
+    with opened(config) as deployment:
+        pairs = deployment.settings.require_projects(projects)
+        found = [pair for pair in (recorded(deployment, one) for one in pairs) if pair]
+        links = {pair.id: _chosen(deployment, pair, chosen) for pair in found}
+        _require_known(chosen, links)
+        cleared = sum(_clear(deployment, id_, some) for id_, some in links.items())
+    noun = "milestone is" if cleared == 1 else "milestones are"
+    show(
+        {"state": "succeeded", "cleared": cleared},
+        lambda out: out.print(f"{cleared} {noun} tried again by the next run: `milesync sync`."),
+        as_json=as_json,
+    )
+    return Exit.OK
+
+
+def _chosen(deployment: Deployment, pair: Pair, ids: frozenset[str]) -> list[Link]:
+    links = deployment.store.links(pair.id).values()
+    return [k for k in links if not ids or {str(k.testrail_id), k.testably_id} & ids]
+
+
+def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
+    every = [link for some in links.values() for link in some]
+    known = {name for link in every for name in (str(link.testrail_id), link.testably_id)}
+    if unknown := sorted(ids - known):
+        hint = "`milesync mappings` lists the ids."
+        raise UsageError(f"No milestone {', '.join(unknown)} is recorded.", hint)
+
+
+def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
+    """Forget what failed; a link that a run is writing at this moment stays as it is."""
+    marked = [link for link in links if link.trouble or link.refused or link.told]
+    blank = [replace(k, trouble=None, refused={}, told={}, attempts=0) for k in marked]
+    return len(deployment.store.save_many(pair_id, blank, deployment.clock.now()))
+
+
+# --- undo -------------------------------------------------------------------------------------
+
+
+def undo(
+    run: RunId,
+    force: Force = False,
+    yes: Yes = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Take back what a run did, from the values that were kept."""
+    from worker.cli.pair_run import runs_json
+    from worker.sync.undo import plan_undo
+
+    require_consent(yes)
+    with opened(config) as deployment:
+        pair = _pair_of(deployment, _known_run(deployment, run))
+        deployment.settings.require_credentials([pair])
+        with deployment.mirror(pair) as mirror:
+            plan = plan_undo(mirror, run, force=force)
+            if not (yes and as_json):
+                _show_undo(console(sys.stderr if as_json else sys.stdout), plan)
+            if not yes and not consent("Go on?"):
+                raise GuardTripped("Nobody said yes; nothing was written.", f"Run {run} stands.")
+            report = _undo(deployment, mirror, plan, force=force)
+    show(runs_json([report]), lambda out: render.show_run(out, report), as_json=as_json)
+    return exit_of(report.state)
+
+
+def _undo(deployment: Deployment, mirror: Mirror, plan: UndoPlan, *, force: bool) -> RunReport:
+    from worker.sync.undo import undo as undo_run
+
+    writes = sum(bool(step.fields) for step in plan.steps)
+    with progress(deployment, f"Undo of {plan.run_id}", writes) as on_outcome:
+        return undo_run(mirror, plan.run_id, force=force, on_outcome=on_outcome)
+
+
+def _known_run(deployment: Deployment, run_id: str) -> Run:
+    found = deployment.runs.get(run_id)
+    if found is None:
+        raise UsageError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
+    return found
+
+
+def _pair_of(deployment: Deployment, run: Run) -> ProjectPair:
+    """The configured pair whose run it was."""
+    for pair in deployment.settings.projects:
+        known = recorded(deployment, pair)
+        if known is not None and known.id == run.pair_id:
+            return pair
+    raise UsageError(
+        f"Run {run.id} is of a project pair that is not configured any more.",
+        "Put the pair, and the addresses it had, back into the settings.",
+    )
+
+
+def _show_undo(out: Console, plan: UndoPlan) -> None:
+    rows = [(s.does, s.testrail_id, s.testably_id, s.name, s.blocked or "") for s in plan.steps]
+    out.print(f"What taking back run {plan.run_id} means:")
+    out.print(render.table("", "TestRail", "Testably", "Name", "Left, because", rows=rows))
+
+
+# --- rebuild ----------------------------------------------------------------------------------
+
+
+def rebuild(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
+    """Recover the links of a lost database from the footers in Testably."""
+    from worker.cli.pair_run import runs_json
+    from worker.sync.rebuild import rebuild as rebuild_pair
+    from worker.sync.report import RunReport, state_of, worst
+
+    with opened(config) as deployment:
+        pairs = pairs_to_call(deployment.settings, projects)
+        results = each(deployment, pairs, rebuild_pair)
+        reports = [
+            RunReport(deployment.identity(pair), None, state_of(result), error=result)
+            if isinstance(result, MilesyncError)
+            else result
+            for pair, result in zip(pairs, results, strict=True)
+        ]
+
+    def human(out: Console) -> None:
+        for report in reports:
+            render.show_run(out, report)
+
+    show(runs_json(reports), human, as_json=as_json)
+    return exit_of(worst(report.state for report in reports))
+
+
+# --- stop -------------------------------------------------------------------------------------
+
+
+def stop(run: RunId, yes: Yes = False, config: Config = None, as_json: Json = False) -> int:
+    """Ask a running run to stop after the milestone it is at."""
+    from mappings.runs import RUNNING
+
+    require_consent(yes)
+    with opened(config) as deployment:
+        found = _known_run(deployment, run)
+        running = found.state == RUNNING
+        if running and not yes and not consent(f"Stop run {run}?"):
+            raise GuardTripped("Nobody said yes; the run goes on.", "`milesync status` shows it.")
+        if running:
+            deployment.runs.change(run, stop_requested=True)
+    said = "is asked to stop" if running else f"has ended already: {found.state}"
+    show(
+        {"state": "succeeded", "run": run, "run_state": found.state, "stop_requested": running},
+        lambda out: out.print(f"Run {run} {said}."),
+        as_json=as_json,
+    )
+    return Exit.OK

@@ -1,0 +1,79 @@
+"""What a command works with: the settings, the log and the database, opened and closed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from mappings.errors import MilesyncError
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Deployment
+    from worker.settings import ProjectPair, Settings
+    from worker.sync.run import Mirror
+
+T = TypeVar("T")
+
+
+@contextmanager
+def opened(config: Path | None) -> Iterator[Deployment]:
+    """The deployment that the settings describe. Raises SettingsError."""
+    from worker.bootstrap import Deployment
+    from worker.settings import load_settings
+
+    settings = load_settings(config)
+    start_logging(settings)
+    with Deployment(settings) as deployment:
+        yield deployment
+
+
+def start_logging(settings: Settings) -> None:
+    """Log to what is stderr now, and say which settings were ignored."""
+    import structlog
+
+    from worker.log import configure_logging
+
+    configure_logging(settings.log.level, settings.log.format, secrets=settings.secrets)
+    for warning in settings.warnings:
+        structlog.get_logger(__name__).warning(warning)
+
+
+def pairs_to_call(settings: Settings, projects: Sequence[int] | None) -> tuple[ProjectPair, ...]:
+    """The chosen pairs, all of which have credentials. Raises SettingsError, UsageError."""
+    pairs = settings.require_projects(projects)
+    settings.require_credentials(pairs)
+    return pairs
+
+
+def each(
+    deployment: Deployment, pairs: Sequence[ProjectPair], work: Callable[[Mirror], T]
+) -> list[T | MilesyncError]:
+    """Do the work for every pair; the error of one is its result and stops no other."""
+    results: list[T | MilesyncError] = []
+    for pair in pairs:
+        try:
+            with deployment.mirror(pair) as mirror:
+                results.append(work(mirror))
+        except MilesyncError as error:
+            results.append(error)
+    return results
+
+
+def require_consent(yes: bool) -> None:
+    """Raises UsageError where a question would have to be asked and nobody can answer."""
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise UsageError(
+            "There is no terminal to ask on, and nothing was changed.",
+            "Give --yes to go on without a question.",
+        )
+
+
+def consent(question: str) -> bool:
+    """Ask a person, on stderr; anything but a yes is a no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

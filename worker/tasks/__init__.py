@@ -1,0 +1,24 @@
+"""The queue: ``celery -A worker.tasks worker`` and ``celery -A worker.tasks beat``.
+
+``celery_app``  the bare app and its configuration, read from the settings when first needed
+``beat``        the schedule
+``jobs``        the tasks, and how to ask for them
+``slices``      one slice of a run, and what comes after it
+``refresh``     one milestone read afresh
+``recall``      what the first slice saw of the target
+``hints``       many hints, little work
+"""
+
+from worker.tasks.celery_app import app, process_settings, redis_of
+from worker.tasks.jobs import ask, go_on, refresh_milestone, sweep_deliveries, sync_project
+
+__all__ = [
+    "app",
+    "ask",
+    "go_on",
+    "process_settings",
+    "redis_of",
+    "refresh_milestone",
+    "sweep_deliveries",
+    "sync_project",
+]

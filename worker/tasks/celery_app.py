@@ -1,0 +1,157 @@
+"""The bare Celery app; its settings are read when a process first needs them.
+
+What the configuration says was measured on Redis: without ``unacked_restore_*`` the message of a
+killed worker comes back far too late, and a countdown longer than the visibility timeout runs
+several times. So every delay is short, what must not be lost is in the database, and every task
+may run twice.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from multiprocessing import Event
+from multiprocessing.synchronize import Event as SharedEvent
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_shutting_down
+from kombu.entity import Queue
+from redis import Redis
+
+from worker.bootstrap import Deployment
+from worker.counters import Counters
+from worker.errors import SettingsError
+from worker.log import configure_logging
+from worker.settings import Settings, load_settings
+
+QUEUES: Final = ("refresh", "sync", "migration")
+"""In the order in which a worker takes from them."""
+CONFIG_VARIABLE: Final = "MILESYNC_CONFIG"
+"""Names the settings file of a process that was started without ``--config``."""
+VISIBILITY_TIMEOUT: Final = 900
+LONGEST_COUNTDOWN: Final = 300.0
+
+log = structlog.get_logger(__name__)
+app = Celery("milesync", set_as_current=False)
+_stop: list[SharedEvent] = []
+"""Made before the worker forks: set in its first process, seen in its children."""
+
+
+@cache
+def process_settings() -> Settings:
+    """The settings of this process. Raises SettingsError."""
+    environ = dict(os.environ)
+    file = environ.pop(CONFIG_VARIABLE, None)
+    return load_settings(Path(file) if file else None, environ)
+
+
+def deployment() -> Deployment:
+    """This process's own deployment, opened when a task first needs it."""
+    return _deployment(os.getpid())
+
+
+@cache
+def _deployment(_process: int) -> Deployment:
+    settings = process_settings()
+    counters = Counters(redis_of(settings))
+
+    def observe(api: str, method: str, outcome: str, seconds: float) -> None:
+        counters.add("requests", api, method, outcome)
+        tell = log.debug if method == "GET" else log.info
+        tell("request", api=api, method=method, outcome=outcome, seconds=round(seconds, 3))
+
+    return Deployment(settings, observer=observe)
+
+
+def is_stopping() -> bool:
+    """Whether this worker was asked to stop: then a slice ends at its next item."""
+    return any(event.is_set() for event in _stop)
+
+
+def redis_of(settings: Settings) -> Redis | None:
+    """A connection to the configured Redis that gives up soon."""
+    url = settings.redis_url
+    if url is None:
+        return None
+    return Redis.from_url(url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
+
+
+def _broker_url(settings: Settings) -> str:
+    if settings.redis_url is None:
+        raise SettingsError(
+            "MILESYNC_REDIS_URL is not set, and the workers need a broker.",
+            "Set it, or start everything on an embedded broker with `milesync up`.",
+        )
+    return settings.redis_url.get_secret_value()
+
+
+def _configuration() -> dict[str, Any]:
+    from worker.tasks.beat import beat_schedule
+
+    settings = process_settings()
+    url = _broker_url(settings)
+    return {
+        "broker_url": url,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "queue_order_strategy": "priority",
+            "socket_connect_timeout": 2,
+            "socket_timeout": 30,
+            "socket_keepalive": True,
+        },
+        "task_queues": [Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
+        "task_default_queue": "sync",
+        "task_create_missing_queues": False,
+        "task_routes": {
+            "milesync.refresh_milestone": {"queue": "refresh"},
+            "milesync.sweep_deliveries": {"queue": "refresh"},
+        },
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_soft_time_limit": 540,
+        "task_time_limit": 600,
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.1},
+        "worker_prefetch_multiplier": 1,
+        "worker_soft_shutdown_timeout": 30,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "timezone": "UTC",
+        "enable_utc": True,
+        "beat_scheduler": "worker.tasks.beat:Scheduler",
+        "beat_max_loop_interval": 5,
+        "beat_schedule": beat_schedule(settings),
+        "redbeat_redis_url": url,
+        "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 2},
+        "redbeat_key_prefix": "milesync:beat:",
+        "redbeat_lock_timeout": 30,
+    }
+
+
+app.add_defaults(_configuration)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _set_up_logging(**_: object) -> None:
+    settings = process_settings()
+    configure_logging(settings.log.level, settings.log.format, secrets=settings.secrets)
+    for warning in settings.warnings:
+        log.warning(warning)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _prepare_to_stop(**_: object) -> None:
+    _stop[:] = [Event()]
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _note_stop(**_: object) -> None:
+    for event in _stop:
+        event.set()

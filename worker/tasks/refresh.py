@@ -1,0 +1,120 @@
+"""A refresh: one milestone and its sub-milestones, read afresh because a webhook hinted at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from redis import Redis
+
+from mappings.deliveries import DONE, FAILED, Deliveries, Hint
+from mappings.store import Pair
+from worker.bootstrap import Deployment
+from worker.clients.budget import Priority
+from worker.errors import (
+    BudgetExhausted,
+    CredentialsRefused,
+    MilesyncError,
+    StoreError,
+    Transient,
+    Unreachable,
+)
+from worker.settings import ProjectPair, Settings
+from worker.sync.gather import Scope
+from worker.sync.report import RunReport
+from worker.sync.run import Part, run_pair
+from worker.sync.scene import Options, Trigger
+from worker.tasks.hints import Hints
+from worker.tasks.slices import is_paused, pause, waiting_counter
+
+QUIET: Final = 10
+"""Seconds from one refresh of a milestone to the next: a burst of hints costs two."""
+_LONGEST: Final = 60
+_PATIENCE: Final = 60.0
+_PASSING = (Transient, Unreachable, BudgetExhausted, StoreError)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What is left to do: begin again in so many seconds, sync these pairs whole."""
+
+    wait: float = 0.0
+    to_sync: tuple[ProjectPair, ...] = ()
+    error: MilesyncError | None = None
+
+
+def refresh_name(project: int, milestone: int) -> str:
+    """The name of the work under which hints at a milestone are put together."""
+    return f"refresh {project}/{milestone}"
+
+
+def pairs_of(settings: Settings, project: int) -> list[ProjectPair]:
+    """The enabled pairs of a TestRail project."""
+    return [pair for pair in settings.projects if pair.enabled and pair.testrail == project]
+
+
+def refresh(deployment: Deployment, redis: Redis, hint: Hint) -> Refreshed:
+    """Read the milestone if a delivery waits for that. ``error`` is one that passes by itself."""
+    assert hint.milestone is not None  # noqa: S101  (a hint at a project is a sync)
+    hints, name = Hints(redis), refresh_name(hint.project, hint.milestone)
+    wait = hints.begin(name, _LONGEST)
+    if wait:
+        return Refreshed(wait)
+    try:
+        return _read_again(deployment, hint)
+    finally:
+        hints.end(name, QUIET)
+
+
+def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
+    deliveries = Deliveries(deployment.store.engine)
+    newest = deliveries.newest(hint.project, hint.milestone)
+    if newest is None:
+        return Refreshed()
+    to_sync, state = [], DONE
+    for configured in pairs_of(deployment.settings, hint.project):
+        pair = deployment.store.pair(deployment.identity(configured))
+        if is_paused(configured, pair):
+            log.info("skipped: its credentials were refused", pair=str(configured))
+            continue
+        report = _refresh_pair(deployment, configured, pair, hint.milestone or 0)
+        if report is None or report.counts.get("waiting"):
+            to_sync.append(configured)
+        error = report.error if report else None
+        if isinstance(error, _PASSING):
+            return Refreshed(error=error, to_sync=tuple(to_sync))
+        if error is not None:
+            state = FAILED
+            _give_up(deployment, configured, pair, error)
+    if not to_sync:  # else the run of the whole pair closes them
+        now = deployment.clock.now()
+        deliveries.handled(hint.project, hint.milestone, newest, now, state=state)
+    return Refreshed(to_sync=tuple(to_sync))
+
+
+def _refresh_pair(
+    deployment: Deployment, configured: ProjectPair, pair: Pair, milestone: int
+) -> RunReport | None:
+    """The refresh of one pair; None if the milestone is not linked there yet."""
+    link = deployment.store.links(pair.id, [milestone]).get(milestone)
+    if link is None or not link.has_target:
+        return None
+    with deployment.mirror(
+        configured,
+        priority=Priority.REFRESH,
+        patience=_PATIENCE,
+        on_wait=waiting_counter(deployment, Priority.REFRESH),
+    ) as mirror:
+        options = Options(trigger=Trigger.WEBHOOK)
+        return run_pair(mirror, options, Scope((milestone,)), part=Part(alone=False))
+
+
+def _give_up(
+    deployment: Deployment, configured: ProjectPair, pair: Pair, error: MilesyncError
+) -> None:
+    if isinstance(error, CredentialsRefused):
+        pause(deployment, configured, pair, error)
+    log.error("the refresh failed", pair=str(configured), kind=error.kind, error=error.message)

@@ -1,0 +1,274 @@
+"""One slice of a run of a pair: what a background task does, and what comes after it.
+
+A run that is longer than a slice stays one run, with one id: its slice ends cleanly as
+"unfinished" and the next one goes on with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+
+from mappings.deliveries import FAILED, Deliveries
+from mappings.runs import RUNNING, UNFINISHED, Run
+from mappings.store import Pair
+from worker.bootstrap import Deployment
+from worker.clients.budget import Priority
+from worker.counters import Counters
+from worker.errors import (
+    BudgetExhausted,
+    Busy,
+    CredentialsRefused,
+    MilesyncError,
+    StoreError,
+    Transient,
+    Unreachable,
+)
+from worker.settings import ProjectPair
+from worker.sync.gather import Scope
+from worker.sync.report import RunReport, State
+from worker.sync.run import Mirror, OpenRun, Part, open_run
+from worker.sync.scene import Only, Options, Trigger
+from worker.tasks import recall
+from worker.tasks.celery_app import LONGEST_COUNTDOWN
+
+SLICE: Final = 480.0
+"""Seconds after which a run ends its slice; a task's soft time limit leaves it a minute more."""
+PATIENCE: Final = 45.0
+"""Seconds that a request may wait for its turn before the slice ends instead."""
+ATTEMPTS: Final = 6
+BUSY_ATTEMPTS: Final = 60
+_PASSING = (Transient, Unreachable, StoreError, SoftTimeLimitExceeded)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a task was asked to do: to begin a run of the pair, or to go on with ``run``."""
+
+    pair: ProjectPair
+    trigger: Trigger
+    run: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What has to be enqueued after a slice, and in how many seconds."""
+
+    run: str | None
+    attempt: int
+    countdown: float
+
+
+def work(deployment: Deployment, job: Job, is_over: Callable[[], bool]) -> Next | None:
+    """Do one slice. None when nothing is left to do. Raises StoreError, RedisError."""
+    pair = deployment.store.pair(deployment.identity(job.pair))
+    record = _to_go_on_with(deployment, job)
+    if job.run is not None and record is None:
+        return None
+    if record is None and not _may_begin(deployment, job, pair):
+        return None
+    options = options_of(record) if record else Options(trigger=job.trigger)
+    deliveries = Deliveries(deployment.store.engine)
+    hinted = deliveries.newest(job.pair.testrail)
+    done = _slice(deployment, job, options, is_over)
+    deployment_counters(deployment).add_all("runs", (str(job.pair),), {done.report.state.value: 1})
+    after = _after(deployment, job, pair, done)
+    if after is None and hinted is not None and not isinstance(done.error, Busy):
+        state = {} if done.error is None else {"state": FAILED}
+        deliveries.handled(job.pair.testrail, None, hinted, deployment.clock.now(), **state)
+    return after
+
+
+def deployment_counters(deployment: Deployment) -> Counters:
+    """The shared counters."""
+    return Counters(deployment.redis)
+
+
+# --- before the slice
+
+
+def _to_go_on_with(deployment: Deployment, job: Job) -> Run | None:
+    """The run, unless it has come to its end (a message can arrive twice) or was stopped."""
+    record = deployment.runs.get(job.run) if job.run else None
+    if record is None:
+        return None
+    died = (record.error or {}).get("kind") == "died"
+    if record.state not in (UNFINISHED, RUNNING) and not died:
+        return None
+    if record.stop_requested and record.state == UNFINISHED:
+        stopped = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
+        now = deployment.clock.now()
+        deployment.runs.change(record.id, state="aborted", finished_at=now, error=stopped)
+        return None
+    return record
+
+
+def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:
+    if is_paused(job.pair, pair):
+        log.info("skipped: its credentials were refused", pair=str(job.pair))
+        return False
+    # Only an unfinished run that this service goes on with stands in the way of the next tick.
+    latest = deployment.runs.latest(pair.id, 1)
+    return not (latest and latest[0].state == UNFINISHED and in_background(latest[0]))
+
+
+def in_background(run: Run) -> bool:
+    """Whether the run was begun by the service, which goes on with it, and not by a command."""
+    unattended = run.trigger in (Trigger.SCHEDULE.value, Trigger.WEBHOOK.value)
+    return unattended or bool(run.options.get("background"))
+
+
+def options_of(run: Run) -> Options:
+    """The options with which a run was begun."""
+    known = {field.name for field in fields(Options)} - {"trigger"}
+    kept: dict[str, Any] = {name: run.options[name] for name in known if name in run.options}
+    if kept.get("only") is not None:
+        kept["only"] = Only(kept["only"])
+    return Options(trigger=Trigger(run.trigger), **kept)
+
+
+# --- the slice
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    report: RunReport
+    error: BaseException | None = None
+
+
+def _slice(
+    deployment: Deployment, job: Job, options: Options, is_over: Callable[[], bool]
+) -> _Done:
+    run: OpenRun | None = None
+    try:
+        with deployment.mirror(
+            job.pair,
+            priority=Priority.BACKGROUND,
+            patience=PATIENCE,
+            on_wait=waiting_counter(deployment, Priority.BACKGROUND),
+        ) as mirror:
+            part = Part(job.run, is_over)
+            try:
+                with open_run(mirror, options, part) as run:
+                    return _Done(_go(deployment, mirror, run))
+            finally:
+                if run is not None:
+                    _keep_what_was_listed(deployment, run)
+    except (MilesyncError, SoftTimeLimitExceeded) as error:
+        identity = deployment.identity(job.pair)
+        report = run.report if run else RunReport(identity, job.run, State.FAILED)
+        return _Done(report, error)
+
+
+def _go(deployment: Deployment, mirror: Mirror, run: OpenRun) -> RunReport:
+    seen = recall.load(deployment.redis, run.record.id) if run.part.of else None
+    run.prepare(None if seen is None else Scope(recalled=seen))
+    report = run.apply()
+    outcomes = {name: float(number) for name, number in report.counts.items()}
+    labels = (str(mirror.identity.testrail_project),)
+    deployment_counters(deployment).add_all("items", labels, outcomes)
+    return report
+
+
+def _keep_what_was_listed(deployment: Deployment, run: OpenRun) -> None:
+    prepared = run.prepared
+    if run.report.state is State.UNFINISHED and prepared is not None:
+        recall.save(deployment.redis, run.record.id, prepared.scene)
+
+
+def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[float], None]:
+    """Counts the seconds spent waiting for a turn; sleeps are of at most five."""
+    counters = deployment_counters(deployment)
+    return lambda wait: counters.add("waited", priority.value, amount=min(wait, 5.0))
+
+
+class Watch:
+    """Says when a slice is over: its time is up, its worker stops, or a refresh finds no worker."""
+
+    def __init__(
+        self,
+        stops: Callable[[], bool],
+        refreshes: Callable[[], int],
+        seconds: float = SLICE,
+        least: float = 20.0,
+    ) -> None:
+        self._stops, self._refreshes = stops, refreshes
+        self._began = time.monotonic()
+        self._seconds, self._least = seconds, least
+        self._in_a_row = 0
+
+    def __call__(self) -> bool:
+        age = time.monotonic() - self._began
+        self._in_a_row = self._in_a_row + 1 if self._refreshes() else 0
+        crowded = self._in_a_row >= 3 and age >= self._least
+        return age >= self._seconds or crowded or self._stops()
+
+
+# --- after the slice
+
+
+def _after(deployment: Deployment, job: Job, pair: Pair, done: _Done) -> Next | None:
+    error, run = done.error, done.report.run
+    if error is None:
+        return None
+    if isinstance(error, BudgetExhausted):
+        return Next(run, 0, min(max(error.wait, 0.0), LONGEST_COUNTDOWN))
+    if isinstance(error, Busy):
+        again = job.trigger is not Trigger.SCHEDULE or job.run is not None
+        return _again(job, BUSY_ATTEMPTS, 20.0) if again else None
+    if isinstance(error, CredentialsRefused):
+        pause(deployment, job.pair, pair, error)
+    elif isinstance(error, _PASSING):
+        after = _again(Job(job.pair, job.trigger, run, job.attempt), ATTEMPTS, 300.0)
+        if after is not None and run is not None:
+            deployment.runs.change(run, state=UNFINISHED)
+        return after
+    _tell(deployment, pair, run, error)
+    return None
+
+
+def _again(job: Job, attempts: int, longest: float) -> Next | None:
+    if job.attempt + 1 >= attempts:
+        return None
+    return Next(job.run, job.attempt + 1, min(5.0 * 2.0**job.attempt, longest))
+
+
+def _tell(deployment: Deployment, pair: Pair, run: str | None, error: BaseException) -> None:
+    """Log what needs a person; at the same thing the next time, only in passing."""
+    before = [past for past in deployment.runs.latest(pair.id, 2) if past.id != run]
+    known = bool(before) and (before[0].error or {}).get("message") == str(error)
+    tell = log.info if known else log.error
+    tell("the run failed", kind=getattr(error, "kind", "error"), error=str(error))
+
+
+# --- refused credentials
+
+
+def is_paused(configured: ProjectPair, pair: Pair) -> bool:
+    """Whether the credentials that are configured now are those that were refused."""
+    return bool(pair.paused_because and pair.paused_because.endswith(_mark(configured)))
+
+
+def pause(
+    deployment: Deployment, configured: ProjectPair, pair: Pair, error: CredentialsRefused
+) -> None:
+    """Leave the pair alone until its credentials change or a person's run succeeds."""
+    reason = f"{error.message} {_mark(configured)}"
+    deployment.store.update_pair(pair.id, paused_because=reason)
+
+
+def _mark(configured: ProjectPair) -> str:
+    """Tells one set of credentials from another, and says nothing else about them."""
+    secrets = (configured.testrail_api_key, configured.testably_token)
+    texts = [configured.testrail_user or "", *(s.get_secret_value() if s else "" for s in secrets)]
+    packed = "\0".join(texts).encode("utf-8", "surrogatepass")
+    return f"[credentials {hashlib.blake2b(packed, digest_size=4).hexdigest()}]"

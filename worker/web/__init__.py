@@ -1,0 +1,47 @@
+"""The web process, ``uvicorn worker.web:app``: webhook intake, health, metrics, status pages.
+
+``service``  the parts that the endpoints share, opened at the first request
+``intake``   POST /webhooks/testrail
+``hook``     what one call says, as values
+``health``   /healthz and /readyz
+``metrics``  /metrics
+``pages``    /
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from worker.settings import Settings
+from worker.tasks import process_settings
+from worker.web import health, intake, metrics, pages
+from worker.web.service import Service
+
+
+def create_app(read_settings: Callable[[], Settings] = process_settings) -> Starlette:
+    """The ASGI application. Its settings are read at startup, or with the first request."""
+    service = Service(read_settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        service.set_up_logging()
+        yield
+        service.close()
+
+    routes = [
+        Route("/webhooks/testrail", intake.receive, methods=["POST"]),
+        Route("/healthz", health.healthz),
+        Route("/readyz", health.readyz),
+        Route("/metrics", metrics.show),
+        Route("/", pages.show),
+    ]
+    made = Starlette(routes=routes, lifespan=lifespan)
+    made.state.service = service
+    return made
+
+
+app = create_app()

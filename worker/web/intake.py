@@ -1,0 +1,115 @@
+"""POST /webhooks/testrail: check, commit the delivery, answer, then enqueue.
+
+The answer does not wait for the broker: an accepted delivery is in the database, and the sweep
+asks for it again if this process dies, or the broker is away, before it was enqueued.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+import structlog
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from mappings.deliveries import Hint
+from mappings.errors import StoreError
+from worker.tasks import ask
+from worker.web.hook import LARGEST_BODY, BadCall, Call, delivery_name, read_call
+from worker.web.service import Service, service_of
+
+_SECRET: Final = b"x-milesync-secret"
+log = structlog.get_logger(__name__)
+
+
+async def receive(request: Request) -> Response:
+    """202 with what was done, or why not: 503, 413, 401, 422."""
+    service = service_of(request)
+    try:
+        call = await _checked(service, request)
+    except BadCall as refused:
+        await run_in_threadpool(service.counters.add, "deliveries", str(refused.status))
+        return _answer(refused.status, "refused", reason=refused.reason)
+    except ClientDisconnect:
+        return Response(status_code=400)
+    known = any(
+        pair.testrail == call.project and pair.enabled for pair in service.settings.projects
+    )
+    if not known:
+        log.info("ignored a webhook for an unknown project", event_type=call.event)
+        return _answer(202, "ignored")
+    return await _accept(service, request, call)
+
+
+async def _checked(service: Service, request: Request) -> Call:
+    """The call, after the checks in their order. Raises BadCall."""
+    secret = service.settings.web.webhook_secret
+    if secret is None:
+        log.error("a webhook was refused: MILESYNC_WEBHOOK_SECRET is not set")
+        raise BadCall(503, "MILESYNC_WEBHOOK_SECRET is not set")
+    body = await _bounded(request)
+    header = dict(request.scope["headers"]).get(_SECRET)
+    return read_call(body, header, secret)
+
+
+async def _bounded(request: Request) -> bytes:
+    """The body, given up as soon as it is too long, whatever length was announced."""
+    announced = request.headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and len(announced) < 20:
+        _refuse_longer(int(announced))
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        _refuse_longer(size)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _refuse_longer(size: int) -> None:
+    if size > LARGEST_BODY:
+        raise BadCall(413, f"more than {LARGEST_BODY} bytes")
+
+
+async def _accept(service: Service, request: Request, call: Call) -> Response:
+    name = delivery_name(request.headers.get("x-testrail-delivery")) or uuid.uuid4().hex
+    hint = Hint(call.project, call.milestone, name)
+    try:
+        new = await run_in_threadpool(_record, service, name, call.event, hint)
+    except StoreError as error:
+        log.exception("a webhook could not be recorded", exc_info=error)
+        return _answer(503, "refused", reason="the database does not answer; send it again")
+    if not new:
+        return _answer(202, "repeated", delivery=name)
+    return _answer(
+        202, "accepted", BackgroundTask(_enqueue, service, call.event, hint), delivery=name
+    )
+
+
+def _record(service: Service, name: str, event: str, hint: Hint) -> bool:
+    return service.deliveries.record(name, event, hint, service.deployment.clock.now())
+
+
+def _enqueue(service: Service, event: str, hint: Hint) -> None:
+    """Ask for the work; whatever goes wrong here, the sweep asks again."""
+    with structlog.contextvars.bound_contextvars(correlation=hint.correlation):
+        log.info(
+            "webhook accepted", event_type=event, project=hint.project, milestone=hint.milestone
+        )
+        if service.redis is None:
+            log.warning("it waits: MILESYNC_REDIS_URL is not set, so no worker can be asked")
+            return
+        service.counters.add("deliveries", "202")
+        try:
+            ask(service.redis, service.settings, hint)
+        except Exception as error:  # (the broker's errors are of many kinds)
+            log.warning("it waits for the sweep: the broker", error=type(error).__name__)
+
+
+def _answer(
+    status: int, word: str, background: BackgroundTask | None = None, **more: str
+) -> JSONResponse:
+    return JSONResponse({"status": word, **more}, status, background=background)

@@ -1,0 +1,81 @@
+"""What the endpoints share: settings, database, Redis, counters; opened when first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+
+import structlog
+from redis import Redis
+from starlette.requests import Request
+
+from mappings.deliveries import Deliveries
+from worker.bootstrap import Deployment
+from worker.counters import Counters
+from worker.log import configure_logging
+from worker.settings import Settings
+from worker.tasks import redis_of
+
+log = structlog.get_logger(__name__)
+
+
+class Service:
+    """The open parts of one web process; usable from several threads."""
+
+    def __init__(self, read_settings: Callable[[], Settings]) -> None:
+        self._read_settings = read_settings
+        self._lock = threading.Lock()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings. Raises SettingsError."""
+        return self._read_settings()
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """The database, once it answered. Raises StoreError."""
+        with self._lock:
+            if "deployment" in self.__dict__:
+                found: Deployment = self.__dict__["deployment"]
+                return found
+            opened = Deployment(self.settings)
+            _ = opened.store  # ready, or an error that the next request meets again
+            self.__dict__["deployment"] = opened
+            return opened
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The accepted webhook calls. Raises StoreError."""
+        return Deliveries(self.deployment.store.engine)
+
+    @cached_property
+    def redis(self) -> Redis | None:
+        """The broker, where one is configured."""
+        return redis_of(self.settings)
+
+    @property
+    def counters(self) -> Counters:
+        """The counters of all processes."""
+        return Counters(self.redis)
+
+    def set_up_logging(self) -> None:
+        """Send this process's log where the settings say. Raises SettingsError."""
+        settings = self.settings
+        configure_logging(settings.log.level, settings.log.format, secrets=settings.secrets)
+        if settings.web.webhook_secret is None:
+            log.warning("webhooks are refused with 503: MILESYNC_WEBHOOK_SECRET is not set")
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "deployment" in self.__dict__:
+            self.deployment.close()
+        redis = self.__dict__.get("redis")
+        if redis is not None:
+            redis.close()
+
+
+def service_of(request: Request) -> Service:
+    """The service of the application that got the request."""
+    found: Service = request.app.state.service
+    return found
