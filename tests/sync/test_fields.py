@@ -40,9 +40,7 @@ EACH_FIELD = pytest.mark.parametrize("name", FIELDS)
 
 def linked(**changed: Any) -> Link:
     """A link that was last pushed and echoed OLD."""
-    known = Link(
-        1, "ms_1", LinkState.LINKED, pushed=OLD, echoed=OLD, echoed_at="before", version=1
-    )
+    known = Link(1, "ms_1", LinkState.LINKED, pushed=OLD, echoed=OLD, echoed_at="before", version=1)
     return replace(known, **changed)
 
 

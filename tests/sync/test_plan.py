@@ -22,12 +22,13 @@ from tests.sync.build import (
     trouble_of,
 )
 from worker.sync.action import Action, Kind
-from worker.sync.scene import OnSourceDelete, OnTargetEdit, Only, Options, Policy
+from worker.sync.scene import Only, OnSourceDelete, OnTargetEdit, Options, Policy
 
 PARENT, CHILD = source(1), source(2, parent_id=1)
 ABOVE = target(PARENT)
 BELOW = target(CHILD, parent_id="ms_1")
-LINKED = [link(PARENT, ABOVE), link(CHILD, BELOW)]
+WITHOUT_STATUS = {name: value for name, value in ABOVE.values.items() if name != "status"}
+LINKED = [link(PARENT, ABOVE, pushed=WITHOUT_STATUS), link(CHILD, BELOW)]
 
 
 def only(scope: Only) -> Options:
@@ -243,9 +244,7 @@ def test_a_parent_comes_along_with_its_child() -> None:
 
 def test_a_filtered_run_says_nothing_about_absence() -> None:
     """What is out of scope is not missing."""
-    found = plan(
-        [], [ABOVE], [link(PARENT, ABOVE)], options=only(Only.OPEN), gone=frozenset({1})
-    )
+    found = plan([], [ABOVE], [link(PARENT, ABOVE)], options=only(Only.OPEN), gone=frozenset({1}))
     assert found.plan.actions == ()
 
 
@@ -264,9 +263,7 @@ def test_what_is_proved_gone_is_archived() -> None:
 
 def test_without_the_target_read_its_last_echo_counts() -> None:
     """A scheduled run archives as well."""
-    action = plan(
-        [], [], [link(PARENT, ABOVE)], gone=frozenset({1}), view={"listed": False}
-    )[1]
+    action = plan([], [], [link(PARENT, ABOVE)], gone=frozenset({1}), view={"listed": False})[1]
     assert (action.kind, action.before) == (Kind.ARCHIVE, {"status": "active"})
 
 

@@ -232,7 +232,7 @@ class World:
             ("name", str(row["name"]).strip(), str(found["name"]).strip()),
             ("parent", parent, found.get("parent_id", found.get("parent_milestone_id"))),
         ]
-        text = str(found["description"]).partition("---\nTestRail: ")[0].strip()
+        text = str(found["description"]).partition(f"---\nTestRail: {URL}")[0].strip()
         pairs.append(("description", str(row["description"] or "").strip(), text))
         if not is_parent:
             done = "completed" if row["is_completed"] else "active"
@@ -240,8 +240,11 @@ class World:
             status = str(found["status"])
             pairs.append(("status", done, open_words.get(status, status)))
             pairs += [
-                (name, _day(row[key]), str(found[name])[:10] if found[name] else None)
-                for name, key in (("start_date", "start_on"), ("due_date", "due_on"))
+                (name, _day(stamp), str(found[name])[:10] if found[name] else None)
+                for name, stamp in (
+                    ("start_date", row["start_on"] or row["started_on"]),
+                    ("due_date", row["due_on"]),
+                )
             ]
         return pairs
 

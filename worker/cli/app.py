@@ -11,7 +11,7 @@ import typer
 from typer.main import get_command
 
 from mappings.errors import MilesyncError
-from worker.cli import check, demo, migrate, plan, records, repair, sandbox, setup, verify
+from worker.cli import check, demo, migrate, plan, records, repair, sandbox, setup, up, verify
 from worker.cli.output import Exit, failure, print_json, say_error
 from worker.errors import SettingsError, UsageError
 
@@ -20,7 +20,7 @@ COMMANDS: Final[Mapping[str, Sequence[Callable[..., int]]]] = {
     "Move, and keep in step": (plan.plan, migrate.migrate, migrate.sync, verify.verify),
     "Look": (records.status, records.mappings, records.failures, records.history),
     "Put right": (repair.retry, repair.undo, repair.rebuild, repair.stop),
-    "Operate": (sandbox.sandbox,),
+    "Operate": (up.up, sandbox.sandbox),
 }
 """Each command by the heading under which `milesync --help` shows it. To add one, add it here."""
 

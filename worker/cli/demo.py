@@ -65,6 +65,8 @@ class Step:
 
 
 Tell = Callable[[Callable[["Console"], None]], None]
+Act = Callable[[], tuple[bool, dict[str, Any]]]
+"""Does one step: whether it went as it should, and its facts."""
 
 
 def _aloud(what: Callable[[Console], None]) -> None:
@@ -97,22 +99,21 @@ class _Demo:
                 if not self._step(name, act):
                     break
 
-    def _acts(self) -> list[tuple[str, str, Callable[[], tuple[bool, dict[str, Any]]]]]:
-        minutes = A_MINUTE // 60
+    def _acts(self) -> list[tuple[str, str, Act]]:
+        slower = A_MINUTE // 60
+        migrating = (
+            f"Migrating {COUNT} milestones at {A_MINUTE} requests a minute. "
+            f"(Testably's real limit is 60: there it takes {slower} times as long.)"
+        )
         return [
-            (
-                "migrate",
-                f"Migrating {COUNT} milestones at {A_MINUTE} requests a minute. "
-                 f"(Testably's real limit is 60: there it takes {minutes} times as long.)",
-                self._migrate,
-            ),
+            ("migrate", migrating, self._migrate),
             ("again", "Once more: what is in step is left alone.", self._again),
             ("plan", "People edit TestRail. What would a sync do about it?", self._edit_and_plan),
             ("sync", "Doing that.", self._sync),
             ("verify", "Reading both sides afresh, to prove that they agree.", self._verify),
         ]
 
-    def _step(self, name: str, act: Callable[[], tuple[bool, dict[str, Any]]]) -> bool:
+    def _step(self, name: str, act: Act) -> bool:
         clock = self._deployment.clock
         started = clock.monotonic()
         try:
@@ -144,12 +145,11 @@ class _Demo:
         edited = edit_some(self._sandbox.testrail.model, 1, EDITED)
         settings = self._deployment.settings
         looked = look_at(self._deployment, settings.projects, Options(Trigger.MIGRATION))
-        for identity, result in zip(looked.identities, looked.results, strict=True):
-            if isinstance(result, MilesyncError):
-                raise result
-            shown = result
-            self._tell(lambda out, i=identity, r=shown: show_one(out, i, r, settings))  # type: ignore[misc]
-        changes = [action.testrail_id for action in shown.plan.changes]
+        [identity], [result] = looked.identities, looked.results
+        if isinstance(result, MilesyncError):
+            raise result
+        self._tell(lambda out: show_one(out, identity, result, settings))
+        changes = [action.testrail_id for action in result.plan.changes]
         return 0 < len(changes) <= EDITED and set(changes) <= set(edited), {"changes": changes}
 
     def _sync(self) -> tuple[bool, dict[str, Any]]:

@@ -251,7 +251,7 @@ def _csv(found: Sequence[Facts]) -> str:
 
 def _show_failures(out: Console, facts: Facts) -> None:
     rows = [
-        (f["testrail_id"], f["name"], f["kind"], f["reason"], f["since"], f["count"])
+        (f["testrail_id"], render.short(f["name"]), f["kind"], f["reason"], f["since"], f["count"])
         for f in facts["failures"]
     ]
     if not rows:

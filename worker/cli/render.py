@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mappings.errors import MilesyncError
 from worker.cli.output import printable
@@ -54,7 +54,7 @@ def show_plan(out: Console, prepared: Prepared, rate: Rate) -> None:
     counts = Counter(action.kind.value for action in plan.actions)
     out.print("  " + _counted(counts, "There is nothing in TestRail."))
     rows = [
-        (a.kind.value, a.testrail_id or "", a.testably_id or "", a.name, a.reason)
+        (a.kind.value, a.testrail_id or "", a.testably_id or "", short(a.name), a.reason)
         for a in plan.actions
         if a.kind.value != "skip" or a.trouble is not None
     ]
@@ -97,7 +97,7 @@ def show_run(out: Console, report: RunReport) -> None:
         out.print("  " + _counted(report.counts, "There was nothing to do."))
     if report.problems:
         rows = [
-            (p["testrail_id"], p["testably_id"], p.get("name"), p["reason"])
+            (p["testrail_id"], p["testably_id"], short(p.get("name")), p["reason"])
             for p in report.problems[:SHOWN]
         ]
         out.print(table("TestRail", "Testably", "Name", "What is the matter", rows=rows))
@@ -110,15 +110,7 @@ def show_run(out: Console, report: RunReport) -> None:
         out.print(f"  Run {report.run}.")
 
 
-def changed_fields(fields: Mapping[str, Any]) -> str:
-    """Fields with their values before and after, in short."""
-    return "; ".join(
-        f"{name}: {short(value.get('before'))} → {short(value.get('after'))}"
-        for name, value in fields.items()
-    )
-
-
 def short(value: object) -> str:
     """A value in a cell of a table."""
-    text = "empty" if value is None else str(value)
+    text = "empty" if value is None else " ".join(str(value).split())
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"

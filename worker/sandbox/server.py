@@ -146,8 +146,8 @@ def serve(
         faults=faults,
         log=False,
     ) as sandbox:
-        announce(sandbox)
         with _ended_by_sigterm(over):
+            announce(sandbox)
             over.wait()
 
 

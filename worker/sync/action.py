@@ -30,7 +30,7 @@ class Action:
     ``edited`` those of them that somebody wrote there since the last push. ``link``
     is the link with everything that is already known recorded in it. ``wanted`` are all five
     values, ``parent_id`` the TestRail id of the parent in the target. ``status_later`` says that
-    a created milestone is to be completed once its siblings are there. ``trouble`` needs a
+    the status is to be written at the end, if it then has no sub-milestones. ``trouble`` needs a
     person, ``notices`` are told without stopping the action.
     """
 

@@ -1,4 +1,4 @@
-"""Runs a plan: parents before children, statuses after children, archives last.
+"""Runs a plan: parents before children, then archives, and statuses that wait for them last.
 
 One item at a time, each its own short transactions; one bad item never stops the others. A child
 whose parent has no target waits: it is never created at the root, since it could not be moved.
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mappings.link import Link, LinkState, Trouble
-from mappings.milestone import COMPLETED, MappingRules
+from mappings.milestone import MappingRules, same_value
 from worker.errors import ApiError, NotFound, Refused, Transient, Unreachable
 from worker.sync import perform
 from worker.sync.action import Action, Kind, Plan, is_completed
-from worker.sync.journal import Journal, LostClaimError
+from worker.sync.journal import POSTED, Journal, LostClaimError
 from worker.sync.outcome import Outcome, Result, unattempted
 from worker.sync.settle import Settled, settle
 
@@ -61,10 +62,10 @@ class Applier:
         self._planned = frozenset(action.testrail_id for action in plan.actions)
         self._learn(items)
         self._create_and_update([item for item in items if _is_write(item[1])])
-        self._complete(items)
         for item in items:
             if item[1].kind is Kind.ARCHIVE:
                 self._do(item, self._archive, Result.ARCHIVED)
+        self._complete(items)
         self._do_held()
 
     # --- the order of things
@@ -110,8 +111,7 @@ class Applier:
             return True
         if settled.link.state is LinkState.LINKED:
             result = Result.CREATED if action.testrail_id in self._posted else Result.ADOPTED
-            self._finish(number, Outcome(action, result, settled.link.testably_id))
-            return True
+            return self._do((number, _catch_up(action, settled.link)), self._update, result)
         return self._step(item)
 
     def _settle_pending(self) -> bool:
@@ -137,16 +137,19 @@ class Applier:
         return link.testrail_id in self._planned or not held
 
     def _complete(self, items: list[Item]) -> None:
-        """Complete what was created, now that it is known what has sub-milestones."""
-        parents = {k.target_parent for k in self.links.values() if k.has_target}
+        """Write the statuses that waited until it is known what has sub-milestones."""
+        alive = (k for k in self.links.values() if k.state is not LinkState.ARCHIVED)
+        parents = {k.target_parent for k in alive if k.has_target}
         for number, action in items:
             link = self.links.get(action.testrail_id)
             if not (_to_complete(action) and link is not None and link.has_target):
                 continue
             if link.testably_id in parents:
                 continue
-            if number in self.outcomes and link.echoed.get("status") != COMPLETED:
-                self._do((number, action), self._finish_status, self.outcomes[number].result)
+            if number in self.outcomes and link.echoed.get("status") != action.wanted["status"]:
+                told = self.outcomes[number].troubles
+                deed = partial(self._finish_status, told)
+                self._do((number, action), deed, self.outcomes[number].result)
 
     # --- one item
 
@@ -162,8 +165,11 @@ class Applier:
     def _update(self, action: Action, link: Link) -> perform.Done:
         return perform.update(self.journal, action, link)
 
-    def _finish_status(self, action: Action, link: Link) -> perform.Done:
-        return perform.complete(self.journal, action, link)
+    def _finish_status(
+        self, told: tuple[Trouble, ...], action: Action, link: Link
+    ) -> perform.Done:
+        link, more = perform.finish_status(self.journal, action, link)
+        return link, (*told, *more)
 
     def _archive(self, action: Action, link: Link) -> perform.Done:
         return perform.archive(self.journal, action, link)
@@ -283,11 +289,20 @@ def _is_write(action: Action) -> bool:
     return action.kind in (Kind.CREATE, Kind.ADOPT, Kind.UPDATE)
 
 
+def _catch_up(action: Action, link: Link) -> Action:
+    """What the source has changed since the create that was cut off; a status comes later."""
+    sent = link.pushed
+    push = {n: action.wanted[n] for n in POSTED if not same_value(n, action.wanted[n], sent.get(n))}
+    return replace(action, push=push, before={name: link.echoed.get(name) for name in push})
+
+
 def _to_complete(action: Action) -> bool:
-    return action.kind is Kind.CREATE and is_completed(action.wanted)
+    created = action.kind is Kind.CREATE
+    return is_completed(action.wanted) if created else action.status_later
 
 
 def _done(action: Action, result: Result, link: Link, told: tuple[Trouble, ...]) -> Outcome:
     if result is Result.ARCHIVED and link.state is not LinkState.ARCHIVED:
         result = Result.UNCHANGED
-    return Outcome(action, result, link.testably_id, (*told, *action.notices))
+    troubles = tuple(dict.fromkeys((*told, *action.notices)))
+    return Outcome(action, result, link.testably_id, troubles)

@@ -35,17 +35,20 @@ def decide(
     *,
     derived: bool,
     policy: OnTargetEdit,
+    expects_children: bool = False,
 ) -> Decision:
     """Compare the three values of every field.
 
     ``actual`` is None when the target was not read: it then stands as last echoed. ``derived``
-    says that the target has sub-milestones, so that its status and dates are Testably's own.
+    says that the target has sub-milestones, so that its status and dates are Testably's own;
+    ``expects_children`` that it is to get them in this run, so that its status can wait.
     """
     now = link.echoed if actual is None else actual.values
     touched = actual is not None and actual.updated_at != link.echoed_at
     notes = _Notes(dict(link.pushed), dict(link.echoed), dict(link.overwrote), dict(link.told))
     for name in FIELDS:
-        notes.take(_Field(name, wanted[name], now.get(name), link, touched, derived, policy))
+        own = derived or (expects_children and name == "status")
+        notes.take(_Field(name, wanted[name], now.get(name), link, touched, own, policy))
     learned = replace(
         link,
         pushed=notes.pushed,
@@ -113,7 +116,9 @@ class _Field:
         Once it may be a person who made the same edit again, if the target says that it was
         changed since; twice is a target that does not take the value.
         """
-        if self.source_changed or not self._same(self.link.overwrote):
+        if self.policy is OnTargetEdit.TARGET or self.source_changed:
+            return False
+        if not self._same(self.link.overwrote):
             return False
         return not self.touched or self.again in self.link.told
 

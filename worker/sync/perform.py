@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mappings.link import Link, LinkState, Trouble
-from mappings.milestone import ARCHIVED, COMPLETED, DATE_FIELDS, Values
+from mappings.milestone import ARCHIVED, DATE_FIELDS, Values, same_value
 from mappings.store import Change, ChangeState
 from worker.errors import NotFound, Refused
 from worker.sync.action import Action
@@ -49,7 +49,7 @@ def update(journal: Journal, action: Action, link: Link) -> Done:
         return link, ()
     try:
         linked = journal.patch(link, action.push, action.before, edited=action.edited)
-        return linked, _not_cleared(linked, action.push)
+        return linked, _not_shown(linked, action.push)
     except Refused as error:
         doubtful = [name for name in action.push if _is_doubtful(name, action.push[name])]
         if not doubtful:
@@ -69,7 +69,7 @@ def _one_by_one(journal: Journal, action: Action, doubtful: list[str], error: Re
             if len(action.push) == 1:
                 raise error
             link = journal.patch(link, {name: value}, action.before, edited=action.edited)
-            told.extend(_not_cleared(link, {name: value}))
+            told.extend(_not_shown(link, {name: value}))
         except Refused as refusal:
             link = journal.reload(action.testrail_id)
             link = journal.keep(replace(link, refused={**link.refused, name: value}))
@@ -81,13 +81,21 @@ def _is_doubtful(name: str, value: str | None) -> bool:
     return value is None or name == "status" or name in DATE_FIELDS
 
 
-def _not_cleared(link: Link, pushed: Values) -> tuple[Trouble, ...]:
-    """A null that was accepted and changed nothing cannot be told from one that was refused."""
+def _not_shown(link: Link, pushed: Values) -> tuple[Trouble, ...]:
+    """Values that were accepted and changed nothing cannot be told from those that are refused."""
     return tuple(
-        Trouble("cannot_be_cleared", f"Testably took the empty {name} and still shows a value.")
+        _ignored(name, value)
         for name, value in pushed.items()
-        if not value and link.echoed.get(name)
+        if _is_doubtful(name, value) and not same_value(name, value, link.echoed.get(name))
     )
+
+
+def _ignored(name: str, value: str | None) -> Trouble:
+    if value is None:
+        text = f"Testably took the empty {name} and still shows a value."
+        return Trouble("cannot_be_cleared", text)
+    text = f"Testably took the {name} {value} and shows another; it may derive it."
+    return Trouble("not_taken", text)
 
 
 def _not_taken(name: str, value: str | None, refusal: Refused) -> Trouble:
@@ -98,10 +106,11 @@ def _not_taken(name: str, value: str | None, refusal: Refused) -> Trouble:
     return Trouble("not_taken", f"{text} ({refusal.message})")
 
 
-def complete(journal: Journal, action: Action, link: Link) -> Done:
-    """Complete a milestone that was just created; POST takes no status."""
+def finish_status(journal: Journal, action: Action, link: Link) -> Done:
+    """Write the status at the end; POST takes none."""
     before = {"status": link.echoed.get("status")}
-    return update(journal, replace(action, push={"status": COMPLETED}, before=before), link)
+    push = {"status": action.wanted["status"]}
+    return update(journal, replace(action, push=push, before=before), link)
 
 
 def archive(journal: Journal, action: Action, link: Link) -> Done:

@@ -24,7 +24,7 @@ from worker.sync.absence import absent, unreadable, with_trouble
 from worker.sync.action import Action, Kind, Plan, is_completed
 from worker.sync.fields import Decision, changed_fields, decide
 from worker.sync.guards import guards
-from worker.sync.scene import Scene
+from worker.sync.scene import OnSourceDelete, Scene
 from worker.sync.standing import Is, Standing, Standings, is_archived
 
 
@@ -49,7 +49,8 @@ class _Planner:
         self.places = self.standings.places
         self.scope = _scope(scene, {i: p.parent_id for i, p in self.places.items()})
         self.children = self._children()
-        self.derived = self._derived()
+        self.derived = self._derived(frozenset())
+        self.derived_after = self._derived(self._to_archive())
 
     def _children(self) -> dict[int, list[SourceMilestone]]:
         """The sub-milestones that each parent has, or in this run will have, in the target."""
@@ -70,14 +71,27 @@ class _Planner:
         hangs_below = link.target_parent if actual is None else actual.parent_id
         return hangs_below == self.standings.of(parent_id).testably_id is not None
 
-    def _derived(self) -> frozenset[str]:
-        """Target ids that have living sub-milestones, ours or others'."""
+    def _derived(self, leaving: frozenset[str]) -> frozenset[str]:
+        """Target ids that have living sub-milestones, ours or others', beside those ``leaving``."""
         seen = self.scene.target.milestones.values()
-        listed = {t.parent_id for t in seen if t.parent_id and not is_archived(t)}
-        detailed = {t.id for t in seen if any(not is_archived(sub) for sub in t.sub_milestones)}
-        alive = (k for k in self.scene.links.values() if k.state is not LinkState.ARCHIVED)
-        linked = {k.target_parent for k in alive if k.has_target and k.target_parent}
+        alive = [t for t in seen if not is_archived(t) and t.id not in leaving]
+        listed = {t.parent_id for t in alive if t.parent_id}
+        detailed = {
+            t.id
+            for t in seen
+            if any(not is_archived(sub) and sub.id not in leaving for sub in t.sub_milestones)
+        }
+        links = (k for k in self.scene.links.values() if k.state is not LinkState.ARCHIVED)
+        staying = (k for k in links if k.has_target and k.testably_id not in leaving)
+        linked = {k.target_parent for k in staying if k.target_parent}
         return frozenset(listed | detailed | linked)
+
+    def _to_archive(self) -> frozenset[str]:
+        """Target ids that this run takes away."""
+        if self.scene.policy.on_source_delete is not OnSourceDelete.ARCHIVE:
+            return frozenset()
+        links = (self.scene.links.get(id_) for id_ in self.scene.gone)
+        return frozenset(k.testably_id for k in links if k is not None and k.testably_id)
 
     # --- milestones that are there
 
@@ -166,8 +180,9 @@ class _Planner:
             link,
             wanted_values(source, self.scene.rules),
             actual,
-            derived=source.id in self.children or link.testably_id in self.derived,
+            derived=link.testably_id in self.derived,
             policy=self.scene.policy.on_target_edit,
+            expects_children=source.id in self.children,
         )
 
     def _linked_action(
@@ -189,8 +204,15 @@ class _Planner:
             push=decision.push,
             before=changed_fields(now, decision.push),
             edited=decision.edited,
+            status_later=self._status_waits(source, link),
             notices=notices,
         )
+
+    def _status_waits(self, source: SourceMilestone, link: Link) -> bool:
+        """Whether the status was only left for sub-milestones that come or go in this run."""
+        wanted = wanted_values(source, self.scene.rules)["status"]
+        left = "status" not in link.pushed and link.echoed.get("status") != wanted
+        return left and link.testably_id not in self.derived_after
 
     def _tell(
         self, source: SourceMilestone, decision: Decision, actual: TargetMilestone | None

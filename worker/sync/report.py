@@ -13,6 +13,7 @@ from mappings.store import PairIdentity
 from worker.errors import BudgetExhausted, GuardTripped
 from worker.sync.action import Action, Plan
 from worker.sync.outcome import Outcome, Result
+from worker.sync.scene import Scene
 
 
 class State(StrEnum):
@@ -97,10 +98,23 @@ def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
     )
 
 
-def state_after(outcomes: Iterable[Outcome]) -> State:
-    """The state of a run that came to its end."""
+def gaps_of(scene: Scene) -> tuple[dict[str, Any], ...]:
+    """What could not be read whole, and so was not concluded from, as problems."""
+    found = []
+    if scene.whole_project and not scene.source.complete:
+        found.append(("source_incomplete", scene.source.incomplete_because))
+    if not scene.target.complete:
+        text = "Testably listed fewer milestones than it counts, three times; nothing was created."
+        found.append(("target_incomplete", text))
+    blank = {"testrail_id": None, "testably_id": None, "name": ""}
+    return tuple({**blank, "kind": kind, "reason": reason} for kind, reason in found)
+
+
+def state_after(outcomes: Iterable[Outcome], scene: Scene | None = None) -> State:
+    """The state of a run that came to its end; partial where something needs a person."""
     partial = any(outcome.needs_person for outcome in outcomes)
-    return State.PARTIAL if partial else State.SUCCEEDED
+    unread = scene is not None and bool(gaps_of(scene))
+    return State.PARTIAL if partial or unread else State.SUCCEEDED
 
 
 def state_of(error: BaseException) -> State:

@@ -30,6 +30,7 @@ from worker.sync.report import (
     added,
     count,
     error_json,
+    gaps_of,
     problems_of,
     state_after,
     state_of,
@@ -177,7 +178,7 @@ class OpenRun:
             outcomes=self.outcomes,
         )
         applier.apply(plan)
-        self.close(state_after(self.outcomes.values()))
+        self.close(state_after(self.outcomes.values(), self.prepared.scene))
         self._note_proof()
         return self.report
 
@@ -215,14 +216,14 @@ class OpenRun:
 
     def close(self, state: State, error: MilesyncError | None = None) -> None:
         """End the run: what came of it goes into the report and the database."""
-        outcomes = self.outcomes.values()
+        gaps = gaps_of(self.prepared.scene) if self.prepared else ()
         self.report = RunReport(
             self.pair.identity,
             self.record.id,
             state,
             self._counts(),
             self._requests(),
-            problems_of(outcomes),
+            (*gaps, *problems_of(self.outcomes.values())),
             self.prepared.plan.not_exact if self.prepared else {},
             error,
         )

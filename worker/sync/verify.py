@@ -186,7 +186,8 @@ class _Verifier:
     def _compare(self, source: SourceMilestone, actual: TargetMilestone) -> list[Difference]:
         wanted = wanted_values(source, self._scene.rules)
         now = actual.values
-        derived = actual.id in self._parents and written_status(actual.status) != ARCHIVED
+        parent = actual.id in self._parents or bool(actual.sub_milestones)
+        derived = parent and written_status(actual.status) != ARCHIVED
         own = ("status", *DATE_FIELDS) if derived else ()
         found = [
             Difference(source.id, actual.id, name, wanted[name], now[name])

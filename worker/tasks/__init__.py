@@ -9,7 +9,7 @@
 ``hints``       many hints, little work
 """
 
-from worker.tasks.celery_app import app, process_settings, redis_of
+from worker.tasks.celery_app import app, process_settings, redis_of, use_settings
 from worker.tasks.jobs import ask, go_on, refresh_milestone, sweep_deliveries, sync_project
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "refresh_milestone",
     "sweep_deliveries",
     "sync_project",
+    "use_settings",
 ]

@@ -38,16 +38,22 @@ def beat_schedule(settings: Settings) -> dict[str, Any]:
 def _entry(pair: ProjectPair) -> dict[str, Any]:
     return {
         "task": "milesync.sync_project",
-        "schedule": crontab(*pair.schedule.split()),
+        "schedule": _line(pair.schedule),
         "args": (pair.testrail, pair.testably, "schedule"),
         "options": {"expires": max(int(period(pair.schedule)), 60)},
     }
 
 
+def _line(cron: str, **more: Any) -> crontab:
+    # Celery's own order is another one: the weekday comes third there.
+    minute, hour, day, month, weekday = cron.split()
+    return crontab(minute, hour, weekday, day, month, **more)
+
+
 def period(cron: str) -> float:
     """The longest pause between two of the line's next moments, in seconds."""
     at = datetime.now(UTC)
-    line = crontab(*cron.split(), nowfun=lambda: at)
+    line = _line(cron, nowfun=lambda: at)
     longest = 0.0
     for number in range(9):
         wait = line.remaining_estimate(at)
@@ -62,7 +68,11 @@ def offset(name: str) -> float:
 
 
 class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
-    """An entry that starts a little after its moment."""
+    """An entry that starts a little after its moment; at once if it never did."""
+
+    def __init__(self, *args: Any, last_run_at: datetime | None = None, **more: Any) -> None:
+        super().__init__(*args, last_run_at=last_run_at, **more)
+        self.last_run_at = last_run_at  # Celery would take "never" for "now"
 
     def is_due(self) -> tuple[bool, float]:
         due, wait = super().is_due()

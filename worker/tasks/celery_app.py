@@ -18,7 +18,7 @@ from typing import Any, Final
 import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutting_down
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 from redis import Redis
 
 from worker.bootstrap import Deployment
@@ -40,9 +40,23 @@ _stop: list[SharedEvent] = []
 """Made before the worker forks: set in its first process, seen in its children."""
 
 
-@cache
+_given: list[Settings] = []
+
+
+def use_settings(settings: Settings) -> None:
+    """Have this process ask for work as these settings say, which it has read already."""
+    _given[:] = [settings]
+    if app.configured:
+        app.conf.update(broker_url=_broker_url(settings))
+
+
 def process_settings() -> Settings:
     """The settings of this process. Raises SettingsError."""
+    return _given[0] if _given else _load()
+
+
+@cache
+def _load() -> Settings:
     environ = dict(os.environ)
     file = environ.pop(CONFIG_VARIABLE, None)
     return load_settings(Path(file) if file else None, environ)
@@ -88,6 +102,12 @@ def _broker_url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value()
 
 
+def _queue(name: str) -> Queue:
+    # without an exchange of its own, each queue would get the messages of all
+    exchange = Exchange(name)  # type: ignore[no-untyped-call]
+    return Queue(name, exchange, routing_key=name)  # type: ignore[no-untyped-call]
+
+
 def _configuration() -> dict[str, Any]:
     from worker.tasks.beat import beat_schedule
 
@@ -106,7 +126,7 @@ def _configuration() -> dict[str, Any]:
             "socket_timeout": 30,
             "socket_keepalive": True,
         },
-        "task_queues": [Queue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
+        "task_queues": [_queue(name) for name in QUEUES],
         "task_default_queue": "sync",
         "task_create_missing_queues": False,
         "task_routes": {
@@ -116,7 +136,7 @@ def _configuration() -> dict[str, Any]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "task_ignore_result": True,
-        "task_store_errors_even_if_ignored": False,
+        "result_expires": None,  # there are no results to clean up
         "task_soft_time_limit": 540,
         "task_time_limit": 600,
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.1},

@@ -108,6 +108,8 @@ def sync_project(
     with bound_contextvars(correlation=correlation or self.request.id, project=str(found)):
         if found is None:
             log.warning("skipped: this pair is not configured or not enabled", testrail=testrail)
+            if run is not None:
+                deployment().runs.change(run, state="aborted")
             return
         _sync(found, Trigger(trigger), run, attempt, correlation)
 

@@ -22,7 +22,7 @@ from worker.errors import (
 )
 from worker.settings import ProjectPair, Settings
 from worker.sync.gather import Scope
-from worker.sync.report import RunReport
+from worker.sync.report import RunReport, State
 from worker.sync.run import Part, run_pair
 from worker.sync.scene import Options, Trigger
 from worker.tasks.hints import Hints
@@ -85,6 +85,7 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
             to_sync.append(configured)
         error = report.error if report else None
         if isinstance(error, _PASSING):
+            _close(deployment, report)
             return Refreshed(error=error, to_sync=tuple(to_sync))
         if error is not None:
             state = FAILED
@@ -110,6 +111,12 @@ def _refresh_pair(
     ) as mirror:
         options = Options(trigger=Trigger.WEBHOOK)
         return run_pair(mirror, options, Scope((milestone,)), part=Part(alone=False))
+
+
+def _close(deployment: Deployment, report: RunReport | None) -> None:
+    """A refresh is not gone on with: the next one is a run of its own."""
+    if report is not None and report.run is not None and report.state is State.UNFINISHED:
+        deployment.runs.change(report.run, state=State.ABORTED.value)
 
 
 def _give_up(

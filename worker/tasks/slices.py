@@ -33,7 +33,7 @@ from worker.errors import (
 from worker.settings import ProjectPair
 from worker.sync.gather import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import Mirror, OpenRun, Part, open_run
+from worker.sync.run import OpenRun, Part, open_run
 from worker.sync.scene import Only, Options, Trigger
 from worker.tasks import recall
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
@@ -80,12 +80,20 @@ def work(deployment: Deployment, job: Job, is_over: Callable[[], bool]) -> Next 
     deliveries = Deliveries(deployment.store.engine)
     hinted = deliveries.newest(job.pair.testrail)
     done = _slice(deployment, job, options, is_over)
-    deployment_counters(deployment).add_all("runs", (str(job.pair),), {done.report.state.value: 1})
+    _count(deployment, job, done)
     after = _after(deployment, job, pair, done)
     if after is None and hinted is not None and not isinstance(done.error, Busy):
         state = {} if done.error is None else {"state": FAILED}
         deliveries.handled(job.pair.testrail, None, hinted, deployment.clock.now(), **state)
     return after
+
+
+def _count(deployment: Deployment, job: Job, done: _Done) -> None:
+    """The run, and once it has come to its end its milestones."""
+    counters = deployment_counters(deployment)
+    counters.add("runs", str(job.pair), done.report.state.value)
+    if done.error is None:
+        counters.add_all("items", (str(job.pair),), done.report.counts)
 
 
 def deployment_counters(deployment: Deployment) -> Counters:
@@ -116,9 +124,9 @@ def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:
     if is_paused(job.pair, pair):
         log.info("skipped: its credentials were refused", pair=str(job.pair))
         return False
-    # Only an unfinished run that this service goes on with stands in the way of the next tick.
-    latest = deployment.runs.latest(pair.id, 1)
-    return not (latest and latest[0].state == UNFINISHED and in_background(latest[0]))
+    # An unfinished run that this service goes on with does the same work.
+    waiting = (run for run in deployment.runs.unfinished() if run.pair_id == pair.id)
+    return not any(in_background(run) for run in waiting)
 
 
 def in_background(run: Run) -> bool:
@@ -159,7 +167,7 @@ def _slice(
             part = Part(job.run, is_over)
             try:
                 with open_run(mirror, options, part) as run:
-                    return _Done(_go(deployment, mirror, run))
+                    return _Done(_go(deployment, run))
             finally:
                 if run is not None:
                     _keep_what_was_listed(deployment, run)
@@ -169,14 +177,10 @@ def _slice(
         return _Done(report, error)
 
 
-def _go(deployment: Deployment, mirror: Mirror, run: OpenRun) -> RunReport:
+def _go(deployment: Deployment, run: OpenRun) -> RunReport:
     seen = recall.load(deployment.redis, run.record.id) if run.part.of else None
     run.prepare(None if seen is None else Scope(recalled=seen))
-    report = run.apply()
-    outcomes = {name: float(number) for name, number in report.counts.items()}
-    labels = (str(mirror.identity.testrail_project),)
-    deployment_counters(deployment).add_all("items", labels, outcomes)
-    return report
+    return run.apply()
 
 
 def _keep_what_was_listed(deployment: Deployment, run: OpenRun) -> None:

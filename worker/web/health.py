@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Any, Final
 
 from redis.exceptions import RedisError
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from mappings.errors import MilesyncError
-from worker.tasks.beat import TICK_KEY
+from worker.tasks.alive import OLDEST_BEAT, beat_age
 from worker.web.service import Service, service_of
-
-OLDEST_BEAT: Final = 120.0
-"""Seconds after which a beat that has not ticked counts as gone."""
 
 
 async def healthz(_: Request) -> Response:
@@ -48,13 +41,12 @@ def _outcome(check: Callable[[Service], str], service: Service) -> str:
         return check(service)
     except MilesyncError as error:
         return error.message
-    except (SQLAlchemyError, RedisError) as error:
+    except RedisError as error:
         return f"does not answer ({type(error).__name__})"
 
 
 def _database(service: Service) -> str:
-    with service.deployment.store.engine.connect() as connection:
-        connection.execute(text("SELECT 1"))
+    service.deliveries.waiting()
     return "ok"
 
 
@@ -66,13 +58,7 @@ def _broker(service: Service) -> str:
 
 
 def _beat(service: Service) -> str:
-    age = beat_age(service)
+    age = beat_age(service.redis)
     if age is None:
         return "has not ticked yet"
     return "ok" if age <= OLDEST_BEAT else f"last ticked {age:.0f} s ago"
-
-
-def beat_age(service: Service) -> float | None:
-    """Seconds since the beat last ticked; None if it never did. Raises RedisError."""
-    found: Any = service.redis.get(TICK_KEY) if service.redis is not None else None
-    return None if found is None else max(time.time() - float(found), 0.0)

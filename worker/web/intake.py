@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from mappings.deliveries import Hint
 from mappings.errors import StoreError
 from worker.tasks import ask
+from worker.tasks.refresh import pairs_of
 from worker.web.hook import LARGEST_BODY, BadCall, Call, delivery_name, read_call
 from worker.web.service import Service, service_of
 
@@ -35,10 +36,7 @@ async def receive(request: Request) -> Response:
         return _answer(refused.status, "refused", reason=refused.reason)
     except ClientDisconnect:
         return Response(status_code=400)
-    known = any(
-        pair.testrail == call.project and pair.enabled for pair in service.settings.projects
-    )
-    if not known:
+    if not pairs_of(service.settings, call.project):
         log.info("ignored a webhook for an unknown project", event_type=call.event)
         return _answer(202, "ignored")
     return await _accept(service, request, call)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import cached_property
 
@@ -15,7 +14,7 @@ from worker.bootstrap import Deployment
 from worker.counters import Counters
 from worker.log import configure_logging
 from worker.settings import Settings
-from worker.tasks import redis_of
+from worker.tasks import redis_of, use_settings
 
 log = structlog.get_logger(__name__)
 
@@ -25,24 +24,21 @@ class Service:
 
     def __init__(self, read_settings: Callable[[], Settings]) -> None:
         self._read_settings = read_settings
-        self._lock = threading.Lock()
 
     @cached_property
     def settings(self) -> Settings:
         """The settings. Raises SettingsError."""
-        return self._read_settings()
+        found = self._read_settings()
+        if found.redis_url is not None:
+            use_settings(found)
+        return found
 
     @cached_property
     def deployment(self) -> Deployment:
         """The database, once it answered. Raises StoreError."""
-        with self._lock:
-            if "deployment" in self.__dict__:
-                found: Deployment = self.__dict__["deployment"]
-                return found
-            opened = Deployment(self.settings)
-            _ = opened.store  # ready, or an error that the next request meets again
-            self.__dict__["deployment"] = opened
-            return opened
+        opened = Deployment(self.settings)
+        _ = opened.store  # ready, or an error that the next request meets again
+        return opened
 
     @property
     def deliveries(self) -> Deliveries:

@@ -1,0 +1,116 @@
+"""How well many processes share one token: four workers and a command, a strict server.
+
+Prints the requests the server granted and refused, and the share of the allowed rate that was
+used. The server counts a strict sliding window of 60 requests in 2 seconds.
+
+    python benchmarks/bench_ledger.py --redis redis://localhost:6379/0 --seconds 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from redis import Redis
+
+from worker.clients.budget import Priority, RateLimit, RedisLedger, ledger_key
+from worker.clients.credentials import bearer
+from worker.clients.transport import Transport
+from worker.clock import SystemClock
+from worker.sandbox import limit as sandbox
+from worker.sandbox.server import serve_testably
+from worker.sandbox.testably_app import TOKEN
+
+LIMIT, WINDOW = 60, 2.0
+PROCESSES = 5
+
+
+class SkewedClock(SystemClock):
+    """A clock that is wrong by so many seconds."""
+
+    def __init__(self, skew: float) -> None:
+        self._skew = skew
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._skew
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the server saw; ``used`` is the share of what it would have granted."""
+
+    granted: int
+    refused: int
+    used: float
+
+
+def measure(redis_url: str, seconds: float, skew: float) -> Figures:
+    """Let five processes ask as fast as the ledger lets them; one has a skewed clock."""
+    with serve_testably(rate=sandbox.RateLimit(LIMIT, WINDOW)) as server:
+        begin = time.time() + 2.0  # so that all have started
+        callers = [
+            subprocess.Popen(  # noqa: S603  (the command is our own)
+                [
+                    *(sys.executable, __file__, "--call", server.url, "--redis", redis_url),
+                    *("--begin", str(begin), "--seconds", str(seconds)),
+                    *("--skew", str(skew if number == 0 else 0.0)),
+                ],
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            )
+            for number in range(PROCESSES)
+        ]
+        codes = [caller.wait(seconds + 60) for caller in callers]
+        if any(codes):
+            raise RuntimeError(f"a caller failed: {codes}")
+        granted, refused = server.count(status=200), server.count(status=429)
+        times = [seen.at for seen in server.requests]
+    allowed = LIMIT * (max(times) - min(times)) / WINDOW
+    return Figures(granted, refused, granted / allowed)
+
+
+def call(url: str, redis_url: str, begin: float, seconds: float, skew: float) -> None:
+    """One of the processes."""
+    clock = SkewedClock(skew)
+    ledger = RedisLedger(
+        Redis.from_url(redis_url), ledger_key("testably", TOKEN), RateLimit(LIMIT, WINDOW)
+    )
+    with Transport(
+        "Testably",
+        url,
+        bearer(SecretStr(TOKEN)),
+        ledger=ledger,
+        clock=clock,
+        priority=Priority.BACKGROUND,
+    ) as transport:
+        time.sleep(max(begin - time.time(), 0.0))
+        while time.time() < begin + seconds:
+            transport.get("v1/projects/proj_abc123/milestones?page=1", lambda answer: answer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--redis", default="redis://localhost:6379/0")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--call")
+    parser.add_argument("--begin", type=float, default=0.0)
+    parser.add_argument("--skew", type=float, default=0.0)
+    given = parser.parse_args()
+    if given.call:
+        call(given.call, given.redis, given.begin, given.seconds, given.skew)
+        return
+    for skew in (0.0, 0.25):
+        found = measure(given.redis, given.seconds, skew)
+        print(  # noqa: T201
+            f"{PROCESSES} processes, {LIMIT} in {WINDOW:g} s, one clock off by {skew:g} s: "
+            f"{found.granted} granted, {found.refused} refused, {found.used:.1%} used"
+        )
+
+
+if __name__ == "__main__":
+    main()

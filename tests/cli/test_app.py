@@ -1,0 +1,134 @@
+"""Arguments, help and exit codes; and real processes, whose stdout must be pure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Milesync
+from tests.cli.schemas import FAILURE, must_fit
+from worker.cli.app import COMMANDS, behind_command
+
+ROOT = Path(__file__).parents[2]
+
+
+def process(*args: str) -> subprocess.CompletedProcess[str]:
+    """A real process, in the working directory of the test."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from worker.cli import main; "
+    return subprocess.run(
+        [sys.executable, "-c", f"{code} sys.exit(main())", *args],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_help_names_every_command(milesync: Milesync) -> None:
+    for args in ((), ("--help",)):
+        shown = milesync(*args)
+        assert shown.code == 0
+        for functions in COMMANDS.values():
+            assert all(function.__name__ in shown.out for function in functions)
+
+
+@pytest.mark.parametrize("command", [f.__name__ for fs in COMMANDS.values() for f in fs])
+def test_every_command_takes_config_and_json(milesync: Milesync, command: str) -> None:
+    shown = milesync(command, "--help")
+    assert shown.code == 0
+    assert "--json" in shown.out
+    ended = milesync(command, "--config", "missing.toml", "--json", "--bogus")
+    assert "--bogus" in ended.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--bogus"],
+        ["bogus"],
+        ["migrate", "--only", "bogus"],
+        ["sync", "--project", "x"],
+        ["history"],
+        ["plan", "too", "many"],
+        ["db"],
+    ],
+)
+def test_wrong_usage_is_2_with_one_document(milesync: Milesync, args: list[str]) -> None:
+    ended = milesync(*args, "--json")
+    assert ended.code == 2
+    must_fit(ended.json, FAILURE)
+    assert ended.json["error"]["kind"] == "usage"
+    assert ended.json["error"]["hint"]
+    told = milesync(*args)
+    assert told.code == 2
+    assert not told.out
+    assert told.err.startswith("milesync: ")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_common_options_may_stand_before_the_command(milesync: Milesync) -> None:
+    assert milesync("--json", "--project", "1", "status").json["projects"]
+    assert milesync("--config", "missing.toml", "status").code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "moved"),
+    [
+        ([], []),
+        (["--json"], ["--json"]),
+        (["--json", "sync"], ["sync", "--json"]),
+        (["--config", "a", "sync", "-y"], ["sync", "--config", "a", "-y"]),
+        (["--config=a", "--json", "sync"], ["sync", "--config=a", "--json"]),
+    ],
+)
+def test_what_is_moved_behind_the_command(args: list[str], moved: list[str]) -> None:
+    assert behind_command(args) == moved
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_process_prints_one_document_and_logs_to_stderr() -> None:
+    ended = process("migrate", "--yes", "--json")
+    assert (ended.returncode, json.loads(ended.stdout)["state"]) == (0, "succeeded")
+    assert "run ended" in ended.stderr
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_process_without_a_terminal_ends_with_2() -> None:
+    ended = process("migrate")
+    assert (ended.returncode, ended.stdout) == (2, "")
+
+
+def test_help_builds_nothing_real() -> None:
+    """What takes long to import is imported by the command that needs it."""
+    heavy = "'sqlalchemy', 'httpx', 'celery', 'pydantic', 'uvicorn', 'alembic', 'redis'"
+    probe = f"import sys, worker.cli; print([m for m in ({heavy},) if m in sys.modules])"
+    ended = subprocess.run(
+        [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_reader_that_goes_away_is_no_error(milesync: Milesync) -> None:
+    milesync("migrate", "--yes")
+    for args in ("mappings --csv", "mappings", "mappings --json"):
+        shell = f'"{sys.executable}" -m worker.cli {args} | true; exit ${{PIPESTATUS[0]}}'
+        ended = subprocess.run(
+            ["bash", "-c", shell],
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -1,0 +1,66 @@
+"""`demo` and `sandbox`: they bring everything they need."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Milesync
+from worker.cli import demo
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_demo_goes_as_it_should(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ignores the environment, and what it leaves can be looked at."""
+    monkeypatch.setattr(demo, "A_MINUTE", 60000)
+    monkeypatch.setenv("MILESYNC_TESTABLY_URL", "http://127.0.0.1:1")
+    ended = milesync("demo", "--json")
+    assert (ended.code, ended.json["state"]) == (0, "succeeded")
+    steps = [step["step"] for step in ended.json["steps"]]
+    assert steps == ["migrate", "again", "plan", "sync", "verify"]
+    assert all(step["ok"] for step in ended.json["steps"])
+
+    monkeypatch.delenv("MILESYNC_TESTABLY_URL")
+    settings = f"{ended.json['folder']}/milesync.toml"
+    assert len(milesync("mappings", "--csv", "--config", settings).out.splitlines()) > demo.COUNT
+
+
+def test_a_demo_that_goes_wrong_says_so(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "COUNT", 5)
+    monkeypatch.setattr(demo, "A_MINUTE", 60000)
+    monkeypatch.setattr("worker.sandbox.seed.edit_some", lambda *_: [])
+    ended = milesync("demo")
+    assert ended.code == 1
+    assert "This is not as it should be." in ended.out
+
+
+def test_the_sandbox_prints_how_to_reach_it_and_ends_on_sigterm() -> None:
+    ports = ["--testrail-port", "0", "--testably-port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "worker.cli", "sandbox", "--count", "3", *ports],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        lines = iter(running.stdout.readline, "")
+        assert any(line.startswith("export MILESYNC_TESTABLY_TOKEN=") for line in lines)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(10) == 0
+
+
+def test_a_port_that_is_taken_is_wrong_usage(milesync: Milesync) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = milesync("sandbox", "--testrail-port", port, "--testably-port", "0", "--json")
+    assert ended.code == 2
+    assert "--testrail-port" in ended.json["error"]["hint"]

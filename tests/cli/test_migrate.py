@@ -1,0 +1,283 @@
+"""`plan`, `migrate` and `sync`: what they do, say and answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mappings.locks import pair_lock
+from tests.cli.conftest import SEEDED, Milesync
+from tests.cli.schemas import FAILURE, PLAN, RUNS, must_fit
+from worker.bootstrap import Deployment
+from worker.sandbox.server import Sandbox
+from worker.settings import load_settings
+
+Person = Callable[[str], None]
+
+
+def test_a_plan_writes_nothing_and_has_the_contracts_shape(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """What `plan` says migrate will take is what migrate takes, to the request."""
+    planned = milesync("plan", "--json")
+    assert planned.code == 0
+    must_fit(planned.json, PLAN)
+    assert sandbox.testably.count("POST") == 0
+    [project] = planned.json["projects"]
+    assert len(project["actions"]) == SEEDED
+
+    [run] = milesync("migrate", "--yes", "--json").json["projects"]
+    assert run["requests"] == project["requests"]
+
+
+def test_migrate_creates_all_and_a_second_time_nothing(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    first = milesync("migrate", "--yes", "--json")
+    must_fit(first.json, RUNS)
+    assert (first.code, first.json["state"]) == (0, "succeeded")
+    assert first.json["projects"][0]["created"] == SEEDED
+    written = sandbox.testably.count("POST") + sandbox.testably.count("PATCH")
+
+    again = milesync("migrate", "--yes", "--json")
+    assert again.json["projects"][0]["unchanged"] == SEEDED
+    assert sandbox.testably.count("POST") + sandbox.testably.count("PATCH") == written
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_people_see_the_plan_its_cost_and_the_result(milesync: Milesync) -> None:
+    ended = milesync("migrate", "--yes")
+    assert "Project 1 → proj_abc123" in ended.out
+    assert f"{SEEDED} create." in ended.out
+    assert "With 60000 requests a minute this takes about" in ended.out
+    assert f"{SEEDED} created." in ended.out
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_without_a_terminal_and_without_yes_nothing_is_touched(
+    milesync: Milesync, sandbox: Sandbox, folder: Path
+) -> None:
+    ended = milesync("migrate")
+    assert ended.code == 2
+    assert "--yes" in ended.err
+    assert not sandbox.testrail.requests
+    assert not list(folder.iterdir())
+
+
+def test_a_person_who_says_no_has_nothing_written(
+    milesync: Milesync, sandbox: Sandbox, person: Person
+) -> None:
+    person("n")
+    ended = milesync("migrate", "--json")
+    assert (ended.code, ended.json["state"]) == (1, "aborted")
+    assert ended.json["error"]["message"] == "Nobody said yes; nothing was written."
+    assert "Go on? [y/N]" in ended.err
+    assert sandbox.testably.count("POST") == 0
+
+
+def test_a_person_who_says_yes_is_obeyed(
+    milesync: Milesync, sandbox: Sandbox, person: Person
+) -> None:
+    person("y")
+    assert milesync("migrate").code == 0
+    assert sandbox.testably.count("POST") == SEEDED
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_nobody_is_asked_where_there_is_nothing_to_do(milesync: Milesync, person: Person) -> None:
+    milesync("migrate", "--yes")
+    person("n")
+    ended = milesync("migrate")
+    assert ended.code == 0
+    assert "Go on?" not in ended.err
+
+
+def test_a_dry_run_is_the_plan(milesync: Milesync, sandbox: Sandbox) -> None:
+    """No lock, no run, no question."""
+    ended = milesync("migrate", "--dry-run", "--json")
+    must_fit(ended.json, PLAN)
+    assert sandbox.testably.count("POST") == 0
+    assert milesync("status", "--json").json["projects"][0]["runs"] == []
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_only_narrows_the_migration(milesync: Milesync) -> None:
+    chosen = milesync("migrate", "--yes", "--only", "upcoming", "--json").json["projects"][0]
+    every = milesync("plan", "--json").json["projects"][0]["actions"]
+    assert chosen["created"] == sum(action["action"] == "skip" for action in every) > 0
+    assert chosen["created"] < SEEDED
+
+
+def test_a_name_that_is_taken_is_for_a_person(milesync: Milesync, sandbox: Sandbox) -> None:
+    """Partial is exit code 3; adopting by name then settles it."""
+    name = "A name that only one has"
+    sandbox.testrail.model.add(1, {"name": name})
+    theirs = sandbox.testably.model.create("proj_abc123", {"name": name})["id"]
+    ended = milesync("migrate", "--yes", "--json")
+    assert (ended.code, ended.json["state"]) == (3, "partial")
+    must_fit(ended.json, RUNS)
+    assert ended.json["projects"][0]["conflicts"] == 1
+    assert ended.json["projects"][0]["problems"][0]["kind"] == "name_conflict"
+
+    settled = milesync("migrate", "--yes", "--adopt-by-name", "--json")
+    assert settled.json["projects"][0]["adopted"] == 1
+    assert str(theirs) in milesync("mappings", "--csv").out
+
+
+def test_a_guard_stops_the_run_and_says_which_flag_allows_it(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    milesync("migrate", "--yes")
+    while left := sandbox.testably.model.everything("proj_abc123"):
+        sandbox.testably.model.remove(str(left[0]["id"]))
+    ended = milesync("migrate", "--yes", "--json")
+    assert (ended.code, ended.json["state"]) == (1, "aborted")
+    assert "--allow-mass-recreate" in ended.json["error"]["hint"]
+    assert milesync("migrate", "--yes", "--allow-mass-recreate").code == 0
+
+
+def test_one_pair_that_fails_stops_no_other(milesync: Milesync, two_projects: Sandbox) -> None:
+    two_projects.testrail.model.projects.discard(1)
+    for command in (("migrate", "--yes"), ("sync",)):
+        ended = milesync(*command, "--json")
+        must_fit(ended.json, RUNS)
+        first, second = ended.json["projects"]
+        assert (ended.code, ended.json["state"]) == (1, "failed")
+        assert ended.json["error"] == first["error"]
+        assert second["state"] == "succeeded"
+    assert two_projects.testably.count("POST", "proj_two") == 1
+
+
+@pytest.mark.usefixtures("two_projects")
+def test_a_pair_that_somebody_holds_is_left_to_them(milesync: Milesync) -> None:
+    with Deployment(load_settings()) as deployment:
+        pair = deployment.store.pair(deployment.identity(deployment.settings.projects[0]))
+        with pair_lock(deployment.engine, pair.id):
+            ended = milesync("migrate", "--yes", "--json")
+    first, second = ended.json["projects"]
+    assert (ended.code, ended.json["state"]) == (1, "aborted")
+    assert (first["run"], first["error"]["kind"]) == (None, "busy")
+    assert second["created"] == 1
+
+
+@pytest.mark.usefixtures("two_projects")
+def test_project_chooses_the_pair(milesync: Milesync) -> None:
+    ended = milesync("sync", "--project", "2", "--json")
+    assert [p["testrail_project"] for p in ended.json["projects"]] == [2]
+    unknown = milesync("sync", "--project", "9", "--json")
+    assert unknown.code == 2
+    must_fit(unknown.json, FAILURE)
+    assert "Configured are: 1, 2." in unknown.json["error"]["hint"]
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_an_interrupt_is_130_and_one_document(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.sync.run.make_plan", interrupted)
+        ended = milesync("migrate", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (130, "interrupted")
+    [run] = milesync("status", "--json").json["projects"][0]["runs"]
+    assert run["state"] == "aborted"
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_the_unexpected_is_told_without_a_traceback(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr("worker.sync.run.make_plan", broken)
+    ended = milesync("sync", "--json")
+    must_fit(ended.json, FAILURE)
+    assert ended.code == 1
+    assert ended.json["error"]["message"] == "ZeroDivisionError: by nothing"
+
+
+# --- the reviewed plan ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_reviewed_plan_is_applied_as_long_as_it_holds(milesync: Milesync) -> None:
+    """The options come from the file."""
+    assert milesync("plan", "--out", "plan.json", "--only", "completed").code == 0
+    kept = json.loads(Path("plan.json").read_text(encoding="utf-8"))
+    must_fit(kept, PLAN)
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert ended.code == 0
+    assert ended.json["projects"][0]["created"] == len(kept["projects"][0]["actions"]) < SEEDED
+
+
+def test_a_plan_that_changed_is_refused_in_words(milesync: Milesync, sandbox: Sandbox) -> None:
+    milesync("plan", "--out", "plan.json")
+    sandbox.testrail.model.update(1, {"name": "Renamed since"})
+    for extra in (["--yes"], ["--dry-run"]):
+        ended = milesync("migrate", "--plan", "plan.json", "--json", *extra)
+        assert ended.code == 1
+        assert ended.json["error"]["kind"] == "plan_changed"
+        assert "Renamed since" in ended.json["error"]["message"]
+    assert sandbox.testably.count("POST") == 0
+
+
+@pytest.mark.usefixtures("two_projects")
+def test_a_plan_of_one_project_leaves_the_others(milesync: Milesync) -> None:
+    milesync("plan", "--project", "2", "--out", "plan.json")
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert [p["testrail_project"] for p in ended.json["projects"]] == [2]
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}', '{"version": 2}'])
+def test_a_file_that_is_no_plan_is_wrong_usage(milesync: Milesync, text: str) -> None:
+    Path("plan.json").write_text(text, encoding="utf-8")
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert ended.code == 2
+    assert "plan.json" in ended.json["error"]["message"]
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_what_shapes_a_plan_cannot_be_given_beside_one(milesync: Milesync) -> None:
+    milesync("plan", "--out", "plan.json")
+    assert milesync("migrate", "--plan", "plan.json", "--yes", "--create-anyway").code == 2
+    assert milesync("migrate", "--plan", "missing.json", "--yes").code == 2
+
+
+# --- the report -------------------------------------------------------------------------------
+
+
+def test_reports_hold_every_milestone(milesync: Milesync, sandbox: Sandbox) -> None:
+    sandbox.testrail.model.add(1, {"name": '=HYPERLINK("http://evil")'})
+    sandbox.testrail.model.add(1, {"name": "<script>alert(1)</script>"})
+    milesync("migrate", "--yes", "--report", "run.json")
+    milesync("migrate", "--yes", "--report", "run.csv")
+    milesync("migrate", "--yes", "--report", "run.html")
+
+    document = json.loads(Path("run.json").read_text(encoding="utf-8"))
+    must_fit(document, RUNS)
+    items = document["projects"][0]["items"]
+    assert [item["result"] for item in items] == ["created"] * (SEEDED + 2)
+
+    lines = Path("run.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert len(lines) == SEEDED + 3
+    assert "\"'=HYPERLINK" in "".join(lines)
+
+    page = Path("run.html").read_text(encoding="utf-8")
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert f"{sandbox.testrail.url}/index.php?/milestones/view/1" in page
+
+
+def test_a_report_that_could_not_be_written_is_noticed_first(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    for name in ("run.pdf", "nowhere/run.html"):
+        assert milesync("migrate", "--yes", "--report", name).code == 2
+    assert not sandbox.testrail.requests

@@ -1,0 +1,217 @@
+"""The commands that look at the database, and those that put something right."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import SEEDED, Milesync
+from tests.cli.schemas import (
+    FAILURES,
+    HISTORY,
+    MAPPINGS,
+    RUNS,
+    STATUS,
+    VERIFY,
+    must_fit,
+)
+from worker.bootstrap import Deployment
+from worker.sandbox.server import Sandbox
+from worker.sandbox.switches import TestablySwitches
+from worker.settings import load_settings
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("command", "schema"),
+    [
+        (["status"], STATUS),
+        (["mappings"], MAPPINGS),
+        (["failures"], FAILURES),
+        (["history", "1"], HISTORY),
+    ],
+)
+def test_a_fresh_database_shows_nothing(
+    milesync: Milesync, command: list[str], schema: dict[str, Any]
+) -> None:
+    ended = milesync(*command, "--json")
+    assert ended.code == 0
+    must_fit(ended.json, schema)
+    assert milesync(*command).out.startswith("Project 1 → proj_abc123")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_status_shows_the_runs_newest_first(milesync: Milesync) -> None:
+    milesync("migrate", "--yes")
+    milesync("sync")
+    ended = milesync("status", "--json")
+    must_fit(ended.json, STATUS)
+    [project] = ended.json["projects"]
+    assert [run["trigger"] for run in project["runs"]] == ["manual", "migration"]
+    assert project["proved_at"] is not None
+    assert "succeeded" in milesync("status").out
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_mappings_list_every_link(milesync: Milesync) -> None:
+    milesync("migrate", "--yes")
+    document = milesync("mappings", "--json").json
+    must_fit(document, MAPPINGS)
+    assert len(document["projects"][0]["links"]) == SEEDED
+
+    rows = list(csv.reader(io.StringIO(milesync("mappings", "--csv").out)))
+    assert rows[0] == [
+        "testrail_id",
+        "testably_id",
+        "state",
+        "name",
+        "status",
+        "start_date",
+        "due_date",
+    ]
+    assert len(rows) == SEEDED + 1
+    assert milesync("mappings", "--csv", "--json").code == 2
+
+
+def test_names_cannot_steer_the_terminal(milesync: Milesync, sandbox: Sandbox) -> None:
+    sandbox.testrail.model.add(1, {"name": "\x1b[2J[bold]plain"})
+    milesync("migrate", "--yes")
+    shown = milesync("mappings").out
+    assert "\x1b" not in shown
+    assert "[bold]plain" in shown
+
+
+def test_history_tells_what_was_there_before(milesync: Milesync, sandbox: Sandbox) -> None:
+    """By either id."""
+    milesync("migrate", "--yes")
+    sandbox.testrail.model.update(1, {"name": "Renamed"})
+    milesync("sync")
+    document = milesync("history", "1", "--json").json
+    must_fit(document, HISTORY)
+    changes = document["projects"][0]["changes"]
+    assert changes[-1]["after"] == {"name": "Renamed"}
+    assert changes[-1]["trigger"] == "manual"
+    target = changes[-1]["testably_id"]
+    assert milesync("history", target, "--json").json == document
+    assert "→ Renamed" in milesync("history", "1").out
+
+
+def test_failures_are_listed_and_retried(milesync: Milesync, sandbox: Sandbox) -> None:
+    """A quarantined milestone is left alone until a person says so."""
+    sandbox.testrail.model.add(1, {"name": "A name" + " that is long" * 20})
+    sandbox.testably.model.switches = TestablySwitches(max_name_length=200)
+    failed = milesync("migrate", "--yes", "--json")
+    assert (failed.code, failed.json["projects"][0]["quarantined"]) == (3, 1)
+    document = milesync("failures", "--json").json
+    must_fit(document, FAILURES)
+    [failure] = document["projects"][0]["failures"]
+    assert failure["kind"] == "refused"
+    assert "Testably answered POST" in milesync("failures").out
+    assert milesync("sync").code == 3
+
+    sandbox.testably.model.switches = TestablySwitches()
+    assert milesync("sync").code == 3
+    assert milesync("retry", str(failure["testrail_id"]), "--json").json["cleared"] == 1
+    assert milesync("sync").code == 0
+    assert "Nothing needs a person." in milesync("failures").out
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_retry_of_what_is_not_known_is_wrong_usage(milesync: Milesync) -> None:
+    ended = milesync("retry", "4711", "--json")
+    assert ended.code == 2
+    assert "4711" in ended.json["error"]["message"]
+    assert milesync("retry", "--json").json["cleared"] == 0
+
+
+def test_verify_finds_what_differs(milesync: Milesync, sandbox: Sandbox) -> None:
+    milesync("migrate", "--yes")
+    good = milesync("verify", "--json")
+    must_fit(good.json, VERIFY)
+    assert (good.code, good.json["in_step"]) == (0, True)
+
+    sandbox.testrail.model.update(1, {"name": "Renamed since"})
+    sandbox.testrail.model.add(1, {"name": "New since"})
+    drifted = milesync("verify", "--json")
+    must_fit(drifted.json, VERIFY)
+    assert (drifted.code, drifted.json["in_step"]) == (3, False)
+    [project] = drifted.json["projects"]
+    assert [found["expected"] for found in project["differences"]] == ["Renamed since"]
+    assert [found["name"] for found in project["missing"]] == ["New since"]
+    assert "Renamed since" in milesync("verify").out
+
+
+def test_verify_that_cannot_read_is_no_verdict(milesync: Milesync, two_projects: Sandbox) -> None:
+    two_projects.testably.model.projects.discard("proj_two")
+    milesync("sync")
+    ended = milesync("verify", "--json")
+    assert (ended.code, ended.json["state"]) == (1, "failed")
+    assert [project["in_step"] for project in ended.json["projects"]] == [True, False]
+
+
+def test_undo_takes_a_run_back(
+    milesync: Milesync, sandbox: Sandbox, person: Callable[[str], None]
+) -> None:
+    milesync("migrate", "--yes")
+    old = sandbox.testrail.model.get(1)["name"]
+    sandbox.testrail.model.update(1, {"name": "Renamed"})
+    run = milesync("sync", "--json").json["projects"][0]["run"]
+
+    assert milesync("undo", run).code == 2
+    person("n")
+    assert milesync("undo", run).code == 1
+    assert milesync("verify").code == 0
+    undone = milesync("undo", run, "--yes", "--json")
+    must_fit(undone.json, RUNS)
+    assert (undone.code, undone.json["projects"][0]["updated"]) == (0, 1)
+    [difference] = milesync("verify", "--json").json["projects"][0]["differences"]
+    assert difference["actual"] == old
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("command", ["undo", "stop"])
+def test_a_run_that_is_not_known_is_wrong_usage(milesync: Milesync, command: str) -> None:
+    ended = milesync(command, "20260101-000000-abcd", "--yes", "--json")
+    assert ended.code == 2
+    assert "milesync status" in ended.json["error"]["hint"]
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_rebuild_recovers_the_links(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> None:
+    milesync("migrate", "--yes")
+    links = milesync("mappings", "--csv").out.splitlines()
+    monkeypatch.setenv("MILESYNC_DATABASE_URL", "sqlite:///lost.db")
+    ended = milesync("rebuild", "--json")
+    must_fit(ended.json, RUNS)
+    assert (ended.code, ended.json["projects"][0]["adopted"]) == (0, SEEDED)
+    again = milesync("mappings", "--csv").out.splitlines()
+    assert [line.split(",")[:2] for line in again] == [line.split(",")[:2] for line in links]
+    assert milesync("sync", "--json").json["projects"][0]["unchanged"] == SEEDED
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_stop_asks_a_running_run_to_end(milesync: Milesync, person: Callable[[str], None]) -> None:
+    with Deployment(load_settings()) as deployment:
+        pair = deployment.store.pair(deployment.identity(deployment.settings.projects[0]))
+        run = deployment.runs.begin(pair.id, "manual", "a test", datetime.now(UTC)).id
+        assert milesync("stop", run).code == 2
+        person("n")
+        assert milesync("stop", run).code == 1
+        person("y")
+        ended = milesync("stop", run, "--json")
+        assert (ended.code, ended.json["stop_requested"]) == (0, True)
+        stopped = deployment.runs.get(run)
+        assert stopped is not None
+        assert stopped.stop_requested
+    assert "asked to stop" in " ".join(milesync("status").out.split())
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_stop_of_a_run_that_has_ended_says_so(milesync: Milesync) -> None:
+    run = milesync("sync", "--json").json["projects"][0]["run"]
+    assert "has ended already: succeeded" in milesync("stop", run, "--yes").out

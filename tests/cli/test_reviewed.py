@@ -1,0 +1,101 @@
+"""A reviewed plan and a fresh one: equal where they would do the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from worker.errors import UsageError
+from worker.sync.reviewed import (
+    PlanChanged,
+    differences,
+    must_be_equal,
+    read_reviewed,
+    reviewable,
+    reviewed_options,
+)
+from worker.sync.scene import Only, Options, Trigger
+
+PLACES = {"testrail_url": "https://a", "testably_url": "https://b"}
+
+
+def action(testrail_id: int | None = 1, **changed: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "action": "create",
+        "testably_id": None,
+        "name": "Beta",
+        "reason": "New.",
+        "fields": {},
+    }
+    return {**plain, "testrail_id": testrail_id, **changed}
+
+
+def plan(*actions: dict[str, Any], project: int = 1, **changed: Any) -> dict[str, Any]:
+    there = {"testrail_project": project, "testably_project": "p", "actions": list(actions)}
+    return reviewable({"projects": [there]}, Options(), PLACES) | changed
+
+
+def test_reasons_cost_and_order_do_not_count() -> None:
+    one = plan(action(1), action(2, reason="Because."))
+    other = plan(action(2), action(1, reason="Otherwise."))
+    assert differences(one, other) == []
+
+
+@pytest.mark.parametrize(
+    ("fresh", "words"),
+    [
+        (plan(action(action="adopt")), "action was create, and is adopt now"),
+        (plan(action(name="Gamma")), "name was Beta, and is Gamma now"),
+        (plan(action(testably_id="ms_1")), "testably_id was None, and is ms_1 now"),
+        (plan(action(), action(2)), "milestone 2 (Beta): create is new"),
+        (plan(), "milestone 1 (Beta): create is no longer in the plan"),
+        (plan(action(), action(None)), "milestone None (Beta): create is new"),
+        (
+            plan(action(fields={"name": {"before": None, "after": "x"}})),
+            "name would be None → 'x' instead of left alone",
+        ),
+        (plan(action(), testably_url="https://c"), "testably_url was https://b, and is https://c"),
+    ],
+)
+def test_every_difference_is_said_in_words(fresh: dict[str, Any], words: str) -> None:
+    [line] = differences(plan(action()), fresh)
+    assert words in line
+
+
+def test_another_project_is_a_difference() -> None:
+    assert differences(plan(), plan(project=2)) == [
+        "project 1 → p is not among those chosen now",
+        "project 2 → p was not in it",
+    ]
+
+
+def test_ten_differences_are_named_and_the_rest_counted() -> None:
+    with pytest.raises(PlanChanged) as refused:
+        must_be_equal(plan(), plan(*(action(number) for number in range(1, 14))))
+    lines = refused.value.message.splitlines()
+    assert (len(lines), lines[-1]) == (12, "- and 3 more")
+    must_be_equal(plan(), plan())
+
+
+def test_a_plan_and_its_options_come_back_from_the_file() -> None:
+    options = Options(Trigger.MIGRATION, Only.OPEN, adopt_by_name=True)
+    text = json.dumps(reviewable({"projects": []}, options, PLACES))
+    assert Options(**reviewed_options(read_reviewed(text, "plan.json"))) == options
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": 9},
+        {"options": None},
+        {"options": {"only": "bogus"}},
+        {"projects": None},
+        {"projects": [{"testrail_project": 1}]},
+        {"projects": [1]},
+    ],
+)
+def test_what_is_no_plan_is_refused(changed: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"plan\.json"):
+        read_reviewed(json.dumps(plan() | changed), "plan.json")

@@ -1,0 +1,125 @@
+"""`init`, `check`, `db upgrade`; and how wrong settings, hosts and credentials are told."""
+
+from __future__ import annotations
+
+import socket
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Milesync
+from tests.cli.schemas import CHECK, FAILURE, must_fit
+from worker.sandbox.server import Sandbox
+
+
+def test_init_writes_settings_that_can_be_read(milesync: Milesync, folder: Path) -> None:
+    assert milesync("init").code == 0
+    tomllib.loads((folder / "milesync.toml").read_text(encoding="utf-8"))
+    refused = milesync("init", "--json")
+    assert refused.code == 2
+    assert "--force" in refused.json["error"]["hint"]
+    assert milesync("init", "--force", "--json").json["file"] == str(folder / "milesync.toml")
+    assert milesync("init", "--config", "other.toml").code == 0
+    assert milesync("init", "--config", "nowhere/other.toml").code == 2
+
+
+def test_check_tries_everything(milesync: Milesync, sandbox: Sandbox) -> None:
+    ended = milesync("check", "--json")
+    must_fit(ended.json, CHECK)
+    assert (ended.code, ended.json["ok"]) == (0, True)
+    names = [check["name"] for check in ended.json["checks"]]
+    assert names == ["settings", "database", "testrail 1", "testably proj_abc123"]
+    assert "ok     testrail 1: Reachable" in milesync("check").out
+    assert sandbox.testably.count("POST") == 0
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_check_says_what_is_wrong_and_what_to_do(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESYNC_TESTABLY_TOKEN", "wrong")
+    monkeypatch.setenv("MILESYNC_REDIS_URL", f"redis://127.0.0.1:{_closed_port()}/0")
+    ended = milesync("check", "--json")
+    must_fit(ended.json, CHECK)
+    assert (ended.code, ended.json["state"]) == (1, "failed")
+    failed = {check["name"]: check["hint"] for check in ended.json["checks"] if not check["ok"]}
+    assert {"testably proj_abc123", "redis"} <= failed.keys()
+    assert all(failed.values())
+
+
+def test_wrong_settings_are_named(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILESYNC_TESTABLY_RATE_LIMIT", "fast")
+    for command in (["check"], ["plan"], ["migrate", "--yes"], ["status"], ["db", "upgrade"]):
+        ended = milesync(*command, "--json")
+        assert ended.code == 2
+        assert ended.json["error"]["kind"] == "settings"
+        assert "MILESYNC_TESTABLY_RATE_LIMIT" in ended.json["error"]["message"]
+    assert milesync("check", "--json").json["ok"] is False
+
+
+def test_missing_settings_are_named(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "MILESYNC_PROJECTS" in milesync("plan").err
+    monkeypatch.setenv("MILESYNC_PROJECTS", "1=proj_abc123")
+    ended = milesync("plan")
+    assert ended.code == 2
+    assert "MILESYNC_TESTABLY_TOKEN" in ended.err
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("command", [["plan"], ["migrate", "--yes"], ["sync"], ["verify"]])
+def test_wrong_credentials_are_one_clear_error(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("MILESYNC_TESTRAIL_API_KEY", "wrong")
+    ended = milesync(*command, "--json")
+    assert (ended.code, ended.json["state"]) == (1, "failed")
+    must_fit(ended.json, FAILURE)
+    assert ended.json["error"]["kind"] == "credentials"
+    told = milesync(*command)
+    assert told.code == 1
+    assert ended.json["error"]["message"] in " ".join(told.out.split())
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("command", [["plan"], ["sync"], ["verify"]])
+def test_an_unknown_project_is_one_clear_error(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("MILESYNC_PROJECTS", "1=proj_unknown")
+    ended = milesync(*command, "--json")
+    must_fit(ended.json, FAILURE)
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "not_found")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_an_unreachable_host_is_one_clear_error(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESYNC_TESTRAIL_URL", f"http://127.0.0.1:{_closed_port()}")
+    for command in ("plan", "sync", "check"):
+        assert milesync(command).code == 1
+    ended = milesync("plan", "--json")
+    assert ended.json["error"]["kind"] == "unreachable"
+
+
+def test_db_upgrade_brings_the_tables(milesync: Milesync) -> None:
+    first = milesync("db", "upgrade", "--json")
+    assert (first.code, first.json["before"]) == (0, None)
+    assert milesync("db", "upgrade", "--json").json["before"] == first.json["revision"]
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_database_that_cannot_be_reached_is_one_clear_error(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESYNC_DATABASE_URL", "sqlite:///nowhere/milesync.db")
+    for command in (["status"], ["migrate", "--yes"], ["db", "upgrade"]):
+        ended = milesync(*command, "--json")
+        assert (ended.code, ended.json["error"]["kind"]) == (1, "database")
+
+
+def _closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,108 @@
+"""The schedule: what it starts and when, once, whatever happens to Redis or to a beat."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.service.stack import Stack, eventually
+from worker.tasks.beat import SPREAD, beat_schedule, offset, period
+
+
+def ticks(stack: Stack, queue: str = "sync") -> int:
+    return int(stack.redis.llen(queue))
+
+
+def test_each_enabled_pair_has_its_own_line(stack: Stack) -> None:
+    """Arguments are ids; a disabled pair has no entry."""
+    stack.extra["MILESYNC_PROJECTS"] = ""
+    (stack.folder / "milesync.toml").write_text(
+        """
+        [[projects]]
+        testrail = 1
+        testably = "proj_a"
+        schedule = "5 3 * * 1"
+        [[projects]]
+        testrail = 2
+        testably = "proj_b"
+        enabled = false
+        """
+    )
+    entries = beat_schedule(stack.settings)
+    assert set(entries) == {"sync 1=proj_a", "sweep"}
+    entry = entries["sync 1=proj_a"]
+    assert entry["args"] == (1, "proj_a", "schedule")
+    assert str(entry["schedule"]) == "<crontab: 5 3 * * 1 (m/h/dM/MY/d)>"
+    assert entry["options"] == {"expires": 7 * 24 * 3600}
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"), [("*/15 * * * *", 900), ("0 * * * *", 3600), ("0 2 * * *", 86400)]
+)
+def test_period(line: str, seconds: int) -> None:
+    assert period(line) == pytest.approx(seconds, abs=1)
+
+
+@given(st.text())
+def test_the_offset_is_small_and_always_the_same(name: str) -> None:
+    assert 0 <= offset(name) < SPREAD
+    assert offset(name) == offset(name)
+
+
+def test_two_beats_start_each_moment_once(stack: Stack) -> None:
+    """The second waits for the first one's lock, and takes over when it is gone."""
+    first = stack.start("beat1", "celery", "-A", "worker.tasks", "beat")
+    eventually(lambda: ticks(stack) == 1, 20, stack.logs("beat1"))
+    stack.start("beat2", "celery", "-A", "worker.tasks", "beat")
+    eventually(lambda: "Starting" in stack.log("beat2"), 20, stack.logs("beat2"))
+    assert ticks(stack) == 1
+    stack.redis.delete("milesync:beat:ticked")
+    stack.kill(first, 15)
+    eventually(lambda: stack.redis.get("milesync:beat:ticked"), 20, stack.logs("beat2"))
+    assert ticks(stack) == 1
+    assert ticks(stack, "refresh") == 1
+
+
+def test_a_redis_that_came_back_empty_is_filled_again(stack: Stack) -> None:
+    """The beat notices, takes its lock anew and starts every pair."""
+    stack.start("beat", "celery", "-A", "worker.tasks", "beat")
+    eventually(lambda: ticks(stack) == 1, 20, stack.logs("beat"))
+    stack.redis.flushall()
+    eventually(lambda: ticks(stack) == 1, 20, stack.logs("beat"))
+    assert stack.redis.zcard("milesync:beat::schedule") == 2
+
+
+def test_a_pair_starts_a_little_after_its_moment(stack: Stack) -> None:
+    """Due by its line, and not yet by its offset."""
+    from redbeat.schedulers import ensure_conf
+
+    from worker.tasks import app, use_settings
+    from worker.tasks.beat import Entry
+
+    use_settings(stack.settings)
+    ensure_conf(app)
+    moment = datetime.now(UTC).replace(second=0, microsecond=0)
+    schedule = beat_schedule(stack.settings)["sync 1=proj_abc123"]["schedule"]
+    entry = Entry(
+        "sync 1=proj_abc123", "milesync.sync_project", schedule, app=app, last_run_at=None
+    )
+    assert entry.is_due()[0]
+    late = timedelta(seconds=offset(entry.name))
+    for after, due in ((late / 2, False), (late + timedelta(seconds=1), True)):
+        schedule.nowfun = lambda after=after: moment.replace(minute=0) + after
+        entry.last_run_at = moment.replace(minute=0) - timedelta(minutes=15)
+        assert entry.is_due()[0] is due
+
+
+def test_messages_hold_no_secret(stack: Stack) -> None:
+    """Ids and a trigger, nothing else."""
+    stack.start("beat", "celery", "-A", "worker.tasks", "beat")
+    eventually(lambda: ticks(stack) == 1, 20, stack.logs("beat"))
+    message = json.loads(stack.redis.lindex("sync", 0) or b"{}")
+    assert stack.settings.testably.token is not None
+    for secret in stack.settings.secrets:
+        assert secret.get_secret_value() not in json.dumps(message)

@@ -1,0 +1,215 @@
+"""POST /webhooks/testrail: the order of its checks, what is kept, and that nothing is a 500."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, select
+from starlette.testclient import TestClient
+
+from mappings.deliveries import Deliveries, Hint
+from mappings.tables import deliveries
+from worker.settings import load_settings
+from worker.web import create_app
+from worker.web.hook import delivery_name
+
+SECRET = "pässword"
+HEADER = {"X-Milesync-Secret": SECRET.encode()}
+URL = "/webhooks/testrail"
+
+
+@contextmanager
+def client(engine: Engine, **more: str) -> Iterator[TestClient]:
+    """The web application on this database, without a broker."""
+    environ = {
+        "MILESYNC_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+        "MILESYNC_TESTRAIL_URL": "https://example.testrail.io",
+        "MILESYNC_PROJECTS": "1=proj_a,2=proj_b",
+        "MILESYNC_WEBHOOK_SECRET": SECRET,
+        **more,
+    }
+    settings = load_settings(environ=environ, cwd=Path("/"))
+    app = create_app(lambda: settings)
+    yield TestClient(app)
+    app.state.service.close()
+
+
+@pytest.fixture
+def web(engine: Engine) -> Iterator[TestClient]:
+    with client(engine) as made:
+        yield made
+
+
+def rows(engine: Engine) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        found = connection.execute(select(deliveries).order_by(deliveries.c.id)).mappings()
+        return [dict(row) for row in found]
+
+
+def body(**values: Any) -> bytes:
+    return json.dumps({"event": "run_closed", "project_id": "1", **values}).encode()
+
+
+def test_without_a_configured_secret_every_call_is_503(engine: Engine) -> None:
+    """Before anything is read, and with the setting's name."""
+    with client(engine, MILESYNC_WEBHOOK_SECRET="") as web:
+        answer = web.post(URL, content=b"x" * 300_000)
+    assert answer.status_code == 503
+    assert "MILESYNC_WEBHOOK_SECRET" in answer.json()["reason"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_too_long_a_body_is_413_before_its_secret_is_looked_at(
+    web: TestClient, chunked: bool
+) -> None:
+    content: Any = iter([b"x" * 65536] * 5) if chunked else b"x" * (256 * 1024 + 1)
+    assert web.post(URL, content=content).status_code == 413
+
+
+def test_exactly_256_kib_are_taken(web: TestClient) -> None:
+    padded = body().ljust(256 * 1024)
+    assert web.post(URL, content=padded, headers=HEADER).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (body(), HEADER, 202),
+        (body(secret=SECRET), {}, 202),
+        (body(), {}, 401),
+        (body(secret=""), {}, 401),
+        (body(secret=7), {}, 401),
+        (body(secret="\ud800"), {}, 401),
+        (body(), {"X-Milesync-Secret": "wrong"}, 401),
+        (body(secret=SECRET), {"X-Milesync-Secret": "wrong"}, 401),
+        (b"no json", {}, 401),
+        (b"no json", HEADER, 422),
+        (b"", HEADER, 422),
+        (b"[1]", HEADER, 422),
+        (b"\xff\xfe\xfa", HEADER, 422),
+        (b"[" * 200_000, HEADER, 422),
+        (b'{"project_id":' + b"9" * 5000 + b"}", HEADER, 422),
+        (body(project_id=""), HEADER, 422),
+        (body(project_id=None), HEADER, 422),
+        (body(project_id=True), HEADER, 422),
+        (body(project_id="%project_id%"), HEADER, 422),
+        (b"{}", HEADER, 422),
+    ],
+)
+def test_status(web: TestClient, content: bytes, headers: dict[str, Any], status: int) -> None:
+    """The answer to each kind of call."""
+    assert web.post(URL, content=content, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("project", [9, "9", 0, -1, 10**30, "0"])
+def test_an_unknown_project_is_ignored(web: TestClient, engine: Engine, project: Any) -> None:
+    answer = web.post(URL, content=body(project_id=project), headers=HEADER)
+    assert (answer.status_code, answer.json()) == (202, {"status": "ignored"})
+    assert rows(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("milestone", "kept"),
+    [
+        (5, 5),
+        ("5", 5),
+        (" 5 ", 5),
+        ("", None),
+        (None, None),
+        ("%milestone_id%", None),
+        (2**70, None),
+    ],
+)
+def test_ids_are_numbers_or_text_and_an_empty_one_means_the_pair(
+    web: TestClient, engine: Engine, milestone: Any, kept: int | None
+) -> None:
+    answer = web.post(URL, content=body(milestone_id=milestone), headers=HEADER)
+    assert answer.status_code == 202
+    (row,) = rows(engine)
+    assert (row["testrail_project"], row["testrail_id"], row["state"]) == (1, kept, "waiting")
+
+
+def test_a_repeated_delivery_is_202_and_kept_once(web: TestClient, engine: Engine) -> None:
+    headers = {**HEADER, "x-testrail-delivery": "d-1"}
+    answers = [web.post(URL, content=body(), headers=headers).json() for _ in range(3)]
+    assert [answer["status"] for answer in answers] == ["accepted", "repeated", "repeated"]
+    (row,) = rows(engine)
+    assert (row["delivery"], row["correlation"], row["event"]) == ("d-1", "d-1", "run_closed")
+
+
+def test_no_secret_is_kept(web: TestClient, engine: Engine) -> None:
+    """Neither of the header nor of the body."""
+    web.post(URL, content=body(secret=SECRET), headers=HEADER)
+    assert SECRET not in str(rows(engine))
+
+
+def test_only_post_is_taken(web: TestClient) -> None:
+    assert web.get(URL).status_code == 405
+
+
+_ids = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(max_size=30), st.floats(), st.just("1")
+)
+_calls = st.dictionaries(
+    st.sampled_from(["project_id", "milestone_id", "event", "secret", "x"]),
+    st.one_of(_ids, st.lists(_ids, max_size=3), st.dictionaries(st.text(max_size=3), _ids)),
+)
+
+
+@given(st.text())
+def test_any_delivery_id_becomes_one_that_a_database_takes(text: str) -> None:
+    """Short, printable, and another one for another header; None only for a blank one."""
+    name = delivery_name(text)
+    assert (name is None) == (not text.strip())
+    assert name is None or (name.isascii() and name.isprintable() and len(name) <= 120)
+
+
+def test_no_body_whatever_is_a_500(tmp_path: Path, sqlite_template: Path) -> None:
+    """Any bytes, any JSON, any delivery id: a status of the contract, and the next one works."""
+    from mappings.database import open_engine
+
+    path = tmp_path / "fuzz.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    engine = open_engine(f"sqlite:///{path}")
+
+    @given(
+        content=st.one_of(
+            st.binary(max_size=200),
+            _calls.map(lambda value: json.dumps(value).encode()),
+            _calls.map(lambda value: json.dumps(value).encode("utf-16")),
+            st.text(max_size=50).map(lambda text: f'{{"project_id": 1, "event": "{text}"'.encode()),
+        ),
+        delivery=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200),
+    )
+    def fuzz(content: bytes, delivery: str) -> None:
+        headers: dict[str, Any] = {**HEADER, "x-testrail-delivery": delivery}
+        assert fuzzed.post(URL, content=content, headers=headers).status_code in (202, 422)
+
+    with client(engine) as fuzzed:  # hides nothing: an error of the application is raised here
+        fuzz()
+    engine.dispose()
+
+
+def test_a_delivery_waits_until_it_is_handled(engine: Engine) -> None:
+    """What is late is found again, each hint once; what is handled and old is forgotten."""
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    kept = Deliveries(engine)
+    for number in range(3):
+        assert kept.record(f"d{number}", "", Hint(1, 7, f"d{number}"), now)
+    assert kept.record("other", "", Hint(1, None, "other"), now + timedelta(minutes=5))
+    assert kept.forgotten(now + timedelta(minutes=1)) == [Hint(1, 7, "d2")]
+    newest = kept.newest(1, 7)
+    assert newest is not None
+    kept.handled(1, 7, newest, now)
+    assert (kept.newest(1, 7), kept.waiting()) == (None, 1)
+    kept.purge(now + timedelta(days=1))
+    assert [row["delivery"] for row in rows(engine)] == ["other"]

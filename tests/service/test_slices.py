@@ -1,0 +1,208 @@
+"""Slices of a run: one run in parts, what each part reads, what is done about each failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mappings.runs import Run
+from mappings.store import Pair
+from tests.service.stack import Stack
+from worker.background import enqueue_migration, follow
+from worker.bootstrap import Deployment
+from worker.errors import Busy
+from worker.sync.scene import Only, Options, Trigger
+from worker.tasks import recall
+from worker.tasks.slices import Job, Next, Watch, options_of, work
+
+NEVER: Callable[[], bool] = lambda: False  # noqa: E731
+
+
+@pytest.fixture
+def here(stack: Stack) -> Iterator[Deployment]:
+    with stack.deployment as made:
+        yield made
+
+
+def job(here: Deployment, trigger: Trigger = Trigger.SCHEDULE, after: Next | None = None) -> Job:
+    pair = here.settings.projects[0]
+    return Job(pair, trigger, after.run if after else None, after.attempt if after else 0)
+
+
+def pair_of(here: Deployment) -> Pair:
+    return here.store.all_pairs()[0]
+
+
+def latest(here: Deployment) -> Run:
+    return here.runs.latest(pair_of(here).id, 1)[0]
+
+
+class After:
+    """Over after so many items; a check is made once a second, so time is made to pass."""
+
+    def __init__(self, here: Deployment, items: int) -> None:
+        self.left = items
+        real = here.clock.monotonic
+        self.passed = 0.0
+
+        def monotonic() -> float:
+            self.passed += 1.0
+            return real() + self.passed
+
+        here.clock.monotonic = monotonic  # type: ignore[method-assign]
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_run_in_slices_is_one_run_that_lists_the_target_once(
+    stack: Stack, here: Deployment
+) -> None:
+    """Its id, its counts and its requests go on; the continuation reads the source alone."""
+    for number in range(9):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    stack.testably.model.create("proj_abc123", {"name": "M8"})
+    after: Next | None = None
+    lists = []
+    for _ in range(20):
+        after = work(here, job(here, after=after), After(here, 3))
+        lists.append(stack.testably.count("GET", "page="))
+        if after is None:
+            break
+    assert len(lists) > 2
+    assert set(lists) == {lists[0]}
+    run = latest(here)
+    assert (run.state, run.counts["created"], run.counts["conflicts"]) == ("partial", 8, 1)
+    assert run.requests["testably"] == len(stack.testably.requests)
+    assert len(here.runs.latest(run.pair_id, 9)) == 1
+    assert stack.doubled() == {}
+
+
+def test_without_what_was_listed_the_target_is_listed_again(stack: Stack, here: Deployment) -> None:
+    """A Redis that came back empty costs a listing, and no milestone is doubled."""
+    stack.testably.model.create("proj_abc123", {"name": "M1"})
+    for number in range(3):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    after = work(here, job(here), After(here, 1))
+    assert after is not None
+    assert recall.load(here.redis, after.run or "") is not None
+    stack.redis.flushall()
+    assert work(here, job(here, after=after), NEVER) is None
+    assert latest(here).counts["conflicts"] == 1
+
+
+def test_a_tick_leaves_an_unfinished_run_alone(stack: Stack, here: Deployment) -> None:
+    for number in range(3):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    after = work(here, job(here), After(here, 1))
+    assert after is not None
+    assert work(here, job(here), NEVER) is None
+    assert latest(here).state == "unfinished"
+    assert work(here, job(here, after=after), NEVER) is None
+    assert latest(here).state == "succeeded"
+
+
+def test_a_message_that_comes_twice_does_nothing(stack: Stack, here: Deployment) -> None:
+    """The run has come to its end; nothing is asked of either API."""
+    stack.testrail.model.add(1, {"name": "M"})
+    assert work(here, job(here), NEVER) is None
+    before = len(stack.testrail.requests)
+    done = Next(latest(here).id, 0, 0.0)
+    assert work(here, job(here, after=done), NEVER) is None
+    assert len(stack.testrail.requests) == before
+
+
+def test_a_stopped_run_ends_where_it_is(stack: Stack, here: Deployment) -> None:
+    """Between two slices too."""
+    for number in range(3):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    after = work(here, job(here), After(here, 1))
+    assert after is not None
+    here.runs.change(after.run or "", stop_requested=True)
+    done = len(stack.targets())
+    assert work(here, job(here, after=after), NEVER) is None
+    assert latest(here).state == "aborted"
+    assert len(stack.targets()) == done
+
+
+def test_refused_credentials_pause_this_pair_until_they_change(
+    stack: Stack, here: Deployment
+) -> None:
+    """One refused request, then none; another token runs at once, and so does a person."""
+    stack.extra["MILESYNC_TESTABLY_TOKEN"] = "wrong-token"
+    with stack.deployment as wrong:
+        assert work(wrong, job(wrong), NEVER) is None
+        refused = stack.testably.count(status=401)
+        assert refused == 1
+        assert "401" in (pair_of(wrong).paused_because or "")
+        assert "wrong-token" not in (pair_of(wrong).paused_because or "")
+        assert work(wrong, job(wrong), NEVER) is None
+        assert stack.testably.count(status=401) == refused
+    assert work(here, job(here), NEVER) is None
+    assert latest(here).state == "succeeded"
+    assert pair_of(here).paused_because is None
+
+
+def test_what_passes_is_tried_again_and_what_does_not_is_not(
+    stack: Stack, here: Deployment
+) -> None:
+    """A busy pair: the schedule leaves it, a webhook comes back. An unknown project: once."""
+    from mappings.locks import pair_lock
+
+    stack.testrail.model.add(1, {"name": "M"})
+    assert work(here, job(here), NEVER) is None
+    with pair_lock(here.engine, pair_of(here).id):
+        assert work(here, job(here), NEVER) is None
+        again = work(here, job(here, Trigger.WEBHOOK), NEVER)
+        assert again is not None
+        assert (again.run, again.attempt) == (None, 1)
+    stack.extra["MILESYNC_PROJECTS"] = "1=proj_unknown"
+    with stack.deployment as elsewhere:
+        assert work(elsewhere, job(elsewhere), NEVER) is None
+
+
+def test_a_server_that_is_down_is_asked_again_later(stack: Stack) -> None:
+    """The run stays one run, and the attempts come to an end."""
+    stack.extra["MILESYNC_TESTRAIL_URL"] = "http://127.0.0.1:1"
+    with stack.deployment as down:
+        down.clock.sleep = lambda seconds: None  # type: ignore[method-assign]  # noqa: ARG005
+        after: Next | None = None
+        waits = []
+        for _ in range(9):
+            after = work(down, job(down, after=after), NEVER)
+            if after is None:
+                break
+            waits.append(after.countdown)
+    assert waits == [5, 10, 20, 40, 80]
+    with stack.deployment as same:
+        assert [run.state for run in same.runs.latest(1, 9)] == ["failed"]
+
+
+def test_a_migration_is_handed_over_with_its_options(stack: Stack, here: Deployment) -> None:
+    """The recorded run waits for a worker; a second one is refused; the slice runs as told."""
+    pair = here.settings.projects[0]
+    stack.testrail.model.add(1, {"name": "open"})
+    closed = stack.testrail.model.add(1, {"name": "closed"})
+    stack.testrail.model.update(int(str(closed["id"])), {"is_completed": True})
+    options = Options(Trigger.MIGRATION, only=Only.OPEN, allow_mass_archive=True)
+    run = enqueue_migration(here, pair, options)
+    assert stack.redis.llen("migration") == 1
+    assert options_of(run) == options
+    with pytest.raises(Busy, match=run.id):
+        enqueue_migration(here, pair, options)
+    looks = follow(here, [run.id])
+    assert [seen.state for seen in next(looks)] == ["unfinished"]
+    assert work(here, job(here, Trigger.MIGRATION, Next(run.id, 0, 0.0)), NEVER) is None
+    assert [seen.state for seen in list(looks)[-1]] == ["succeeded"]
+    assert stack.names() == ["open"]
+
+
+def test_a_slice_makes_room_for_a_refresh_that_finds_no_worker() -> None:
+    """Not at once: three looks in a row, and not before it has done something."""
+    waiting = iter([1, 1, 0, 1, 1, 1, 1])
+    watch = Watch(lambda: False, lambda: next(waiting), seconds=100.0, least=0.0)
+    assert [watch() for _ in range(6)] == [False, False, False, False, False, True]
+    assert Watch(lambda: True, lambda: 0)()
+    assert Watch(lambda: False, lambda: 0, seconds=0.0)()

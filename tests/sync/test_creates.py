@@ -1,0 +1,533 @@
+"""Creates whose outcome is not known, and runs whose process dies: never lost, never doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mappings.link import Link, LinkState
+from mappings.store import ChangeState
+from tests.sync.world import PROJECT, World
+from worker.errors import TimedOut
+from worker.sandbox.switches import TestablySwitches
+from worker.sync.journal import BACK_OFF, LIMITED_ATTEMPTS, SETTLE
+from worker.sync.report import State
+from worker.sync.scene import OnTargetEdit, Policy, Trigger
+from worker.sync.settle import AMBIGUOUS_ATTEMPTS
+
+ABLY = TestablySwitches()
+CARRIED_OUT = ["timeout_after", "server_error_after", "reset_after", "cut_body"]
+NOT_CARRIED_OUT = ["timeout", "server_error", "reset", "bad_gateway_html", "html"]
+FOOTER = pytest.mark.parametrize("footer", [True, False], ids=["footer", "no footer"])
+
+
+def doubled(world: World) -> list[str]:
+    """The names that more than one target milestone has."""
+    names = [str(row["name"]) for row in world.ably.everything(PROJECT)]
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def family(world: World) -> None:
+    """A completed root, and an open parent with a completed child."""
+    world.add("Done", is_completed=True, due_on=1_780_000_000)
+    world.add("Child", world.add("Parent"), is_completed=True)
+
+
+def without_footer(world: World, footer: bool) -> None:
+    world.rules = replace(world.rules, footer=footer)
+
+
+# --- one run
+
+
+@FOOTER
+@pytest.mark.parametrize("kind", CARRIED_OUT)
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_create_whose_answer_was_lost_is_found(
+    world: World, kind: str, which: int, footer: bool
+) -> None:
+    """Root, parent or child: looked for once nothing can be under way any more, and adopted."""
+    without_footer(world, footer)
+    family(world)
+    posts = iter(range(10))
+
+    def fail(method: str, _what: str) -> None:
+        if method == "POST" and next(posts) == which:
+            world.to_ably.faults.script(kind, method="POST")
+
+    world.to_ably.before = fail
+    report = world.run()
+    assert (report.state, report.counts["created"]) == (State.SUCCEEDED, 3)
+    assert world.to_ably.writes == {"POST": 3, "PATCH": 2}
+    assert doubled(world) == []
+    assert max(world.clock.slept) >= SETTLE.total_seconds()
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+@FOOTER
+@pytest.mark.parametrize("kind", NOT_CARRIED_OUT)
+def test_a_create_that_left_nothing_is_made_again(world: World, kind: str, footer: bool) -> None:
+    """After two complete looks, and not before the deadline and the settle time have passed."""
+    without_footer(world, footer)
+    family(world)
+    world.to_ably.faults.script(kind, method="POST")
+    report = world.run()
+    assert (report.state, report.counts["created"]) == (State.SUCCEEDED, 3)
+    assert world.to_ably.writes == {"POST": 4, "PATCH": 2}
+    assert doubled(world) == []
+
+
+@pytest.mark.parametrize("kind", ["rate_limited", "rate_limited_bare"])
+def test_a_create_that_was_refused_for_now_is_repeated_at_once(world: World, kind: str) -> None:
+    """429 was certainly not carried out: nothing to look for."""
+    world.add("One")
+    world.to_ably.faults.script(kind, method="POST", times=3)
+    assert world.run().state is State.SUCCEEDED
+    assert world.to_ably.writes == {"POST": 4}
+    assert world.to_ably.count("GET") == 1
+
+
+def test_a_ledger_that_limits_for_ever_gives_up(world: World) -> None:
+    """Some day it is another run's turn."""
+    world.add("One")
+    world.to_ably.faults.script("rate_limited", method="POST", times=1000)
+    report = world.run()
+    assert (report.counts["waiting"], report.problems[0]["kind"]) == (1, "rate_limited")
+    assert world.to_ably.writes == {"POST": LIMITED_ATTEMPTS}
+
+
+def late(world: World, when: float) -> None:
+    """The next POST is carried out by the server only ``when`` seconds after it was given up."""
+    world.to_ably.faults.script("late", method="POST")
+    sleep = world.clock.sleep
+    start: list[float] = []
+
+    def sleeping(seconds: float) -> None:
+        sleep(seconds)
+        if world.target._wire._under_way and not start:
+            start.append(world.clock.monotonic())
+        if start and world.clock.monotonic() - start[0] >= when:
+            world.target.arrive()
+
+    world.clock.sleep = sleeping  # type: ignore[method-assign]
+
+
+@FOOTER
+@pytest.mark.parametrize("when", [0.0, 5.0, 9.0])
+def test_a_create_that_arrives_while_we_wait_is_adopted(
+    world: World, when: float, footer: bool
+) -> None:
+    """The server is slow, but within the settle time: never doubled."""
+    without_footer(world, footer)
+    world.add("One")
+    late(world, when)
+    report = world.run()
+    assert (report.state, report.counts["created"]) == (State.SUCCEEDED, 1)
+    assert (world.to_ably.writes, doubled(world)) == ({"POST": 1}, [])
+
+
+def test_what_arrives_even_later_is_told_for_ever(world: World) -> None:
+    """It cannot be excluded: a second target with the marker of a linked milestone."""
+    world.add("One")
+    world.to_ably.faults.script("late", method="POST")
+    assert world.run().counts["created"] == 1
+    world.target.arrive()
+    for _ in range(2):
+        assert [problem["kind"] for problem in world.run().problems] == ["second_target"]
+        assert world.to_ably.writes == {}
+
+
+def test_the_looks_are_shared(world: World) -> None:
+    """Ten lost answers cost one wait and two looks at both lists, not ten."""
+    for number in range(10):
+        world.add(f"Release {number}")
+    world.to_ably.faults.script("reset_after", method="POST", times=10)
+    assert world.run().counts["created"] == 10
+    assert world.to_ably.count("GET") == 1 + 2 * 2
+
+
+def test_other_work_goes_on_meanwhile(world: World) -> None:
+    """Everything that does not hang below the doubtful one is done first."""
+    family(world)
+    world.to_ably.faults.script("timeout", method="POST", times=1)
+    world.run()
+    kinds = [(method, what[:16]) for method, what in world.to_ably.requests]
+    assert [method for method, _ in kinds[:4]] == ["GET", "POST", "POST", "POST"]
+    assert doubled(world) == []
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_lost_child_is_found_although_the_list_leaves_it_out(world: World, listed: bool) -> None:
+    """In the parent's detail, with a GET on every sub-milestone there that is not linked."""
+    world.behave(ably=replace(ABLY, list_holds_subs=listed))
+    parent = world.add("Parent")
+    for number in range(3):
+        world.add(f"Child {number}", parent)
+    world.run()
+    world.ably.create(PROJECT, {"name": "By hand", "parent_id": world.id_of(parent)})
+    world.add("New child", parent)
+    world.to_ably.faults.script("timeout_after", method="POST")
+    assert world.run().counts["created"] == 1
+    assert (world.to_ably.writes, doubled(world)) == ({"POST": 1}, [])
+
+
+def test_a_list_that_lags_finds_it_in_the_second_look(world: World) -> None:
+    """So there are two, some seconds apart."""
+    world.behave(ably=replace(ABLY, listing_delay=41.0))
+    world.add("One")
+    world.to_ably.faults.script("timeout_after", method="POST")
+    assert world.run().counts["created"] == 1
+    assert (world.to_ably.writes, doubled(world)) == ({"POST": 1}, [])
+
+
+def test_an_incomplete_look_decides_nothing(world: World) -> None:
+    """Neither found nor certainly not there: the next run looks again, first of all."""
+    world.add("One")
+    world.to_ably.faults.script("reset", method="POST")
+
+    def cut(method: str, _what: str) -> None:
+        world.target.incomplete = world.target.incomplete or method == "POST"
+
+    world.to_ably.before = cut
+    report = world.run()
+    assert (report.counts["waiting"], report.problems[0]["kind"]) == (1, "unsettled")
+    assert world.to_ably.writes == {"POST": 1}
+    world.to_ably.before = lambda _method, _what: None
+    world.target.incomplete = False
+    assert world.run().counts["created"] == 1
+    assert doubled(world) == []
+
+
+def test_a_look_below_a_parent_that_fails_decides_nothing(world: World) -> None:
+    """The detail of the parent answers 5xx in every look."""
+    parent = world.add("Parent")
+    world.run()
+    world.add("Child", parent)
+    world.to_ably.faults.script("reset", method="POST")
+    world.to_ably.faults.script("server_error", method="GET", contains="milestones/", times=1000)
+    assert world.run().problems[0]["kind"] == "unsettled"
+    world.to_ably.faults.clear()
+    assert world.run().counts["created"] == 1
+    assert doubled(world) == []
+
+
+def test_a_parent_that_vanishes_meanwhile(world: World) -> None:
+    """Nothing can hang below it; the next run creates it again, and the child below that."""
+    parent = world.add("Parent")
+    world.run()
+    world.add("Child", parent)
+    gone = world.id_of(parent)
+
+    def vanish(method: str, _what: str) -> None:
+        if method == "POST":
+            world.ably.remove(gone)
+            world.to_ably.before = lambda _method, _what: None
+
+    world.to_ably.faults.script("timeout", method="POST")
+    world.to_ably.before = vanish
+    world.run()
+    world.run()
+    assert {row["name"] for row in world.ably.everything(PROJECT)} >= {"Parent"}
+    assert doubled(world) == []
+
+
+def test_several_that_may_be_it_are_never_guessed(world: World) -> None:
+    """With the footer off, somebody made the same milestone by hand meanwhile."""
+    without_footer(world, False)
+    world.add("One")
+    world.to_ably.faults.script("timeout_after", method="POST")
+
+    def by_hand(method: str, _what: str) -> None:
+        if method == "POST":
+            world.ably.create(PROJECT, {"name": "One", "start_date": "2026-03-01T00:00:00Z"})
+
+    world.to_ably.before = by_hand
+    report = world.run()
+    assert (report.counts["conflicts"], report.problems[0]["kind"]) == (1, "several_marked")
+    assert world.to_ably.writes == {"POST": 1}
+    assert world.to_ably.count("GET") == 1 + 2 * 2
+
+
+@pytest.mark.parametrize("change", ["name", "parent", "age"])
+def test_without_the_footer_only_what_fits_is_taken(world: World, change: str) -> None:
+    """Same name, dates and parent, and not older than the attempt."""
+    without_footer(world, False)
+    other = {"name": "Two" if change == "name" else "One", "start_date": "2026-03-01T00:00:00Z"}
+    world.add("Parent")
+    world.run()
+    if change == "parent":
+        other["parent_id"] = world.id_of(1)
+    world.ably.create(PROJECT, other)
+    world.clock.sleep(3600)
+    world.add("One")
+    world.to_ably.faults.script("timeout", method="POST")
+    report = world.run(create_anyway=True)
+    assert report.counts["created"] == 1
+    assert world.to_ably.writes == {"POST": 2}
+
+
+def test_a_create_that_fails_again_and_again_is_set_aside(world: World) -> None:
+    """Six ambiguous attempts that left nothing; it costs no request until the source changes."""
+    world.add("One")
+    world.to_ably.faults.script("server_error", method="POST", times=1000)
+    reports = [world.run() for _ in range(3)]
+    assert reports[-1].problems[0]["kind"] == "create_fails"
+    posts = sum(change.kind == "create" for change in world.changes)
+    assert posts == AMBIGUOUS_ATTEMPTS
+    world.run()
+    assert world.to_ably.writes == {}
+    world.to_ably.faults.clear()
+    world.edit(1, name="Renamed")
+    assert world.run().counts["created"] == 1
+
+
+def test_a_machine_that_slept_does_not_send(world: World) -> None:
+    """The claim would run out before the request does; it is given back and made again."""
+    world.add("One")
+    claim = world.store.claim
+
+    def slow(*given: Any) -> Any:
+        claimed = claim(*given)
+        world.clock.sleep(60)
+        world.store.claim = claim  # type: ignore[method-assign]
+        return claimed
+
+    world.store.claim = slow  # type: ignore[method-assign]
+    assert world.run().state is State.SUCCEEDED
+    assert world.to_ably.writes == {"POST": 1}
+    assert [change.state for change in world.changes] == [ChangeState.NOT_DONE, ChangeState.DONE]
+    assert world.clock.slept.count(BACK_OFF[0]) == 1
+
+
+def test_the_deadline_is_journaled_before_the_request(world: World) -> None:
+    """A death while the request is under way leaves the time until which it may arrive."""
+    world.add("One")
+    seen: list[Link] = []
+    world.to_ably.before = lambda method, _: (
+        seen.extend(world.links.values()) if method == "POST" else None
+    )
+    world.run()
+    (journaled,) = seen
+    assert journaled.state is LinkState.CREATING
+    assert journaled.attempt_deadline is not None
+    assert journaled.attempt_at is not None
+    timeout = timedelta(seconds=world.target.request_timeout)
+    assert journaled.attempt_deadline >= journaled.attempt_at + timeout
+    assert journaled.intended is not None
+    assert journaled.intended["name"] == "One"
+
+
+# --- a process that dies
+
+
+class Died(BaseException):
+    """What no code of ours catches."""
+
+
+class Deaths:
+    """Lets the process die at the n-th of the moments that matter, before or after each."""
+
+    def __init__(self, world: World, at: int) -> None:
+        self.world, self.left, self.count = world, at, 0
+        target, store = world.target, world.store
+        for owner, names in (
+            (target, ("create", "update")),
+            (store, ("claim", "settle", "save", "save_many", "update_pair")),
+        ):
+            for name in names:
+                setattr(owner, name, self._deadly(getattr(owner, name)))
+
+    def _deadly(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **more: Any) -> Any:
+            self._moment()
+            answer = real(*given, **more)
+            self._moment()
+            return answer
+
+        return call
+
+    def _moment(self) -> None:
+        self.count += 1
+        if self.count == self.left:
+            raise Died
+
+
+def moments(world: World, work: Callable[[World], None]) -> int:
+    """How many such moments there are in a run of this work."""
+    deaths = Deaths(world, at=0)
+    work(world)
+    world.run()
+    return deaths.count
+
+
+def revive(world: World) -> None:
+    """A new process: nothing is left but the database and the two tools."""
+    for owner in (world.target, world.store):
+        for name in ("create", "update", "claim", "settle", "save", "save_many", "update_pair"):
+            vars(owner).pop(name, None)
+
+
+@FOOTER
+@pytest.mark.parametrize("policy", OnTargetEdit)
+@pytest.mark.parametrize("at", range(1, 37))
+def test_a_migration_goes_on_where_it_died(
+    world: World, at: int, policy: OnTargetEdit, footer: bool
+) -> None:
+    """Before or after any request or commit: the next run ends in step, nothing is doubled."""
+    without_footer(world, footer)
+    world.policy = Policy(on_target_edit=policy)
+    family(world)
+    Deaths(world, at)
+    with pytest.raises(Died):
+        world.run()
+    revive(world)
+    report = world.run()
+    assert (report.state, report.problems) == (State.SUCCEEDED, ())
+    assert doubled(world) == []
+    statuses = {str(row["name"]): row["status"] for row in world.ably.everything(PROJECT)}
+    assert statuses == {"Done": "completed", "Parent": "completed", "Child": "completed"}
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+def test_all_moments_of_a_migration_are_tried(world: World) -> None:
+    """The range above is the whole of it."""
+    assert moments(world, family) == 36
+
+
+def edits(world: World) -> None:
+    world.edit(1, name="Renamed", is_completed=False)
+    world.edit(3, due_on=1_790_000_000)
+
+
+@pytest.mark.parametrize("policy", OnTargetEdit)
+@pytest.mark.parametrize("moved_on", [False, True])
+@pytest.mark.parametrize("at", range(1, 15))
+def test_a_sync_goes_on_where_it_died(
+    world: World, at: int, policy: OnTargetEdit, moved_on: bool
+) -> None:
+    """Also if the source is changed back before the next run, and also if that trusts the list."""
+    world.policy = Policy(on_target_edit=policy)
+    family(world)
+    world.run()
+    edits(world)
+    Deaths(world, at)
+    with pytest.raises(Died):
+        world.run(Trigger.SCHEDULE)
+    revive(world)
+    if moved_on:
+        world.edit(1, name="Done", is_completed=True)
+        world.edit(3, due_on=None)
+    report = world.run(Trigger.SCHEDULE)
+    assert (report.state, report.problems) == (State.SUCCEEDED, ())
+    assert world.differences() == []
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+def test_all_moments_of_a_sync_are_tried(world: World) -> None:
+    """The range above is the whole of it."""
+    family(world)
+    world.run()
+    assert moments(world, edits) >= 14
+
+
+def test_a_run_waits_for_the_claim_of_one_that_died(world: World) -> None:
+    """Its request may still be under way; afterwards the link is free again."""
+    world.add("One")
+    world.run()
+    world.edit(1, name="Renamed")
+    Deaths(world, at=5)
+    with pytest.raises(Died):
+        world.run(Trigger.SCHEDULE)
+    revive(world)
+    claim = world.links[1].claim_until
+    assert claim is not None
+    world.run()
+    assert world.clock.now() > claim
+    assert world.differences() == []
+
+
+# --- two processes at the same links
+
+
+def test_a_link_that_somebody_else_changed_is_left_to_them(world: World) -> None:
+    """The compare-and-set loses; nothing is sent, and the next run looks at that target."""
+    world.add("One")
+    world.run()
+    world.edit(1, name="Renamed")
+    wait_turn = world.target.wait_turn
+
+    def meanwhile() -> None:
+        world.store.save(world.pair.id, world.links[1], world.clock.now())
+        wait_turn()
+
+    world.target.wait_turn = meanwhile  # type: ignore[method-assign]
+    report = world.run(Trigger.SCHEDULE)
+    assert (report.counts["unchanged"], world.to_ably.writes) == (1, {})
+    del world.target.wait_turn
+    assert world.links[1].look_again
+    assert world.run(Trigger.SCHEDULE).counts["updated"] == 1
+
+
+def test_a_link_that_stays_held_is_told(world: World) -> None:
+    """Somebody claims it again and again: it waits, once, and is left to the next run."""
+    world.add("One")
+    world.run()
+    world.edit(1, name="Renamed")
+    world.store.claim = lambda *_given: None  # type: ignore[method-assign]
+    held = replace(world.links[1], claim_until=world.clock.now() + timedelta(seconds=300))
+    world.store.settle(world.pair.id, held, None, ChangeState.DONE, world.clock.now())
+    reload = world.store.links
+
+    def still_held(*given: Any) -> dict[int, Link]:
+        later = world.clock.now() + timedelta(seconds=30)
+        return {i: replace(k, claim_until=later) for i, k in reload(*given).items()}
+
+    world.store.links = still_held  # type: ignore[method-assign]
+    report = world.run(Trigger.SCHEDULE)
+    assert (report.counts["waiting"], report.problems[0]["kind"]) == (1, "held_up")
+
+
+def test_a_refresh_does_not_wait_for_what_a_living_run_creates(world: World) -> None:
+    """Another milestone's create is under way in another process: that one will see to it."""
+    world.add("One")
+    world.run()
+    until = world.clock.now() + timedelta(seconds=600)
+    creating = Link(2, state=LinkState.CREATING, attempt_deadline=until, claim_until=until)
+    world.store.save(world.pair.id, creating, world.clock.now())
+    from worker.sync.gather import Scope
+
+    before = world.clock.now()
+    assert world.run(Trigger.WEBHOOK, Scope((1,))).state is State.SUCCEEDED
+    assert world.clock.now() < before + timedelta(seconds=100)
+    assert world.to_ably.count("GET") == 1
+
+
+def test_an_answer_that_lost_its_claim_is_left_to_the_next_run(world: World) -> None:
+    """The POST was made, but another process took the link meanwhile: it is looked at again."""
+    world.add("One")
+    create = world.target.create
+
+    def stolen(*given: Any) -> Any:
+        made = create(*given)
+        mine = replace(world.links[1], claim_until=None)
+        world.store.settle(world.pair.id, mine, None, ChangeState.DONE, world.clock.now())
+        return made
+
+    world.target.create = stolen  # type: ignore[method-assign]
+    world.run()
+    del world.target.create
+    assert world.run().problems == ()
+    assert doubled(world) == []
+    assert world.differences() == []
+
+
+def test_timeouts_are_errors_of_the_api() -> None:
+    """The stall is told like any other timeout."""
+    assert TimedOut("Testably", "x").kind == "timeout"

@@ -1,0 +1,181 @@
+"""Whole runs in memory: milestones that are gone at the source."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mappings.link import LinkState
+from tests.sync.world import PROJECT, World
+from worker.sandbox.switches import TestablySwitches
+from worker.sync.report import State
+from worker.sync.scene import OnSourceDelete, Policy, Trigger
+
+ABLY = TestablySwitches()
+
+
+@pytest.fixture
+def family(world: World) -> World:
+    """Parent 1 with child 2, and another root 3, in step."""
+    world.add("Child", world.add("Parent"))
+    world.add("Other")
+    world.run()
+    return world
+
+
+def status(world: World, testrail_id: int) -> object:
+    return world.ably.get(PROJECT, world.id_of(testrail_id))["status"]
+
+
+def quiet(world: World) -> None:
+    """The next run writes nothing and asks TestRail for nothing but the list."""
+    world.run()
+    assert world.to_ably.writes == {}
+    assert world.to_rail.count("GET", "get_milestone/") == 0
+
+
+def test_what_is_gone_is_archived(family: World) -> None:
+    """One PATCH, and from then on nobody looks at it."""
+    family.rail.delete(3)
+    report = family.run()
+    assert (report.state, report.counts["archived"]) == (State.SUCCEEDED, 1)
+    assert family.to_ably.writes == {"PATCH": 1}
+    assert status(family, 3) == "archived"
+    assert family.links[3].state is LinkState.ARCHIVED
+    quiet(family)
+
+
+def test_sub_milestones_are_archived_before_their_parent(family: World) -> None:
+    """Where archived ones do not lock it, the parent follows in the same run."""
+    family.behave(ably=replace(ABLY, archived_subs_lock_status=False))
+    family.rail.delete(1)
+    assert family.run().counts["archived"] == 2
+    assert (status(family, 1), status(family, 2)) == ("archived", "archived")
+    quiet(family)
+
+
+def test_a_parent_that_cannot_be_archived_is_told_once(family: World) -> None:
+    """Its status is read-only while it has sub-milestones; no run tries it again."""
+    family.rail.delete(1)
+    report = family.run()
+    assert (report.state, report.counts["archived"]) == (State.PARTIAL, 1)
+    assert [problem["kind"] for problem in report.problems] == ["cannot_be_archived"]
+    assert family.links[1].state is LinkState.ORPHANED
+    quiet(family)
+
+
+def test_a_server_that_ignores_archiving_is_told_once(family: World) -> None:
+    """The answer shows another status."""
+    family.rail.delete(3)
+    real = family.ably.get
+    family.ably.update = lambda project, id_, _body: real(project, id_)  # type: ignore[method-assign]
+    report = family.run()
+    assert [problem["kind"] for problem in report.problems] == ["cannot_be_archived"]
+    quiet(family)
+
+
+def test_a_target_that_is_gone_as_well(family: World) -> None:
+    """Deleted on both sides: no write, and the link is closed."""
+    family.rail.delete(3)
+    family.ably.remove(family.id_of(3))
+    assert family.run().state is State.SUCCEEDED
+    assert family.to_ably.writes == {}
+    assert family.links[3].state is LinkState.ARCHIVED
+    quiet(family)
+
+
+def test_a_target_that_vanishes_before_it_is_archived(family: World) -> None:
+    """404 to the PATCH: gone is gone."""
+    family.rail.delete(3)
+    doomed = family.id_of(3)
+    family.to_ably.before = lambda method, _: (
+        family.ably.remove(doomed) if method == "PATCH" else None
+    )
+    report = family.run()
+    assert (report.state, family.links[3].state) == (State.SUCCEEDED, LinkState.ARCHIVED)
+
+
+def test_archiving_that_fails_for_a_while_is_tried_by_the_next_run(family: World) -> None:
+    """5xx is no refusal."""
+    family.rail.delete(3)
+    family.to_ably.faults.script("server_error", method="PATCH", times=6)
+    assert family.run().counts["waiting"] == 1
+    assert family.run().counts["archived"] == 1
+
+
+def test_keep(family: World) -> None:
+    """The target stays as it is, told by nobody, looked at by nobody."""
+    family.policy = Policy(on_source_delete=OnSourceDelete.KEEP)
+    family.rail.delete(3)
+    assert family.run().state is State.SUCCEEDED
+    assert (family.to_ably.writes, status(family, 3)) == ({}, "active")
+    quiet(family)
+
+
+def test_without_access_nothing_is_proved(family: World) -> None:
+    """403 means no access, never deleted."""
+    family.rail.plant({"id": 3, "name": "Other"}, project_id=2)
+    family.rail.projects.add(2)
+    family.rail.no_access.add(2)
+    report = family.run()
+    assert (report.counts["waiting"], family.to_ably.writes) == (1, {})
+    assert report.problems[0]["kind"] == "absence_unproved"
+    assert family.links[3].state is LinkState.LINKED
+
+
+def test_an_incomplete_list_proves_nothing(family: World) -> None:
+    """What is on it is kept up to date all the same."""
+    family.rail.delete(3)
+    family.edit(1, name="Renamed")
+    family.source.incomplete = True
+    report = family.run()
+    assert (report.counts["archived"], report.counts["updated"]) == (0, 1)
+    family.source.incomplete = False
+    assert family.run().counts["archived"] == 1
+
+
+def test_a_scheduled_run_archives_without_reading_the_target(family: World) -> None:
+    """The proof is TestRail's; one PATCH."""
+    family.rail.delete(3)
+    assert family.run(Trigger.SCHEDULE).counts["archived"] == 1
+    assert family.to_ably.requests == [("PATCH", f"milestones/{family.id_of(3)}")]
+
+
+def test_a_mass_archive_stops_the_run_before_its_first_write(world: World) -> None:
+    """Also before the updates that the same run would make; the flag allows it."""
+    for number in range(30):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 13):
+        world.rail.delete(id_)
+    world.edit(20, name="Renamed")
+    stopped = world.run(Trigger.SCHEDULE)
+    assert (stopped.state, world.to_ably.writes) == (State.ABORTED, {})
+    assert stopped.error is not None
+    assert "--allow-mass-archive" in stopped.error.hint
+    allowed = world.run(Trigger.MIGRATION, allow_mass_archive=True)
+    assert (allowed.counts["archived"], allowed.counts["updated"]) == (12, 1)
+    quiet(world)
+
+
+def test_an_emptied_project_archives_nothing_by_itself(world: World) -> None:
+    """Few links, but all of them at once: below ten it is no mass; from ten on it is."""
+    for number in range(10):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 11):
+        world.rail.delete(id_)
+    assert world.run().state is State.ABORTED
+    assert world.to_ably.writes == {}
+
+
+def test_a_child_that_outlives_its_parent_is_kept(family: World) -> None:
+    """It was moved to the root at the source; its old parent cannot be archived around it."""
+    family.edit(2, parent_id=None)
+    family.rail.delete(1)
+    report = family.run()
+    kinds = {problem["kind"] for problem in report.problems}
+    assert kinds == {"moved", "cannot_be_archived"}
+    assert status(family, 2) == "active"
+    quiet(family)

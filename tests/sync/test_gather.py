@@ -1,0 +1,432 @@
+"""What is read, and what not: counted in requests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from mappings.link import Link, LinkState
+from tests.sync.world import PROJECT, World
+from worker.errors import NotFound, ServerTrouble
+from worker.sandbox.switches import TestablySwitches, TestRailSwitches
+from worker.sync.gather import Gatherer, Scope
+from worker.sync.scene import OnSourceDelete, Options, Policy, Scene, Trigger
+
+ABLY = TestablySwitches()
+
+
+def gather(world: World, scope: Scope | None = None, **options: object) -> Scene:
+    """The scene as the next run would gather it."""
+    world.to_rail.requests.clear()
+    world.to_ably.requests.clear()
+    gatherer = Gatherer(
+        world.pair,
+        world.source,
+        world.target,
+        world.rules,
+        world.policy,
+        Options(**options),  # type: ignore[arg-type]
+        world.links,
+    )
+    return gatherer.scene(scope or Scope(), world.clock.now())
+
+
+def migrated(world: World, roots: int = 2, children: int = 1) -> World:
+    """So many roots, each with so many children, all of them in step."""
+    for number in range(roots):
+        root = world.add(f"Root {number}")
+        for child in range(children):
+            world.add(f"Child {number}.{child}", root)
+    assert world.run().as_json()["state"] == "succeeded"
+    return world
+
+
+def reads(world: World) -> list[str]:
+    """What was read at the target, without the page sizes."""
+    return [what.replace("&per_page=100", "") for _, what in world.to_ably.requests]
+
+
+LIST, ARCHIVED = "milestones?status=&page=1", "milestones?status=archived&page=1"
+
+
+# --- the lists
+
+
+def test_an_empty_target_costs_one_request(world: World) -> None:
+    """There is no archived list to ask for where nothing is ours."""
+    world.add("One")
+    scene = gather(world)
+    assert (world.source.requests, reads(world)) == (1, [LIST])
+    assert (scene.target.listed, scene.target.complete) == (True, True)
+
+
+def test_in_step_only_the_pages_are_read(world: World) -> None:
+    """Nothing is read singly and the archived list is not needed."""
+    gather(migrated(world))
+    assert reads(world) == [LIST]
+
+
+def test_a_missing_target_costs_the_archived_list(world: World) -> None:
+    """One that was archived by hand is found there, and not read singly."""
+    migrated(world)
+    world.ably.update(PROJECT, world.id_of(2), {"status": "archived"})
+    scene = gather(world)
+    assert reads(world) == [LIST, ARCHIVED]
+    assert scene.target.milestones[world.id_of(2)].status == "archived"
+
+
+def test_a_list_that_holds_archived_ones_is_enough(world: World) -> None:
+    """Then the second list could tell nothing more."""
+    migrated(world)
+    world.behave(ably=replace(ABLY, list_holds_archived=True))
+    world.ably.update(PROJECT, world.id_of(2), {"status": "archived"})
+    gather(world)
+    assert reads(world) == [LIST]
+
+
+def test_a_cut_off_create_costs_the_archived_list(world: World) -> None:
+    """What it left may have been archived by now."""
+    world.add("One")
+    world.store.save(world.pair.id, Link(1, state=LinkState.CREATING), world.clock.now())
+    gather(world)
+    assert reads(world) == [LIST, ARCHIVED]
+
+
+def test_a_marker_without_a_link_costs_the_archived_list(world: World) -> None:
+    """After the loss of the database, some may be there already and archived."""
+    migrated(world)
+    other = replace(world.identity, testably_url="https://elsewhere.example")
+    world.identity = other
+    gather(world)
+    assert reads(world) == [LIST, ARCHIVED]
+
+
+def test_a_linked_target_that_no_list_holds_is_read_singly(world: World) -> None:
+    """It is there: an account may list neither sub-milestones nor new ones."""
+    migrated(world)
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    scene = gather(world)
+    children = {world.id_of(2), world.id_of(4)}
+    assert {what.removeprefix("milestones/") for what in reads(world)[2:]} == children
+    assert children <= set(scene.target.milestones)
+    assert scene.target.gone == frozenset()
+
+
+def test_gone_only_if_the_project_still_answers(world: World) -> None:
+    """404 on the id, and then one more request to the project."""
+    migrated(world)
+    world.ably.remove(world.id_of(1))
+    scene = gather(world)
+    assert scene.target.gone == {world.id_of(1), world.id_of(2)}
+    assert reads(world)[-1] == ARCHIVED
+    assert world.to_ably.count("GET", "milestones/") == 2
+
+
+def test_a_project_that_is_gone_as_well_proves_nothing(world: World) -> None:
+    """Every id answers 404 then, and so does the list: the run ends instead."""
+    migrated(world)
+
+    def vanish(_method: str, what: str) -> None:
+        if what.startswith("milestones/"):
+            world.ably.projects.clear()
+
+    world.ably.remove(world.id_of(1))
+    world.to_ably.before = vanish
+    with pytest.raises(NotFound):
+        gather(world)
+
+
+def test_a_target_that_cannot_be_read_is_not_gone(world: World) -> None:
+    """5xx proves nothing; the reason is kept."""
+    migrated(world)
+    world.ably.remove(world.id_of(1))
+    world.to_ably.faults.script("server_error", contains=f"milestones/{world.id_of(1)}")
+    scene = gather(world)
+    assert scene.target.gone == {world.id_of(2)}
+    assert list(scene.target.unproved) == [world.id_of(1)]
+
+
+def test_an_unreadable_row_is_not_gone(world: World) -> None:
+    """A linked milestone whose row has the wrong shape is there; it is not asked for again."""
+    migrated(world)
+    broken = world.id_of(2)
+    world.ably.plant(PROJECT, {"id": broken, "name": "X", "due_date": "soon"})
+    scene = gather(world)
+    assert list(scene.target.unproved) == [broken]
+    assert broken not in scene.target.gone
+    assert world.to_ably.count("GET", "milestones/") == 0
+
+
+def test_an_incomplete_list_is_read_no_further(world: World) -> None:
+    """Three tries are the client's; what is not in it is not read singly but set aside."""
+    migrated(world)
+    world.target.incomplete = True
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    scene = gather(world)
+    assert not scene.target.complete
+    assert set(scene.target.unproved) == {world.id_of(2), world.id_of(4)}
+    assert world.to_ably.count("GET", "milestones/") == 0
+
+
+def test_an_incomplete_archived_list_makes_the_whole_incomplete(world: World) -> None:
+    """A marker may be on the page that is missing."""
+    migrated(world)
+    world.ably.update(PROJECT, world.id_of(2), {"status": "archived"})
+
+    def cut(_method: str, what: str) -> None:
+        world.target.incomplete = "archived" in what
+
+    world.to_ably.before = cut
+    assert not gather(world).target.complete
+
+
+# --- what a scheduled run trusts
+
+
+def scheduled(world: World, **more: object) -> list[str]:
+    """What a scheduled run reads at the target."""
+    world.run(Trigger.SCHEDULE, **more)  # type: ignore[arg-type]
+    return [what for what in reads(world) if not what.startswith(("POST", "PATCH"))]
+
+
+def test_a_scheduled_run_reads_only_the_source(world: World) -> None:
+    """Within the drift check, nothing at the target; after it, the list again."""
+    migrated(world)
+    assert scheduled(world) == []
+    world.clock.sleep(3600)
+    assert scheduled(world) == [LIST]
+    assert scheduled(world) == []
+
+
+@pytest.mark.parametrize(("drift", "expected"), [(timedelta(0), [LIST]), (None, [])])
+def test_always_and_never(world: World, drift: timedelta | None, expected: list[str]) -> None:
+    """Both ends of the setting."""
+    migrated(world)
+    world.drift_check = drift
+    world.clock.sleep(7200)
+    assert scheduled(world) == expected
+
+
+def test_an_update_needs_no_listing(world: World) -> None:
+    """A change at the source is one PATCH and nothing else."""
+    migrated(world)
+    world.edit(1, name="Renamed")
+    world.run(Trigger.SCHEDULE)
+    assert [method for method, _ in world.to_ably.requests] == ["PATCH"]
+
+
+def test_a_new_milestone_needs_the_listing(world: World) -> None:
+    """Before anything is created it must be known what is there."""
+    migrated(world)
+    world.add("New")
+    world.run(Trigger.SCHEDULE)
+    assert [method for method, _ in world.to_ably.requests] == ["GET", "POST"]
+
+
+def test_what_can_never_be_created_needs_no_listing(world: World) -> None:
+    """A record in quarantine, or one that is its own parent."""
+    migrated(world)
+    world.rail.plant({"id": 50, "name": "Self", "parent_id": 50})
+    world.behave(ably=replace(ABLY, max_name_length=10))
+    world.add("Much too long a name")
+    world.run()
+    assert scheduled(world) == []
+
+
+def test_what_is_doubtful_is_read_singly(world: World) -> None:
+    """A failed write leaves a mark; the next run looks at that target alone."""
+    migrated(world)
+    world.edit(1, name="Renamed")
+    world.to_ably.faults.script("timeout_after", method="PATCH", times=6)
+    assert world.run(Trigger.SCHEDULE).counts["waiting"] == 1
+    world.to_ably.faults.clear()
+    world.edit(1, name="Root 0")
+    assert world.run(Trigger.SCHEDULE).counts["updated"] == 1
+    assert [method for method, _ in world.to_ably.requests] == ["GET", "PATCH"]
+    assert world.differences() == []
+
+
+# --- sub-milestones below known parents
+
+
+def test_unlisted_children_are_looked_for_below_parents_that_get_one(world: World) -> None:
+    """Only there: a list without any sub-milestone may leave them all out."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world, children=0)
+    parent = world.id_of(1)
+    by_hand = world.ably.create(PROJECT, {"name": "Child", "parent_id": parent})["id"]
+    world.add("Child", 1)
+    scene = gather(world)
+    assert by_hand in scene.target.milestones
+    assert [w for w in reads(world) if "/" in w] == [
+        f"milestones/{parent}",
+        f"milestones/{by_hand}",
+    ]
+    assert world.run().counts["conflicts"] == 1
+
+
+def test_unlisted_children_are_found_after_the_loss_of_the_database(world: World) -> None:
+    """By the parents' markers, also a milestone that was flattened."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world)
+    world.rail.plant({"id": 30, "name": "Third level", "parent_id": 2})
+    world.run()
+    world.identity = replace(world.identity, testably_url="https://elsewhere.example")
+    report = world.run()
+    assert (report.counts["adopted"], report.counts["created"]) == (5, 0)
+    assert world.to_ably.writes == {}
+
+
+def test_unlisted_children_are_found_below_a_parent_adopted_by_name(world: World) -> None:
+    """What was copied by hand is adopted on both levels, not doubled on the second."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    parent = world.ably.create(PROJECT, {"name": "Root"})["id"]
+    world.ably.create(PROJECT, {"name": "Child", "parent_id": parent})
+    world.add("Child", world.add("Root"))
+    assert world.run(adopt_by_name=True).counts["adopted"] == 2
+    assert len(world.ably.everything(PROJECT)) == 2
+
+
+def test_a_sub_milestone_that_vanishes_meanwhile_hides_no_other(world: World) -> None:
+    """Between the parent's detail and the look at one of its children somebody deletes that."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world, roots=1, children=0)
+    above = world.id_of(1)
+    made = [
+        str(world.ably.create(PROJECT, {"name": f"Hand {i}", "parent_id": above})["id"])
+        for i in range(3)
+    ]
+
+    def vanish(_method: str, what: str) -> None:
+        if what == f"milestones/{made[0]}":
+            world.to_ably.before = lambda _method, _what: None
+            world.ably.remove(made[0])
+
+    world.add("Child", 1)
+    world.to_ably.before = vanish
+    assert set(made[1:]) <= set(gather(world).target.milestones)
+
+
+def test_where_the_list_shows_sub_milestones_nobody_looks_below(world: World) -> None:
+    """It would show these as well."""
+    migrated(world)
+    world.add("Another", 1)
+    gather(world)
+    assert reads(world) == [LIST]
+
+
+# --- absence at the source
+
+
+def test_what_is_missing_is_asked_for(world: World) -> None:
+    """One request each; 400 proves it, 403 and 5xx do not."""
+    migrated(world, roots=3, children=0)
+    gone, denied, failing = 1, 2, 3
+    world.rail.delete(gone)
+    world.rail.plant({"id": denied, "name": "Root 1"}, project_id=2)
+    world.rail.plant({"id": failing, "name": "Root 2"}, project_id=3)
+    world.rail.projects |= {2, 3}
+    world.rail.no_access.add(2)
+    world.to_rail.faults.script("server_error", contains=f"get_milestone/{failing}")
+    scene = gather(world)
+    assert (set(scene.gone), set(scene.unproved)) == ({gone}, {denied, failing})
+    assert world.to_rail.count("GET", "get_milestone/") == 3
+
+
+def test_what_is_there_after_all_counts(world: World) -> None:
+    """A list that changed between two pages can leave a milestone out."""
+    migrated(world, roots=2, children=0)
+    world.rail.plant({"id": 1, "name": "Moved", "start_on": 1}, project_id=2)
+    world.rail.projects.add(2)
+    scene = gather(world)
+    assert scene.gone == frozenset()
+    assert scene.source.milestones[1].name == "Moved"
+
+
+def test_an_unreadable_answer_proves_nothing(world: World) -> None:
+    """It is there, in whatever shape."""
+    migrated(world, roots=1, children=0)
+    world.rail.plant({"id": 1, "name": None}, project_id=2)
+    world.rail.projects.add(2)
+    scene = gather(world)
+    assert (scene.gone, list(scene.unproved)) == (frozenset(), [1])
+
+
+@pytest.mark.parametrize("why", ["incomplete", "only", "refresh"])
+def test_absence_is_not_asked_about_where_it_means_nothing(world: World, why: str) -> None:
+    """An incomplete list, a filtered run and a refresh cost no extra request."""
+    migrated(world, roots=2, children=0)
+    world.rail.delete(1)
+    world.source.incomplete = why == "incomplete"
+    scope = Scope((2,)) if why == "refresh" else None
+    scene = gather(world, scope, **({"only": "open"} if why == "only" else {}))
+    assert (scene.gone, scene.unproved) == (frozenset(), {})
+    assert world.to_rail.count("GET", "get_milestone/1") == 0
+
+
+def test_the_proof_stops_where_the_guard_stops_the_run_anyway(world: World) -> None:
+    """An emptied project costs ten questions and not a thousand."""
+    migrated(world, roots=40, children=0)
+    for id_ in range(1, 41):
+        world.rail.delete(id_)
+    assert len(gather(world).gone) == 10
+    assert len(gather(world, allow_mass_archive=True).gone) == 40
+    world.policy = Policy(on_source_delete=OnSourceDelete.KEEP)
+    assert len(gather(world).gone) == 40
+
+
+# --- a refresh
+
+
+def test_a_refresh_reads_the_milestone_and_its_target(world: World) -> None:
+    """Itself and its sub-milestones by one call, each target by its id, and no list."""
+    migrated(world)
+    scene = gather(world, Scope((1,)))
+    assert [what for _, what in world.to_rail.requests] == ["get_milestone/1"]
+    ids = {world.id_of(1), world.id_of(2)}
+    assert {what.removeprefix("milestones/") for what in reads(world)} == ids
+    assert (scene.target.listed, scene.whole_project) == (False, False)
+    assert set(scene.source.milestones) == {1, 2}
+
+
+def test_a_refresh_of_what_is_gone_does_nothing(world: World) -> None:
+    """It never archives; the next full run proves the absence."""
+    migrated(world)
+    world.rail.delete(1)
+    report = world.run(Trigger.WEBHOOK, Scope((1,)))
+    assert (report.state.value, world.to_ably.requests) == ("succeeded", [])
+
+
+def test_a_refresh_writes_what_changed(world: World) -> None:
+    """The change arrives; other changes wait for their own turn."""
+    migrated(world)
+    world.edit(2, name="Child renamed")
+    world.edit(3, name="Root renamed")
+    assert world.run(Trigger.WEBHOOK, Scope((2,))).counts["updated"] == 1
+    assert world.to_ably.writes == {"PATCH": 1}
+    assert world.in_target(2)["name"] == "Child renamed"
+    assert world.in_target(3)["name"] == "Root 1"
+
+
+def test_a_refresh_creates_nothing(world: World) -> None:
+    """Without the list nobody knows what is there."""
+    migrated(world)
+    world.add("New child", 1)
+    report = world.run(Trigger.WEBHOOK, Scope((1,)))
+    assert (report.counts["waiting"], world.to_ably.writes) == (1, {})
+
+
+# --- a source that cannot be read
+
+
+@pytest.mark.parametrize("shape", ["nested", "flat", "roots_only"])
+def test_a_failing_source_ends_the_run_before_any_write(world: World, shape: str) -> None:
+    """And before the target is asked at all."""
+    world.behave(rail=TestRailSwitches(sub_milestones=shape))  # type: ignore[arg-type]
+    world.add("One")
+    world.to_rail.faults.script("server_error", contains="get_milestones/")
+    with pytest.raises(ServerTrouble):
+        gather(world)
+    assert world.to_ably.requests == []

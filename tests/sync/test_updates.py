@@ -1,0 +1,296 @@
+"""Whole runs in memory: what people change on either side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mappings.link import LinkState
+from mappings.store import ChangeState
+from tests.sync.world import PROJECT, World
+from worker.sandbox.switches import TestablySwitches
+from worker.sync.report import State
+from worker.sync.scene import OnTargetEdit, Policy, Trigger
+
+ABLY = TestablySwitches()
+TARGET_WINS = Policy(on_target_edit=OnTargetEdit.TARGET)
+
+
+@pytest.fixture
+def one(world: World) -> World:
+    """A world with one milestone that has everything, in step."""
+    world.add("One", description="Text", due_on=1_780_000_000, refs="RF-1")
+    world.run()
+    return world
+
+
+def in_step_after(world: World, patches: int) -> None:
+    """One run takes so many PATCHes and no other write, and the next one none."""
+    world.run()
+    assert world.to_ably.writes == ({"PATCH": patches} if patches else {})
+    assert world.differences() == []
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+# --- edits at the source
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "Renamed"},
+        {"description": "Other text"},
+        {"description": None},
+        {"due_on": None},
+        {"due_on": 1_790_000_000},
+        {"start_on": 1_760_000_000},
+        {"refs": None},
+        {"is_completed": True},
+        {"name": "Renamed", "due_on": None, "is_completed": True},
+    ],
+    ids=str,
+)
+def test_a_change_at_the_source_is_one_patch(one: World, fields: dict[str, Any]) -> None:
+    """Whatever changed, and however much of it: one PATCH with exactly the changed fields."""
+    one.edit(1, **fields)
+    in_step_after(one, patches=1)
+
+
+def test_completed_and_reopened(one: World) -> None:
+    """The status follows in both directions; the footer tells the moment of completion."""
+    one.edit(1, is_completed=True)
+    in_step_after(one, patches=1)
+    assert one.in_target(1)["status"] == "completed"
+    assert "Completed: " in str(one.in_target(1)["description"])
+    one.edit(1, is_completed=False)
+    in_step_after(one, patches=1)
+    assert one.in_target(1)["status"] == "active"
+
+
+def test_a_null_that_is_refused_is_told_once_and_the_rest_goes_without_it(one: World) -> None:
+    """The date stays in Testably; no run sends it again until the source wants another value."""
+    one.behave(ably=replace(ABLY, null_clears=False))
+    one.edit(1, name="Renamed", due_on=None)
+    report = one.run()
+    assert (report.state, report.counts["updated"]) == (State.PARTIAL, 1)
+    assert [problem["kind"] for problem in report.problems] == ["cannot_be_cleared"]
+    assert one.in_target(1)["name"] == "Renamed"
+    again = one.run()
+    assert (again.state, one.to_ably.writes) == (State.SUCCEEDED, {})
+    assert dict(again.not_exact) == {"not_taken": 1}
+    one.edit(1, due_on=1_790_000_000)
+    in_step_after(one, patches=1)
+
+
+def test_a_null_that_changes_nothing_is_told(one: World) -> None:
+    """A server that takes it and shows the old value cannot be told from one that refuses."""
+    one.edit(1, due_on=None)
+    real = one.ably.update
+
+    def ignoring(project: str, id_: str, body: dict[str, Any]) -> Any:
+        kept = {name: value for name, value in body.items() if value is not None}
+        return real(project, id_, kept)
+
+    one.ably.update = ignoring  # type: ignore[method-assign, assignment]
+    assert [p["kind"] for p in one.run().problems] == ["cannot_be_cleared"]
+    assert one.run().state is State.SUCCEEDED
+    assert one.to_ably.writes == {}
+
+
+def test_a_move_at_the_source_is_told_once(world: World) -> None:
+    """Testably cannot move a milestone; it is kept up to date where it is."""
+    first, second = world.add("First"), world.add("Second")
+    child = world.add("Child", first)
+    world.run()
+    world.edit(child, parent_id=second, name="Moved child")
+    report = world.run()
+    assert [problem["kind"] for problem in report.problems] == ["moved"]
+    assert dict(report.not_exact) == {"moved": 1}
+    assert world.in_target(child)["name"] == "Moved child"
+    again = world.run()
+    assert (again.state, world.to_ably.writes) == (State.SUCCEEDED, {})
+    assert dict(again.not_exact) == {"moved": 1}
+
+
+def test_a_parents_dates_follow_the_source_only(world: World) -> None:
+    """What Testably derives is no edit; a new date at the source is tried once."""
+    world.policy = TARGET_WINS
+    parent = world.add("Parent", due_on=1_780_000_000)
+    child = world.add("Child", parent, due_on=1_781_000_000)
+    world.run()
+    world.edit(child, due_on=1_782_000_000)
+    assert world.run().problems == ()
+    assert world.to_ably.writes == {"PATCH": 1}
+    world.edit(parent, due_on=1_783_000_000)
+    report = world.run()
+    assert [problem["kind"] for problem in report.problems] == ["not_taken"]
+    assert world.run().state is State.SUCCEEDED
+    assert world.to_ably.writes == {}
+
+
+# --- edits in the target
+
+
+def test_the_source_wins_and_the_history_keeps_what_was_overwritten(one: World) -> None:
+    """The value goes back with one PATCH, and the edit can be read in the changes."""
+    one.edit_target(1, name="Edited", due_date="2026-12-24T00:00:00Z")
+    in_step_after(one, patches=1)
+    last = one.changes[-1]
+    assert dict(last.before) == {"name": "Edited", "due_date": "2026-12-24T00:00:00Z"}
+    assert (last.state, last.after["name"]) == (ChangeState.DONE, "One")
+
+
+def test_the_targets_edits_win(one: World) -> None:
+    """The field is left alone and told each time; other fields still follow the source."""
+    one.policy = TARGET_WINS
+    one.edit_target(1, name="Edited")
+    one.edit(1, name="Renamed", due_on=None)
+    for patches in ({"PATCH": 1}, {}):
+        report = one.run()
+        assert one.to_ably.writes == patches
+        assert [problem["kind"] for problem in report.problems] == ["target_edit_kept"]
+        assert report.state is State.SUCCEEDED
+    assert (one.in_target(1)["name"], one.in_target(1)["due_date"]) == ("Edited", None)
+
+
+def test_edits_in_the_target_are_seen_when_it_is_read_again(one: World) -> None:
+    """A scheduled run trusts the last listing for as long as it is set to."""
+    one.edit_target(1, name="Edited")
+    one.run(Trigger.SCHEDULE)
+    assert one.to_ably.requests == []
+    one.clock.sleep(3600)
+    one.run(Trigger.SCHEDULE)
+    assert one.to_ably.writes == {"PATCH": 1}
+
+
+def test_archived_by_hand(one: World) -> None:
+    """The source wins: it comes back. Where edits win it stays archived, and is told."""
+    one.edit_target(1, status="archived")
+    in_step_after(one, patches=1)
+    one.policy = TARGET_WINS
+    one.edit_target(1, status="archived")
+    assert [p["kind"] for p in one.run().problems] == ["target_edit_kept"]
+    assert one.to_ably.writes == {}
+
+
+# --- targets that are gone
+
+
+def test_a_deleted_target_is_created_again(one: World) -> None:
+    """As new, completed if it has to be, and in step afterwards."""
+    one.edit(1, is_completed=True)
+    one.run()
+    one.ably.remove(one.id_of(1))
+    report = one.run()
+    assert (report.counts["created"], one.to_ably.writes) == (1, {"POST": 1, "PATCH": 1})
+    assert one.differences() == []
+    one.run()
+    assert one.to_ably.writes == {}
+
+
+def test_a_deleted_target_stays_deleted_where_edits_win(one: World) -> None:
+    """A deletion is an edit; a person has to decide."""
+    one.policy = TARGET_WINS
+    one.ably.remove(one.id_of(1))
+    report = one.run()
+    assert (report.counts["conflicts"], one.to_ably.writes) == (1, {})
+    assert report.problems[0]["kind"] == "target_gone"
+
+
+def test_many_deleted_targets_stop_the_run(world: World) -> None:
+    """Somebody may have emptied the wrong project; the flag recreates them."""
+    ids = [world.add(f"Release {number}") for number in range(12)]
+    world.run()
+    for id_ in ids:
+        world.ably.remove(world.id_of(id_))
+    stopped = world.run()
+    assert (stopped.state, world.to_ably.writes) == (State.ABORTED, {})
+    assert stopped.error is not None
+    assert "--allow-mass-recreate" in stopped.error.hint
+    assert world.run(allow_mass_recreate=True).counts["created"] == 12
+    assert world.differences() == []
+
+
+def test_a_target_deleted_between_plan_and_write_waits(one: World) -> None:
+    """The PATCH answers 404; the next run looks at it and creates it again."""
+    one.edit(1, name="Renamed")
+    doomed = one.id_of(1)
+
+    def delete(method: str, _what: str) -> None:
+        if method == "PATCH":
+            one.ably.remove(doomed)
+
+    one.to_ably.before = delete
+    report = one.run(Trigger.SCHEDULE)
+    assert (report.counts["waiting"], report.problems[0]["kind"]) == (1, "not_found")
+    one.to_ably.before = lambda _method, _what: None
+    assert one.run(Trigger.SCHEDULE).counts["created"] == 1
+    assert one.differences() == []
+
+
+def test_a_second_target_with_the_marker_is_always_told(one: World) -> None:
+    """It cannot be known which one people use; nothing is done about it."""
+    one.ably.create(PROJECT, {"name": "Twin", "description": one.in_target(1)["description"]})
+    for _ in range(2):
+        report = one.run()
+        assert [problem["kind"] for problem in report.problems] == ["second_target"]
+        assert (report.state, one.to_ably.writes) == (State.PARTIAL, {})
+
+
+# --- faults
+
+
+@pytest.mark.parametrize(
+    "kind", ["server_error", "timeout", "timeout_after", "reset", "rate_limited", "html"]
+)
+def test_a_patch_is_repeated(one: World, kind: str) -> None:
+    """It is safe to repeat; the clock waits in between, and nothing is told."""
+    one.edit(1, name="Renamed")
+    one.to_ably.faults.script(kind, method="PATCH", times=3)
+    assert one.run().state is State.SUCCEEDED
+    assert one.to_ably.writes == {"PATCH": 4}
+    assert one.differences() == []
+
+
+def test_a_patch_that_keeps_failing_waits_for_the_next_run(one: World) -> None:
+    """Other milestones go on."""
+    two = one.add("Two")
+    one.edit(1, name="Renamed")
+    one.to_ably.faults.script("server_error", method="PATCH", times=6)
+    report = one.run()
+    assert (report.state, report.counts["waiting"], report.counts["created"]) == (
+        State.PARTIAL,
+        1,
+        1,
+    )
+    assert one.links[two].state is LinkState.LINKED
+    in_step_after(one, patches=1)
+
+
+def test_a_target_that_is_down_ends_the_run(world: World) -> None:
+    """Five in a row: the rest would only fail as well."""
+    for number in range(8):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 9):
+        world.edit(id_, name=f"Renamed {id_}")
+    world.to_ably.faults.script("server_error", method="PATCH", times=1000)
+    assert world.run().state is State.FAILED
+    assert world.to_ably.writes == {"PATCH": 30}
+    world.to_ably.faults.clear()
+    in_step_after(world, patches=8)
+
+
+def test_lost_access_ends_the_run(one: World) -> None:
+    """403 concerns everything."""
+    one.edit(1, name="Renamed")
+    one.to_ably.before = lambda method, _what: (
+        one.ably.no_access.add(PROJECT) if method == "PATCH" else None
+    )
+    report = one.run()
+    assert report.state is State.FAILED
+    assert report.error is not None
+    assert report.error.kind == "access_denied"

@@ -1,0 +1,82 @@
+"""Migrations that the workers do: handing one over, and reading how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Final
+
+from mappings.errors import Busy, MilesyncError
+from mappings.runs import RUNNING, UNFINISHED, Run
+from worker.bootstrap import Deployment
+from worker.errors import SettingsError
+from worker.settings import ProjectPair
+from worker.sync.scene import Options
+from worker.tasks import go_on, use_settings
+
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at the recorded runs."""
+
+
+class BrokerAway(MilesyncError):
+    """The migration could not be handed over."""
+
+    kind = "broker"
+    default_hint = "Check MILESYNC_REDIS_URL, or migrate without --background."
+
+
+def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Options) -> Run:
+    """Hand a migration to the workers: its recorded run, which `follow` and `status` show.
+
+    Raises SettingsError without Redis, Busy if the pair is being run, BrokerAway, StoreError.
+    """
+    if deployment.redis is None:
+        raise SettingsError("MILESYNC_REDIS_URL is not set, so there are no workers.")
+    recorded = deployment.store.pair(deployment.identity(pair))
+    _require_idle(deployment, recorded.id)
+    deployment.store.update_pair(recorded.id, paused_because=None)  # a person tries again
+    kept = {**asdict(options), "trigger": options.trigger.value, "background": True}
+    run = deployment.runs.begin(
+        recorded.id,
+        options.trigger.value,
+        "the workers",
+        deployment.clock.now(),
+        kept,
+        alone=False,
+        state=UNFINISHED,
+    )
+    use_settings(deployment.settings)
+    try:
+        go_on((pair.testrail, pair.testably), run)
+    except Exception as error:
+        # whatever the broker's client raises: nobody will take this run up
+        deployment.runs.change(run.id, state="aborted", finished_at=deployment.clock.now())
+        raise BrokerAway(f"The broker did not answer: {type(error).__name__}.") from error
+    return run
+
+
+def _require_idle(deployment: Deployment, pair_id: int) -> None:
+    for run in deployment.runs.latest(pair_id, 20):
+        if run.state == UNFINISHED and run.options.get("background"):
+            raise Busy(
+                f"Run {run.id} of this project pair is with the workers already.",
+                f"`milesync status` shows it, `milesync stop {run.id}` stops it.",
+            )
+
+
+def is_open(run: Run) -> bool:
+    """Whether the workers still have something to do in this run."""
+    return run.state in (RUNNING, UNFINISHED)
+
+
+def follow(deployment: Deployment, run_ids: Sequence[str]) -> Iterator[list[Run]]:
+    """The runs as they are recorded, about once a second until all have ended; the last look too.
+
+    Only looks: a caller that stops looking leaves them running.
+    """
+    while True:
+        found = [run for run_id in run_ids if (run := deployment.runs.get(run_id))]
+        yield found
+        if not any(is_open(run) for run in found):
+            return
+        deployment.clock.sleep(LOOK_EVERY)
