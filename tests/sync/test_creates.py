@@ -12,8 +12,8 @@ import pytest
 from mappings.link import Link, LinkState
 from mappings.store import ChangeState
 from tests.sync.world import PROJECT, World
-from worker.errors import TimedOut
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.gather import Scope
 from worker.sync.journal import BACK_OFF, LIMITED_ATTEMPTS, SETTLE
 from worker.sync.report import State
 from worker.sync.scene import OnTargetEdit, Policy, Trigger
@@ -206,6 +206,7 @@ def test_an_incomplete_look_decides_nothing(world: World) -> None:
 def test_a_look_below_a_parent_that_fails_decides_nothing(world: World) -> None:
     """The detail of the parent answers 5xx in every look."""
     parent = world.add("Parent")
+    world.add("First child", parent)
     world.run()
     world.add("Child", parent)
     world.to_ably.faults.script("reset", method="POST")
@@ -297,7 +298,7 @@ def test_a_machine_that_slept_does_not_send(world: World) -> None:
         world.store.claim = claim  # type: ignore[method-assign]
         return claimed
 
-    world.store.claim = slow  # type: ignore[method-assign]
+    world.store.claim = slow  # type: ignore[method-assign, assignment]
     assert world.run().state is State.SUCCEEDED
     assert world.to_ably.writes == {"POST": 1}
     assert [change.state for change in world.changes] == [ChangeState.NOT_DONE, ChangeState.DONE]
@@ -442,7 +443,7 @@ def test_a_run_waits_for_the_claim_of_one_that_died(world: World) -> None:
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    Deaths(world, at=5)
+    Deaths(world, at=6)
     with pytest.raises(Died):
         world.run(Trigger.SCHEDULE)
     revive(world)
@@ -489,7 +490,7 @@ def test_a_link_that_stays_held_is_told(world: World) -> None:
         later = world.clock.now() + timedelta(seconds=30)
         return {i: replace(k, claim_until=later) for i, k in reload(*given).items()}
 
-    world.store.links = still_held  # type: ignore[method-assign]
+    world.store.links = still_held  # type: ignore[method-assign, assignment]
     report = world.run(Trigger.SCHEDULE)
     assert (report.counts["waiting"], report.problems[0]["kind"]) == (1, "held_up")
 
@@ -501,8 +502,6 @@ def test_a_refresh_does_not_wait_for_what_a_living_run_creates(world: World) -> 
     until = world.clock.now() + timedelta(seconds=600)
     creating = Link(2, state=LinkState.CREATING, attempt_deadline=until, claim_until=until)
     world.store.save(world.pair.id, creating, world.clock.now())
-    from worker.sync.gather import Scope
-
     before = world.clock.now()
     assert world.run(Trigger.WEBHOOK, Scope((1,))).state is State.SUCCEEDED
     assert world.clock.now() < before + timedelta(seconds=100)
@@ -520,14 +519,9 @@ def test_an_answer_that_lost_its_claim_is_left_to_the_next_run(world: World) -> 
         world.store.settle(world.pair.id, mine, None, ChangeState.DONE, world.clock.now())
         return made
 
-    world.target.create = stolen  # type: ignore[method-assign]
+    world.target.create = stolen  # type: ignore[method-assign, assignment]
     world.run()
     del world.target.create
     assert world.run().problems == ()
     assert doubled(world) == []
     assert world.differences() == []
-
-
-def test_timeouts_are_errors_of_the_api() -> None:
-    """The stall is told like any other timeout."""
-    assert TimedOut("Testably", "x").kind == "timeout"

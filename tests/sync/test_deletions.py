@@ -8,6 +8,7 @@ import pytest
 
 from mappings.link import LinkState
 from tests.sync.world import PROJECT, World
+from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.report import State
 from worker.sync.scene import OnSourceDelete, Policy, Trigger
@@ -69,7 +70,11 @@ def test_a_server_that_ignores_archiving_is_told_once(family: World) -> None:
     """The answer shows another status."""
     family.rail.delete(3)
     real = family.ably.get
-    family.ably.update = lambda project, id_, _body: real(project, id_)  # type: ignore[method-assign]
+
+    def ignoring(project: str, id_: str, _body: object) -> Record:
+        return real(project, id_)
+
+    family.ably.update = ignoring  # type: ignore[method-assign, assignment]
     report = family.run()
     assert [problem["kind"] for problem in report.problems] == ["cannot_be_archived"]
     quiet(family)

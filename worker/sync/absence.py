@@ -8,7 +8,7 @@ from dataclasses import replace
 from mappings.link import Link, LinkState, Trouble
 from mappings.milestone import ARCHIVED, BadRecord, Values
 from worker.sync.action import Action, Kind
-from worker.sync.scene import OnSourceDelete, Scene
+from worker.sync.scene import OnSourceDelete, Options, Scene
 from worker.sync.standing import is_archived
 
 GONE = "TestRail answers that it does not exist any more."
@@ -54,15 +54,21 @@ def absent(scene: Scene) -> Iterator[Action]:
 
 
 def _missing(scene: Scene, link: Link) -> Action | None:
-    if link.state is LinkState.LINKED and link.testrail_id in scene.gone:
+    if is_followed(link, scene.options) and link.testrail_id in scene.gone:
         return _gone(scene, link)
     if not scene.source.complete:
         return None
-    if link.state is not LinkState.LINKED:
+    if not is_followed(link, scene.options):
         return _forgotten(link)
     reason = scene.unproved.get(link.testrail_id, "It was not looked for.")
     text = f"It is missing from TestRail's list, but not proved to be gone. {reason}"
     return _about(Kind.SKIP, text, link, trouble=Trouble("absence_unproved", text))
+
+
+def is_followed(link: Link, options: Options) -> bool:
+    """Whether its target follows its source; what an undo took back does when a person migrates."""
+    released = link.state is LinkState.HELD and options.by_person
+    return link.has_target and (link.state is LinkState.LINKED or released)
 
 
 def _forgotten(link: Link) -> Action | None:

@@ -146,7 +146,9 @@ class Applier:
                 continue
             if link.testably_id in parents:
                 continue
-            if number in self.outcomes and link.echoed.get("status") != action.wanted["status"]:
+            unseen = action.kind is not Kind.CREATE and "status" not in link.pushed
+            differs = link.echoed.get("status") != action.wanted["status"]
+            if number in self.outcomes and (unseen or differs):
                 told = self.outcomes[number].troubles
                 deed = partial(self._finish_status, told)
                 self._do((number, action), deed, self.outcomes[number].result)

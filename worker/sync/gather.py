@@ -22,6 +22,7 @@ from mappings.milestone import (
 )
 from mappings.store import Pair
 from worker.errors import AccessDenied, NotFound, Refused, Transient, UnknownId
+from worker.sync.absence import is_followed
 from worker.sync.guards import living, mass_limit
 from worker.sync.ports import Source, SourceListing, Target
 from worker.sync.scene import OnSourceDelete, Options, Policy, Scene, TargetView
@@ -130,7 +131,7 @@ class Gatherer:
 
     def _missing(self, listing: SourceListing) -> list[int]:
         known = {problem.id for problem in listing.problems} | set(listing.milestones)
-        linked = (id_ for id_, k in self.links.items() if k.state is LinkState.LINKED)
+        linked = (id_ for id_, k in self.links.items() if is_followed(k, self.options))
         return [id_ for id_ in linked if id_ not in known]
 
     def _archive_limit(self) -> int:
@@ -148,7 +149,9 @@ class Gatherer:
         if scope.recalled is not None:
             return self._view(scope.recalled, self._to_read_singly(listing, scope), listed=True)
         if not scope.whole or not (scope.list_target or self._must_list(listing)):
-            return self._view({}, self._to_read_singly(listing, scope), listed=False)
+            view = self._view({}, self._to_read_singly(listing, scope), listed=False)
+            if not (scope.whole and view.gone):
+                return view  # otherwise something is to be created again
         first = self.target.list_all(self._project)
         found = dict(first.milestones)
         if not first.complete:

@@ -204,15 +204,24 @@ class _Planner:
             push=decision.push,
             before=changed_fields(now, decision.push),
             edited=decision.edited,
-            status_later=self._status_waits(source, link),
+            status_later=self._status_waits(source, decision),
             notices=notices,
         )
 
-    def _status_waits(self, source: SourceMilestone, link: Link) -> bool:
-        """Whether the status was only left for sub-milestones that come or go in this run."""
+    def _status_waits(self, source: SourceMilestone, decision: Decision) -> bool:
+        """Whether the status was only left for sub-milestones that come or go in this run.
+
+        While it is derived the milestone's own is not seen; it is active unless it was written.
+        """
+        link = decision.link
         wanted = wanted_values(source, self.scene.rules)["status"]
-        left = "status" not in link.pushed and link.echoed.get("status") != wanted
-        return left and link.testably_id not in self.derived_after
+        derived = link.testably_id in self.derived
+        left = derived or source.id in self.children
+        if not left or link.testably_id in self.derived_after:
+            return False
+        if "status" in {*decision.push, *decision.kept} or link.refused.get("status") == wanted:
+            return False
+        return link.echoed.get("status") != wanted or (derived and wanted == COMPLETED)
 
     def _tell(
         self, source: SourceMilestone, decision: Decision, actual: TargetMilestone | None

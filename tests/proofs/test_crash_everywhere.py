@@ -1,0 +1,144 @@
+"""A run that dies at any of its boundaries, and one that resumes: the same end, every time.
+
+A boundary is a point before or after an HTTP request or a commit. The clock stands still unless
+somebody sleeps, so that waiting for what may still be under way costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from mappings.milestone import TargetMilestone, marked_id
+from mappings.runs import RUNNING
+from tests.proofs.world import IDENTITY, MIGRATION, PROJECT, URL, Boundaries, Died, World
+from worker.clients.records import parse_target
+from worker.sandbox.rules import Record
+from worker.sandbox.seed import seed
+from worker.sync.gather import Scope
+from worker.sync.report import RunReport, State
+from worker.sync.run import Mirror, run_pair
+from worker.sync.undo import undo
+from worker.sync.verify import verify
+
+MILESTONES = 42
+SHARES = 4
+"""In so many tests the boundaries are divided, so that they run side by side."""
+
+End = dict[int | None, Any]
+
+
+def _migrate(mirror: Mirror) -> RunReport:
+    return run_pair(mirror, MIGRATION, Scope())
+
+
+def _undo_last(mirror: Mirror) -> RunReport:
+    """Take back the newest run that was no undo: which one is noted in the world's first run."""
+    runs = mirror.runs.latest(mirror.store.pair(IDENTITY).id, 100)
+    return undo(mirror, min(run.id for run in runs))
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is there, the work that dies and is done again, and whether both sides then agree."""
+
+    prepare: Callable[[World], None]
+    work: Callable[[Mirror], RunReport]
+    agrees: bool = True
+
+    def begin(self) -> World:
+        world = World()
+        self.prepare(world)
+        return world
+
+
+def _many(world: World) -> None:
+    seed(world.rail, 1, MILESTONES)
+
+
+def _migrated(world: World, count: int) -> None:
+    seed(world.rail, 1, count)
+    assert world.migrate().state is State.SUCCEEDED
+    world.clock.sleep(60)
+
+
+def _changed(world: World) -> None:
+    """Every kind of update: renamed, completed, reopened, postponed, added, deleted, edited."""
+    _migrated(world, 16)
+    rows = world.rail.everything(1)
+    parents = {row["parent_id"] for row in rows}
+    alone = [row for row in rows if row["id"] not in parents]
+    done = [_id(row) for row in alone if row["is_completed"]]
+    still_open = [_id(row) for row in alone if not row["is_completed"]]
+    today = world.rail.today()
+    world.rail.update(done[0], {"is_completed": False, "name": "Reopened"})
+    world.rail.update(done[1], {"description": "Another text"})
+    world.rail.update(still_open[0], {"is_completed": True})
+    world.rail.update(still_open[1], {"due_on": today, "start_on": None, "refs": "RF-1"})
+    root = _id(world.rail.add(1, {"name": "New root"}))
+    below = _id(world.rail.add(1, {"name": "New below", "parent_id": root}))
+    world.rail.update(below, {"is_completed": True})
+    world.rail.delete(next(_id(row) for row in rows if row["parent_id"] is not None))
+    world.edit_target(world.target_ids()[-1], {"name": "Edited by a person"})
+
+
+def _id(row: Record) -> int:
+    return int(str(row["id"]))
+
+
+STORIES = {
+    "migration": Story(_many, _migrate),
+    "update": Story(_changed, _migrate),
+    "undo": Story(lambda world: _migrated(world, 10), _undo_last, agrees=False),
+}
+
+
+def _end(world: World) -> End:
+    """Every target milestone by its marker, with its parent's; ids depend on the order."""
+    rows = [parse_target(row) for row in world.ably.everything(PROJECT)]
+    targets = [row for row in rows if isinstance(row, TargetMilestone)]
+    markers = {row.id: marked_id(row.description, URL) for row in targets}
+    found: End = {markers[row.id]: (row.values, markers.get(row.parent_id or "")) for row in targets}
+    assert len(found) == len(targets), "two targets carry the same marker"
+    return found
+
+
+def _undisturbed(story: Story) -> tuple[int, End]:
+    """How many boundaries the work has, and how it ends if nothing happens."""
+    with closing(story.begin()) as world:
+        point = Boundaries()
+        report = story.work(world.mirror(point=point))
+        assert report.state is State.SUCCEEDED, report
+        return point.passed, _end(world)
+
+
+def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
+    with closing(story.begin()) as world:
+        dying = world.mirror(point=Boundaries(boundary), dies_late_by=late_by)
+        with pytest.raises(Died):
+            story.work(dying)
+        pair = world.store.pair(IDENTITY)
+        report = story.work(world.mirror())
+        assert report.state is State.SUCCEEDED, report
+        assert world.mirror().runs.running(pair.id) is None
+        assert world.doubles() == {}
+        assert not story.agrees or verify(world.mirror()).in_step
+        writes = len(world.writes)
+        story.work(world.mirror())
+        assert len(world.writes) == writes
+        return _end(world)
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("name", STORIES)
+def test_a_run_may_die_anywhere(name: str, share: int) -> None:
+    """Wherever a run dies, the next one brings the same end: no double, and nothing missing."""
+    story = STORIES[name]
+    boundaries, expected = _undisturbed(story)
+    for boundary in range(1 + share, boundaries + 1, SHARES):
+        late_by = None if boundary % 2 else 9.0
+        assert _die_and_resume(story, boundary, late_by) == expected, (boundary, late_by)
