@@ -38,8 +38,9 @@ def _in_step(count: int, database: str):  # type: ignore[no-untyped-def]
     """Both models and the database after a migration in memory."""
     from mappings.database import ensure_ready, open_engine
     from mappings.milestone import MappingRules
+    from mappings.rows import PairIdentity
     from mappings.runs import RunLog
-    from mappings.store import PairIdentity, Store
+    from mappings.store import Store
     from worker.clock import SystemClock
     from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
     from worker.sandbox.seed import seed
@@ -77,11 +78,13 @@ def _measure(job: str, database: str, testrail: str, testably: str) -> None:
 
 def child(job: str, database: str, testrail: str, testably: str) -> None:
     """One job in a process of its own; prints its seconds and peak memory."""
+    from pydantic import SecretStr
+
     from mappings.database import open_engine
     from mappings.milestone import MappingRules
+    from mappings.rows import PairIdentity
     from mappings.runs import RunLog
-    from mappings.store import PairIdentity, Store
-    from pydantic import SecretStr
+    from mappings.store import Store
     from worker.clients.budget import LocalLedger, RateLimit
     from worker.clients.credentials import basic_auth, bearer
     from worker.clients.testably import Testably

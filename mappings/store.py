@@ -2,73 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, case, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, case, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from mappings.database import plain
 from mappings.errors import StoreError
-from mappings.link import Link, LinkState, Trouble
+from mappings.link import Link
 from mappings.milestone import Values
+from mappings.rows import (
+    Change,
+    ChangeState,
+    Pair,
+    PairIdentity,
+    change_columns,
+    change_of,
+    identity_columns,
+    link_columns,
+    link_of,
+    pair_of,
+)
 from mappings.tables import changes, links, pairs
-
-
-@dataclass(frozen=True, slots=True)
-class PairIdentity:
-    """What makes a project pair: both base URLs and both project ids."""
-
-    testrail_url: str
-    testrail_project: int
-    testably_url: str
-    testably_project: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A recorded project pair. ``rules`` is the mapping that was last applied by a person."""
-
-    id: int
-    identity: PairIdentity
-    rules: str | None = None
-    listed_at: datetime | None = None
-    proved_at: datetime | None = None
-    paused_because: str | None = None
-
-
-class ChangeState(StrEnum):
-    """What became of a journaled write."""
-
-    INTENDED = "intended"
-    DONE = "done"
-    REFUSED = "refused"
-    NOT_DONE = "not_done"
-    AMBIGUOUS = "ambiguous"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One write to the target: the values before and after, and what the target echoed."""
-
-    run_id: str
-    testrail_id: int
-    testably_id: str | None
-    kind: str
-    before: Values
-    after: Values
-    at: datetime
-    state: ChangeState = ChangeState.INTENDED
-    echo: Values | None = None
-    note: str = ""
-    undoes: int | None = None
-    settled_at: datetime | None = None
-    id: int | None = None
-    pair_id: int | None = None
 
 
 class Store:
@@ -99,7 +58,7 @@ class Store:
             return found
         try:
             with self._transaction() as connection:
-                connection.execute(insert(pairs).values(**_identity_columns(identity)))
+                connection.execute(insert(pairs).values(**identity_columns(identity)))
         except IntegrityError:
             pass  # another process recorded it in the meantime
         found = self.find_pair(identity)
@@ -109,16 +68,16 @@ class Store:
 
     def find_pair(self, identity: PairIdentity) -> Pair | None:
         """The pair with this identity, if it was recorded."""
-        columns = _identity_columns(identity)
+        columns = identity_columns(identity)
         matches = and_(*(pairs.c[name] == value for name, value in columns.items()))
         with self._transaction() as connection:
             row = connection.execute(select(pairs).where(matches)).mappings().one_or_none()
-        return None if row is None else _pair_of(row)
+        return None if row is None else pair_of(row)
 
     def all_pairs(self) -> list[Pair]:
         """Every pair that was ever recorded."""
         with self._transaction() as connection:
-            return [_pair_of(r) for r in connection.execute(select(pairs)).mappings()]
+            return [pair_of(r) for r in connection.execute(select(pairs)).mappings()]
 
     def update_pair(self, pair_id: int, **values: Any) -> None:
         """Set columns of a pair: ``rules``, ``listed_at``, ``proved_at``, ``paused_because``."""
@@ -134,7 +93,7 @@ class Store:
             query = query.where(links.c.testrail_id.in_(list(testrail_ids)))
         with self._transaction() as connection:
             rows = connection.execute(query).mappings()
-            return {row["testrail_id"]: _link_of(row) for row in rows}
+            return {row["testrail_id"]: link_of(row) for row in rows}
 
     def save(self, pair_id: int, link: Link, now: datetime) -> Link | None:
         """Write a link if nobody changed it since it was read, and nobody else holds a claim.
@@ -237,7 +196,7 @@ class Store:
             if value is not None:
                 query = query.where(column == value)
         with self._transaction() as connection:
-            return [_change_of(row) for row in connection.execute(query).mappings()]
+            return [change_of(row) for row in connection.execute(query).mappings()]
 
 
 class _LostError(Exception):
@@ -248,7 +207,7 @@ def _save(
     connection: Connection, pair_id: int, link: Link, now: datetime, *, holding: bool = False
 ) -> Link | None:
     saved = replace(link, version=link.version + 1)
-    values = _link_columns(saved)
+    values = link_columns(saved)
     if link.version == 0:
         connection.execute(insert(links).values(pair_id=pair_id, **values))
         return saved
@@ -277,21 +236,7 @@ def _save_apart(connection: Connection, pair_id: int, link: Link, now: datetime)
 
 
 def _record(connection: Connection, pair_id: int, change: Change) -> int:
-    row = {
-        "pair_id": pair_id,
-        "run_id": change.run_id,
-        "testrail_id": change.testrail_id,
-        "testably_id": change.testably_id,
-        "kind": change.kind,
-        "state": change.state.value,
-        "before": dict(change.before),
-        "after": dict(change.after),
-        "echo": None if change.echo is None else dict(change.echo),
-        "note": change.note,
-        "undoes": change.undoes,
-        "at": change.at,
-        "settled_at": change.settled_at,
-    }
+    row = change_columns(pair_id, change)
     key = connection.execute(insert(changes).values(**row)).inserted_primary_key
     assert key is not None  # noqa: S101  (every insert of one row has a key)
     return int(key[0])
@@ -312,87 +257,3 @@ def _settle_change(
     if echo is not None:
         values["echo"] = dict(echo)
     connection.execute(update(changes).where(changes.c.id == change_id).values(**values))
-
-
-def _identity_columns(identity: PairIdentity) -> Mapping[str, Any]:
-    return {
-        "testrail_url": identity.testrail_url,
-        "testrail_project": identity.testrail_project,
-        "testably_url": identity.testably_url,
-        "testably_project": identity.testably_project,
-    }
-
-
-def _pair_of(row: RowMapping) -> Pair:
-    identity = PairIdentity(
-        row["testrail_url"],
-        row["testrail_project"],
-        row["testably_url"],
-        row["testably_project"],
-    )
-    return Pair(
-        row["id"],
-        identity,
-        row["rules"],
-        row["listed_at"],
-        row["proved_at"],
-        row["paused_because"],
-    )
-
-
-_PLAIN_COLUMNS = (
-    "testrail_id",
-    "testably_id",
-    "name",
-    "pushed",
-    "echoed",
-    "echoed_at",
-    "intended",
-    "refused",
-    "overwrote",
-    "told",
-    "parent_id",
-    "target_parent",
-    "source_print",
-    "raw",
-    "attempt_at",
-    "attempt_deadline",
-    "attempts",
-    "change_id",
-    "look_again",
-    "claim_until",
-    "version",
-)
-
-
-def _link_columns(link: Link) -> dict[str, Any]:
-    columns = {name: getattr(link, name) for name in _PLAIN_COLUMNS}
-    trouble = link.trouble
-    return columns | {
-        "state": link.state.value,
-        "trouble_kind": trouble and trouble.kind,
-        "trouble_reason": trouble and trouble.reason,
-        "trouble_since": trouble and trouble.since,
-        "trouble_count": trouble and trouble.count,
-    }
-
-
-def _link_of(row: RowMapping) -> Link:
-    trouble = None
-    if row["trouble_kind"] is not None:
-        trouble = Trouble(
-            row["trouble_kind"],
-            row["trouble_reason"],
-            row["trouble_since"],
-            row["trouble_count"],
-        )
-    return Link(
-        state=LinkState(row["state"]),
-        trouble=trouble,
-        **{name: row[name] for name in _PLAIN_COLUMNS},
-    )
-
-
-def _change_of(row: RowMapping) -> Change:
-    values = {name: row[name] for name in row if name != "state"}
-    return Change(state=ChangeState(row["state"]), **values)

@@ -17,8 +17,9 @@ from sqlalchemy import Engine
 
 from mappings import database
 from mappings.milestone import MappingRules
+from mappings.rows import PairIdentity
 from mappings.runs import RunLog
-from mappings.store import PairIdentity, Store
+from mappings.store import Store
 from worker.clients.budget import (
     Ledger,
     LocalLedger,

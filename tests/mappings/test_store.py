@@ -13,8 +13,9 @@ from sqlalchemy import Engine, text
 from mappings.errors import StoreError
 from mappings.link import Link, LinkState, Trouble, digest, fingerprint
 from mappings.milestone import FIELDS, SourceMilestone
+from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog
-from mappings.store import Change, ChangeState, Store
+from mappings.store import Store
 from tests.mappings.support import MINUTE, NOW, SECOND, at_once, change, identity
 
 # --- pairs

@@ -6,7 +6,7 @@ somebody sleeps, so that waiting for what may still be under way costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from mappings.milestone import TargetMilestone, marked_id
-from mappings.runs import RUNNING
 from tests.proofs.world import IDENTITY, MIGRATION, PROJECT, URL, Boundaries, Died, World
 from worker.clients.records import parse_target
 from worker.sandbox.rules import Record

@@ -20,8 +20,9 @@ from sqlalchemy import Connection, Engine, event
 
 from mappings.database import open_engine, upgrade
 from mappings.milestone import ARCHIVED, MappingRules, marked_id
+from mappings.rows import PairIdentity
 from mappings.runs import RunLog
-from mappings.store import PairIdentity, Store
+from mappings.store import Store
 from worker.sandbox.faults import Fault, FaultKind
 from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.rules import Problem, Record

@@ -203,7 +203,7 @@ def test_a_network_that_is_cut(stack: Stack, side: str) -> None:
     fill(stack, 10)
     server = stack.testrail if side == "testrail" else stack.testably
     cut = threading.Timer(3.0, server.faults.clear)
-    server.faults.rates = {FaultKind.RESET_BEFORE: 1.0}
+    server.faults.rates = {FaultKind.RESET: 1.0}
     stack.worker()
     tick(stack, "webhook")
     cut.start()

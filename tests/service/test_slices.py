@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from mappings.rows import Pair
 from mappings.runs import Run
-from mappings.store import Pair
 from tests.service.stack import Stack
 from worker.background import enqueue_migration, follow
 from worker.bootstrap import Deployment

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mappings.link import Link, LinkState
-from mappings.store import ChangeState
+from mappings.rows import ChangeState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.gather import Scope

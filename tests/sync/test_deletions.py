@@ -11,7 +11,7 @@ from tests.sync.world import PROJECT, World
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.report import State
-from worker.sync.scene import OnSourceDelete, Policy, Trigger
+from worker.sync.scene import OnSourceDelete, OnTargetEdit, Policy, Trigger
 
 ABLY = TestablySwitches()
 
@@ -184,3 +184,47 @@ def test_a_child_that_outlives_its_parent_is_kept(family: World) -> None:
     assert kinds == {"moved", "cannot_be_archived"}
     assert status(family, 2) == "active"
     quiet(family)
+
+
+@pytest.mark.parametrize("policy", OnTargetEdit)
+@pytest.mark.parametrize("child_done", [False, True])
+def test_with_its_last_child_gone_a_completed_parent_is_completed(
+    world: World, child_done: bool, policy: OnTargetEdit
+) -> None:
+    """In the same run, after the archiving: until then its status was Testably's own."""
+    world.policy = Policy(on_target_edit=policy)
+    world.behave(ably=replace(ABLY, archived_subs_lock_status=False))
+    parent = world.add("Parent", is_completed=True)
+    child = world.add("Child", parent, is_completed=child_done)
+    world.run()
+    world.rail.delete(child)
+    assert world.run().state is State.SUCCEEDED
+    assert (world.to_ably.writes, status(world, parent)) == ({"PATCH": 2}, "completed")
+    quiet(world)
+
+
+def test_where_archived_children_lock_the_status_that_is_told_once(world: World) -> None:
+    """The parent stays open in Testably; no run tries it again, until the source changes."""
+    parent = world.add("Parent", is_completed=True)
+    child = world.add("Child", parent)
+    world.run()
+    world.rail.delete(child)
+    report = world.run()
+    assert [problem["kind"] for problem in report.problems] == ["not_taken"]
+    assert dict(world.run().not_exact) == {"not_taken": 1}
+    quiet(world)
+
+
+def test_a_parent_whose_child_could_not_be_archived_stays_as_it_is(world: World) -> None:
+    """Its status is derived still; the next run sees to both."""
+    world.behave(ably=replace(ABLY, archived_subs_lock_status=False))
+    parent = world.add("Parent", is_completed=True)
+    child = world.add("Child", parent)
+    world.run()
+    world.rail.delete(child)
+    world.to_ably.faults.script("server_error", method="PATCH", times=6)
+    report = world.run()
+    assert [problem["testrail_id"] for problem in report.problems] == [child]
+    assert world.run().state is State.SUCCEEDED
+    assert status(world, parent) == "completed"
+    quiet(world)

@@ -95,11 +95,11 @@ def test_the_first_migration_reads_as_few_pages_as_there_are(
     rows = len(world.rail.everything(1))
     roots = sum(row["parent_id"] is None for row in world.rail.everything(1))
     pages = max(1, ceil((rows if shape == "flat" else roots) / 250))
-    report = world.run(Trigger.MIGRATION)
-    assert report.counts["created"] == count
+    prepared = world.look(trigger=Trigger.MIGRATION)
+    assert len(prepared.plan.changes) == count
     details = roots if shape == "roots_only" else 0
-    assert report.requests["testrail"] == pages + details
-    assert world.to_ably.count("GET") == 1
+    assert prepared.reads == {"testrail": pages + details, "testably": 1}
+    assert world.to_ably.requests == [("GET", "milestones?status=&page=1&per_page=100")]
 
 
 @pytest.mark.parametrize("there", [0, 99, 100, 101, 250])

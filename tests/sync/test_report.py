@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mappings.link import Trouble
-from mappings.store import PairIdentity
+from mappings.rows import PairIdentity
 from tests.sync.build import bad, link, plan, scene, source, target
 from tests.sync.world import World
 from worker.errors import BudgetExhausted, Busy, GuardTripped, ServerTrouble

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mappings.link import LinkState
-from mappings.store import ChangeState
+from mappings.rows import ChangeState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.report import State

@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 
 from mappings.link import Link
 from mappings.milestone import MappingRules, TargetMilestone, Values, marked_id, moment_of
+from mappings.rows import Change, Pair, PairIdentity
 from mappings.runs import RunLog
-from mappings.store import Change, Pair, PairIdentity, Store
+from mappings.store import Store
 from tests.fakes import FakeClock
 from worker.sandbox.faults import Fault, Faults
 from worker.sandbox.in_memory import InMemorySource, InMemoryTarget

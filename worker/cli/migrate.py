@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli import render
+from worker.cli.background import Background, hand_over
 from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects, Yes
 from worker.cli.output import exit_of, show
 from worker.cli.progress import progress, reading
@@ -58,6 +59,7 @@ def migrate(
     allow_mass_archive: MassArchive = False,
     allow_mass_recreate: MassRecreate = False,
     plan: PlanFile = None,
+    background: Background = False,
     config: Config = None,
     as_json: Json = False,
     projects: Projects = None,
@@ -73,6 +75,8 @@ def migrate(
         allow_mass_archive,
         allow_mass_recreate,
     )
+    if background and (plan or report):
+        raise UsageError("--background cannot go together with --plan or --report.")
     reviewed = _reviewed(plan, options)
     if reviewed is not None:
         options = _as_reviewed(options, reviewed)
@@ -83,6 +87,8 @@ def migrate(
         pairs = _chosen(deployment, projects, reviewed)
         if dry_run:
             return _only_look(deployment, pairs, options, reviewed, as_json=as_json)
+        if background:
+            return hand_over(deployment, pairs, options, yes=yes, as_json=as_json)
         with Migration(deployment, pairs, options) as migration:
             migration.prepare(reviewed)
             migration.run(yes=yes, as_json=as_json)

@@ -14,7 +14,7 @@ from worker.sync.report import RunReport, State, error_json, state_of, worst
 from worker.sync.run import OpenRun, Prepared, open_run
 
 if TYPE_CHECKING:
-    from mappings.store import PairIdentity
+    from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair
     from worker.sync.outcome import Outcome

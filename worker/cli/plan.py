@@ -20,7 +20,7 @@ from worker.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mappings.store import PairIdentity
+    from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair, Settings
     from worker.sync.run import Mirror, Prepared

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli import render
+from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, printable, show
 from worker.cli.session import opened
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mappings.link import Link, Trouble
+    from mappings.rows import Change, Pair
     from mappings.runs import Run
-    from mappings.store import Change, Pair
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair
 
@@ -33,11 +34,16 @@ Facts = dict[str, Any]
 PUSHED = ("name", "status", "start_date", "due_date")
 
 
-def status(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
+def status(
+    watch: Watch = False, config: Config = None, as_json: Json = False, projects: Projects = None
+) -> int:
     """Show the latest runs of each pair, and when it was last proved in step."""
     found = _collected(config, projects, _status_of)
     show({"projects": found}, lambda out: _each(out, found, _show_status), as_json=as_json)
-    return Exit.OK
+    if not watch:
+        return Exit.OK
+    with opened(config) as deployment:
+        return watch_open(deployment, deployment.settings.require_projects(projects))
 
 
 def mappings(

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mappings.link import Link
+    from mappings.rows import Pair
     from mappings.runs import Run
-    from mappings.store import Pair
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair
     from worker.sync.report import RunReport
@@ -179,12 +179,12 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
 
 def stop(run: RunId, yes: Yes = False, config: Config = None, as_json: Json = False) -> int:
     """Ask a running run to stop after the milestone it is at."""
-    from mappings.runs import RUNNING
+    from mappings.runs import RUNNING, UNFINISHED
 
     require_consent(yes)
     with opened(config) as deployment:
         found = _known_run(deployment, run)
-        running = found.state == RUNNING
+        running = found.state in (RUNNING, UNFINISHED)
         if running and not yes and not consent(f"Stop run {run}?"):
             raise GuardTripped("Nobody said yes; the run goes on.", "`milesync status` shows it.")
         if running:

@@ -67,6 +67,8 @@ def _missing(scene: Scene, link: Link) -> Action | None:
 
 def is_followed(link: Link, options: Options) -> bool:
     """Whether its target follows its source; what an undo took back does when a person migrates."""
+    if link.state is LinkState.CREATING:
+        return True
     released = link.state is LinkState.HELD and options.by_person
     return link.has_target and (link.state is LinkState.LINKED or released)
 
@@ -82,8 +84,13 @@ def _forgotten(link: Link) -> Action | None:
 def _gone(scene: Scene, link: Link) -> Action:
     actual = scene.target.milestones.get(link.testably_id or "")
     if scene.policy.on_source_delete is OnSourceDelete.KEEP:
+        if link.state is LinkState.CREATING:
+            return _about(Kind.SKIP, f"{GONE} Its create was cut off.", link)
         kept = replace(link, state=LinkState.ORPHANED)
         return _about(Kind.SKIP, f"{GONE} Kept in Testably.", kept, learned=True)
+    if link.state is LinkState.CREATING:
+        reason = f"{GONE} Its create was cut off; what that left behind goes as well."
+        return _about(Kind.ARCHIVE, reason, link, push={"status": ARCHIVED})
     gone_too = link.testably_id in scene.target.gone
     if gone_too or (actual is not None and is_archived(actual)):
         archived = replace(link, state=LinkState.ARCHIVED)

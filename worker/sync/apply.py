@@ -64,7 +64,7 @@ class Applier:
         self._create_and_update([item for item in items if _is_write(item[1])])
         for item in items:
             if item[1].kind is Kind.ARCHIVE:
-                self._do(item, self._archive, Result.ARCHIVED)
+                self._take_away(item)
         self._complete(items)
         self._do_held()
 
@@ -113,6 +113,17 @@ class Applier:
             result = Result.CREATED if action.testrail_id in self._posted else Result.ADOPTED
             return self._do((number, _catch_up(action, settled.link)), self._update, result)
         return self._step(item)
+
+    def _take_away(self, item: Item) -> None:
+        """Archive; where a create was cut off, there may be nothing, or nobody knows yet."""
+        number, action = item
+        link = self._link_for(action)
+        if link.has_target:
+            self._do(item, self._archive, Result.ARCHIVED)
+        elif link.state is LinkState.CREATING:
+            self._finish(number, self._left_waiting(action))
+        else:
+            self._finish(number, Outcome(action, Result.UNCHANGED))
 
     def _settle_pending(self) -> bool:
         """Find out what became of ambiguous creates; False if there were none."""

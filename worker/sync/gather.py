@@ -20,7 +20,7 @@ from mappings.milestone import (
     marked_id,
     written_status,
 )
-from mappings.store import Pair
+from mappings.rows import Pair
 from worker.errors import AccessDenied, NotFound, Refused, Transient, UnknownId
 from worker.sync.absence import is_followed
 from worker.sync.guards import living, mass_limit

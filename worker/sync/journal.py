@@ -14,7 +14,8 @@ from functools import partial
 
 from mappings.link import Link, LinkState
 from mappings.milestone import ACTIVE, FIELDS, TargetMilestone, Values
-from mappings.store import Change, ChangeState, Pair, Store
+from mappings.rows import Change, ChangeState, Pair
+from mappings.store import Store
 from worker.clock import Clock
 from worker.errors import ApiError, Done, RateLimited, TimedOut, Transient, Unreachable
 from worker.sync.ports import Target

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from mappings.link import Link, LinkState, Trouble
 from mappings.milestone import ARCHIVED, DATE_FIELDS, Values, same_value
-from mappings.store import Change, ChangeState
+from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused
 from worker.sync.action import Action
 from worker.sync.journal import Journal, LostClaimError

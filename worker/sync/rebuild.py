@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mappings.store import Change, ChangeState
+from mappings.rows import Change, ChangeState
 from worker.sync.action import Action, Kind
 from worker.sync.outcome import Outcome, Result
 from worker.sync.report import RunReport, state_after

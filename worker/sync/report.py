@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from mappings.errors import Busy, MilesyncError
-from mappings.store import PairIdentity
+from mappings.rows import PairIdentity
 from worker.errors import BudgetExhausted, GuardTripped
 from worker.sync.action import Action, Plan
 from worker.sync.outcome import Outcome, Result

@@ -12,8 +12,9 @@ import structlog
 from mappings.errors import MilesyncError
 from mappings.locks import pair_lock
 from mappings.milestone import MappingRules
+from mappings.rows import Pair, PairIdentity
 from mappings.runs import Run, RunLog
-from mappings.store import Pair, PairIdentity, Store
+from mappings.store import Store
 from worker.clock import Clock
 from worker.errors import BudgetExhausted, GuardTripped
 from worker.sync.action import Plan

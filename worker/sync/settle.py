@@ -22,7 +22,7 @@ from mappings.milestone import (
     moment,
     same_value,
 )
-from mappings.store import ChangeState
+from mappings.rows import ChangeState
 from worker.errors import NotFound, Transient
 from worker.sync.journal import Journal, LostClaimError, linked_after_create, unlinked
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from mappings.link import Link, LinkState, Trouble
 from mappings.milestone import ARCHIVED, DATE_FIELDS, TargetMilestone, Values, same_value
-from mappings.store import Change, ChangeState
+from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused, UsageError
 from worker.sync.action import Action, Kind
 from worker.sync.journal import Journal, LostClaimError

@@ -22,7 +22,7 @@ from mappings.milestone import (
     wanted_values,
     written_status,
 )
-from mappings.store import PairIdentity
+from mappings.rows import PairIdentity
 from worker.errors import ApiError, NotFound, UnknownId, UnreadableAnswer
 from worker.sync.gather import Gatherer, Scope
 from worker.sync.run import Mirror

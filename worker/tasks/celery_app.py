@@ -23,7 +23,6 @@ from redis import Redis
 
 from worker.bootstrap import Deployment
 from worker.counters import Counters
-from worker.errors import SettingsError
 from worker.log import configure_logging
 from worker.settings import Settings, load_settings
 
@@ -47,7 +46,7 @@ def use_settings(settings: Settings) -> None:
     """Have this process ask for work as these settings say, which it has read already."""
     _given[:] = [settings]
     if app.configured:
-        app.conf.update(broker_url=_broker_url(settings))
+        app.conf.update(_configured())
 
 
 def process_settings() -> Settings:
@@ -93,74 +92,77 @@ def redis_of(settings: Settings) -> Redis | None:
     return Redis.from_url(url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2)
 
 
-def _broker_url(settings: Settings) -> str:
-    if settings.redis_url is None:
-        raise SettingsError(
-            "MILESYNC_REDIS_URL is not set, and the workers need a broker.",
-            "Set it, or start everything on an embedded broker with `milesync up`.",
-        )
-    return settings.redis_url.get_secret_value()
-
-
 def _queue(name: str) -> Queue:
     # without an exchange of its own, each queue would get the messages of all
     exchange = Exchange(name)  # type: ignore[no-untyped-call]
     return Queue(name, exchange, routing_key=name)  # type: ignore[no-untyped-call]
 
 
-def _configuration() -> dict[str, Any]:
+_FIXED: Final[dict[str, Any]] = {
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_transport_options": {
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+        "queue_order_strategy": "priority",
+        "socket_connect_timeout": 2,
+        "socket_timeout": 30,
+        "socket_keepalive": True,
+    },
+    "task_queues": [_queue(name) for name in QUEUES],
+    "task_default_queue": "sync",
+    "task_create_missing_queues": False,
+    "task_routes": {
+        "milesync.refresh_milestone": {"queue": "refresh"},
+        "milesync.sweep_deliveries": {"queue": "refresh"},
+    },
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "task_ignore_result": True,
+    "result_expires": None,  # there are no results to clean up
+    "task_soft_time_limit": 540,
+    "task_time_limit": 600,
+    "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.1},
+    "worker_prefetch_multiplier": 1,
+    "worker_soft_shutdown_timeout": 30,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "timezone": "UTC",
+    "enable_utc": True,
+    "beat_scheduler": "worker.tasks.beat:Scheduler",
+    "beat_max_loop_interval": 5,
+    "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 2},
+    "redbeat_key_prefix": "milesync:beat:",
+    "redbeat_lock_timeout": 30,
+}
+
+
+def _configured() -> dict[str, Any]:
+    """What the settings decide. Must not fail: Celery would go on with its own defaults."""
     from worker.tasks.beat import beat_schedule
 
     settings = process_settings()
-    url = _broker_url(settings)
+    redis = settings.redis_url
+    url = "memory://" if redis is None else redis.get_secret_value()
     return {
         "broker_url": url,
-        "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,
-        "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_TIMEOUT,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
-            "queue_order_strategy": "priority",
-            "socket_connect_timeout": 2,
-            "socket_timeout": 30,
-            "socket_keepalive": True,
-        },
-        "task_queues": [_queue(name) for name in QUEUES],
-        "task_default_queue": "sync",
-        "task_create_missing_queues": False,
-        "task_routes": {
-            "milesync.refresh_milestone": {"queue": "refresh"},
-            "milesync.sweep_deliveries": {"queue": "refresh"},
-        },
-        "task_acks_late": True,
-        "task_reject_on_worker_lost": True,
-        "task_ignore_result": True,
-        "result_expires": None,  # there are no results to clean up
-        "task_soft_time_limit": 540,
-        "task_time_limit": 600,
-        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0.1},
-        "worker_prefetch_multiplier": 1,
-        "worker_soft_shutdown_timeout": 30,
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "timezone": "UTC",
-        "enable_utc": True,
-        "beat_scheduler": "worker.tasks.beat:Scheduler",
-        "beat_max_loop_interval": 5,
-        "beat_schedule": beat_schedule(settings),
         "redbeat_redis_url": url,
-        "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 2},
-        "redbeat_key_prefix": "milesync:beat:",
-        "redbeat_lock_timeout": 30,
+        "beat_schedule": beat_schedule(settings),
     }
 
 
-app.add_defaults(_configuration)
+app.add_defaults(_FIXED)
+app.add_defaults(_configured)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _set_up_logging(**_: object) -> None:
     settings = process_settings()
+    if settings.redis_url is None:
+        raise SystemExit(
+            "MILESYNC_REDIS_URL is not set, and the workers need a broker. "
+            "Set it, or start everything on an embedded broker with `milesync up`."
+        )
     configure_logging(settings.log.level, settings.log.format, secrets=settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)

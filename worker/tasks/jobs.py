@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -21,7 +22,7 @@ from worker.sync.scene import Trigger
 from worker.tasks import slices
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.hints import Hints
-from worker.tasks.refresh import pairs_of, refresh, refresh_name
+from worker.tasks.refresh import QUIET, pairs_of, refresh, refresh_name
 
 SYNC_QUIET: Final = 60
 """Seconds from one hinted sync of a pair to the next."""
@@ -29,8 +30,6 @@ _SYNC_LONGEST: Final = 600
 _LONGEST_WAIT: Final = 30.0
 OVERDUE: Final = timedelta(seconds=60)
 """A delivery that waits for longer is asked for again by the sweep."""
-ABANDONED: Final = timedelta(minutes=20)
-"""An unfinished run that waits for longer has lost its message."""
 KEPT: Final = timedelta(days=7)
 """How long a handled delivery is remembered."""
 
@@ -41,6 +40,9 @@ _OURS_AWAY: Final[dict[str, Any]] = {
     "retry_backoff_max": 120,
 }
 """The database or the broker did not answer: the same again, later."""
+
+_UNTIL_IT_IS_BACK: Final = {"max_retries": 30, "interval_start": 0.5, "interval_max": 5}
+"""A worker whose broker is away has nothing better to do than to wait with its continuation."""
 
 log = structlog.get_logger(__name__)
 
@@ -76,17 +78,22 @@ def ask(redis: Redis, settings: Settings, hint: Hint) -> None:
 
 def go_on(pair: tuple[int, str], run: Run, countdown: float = 0.0) -> None:
     """Enqueue the next slice of a recorded run."""
-    _enqueue(pair, Trigger(run.trigger), slices.Next(run.id, 0, countdown), None)
+    _enqueue(pair, Trigger(run.trigger), slices.Next(run.id, 0, countdown), None, None)
 
 
 def _enqueue(
-    pair: tuple[int, str], trigger: Trigger, after: slices.Next, correlation: str | None
+    pair: tuple[int, str],
+    trigger: Trigger,
+    after: slices.Next,
+    correlation: str | None,
+    retry_policy: Mapping[str, float] | None,
 ) -> None:
     sync_project.apply_async(
         (*pair, trigger.value),
         {"run": after.run, "attempt": after.attempt, "correlation": correlation},
         queue="migration" if trigger is Trigger.MIGRATION else "sync",
         countdown=after.countdown or None,
+        retry_policy=retry_policy,
     )
 
 
@@ -123,7 +130,7 @@ def _sync(
     wait = Hints(redis).begin(f"sync {pair}", _SYNC_LONGEST) if hinted else 0.0
     if wait:
         after = slices.Next(None, attempt, min(wait, _LONGEST_WAIT))
-        _enqueue(ids, trigger, after, correlation)
+        _enqueue(ids, trigger, after, correlation, _UNTIL_IT_IS_BACK)
         return
     job = slices.Job(pair, trigger, run, attempt)
     try:
@@ -132,7 +139,7 @@ def _sync(
         if hinted:
             Hints(redis).end(f"sync {pair}", SYNC_QUIET)
     if then is not None:
-        _enqueue(ids, trigger, then, correlation)
+        _enqueue(ids, trigger, then, correlation, _UNTIL_IT_IS_BACK)
 
 
 @app.task(name="milesync.refresh_milestone", bind=True, **_OURS_AWAY)  # type: ignore[untyped-decorator]
@@ -148,7 +155,7 @@ def refresh_milestone(
             ask_sync(redis, pair, hint.correlation)
         if done.wait:
             refresh_milestone.apply_async(
-                (project, milestone, correlation), countdown=min(done.wait, _LONGEST_WAIT)
+                (project, milestone, correlation), countdown=min(done.wait, QUIET)
             )
         if done.error is not None:
             raise self.retry(exc=done.error, countdown=min(10 * 2**self.request.retries, 300))
@@ -163,7 +170,7 @@ def sweep_deliveries() -> None:
     for hint in deliveries.forgotten(now - OVERDUE):
         ask(redis, here.settings, hint)
     for run in here.runs.unfinished():
-        if slices.in_background(run) and (run.finished_at or run.started_at) < now - ABANDONED:
+        if slices.in_background(run) and slices.is_abandoned(run, now):
             _go_on_again(here, run)
     deliveries.purge(now - KEPT)
 

@@ -9,7 +9,7 @@ import structlog
 from redis import Redis
 
 from mappings.deliveries import DONE, FAILED, Deliveries, Hint
-from mappings.store import Pair
+from mappings.rows import Pair
 from worker.bootstrap import Deployment
 from worker.clients.budget import Priority
 from worker.errors import (

@@ -10,14 +10,15 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
 from mappings.deliveries import FAILED, Deliveries
+from mappings.rows import Pair
 from mappings.runs import RUNNING, UNFINISHED, Run
-from mappings.store import Pair
 from worker.bootstrap import Deployment
 from worker.clients.budget import Priority
 from worker.counters import Counters
@@ -42,6 +43,7 @@ SLICE: Final = 480.0
 """Seconds after which a run ends its slice; a task's soft time limit leaves it a minute more."""
 PATIENCE: Final = 45.0
 """Seconds that a request may wait for its turn before the slice ends instead."""
+ABANDONED: Final = timedelta(seconds=2 * LONGEST_COUNTDOWN)
 ATTEMPTS: Final = 6
 BUSY_ATTEMPTS: Final = 60
 _PASSING = (Transient, Unreachable, StoreError, SoftTimeLimitExceeded)
@@ -125,14 +127,20 @@ def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:
         log.info("skipped: its credentials were refused", pair=str(job.pair))
         return False
     # An unfinished run that this service goes on with does the same work.
+    now = deployment.clock.now()
     waiting = (run for run in deployment.runs.unfinished() if run.pair_id == pair.id)
-    return not any(in_background(run) for run in waiting)
+    return not any(in_background(run) and not is_abandoned(run, now) for run in waiting)
 
 
 def in_background(run: Run) -> bool:
     """Whether the run was begun by the service, which goes on with it, and not by a command."""
     unattended = run.trigger in (Trigger.SCHEDULE.value, Trigger.WEBHOOK.value)
     return unattended or bool(run.options.get("background"))
+
+
+def is_abandoned(run: Run, now: datetime) -> bool:
+    """Whether an unfinished run has waited for so long that its message must be lost."""
+    return (run.finished_at or run.started_at) < now - ABANDONED
 
 
 def options_of(run: Run) -> Options:

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from mappings.errors import MilesyncError
 from mappings.overview import Overview, overview
-from mappings.store import Pair
+from mappings.rows import Pair
 from worker.settings import ProjectPair
 from worker.tasks.alive import beat_age
 from worker.tasks.beat import period

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from mappings.errors import MilesyncError
 from mappings.overview import Overview, overview
-from mappings.store import Pair
+from mappings.rows import Pair
 from worker.settings import ProjectPair
 from worker.web.service import Service, service_of
 

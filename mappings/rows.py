@@ -1,0 +1,174 @@
+"""The rows of the store as values, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from mappings.link import Link, LinkState, Trouble
+from mappings.milestone import Values
+
+
+@dataclass(frozen=True, slots=True)
+class PairIdentity:
+    """What makes a project pair: both base URLs and both project ids."""
+
+    testrail_url: str
+    testrail_project: int
+    testably_url: str
+    testably_project: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A recorded project pair. ``rules`` is the mapping that was last applied by a person."""
+
+    id: int
+    identity: PairIdentity
+    rules: str | None = None
+    listed_at: datetime | None = None
+    proved_at: datetime | None = None
+    paused_because: str | None = None
+
+
+class ChangeState(StrEnum):
+    """What became of a journaled write."""
+
+    INTENDED = "intended"
+    DONE = "done"
+    REFUSED = "refused"
+    NOT_DONE = "not_done"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write to the target: the values before and after, and what the target echoed."""
+
+    run_id: str
+    testrail_id: int
+    testably_id: str | None
+    kind: str
+    before: Values
+    after: Values
+    at: datetime
+    state: ChangeState = ChangeState.INTENDED
+    echo: Values | None = None
+    note: str = ""
+    undoes: int | None = None
+    settled_at: datetime | None = None
+    id: int | None = None
+    pair_id: int | None = None
+
+
+def identity_columns(identity: PairIdentity) -> Mapping[str, Any]:
+    """What identifies a pair, as columns."""
+    return {
+        "testrail_url": identity.testrail_url,
+        "testrail_project": identity.testrail_project,
+        "testably_url": identity.testably_url,
+        "testably_project": identity.testably_project,
+    }
+
+
+def pair_of(row: RowMapping) -> Pair:
+    """A pair from its row."""
+    identity = PairIdentity(
+        row["testrail_url"],
+        row["testrail_project"],
+        row["testably_url"],
+        row["testably_project"],
+    )
+    return Pair(
+        row["id"],
+        identity,
+        row["rules"],
+        row["listed_at"],
+        row["proved_at"],
+        row["paused_because"],
+    )
+
+
+_PLAIN_COLUMNS = (
+    "testrail_id",
+    "testably_id",
+    "name",
+    "pushed",
+    "echoed",
+    "echoed_at",
+    "intended",
+    "refused",
+    "overwrote",
+    "told",
+    "parent_id",
+    "target_parent",
+    "source_print",
+    "raw",
+    "attempt_at",
+    "attempt_deadline",
+    "attempts",
+    "change_id",
+    "look_again",
+    "claim_until",
+    "version",
+)
+
+
+def link_columns(link: Link) -> dict[str, Any]:
+    """A link as a row, without its id and pair."""
+    columns = {name: getattr(link, name) for name in _PLAIN_COLUMNS}
+    trouble = link.trouble
+    return columns | {
+        "state": link.state.value,
+        "trouble_kind": trouble and trouble.kind,
+        "trouble_reason": trouble and trouble.reason,
+        "trouble_since": trouble and trouble.since,
+        "trouble_count": trouble and trouble.count,
+    }
+
+
+def link_of(row: RowMapping) -> Link:
+    """A link from its row."""
+    trouble = None
+    if row["trouble_kind"] is not None:
+        trouble = Trouble(
+            row["trouble_kind"],
+            row["trouble_reason"],
+            row["trouble_since"],
+            row["trouble_count"],
+        )
+    return Link(
+        state=LinkState(row["state"]),
+        trouble=trouble,
+        **{name: row[name] for name in _PLAIN_COLUMNS},
+    )
+
+
+def change_of(row: RowMapping) -> Change:
+    """A change from its row."""
+    values = {name: row[name] for name in row if name != "state"}
+    return Change(state=ChangeState(row["state"]), **values)
+
+
+def change_columns(pair_id: int, change: Change) -> dict[str, Any]:
+    """A change as a row, without its id."""
+    return {
+        "pair_id": pair_id,
+        "run_id": change.run_id,
+        "testrail_id": change.testrail_id,
+        "testably_id": change.testably_id,
+        "kind": change.kind,
+        "state": change.state.value,
+        "before": dict(change.before),
+        "after": dict(change.after),
+        "echo": None if change.echo is None else dict(change.echo),
+        "note": change.note,
+        "undoes": change.undoes,
+        "at": change.at,
+        "settled_at": change.settled_at,
+    }

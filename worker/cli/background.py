@@ -1,0 +1,116 @@
+"""What the workers do, seen from a terminal: ``migrate --background`` and ``status --watch``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli import render
+from worker.cli.output import Exit, console, exit_of, show
+from worker.cli.session import consent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mappings.rows import PairIdentity
+    from mappings.runs import Run
+    from worker.bootstrap import Deployment
+    from worker.settings import ProjectPair
+    from worker.sync.report import RunReport
+    from worker.sync.scene import Options
+
+Background = Annotated[
+    bool, typer.Option("--background", help="Hand it to the workers, and show how far it is.")
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Go on showing what runs, until it ends.")]
+
+
+def hand_over(
+    deployment: Deployment,
+    pairs: Sequence[ProjectPair],
+    options: Options,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Have the workers migrate the pairs, and show it to its end. Ctrl-C leaves it running."""
+    from worker.background import enqueue_migration
+    from worker.cli.pair_run import runs_json
+    from worker.cli.plan import look_at
+    from worker.sync.report import worst
+
+    if not yes:
+        look_at(deployment, pairs, options).show(deployment.settings, as_json=False)
+        if not consent("Hand this to the workers?"):
+            return Exit.FAILED
+    runs = [enqueue_migration(deployment, pair, options) for pair in pairs]
+    ended = watch(deployment, runs)
+    if ended is None:
+        return Exit.INTERRUPTED
+    identities = [deployment.identity(pair) for pair in pairs]
+    reports = [_report(*both) for both in zip(identities, ended, strict=True)]
+
+    def human(out: Console) -> None:
+        for report in reports:
+            render.show_run(out, report)
+
+    show(runs_json(reports), human, as_json=as_json)
+    return exit_of(worst(report.state for report in reports))
+
+
+def watch(deployment: Deployment, runs: Sequence[Run]) -> list[Run] | None:
+    """Show on stderr how far the runs are until they end; None after Ctrl-C, they go on."""
+    from worker.background import follow
+
+    out = console(sys.stderr)
+    said: dict[str, str] = {}
+    found: list[Run] = []
+    try:
+        for found in follow(deployment, [run.id for run in runs]):
+            for run in found:
+                line = _line(run)
+                if said.get(run.id) != line:
+                    said[run.id] = line
+                    out.print(line, markup=False, highlight=False)
+    except KeyboardInterrupt:
+        names = " ".join(run.id for run in runs)
+        out.print(
+            f"It goes on without this terminal: {names}. `milesync status --watch` shows it again, "
+            "`milesync stop RUN` stops it.",
+            markup=False,
+        )
+        return None
+    return found
+
+
+def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
+    """Show what runs now in any of the pairs until it ends."""
+    from worker.background import is_open
+
+    recorded = (deployment.store.find_pair(deployment.identity(pair)) for pair in pairs)
+    latest = (run for pair in recorded if pair for run in deployment.runs.latest(pair.id))
+    ended = watch(deployment, [run for run in latest if is_open(run)])
+    return Exit.INTERRUPTED if ended is None else Exit.OK
+
+
+def _line(run: Run) -> str:
+    done = sum(run.counts.get(name, 0) for name in ("created", "adopted", "updated", "archived"))
+    planned = "" if run.planned is None else f" of {run.planned}"
+    state = "waiting for a worker" if run.state == "unfinished" else run.state
+    return f"Run {run.id}: {state}, {done}{planned} written"
+
+
+def _report(identity: PairIdentity, run: Run) -> RunReport:
+    """A recorded run as the report that its worker made."""
+    from mappings.errors import MilesyncError
+    from worker.sync.report import RunReport, State
+
+    error = None
+    if run.error is not None:
+        error = MilesyncError(run.error.get("message", ""), run.error.get("hint", ""))
+    problems = tuple(dict(problem) for problem in run.problems)
+    state = State(run.state)
+    return RunReport(identity, run.id, state, run.counts, run.requests, problems, {}, error)
