@@ -61,7 +61,7 @@ def test_a_killed_workers_message_is_delivered_again(stack: Stack) -> None:
     eventually(lambda: len(stack.targets()) >= 3, 20, stack.logs("first"))
     stack.kill(worker)
     for tag in stack.redis.zrange("unacked_index", 0, -1):
-        stack.redis.zadd("unacked_index", {tag: time.time() - 901})
+        stack.redis.zadd("unacked_index", {str(tag, "utf-8"): time.time() - 901})  # type: ignore[arg-type]
     stack.worker("second")
     eventually(lambda: in_step(stack), 50, stack.logs("second"))
     assert stack.doubled() == {}

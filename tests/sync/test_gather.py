@@ -430,3 +430,19 @@ def test_a_failing_source_ends_the_run_before_any_write(world: World, shape: str
     with pytest.raises(ServerTrouble):
         gather(world)
     assert world.to_ably.requests == []
+
+
+def test_a_project_that_testrail_does_not_know(world: World) -> None:
+    """Its 400 is told as what it is: the project id is wrong."""
+    world.identity = replace(world.identity, testrail_project=99)
+    with pytest.raises(NotFound):
+        gather(world)
+
+
+def test_a_run_that_goes_on_reads_singly_what_is_doubtful(world: World) -> None:
+    """The free milestones are recalled from its first part; the list is not read again."""
+    migrated(world)
+    world.store.mark_to_look_again(world.pair.id, 1)
+    scene = gather(world, Scope(recalled={}))
+    assert reads(world) == [f"milestones/{world.id_of(1)}"]
+    assert scene.target.listed

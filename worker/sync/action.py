@@ -53,9 +53,8 @@ class Action:
     @property
     def writes(self) -> int:
         """How many requests it takes at the target if all goes well."""
-        if self.kind is Kind.CREATE:
-            return 2 if self.status_later else 1
-        return 1 if self.push else 0
+        first = self.kind is Kind.CREATE or bool(self.push)
+        return first + self.status_later
 
     @property
     def waits(self) -> bool:

@@ -169,6 +169,9 @@ class _Planner:
         linked = replace(link, state=LinkState.LINKED, trouble=None)
         decision = self._decide(source, linked, actual)
         if not decision.push:
+            if self._status_waits(source, decision):
+                reason = "Its status is its own again once its sub-milestones are gone."
+                return self._linked_action(Kind.UPDATE, source, actual, decision, reason)
             return self._linked_action(Kind.SKIP, source, actual, decision, "In step.")
         reason = _why_update(decision, link, self.scene)
         return self._linked_action(Kind.UPDATE, source, actual, decision, reason)

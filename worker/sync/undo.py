@@ -170,12 +170,20 @@ def undo(
     """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on."""
     with open_run(mirror, Options(trigger=Trigger.MANUAL)) as run:
         journal = Journal(run.pair, run.record.id, mirror.target, mirror.store, mirror.clock)
+        _wait_for_writes_under_way(journal)
         for number, step in enumerate(plan_undo(mirror, run_id, force=force).steps):
             outcome = _take_back(journal, step)
             run.outcomes[number] = outcome
             on_outcome(outcome)
         run.close(state_after(run.outcomes.values()))
     return run.report
+
+
+def _wait_for_writes_under_way(journal: Journal) -> None:
+    """A process that died may have left claims, and requests that the server still carries out."""
+    links = journal.store.links(journal.pair.id).values()
+    claims = [link.claim_until for link in links if link.claim_until is not None]
+    journal.wait_until(max(claims, default=None))
 
 
 def _take_back(journal: Journal, step: UndoStep) -> Outcome:

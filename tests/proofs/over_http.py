@@ -1,0 +1,143 @@
+"""A mirror over real HTTP clients and the sandbox servers; as a program, one run that may die.
+
+python -m tests.proofs.over_http TESTRAIL_URL TESTABLY_URL DATABASE_URL BOUNDARY
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from mappings.database import open_engine
+from mappings.milestone import MappingRules
+from mappings.store import PairIdentity
+from tests.proofs.world import MIGRATION, Boundaries, MortalRunLog, MortalStore
+from worker.clients.budget import LocalLedger, RateLimit
+from worker.clients.credentials import basic_auth, bearer
+from worker.clients.testably import Testably
+from worker.clients.testrail import HEADERS, TestRail
+from worker.clients.transport import Transport
+from worker.clock import Clock, SystemClock
+from worker.sandbox.testably_app import TOKEN
+from worker.sandbox.testrail_app import API_KEY, USER
+from worker.sync.gather import Scope
+from worker.sync.run import Mirror, run_pair
+from worker.sync.scene import Policy
+
+PROJECT = "proj_abc123"
+AN_HOUR = timedelta(hours=1)
+
+
+class SkippingClock:
+    """Real time, but whoever sleeps only sets the clock forward. Usable from several threads."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self._skipped)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._skipped
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self._skipped += max(seconds, 0.0)
+
+
+class _MortalHTTP(httpx.BaseTransport):
+    """Passes requests on; the process can die before and after each."""
+
+    def __init__(self, point: Callable[[str], None]) -> None:
+        self._inner = httpx.HTTPTransport()
+        self._point = point
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._point(f"before {request.method} {request.url}")
+        response = self._inner.handle_request(request)
+        response.read()
+        self._point(f"after {request.method} {request.url}")
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@contextmanager
+def http_mirror(
+    testrail_url: str,
+    testably_url: str,
+    engine: Engine,
+    clock: Clock,
+    *,
+    request_timeout: float = 30.0,
+    point: Boundaries | None = None,
+) -> Iterator[Mirror]:
+    """A mirror as `worker.bootstrap` makes it, with ledgers that hardly make anybody wait."""
+    plenty = RateLimit(1_000_000, 60)
+    mortal = None if point is None else _MortalHTTP(point)
+    point = point or Boundaries()
+    with (
+        Transport(
+            "TestRail",
+            testrail_url,
+            basic_auth(USER, SecretStr(API_KEY)),
+            ledger=LocalLedger(plenty, clock),
+            clock=clock,
+            request_timeout=request_timeout,
+            headers=HEADERS,
+            http=mortal,
+        ) as source,
+        Transport(
+            "Testably",
+            testably_url,
+            bearer(SecretStr(TOKEN)),
+            ledger=LocalLedger(plenty, clock),
+            clock=clock,
+            request_timeout=request_timeout,
+            http=mortal,
+        ) as target,
+    ):
+        yield Mirror(
+            PairIdentity(testrail_url, 1, testably_url, PROJECT),
+            MappingRules(testrail_url),
+            Policy(),
+            TestRail(source),
+            Testably(target),
+            MortalStore(engine, point),
+            MortalRunLog(engine, point),
+            clock,
+            f"process {os.getpid()}",
+        )
+
+
+class _Deadly(Boundaries):
+    """Ends the whole process at its boundary, at once and without tidying up."""
+
+    def __call__(self, what: str) -> None:
+        self.passed += 1
+        if self.passed == self.dies_at:
+            os._exit(86)
+
+
+def main(testrail_url: str, testably_url: str, database_url: str, boundary: str) -> None:
+    """One migration that dies at its boundary."""
+    engine = open_engine(database_url)
+    deadly = _Deadly(int(boundary))
+    with http_mirror(testrail_url, testably_url, engine, SystemClock(), point=deadly) as mirror:
+        report = run_pair(mirror, MIGRATION, Scope())
+    print(report.state, deadly.passed)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
