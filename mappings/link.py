@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from mappings.milestone import SourceMilestone, Values
+from mappings.milestone import SourceMilestone, TargetMilestone, Values
 
 
 class LinkState(StrEnum):
@@ -48,6 +47,8 @@ class Link:
     ``refused`` holds wanted values that the target does not take, ``overwrote`` the target's
     values that the last push replaced, ``told`` what was reported once and is not reported again.
     ``parent_id`` is the TestRail id of the parent under which it was, or is to be, created.
+    ``source_print`` and ``target_print`` are fingerprints of both sides; the latter is there only
+    while both were found to agree, with nothing left to do or to tell.
     ``version`` counts every change of the row; a write claims the row by comparing it.
     """
 
@@ -65,6 +66,7 @@ class Link:
     parent_id: int | None = None
     target_parent: str | None = None
     source_print: str = ""
+    target_print: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
     trouble: Trouble | None = None
     attempt_at: datetime | None = None
@@ -94,10 +96,21 @@ def fingerprint(source: SourceMilestone) -> str:
         source.parent_id,
         source.refs,
     )
-    return digest(facts)
+    return _digest(facts)
 
 
-def digest(facts: object) -> str:
-    """A short hash of anything that JSON can hold."""
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+def target_fingerprint(target: TargetMilestone) -> str:
+    """Equal for two readings of a Testably milestone that say the same."""
+    facts = (
+        target.name,
+        target.description,
+        target.start_date,
+        target.due_date,
+        target.status,
+        target.parent_id,
+    )
+    return _digest(facts)
+
+
+def _digest(facts: tuple[str | int | bool | None, ...]) -> str:
+    return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()

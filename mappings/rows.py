@@ -108,6 +108,7 @@ _PLAIN_COLUMNS = (
     "parent_id",
     "target_parent",
     "source_print",
+    "target_print",
     "raw",
     "attempt_at",
     "attempt_deadline",

@@ -8,12 +8,25 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, case, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    case,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from mappings.database import plain
 from mappings.errors import StoreError
-from mappings.link import Link
+from mappings.link import Link, LinkState
 from mappings.milestone import Values
 from mappings.rows import (
     Change,
@@ -89,11 +102,54 @@ class Store:
     def links(self, pair_id: int, testrail_ids: Iterable[int] | None = None) -> dict[int, Link]:
         """The pair's links by TestRail id; all of them, or those of some ids."""
         query = select(links).where(links.c.pair_id == pair_id).order_by(links.c.testrail_id)
-        if testrail_ids is not None:
-            query = query.where(links.c.testrail_id.in_(list(testrail_ids)))
         with self._transaction() as connection:
-            rows = connection.execute(query).mappings()
-            return {row["testrail_id"]: link_of(row) for row in rows}
+            if testrail_ids is None:
+                return {row["testrail_id"]: link_of(row) for row in _mappings(connection, query)}
+            return {
+                row["testrail_id"]: link_of(row)
+                for some in _batches(list(testrail_ids))
+                for row in _mappings(connection, query.where(links.c.testrail_id.in_(some)))
+            }
+
+    def outlines(self, pair_id: int) -> dict[int, Link]:
+        """The pair's links by TestRail id, for a run that reads thousands and changes few.
+
+        Of those with a ``target_print``, only what tells whether both sides still are what they
+        were; `links` has the rest of them.
+        """
+        agreed = and_(
+            links.c.pair_id == pair_id,
+            links.c.state == LinkState.LINKED.value,
+            links.c.target_print.is_not(None),
+            links.c.look_again.is_(False),
+        )
+        columns = [links.c[name] for name in OUTLINE]
+        with self._transaction() as connection:
+            outlined = {
+                row[0]: Link(**dict(zip(OUTLINE, row, strict=True)), state=LinkState.LINKED)
+                for row in connection.execute(select(*columns).where(agreed))
+            }
+            others = select(links).where(links.c.pair_id == pair_id, not_(agreed))
+            full = {row["testrail_id"]: link_of(row) for row in _mappings(connection, others)}
+        return dict(sorted({**outlined, **full}.items()))
+
+    def note_agreement(self, pair_id: int, agreed: Iterable[Link]) -> None:
+        """Record the ``target_print`` of links that nobody has changed since they were read."""
+        rows = [
+            {"of": link.testrail_id, "at": link.version, "print": link.target_print}
+            for link in agreed
+        ]
+        if not rows:
+            return
+        chosen = and_(
+            links.c.pair_id == pair_id,
+            links.c.testrail_id == bindparam("of"),
+            links.c.version == bindparam("at"),
+        )
+        with self._transaction() as connection:
+            connection.execute(
+                update(links).where(chosen).values(target_print=bindparam("print")), rows
+            )
 
     def save(self, pair_id: int, link: Link, now: datetime) -> Link | None:
         """Write a link if nobody changed it since it was read, and nobody else holds a claim.
@@ -197,6 +253,28 @@ class Store:
                 query = query.where(column == value)
         with self._transaction() as connection:
             return [change_of(row) for row in connection.execute(query).mappings()]
+
+
+OUTLINE = (
+    "testrail_id",
+    "testably_id",
+    "name",
+    "source_print",
+    "target_print",
+    "target_parent",
+    "version",
+)
+_BATCH = 10_000
+"""Ids in one query: PostgreSQL takes 65,535 parameters, SQLite 32,766."""
+
+
+def _batches(ids: list[int]) -> Iterator[list[int]]:
+    return (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
+
+
+def _mappings(connection: Connection, query: Select[Any]) -> Iterable[RowMapping]:
+    """The rows as they come, without holding them all."""
+    return connection.execute(query.execution_options(yield_per=1000)).mappings()
 
 
 class _LostError(Exception):

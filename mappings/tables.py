@@ -85,6 +85,7 @@ links = Table(
     Column("parent_id", BigInteger),
     Column("target_parent", Text),
     Column("source_print", Text, nullable=False),
+    Column("target_print", Text),
     Column("raw", JSON, nullable=False),
     Column("trouble_kind", Text),
     Column("trouble_reason", Text),

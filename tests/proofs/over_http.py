@@ -19,14 +19,14 @@ from sqlalchemy import Engine
 
 from mappings.database import open_engine
 from mappings.milestone import MappingRules
-from mappings.store import PairIdentity
+from mappings.rows import PairIdentity
 from tests.proofs.world import MIGRATION, Boundaries, MortalRunLog, MortalStore
 from worker.clients.budget import LocalLedger, RateLimit
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.testably import Testably
 from worker.clients.testrail import HEADERS, TestRail
 from worker.clients.transport import Transport
-from worker.clock import Clock, SystemClock
+from worker.clock import Clock
 from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testrail_app import API_KEY, USER
 from worker.sync.gather import Scope
@@ -34,7 +34,6 @@ from worker.sync.run import Mirror, run_pair
 from worker.sync.scene import Policy
 
 PROJECT = "proj_abc123"
-AN_HOUR = timedelta(hours=1)
 
 
 class SkippingClock:
@@ -65,7 +64,6 @@ class _MortalHTTP(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._point(f"before {request.method} {request.url}")
         response = self._inner.handle_request(request)
-        response.read()
         self._point(f"after {request.method} {request.url}")
         return response
 
@@ -124,7 +122,7 @@ def http_mirror(
 class _Deadly(Boundaries):
     """Ends the whole process at its boundary, at once and without tidying up."""
 
-    def __call__(self, what: str) -> None:
+    def __call__(self, _what: str) -> None:
         self.passed += 1
         if self.passed == self.dies_at:
             os._exit(86)
@@ -134,9 +132,9 @@ def main(testrail_url: str, testably_url: str, database_url: str, boundary: str)
     """One migration that dies at its boundary."""
     engine = open_engine(database_url)
     deadly = _Deadly(int(boundary))
-    with http_mirror(testrail_url, testably_url, engine, SystemClock(), point=deadly) as mirror:
+    with http_mirror(testrail_url, testably_url, engine, SkippingClock(), point=deadly) as mirror:
         report = run_pair(mirror, MIGRATION, Scope())
-    print(report.state, deadly.passed)
+    raise SystemExit(f"It came to its end: {report.state}, after {deadly.passed} boundaries.")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def test_chaos_loses_nothing_and_doubles_nothing(count: int, tmp_path: Path) -> 
     ):
         rail.model.url = rail.url
         seed(rail.model, 1, count)
-        states = []
+        states: list[State] = []
         while len(states) < RUNS and State.SUCCEEDED not in states:
             states.append(run_pair(mirror, MIGRATION, Scope()).state)
             clock.sleep(60)

@@ -26,8 +26,8 @@ from worker.sync.undo import undo
 from worker.sync.verify import verify
 
 MILESTONES = 42
-SHARES = 4
-"""In so many tests the boundaries are divided, so that they run side by side."""
+LATEST = 39.0
+"""Seconds for which a server may still carry out what was being sent."""
 
 End = dict[int | None, Any]
 
@@ -57,11 +57,18 @@ class Story:
 
 
 def _many(world: World) -> None:
-    seed(world.rail, 1, MILESTONES)
+    _seed(world, MILESTONES)
+    rows = world.rail.everything(1)
+    assert len({row["parent_id"] for row in rows}) > 5
+    assert sum(bool(row["is_completed"]) for row in rows) > 5
+
+
+def _seed(world: World, count: int) -> None:
+    seed(world.rail, 1, count)
 
 
 def _migrated(world: World, count: int) -> None:
-    seed(world.rail, 1, count)
+    _seed(world, count)
     assert world.migrate().state is State.SUCCEEDED
     world.clock.sleep(60)
 
@@ -94,6 +101,7 @@ def _id(row: Record) -> int:
 
 STORIES = {
     "migration": Story(_many, _migrate),
+    "small migration": Story(lambda world: _seed(world, 8), _migrate),
     "update": Story(_changed, _migrate),
     "undo": Story(lambda world: _migrated(world, 10), _undo_last, agrees=False),
 }
@@ -104,7 +112,9 @@ def _end(world: World) -> End:
     rows = [parse_target(row) for row in world.ably.everything(PROJECT)]
     targets = [row for row in rows if isinstance(row, TargetMilestone)]
     markers = {row.id: marked_id(row.description, URL) for row in targets}
-    found: End = {markers[row.id]: (row.values, markers.get(row.parent_id or "")) for row in targets}
+    found: End = {
+        markers[row.id]: (row.values, markers.get(row.parent_id or "")) for row in targets
+    }
     assert len(found) == len(targets), "two targets carry the same marker"
     return found
 
@@ -123,10 +133,9 @@ def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
         dying = world.mirror(point=Boundaries(boundary), dies_late_by=late_by)
         with pytest.raises(Died):
             story.work(dying)
-        pair = world.store.pair(IDENTITY)
         report = story.work(world.mirror())
         assert report.state is State.SUCCEEDED, report
-        assert world.mirror().runs.running(pair.id) is None
+        assert world.mirror().runs.running(world.store.pair(IDENTITY).id) is None
         assert world.doubles() == {}
         assert not story.agrees or verify(world.mirror()).in_step
         writes = len(world.writes)
@@ -135,12 +144,31 @@ def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
         return _end(world)
 
 
-@pytest.mark.parametrize("share", range(SHARES))
-@pytest.mark.parametrize("name", STORIES)
-def test_a_run_may_die_anywhere(name: str, share: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "step", "first"),
+    [
+        *(("migration", 14, first) for first in (1, 8)),
+        ("small migration", 1, 1),
+        *(("update", 2, first) for first in (1, 2)),
+        *(("undo", 2, first) for first in (1, 2)),
+    ],
+)
+def test_a_run_may_die_anywhere(name: str, step: int, first: int) -> None:
     """Wherever a run dies, the next one brings the same end: no double, and nothing missing."""
     story = STORIES[name]
     boundaries, expected = _undisturbed(story)
-    for boundary in range(1 + share, boundaries + 1, SHARES):
-        late_by = None if boundary % 2 else 9.0
+    for boundary in range(first, boundaries + 1, step):
+        late_by = None if boundary // step % 2 else LATEST
         assert _die_and_resume(story, boundary, late_by) == expected, (boundary, late_by)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("late_by", [None, 0.5, LATEST])
+@pytest.mark.parametrize("name", STORIES)
+def test_a_run_may_die_at_every_single_boundary(name: str, late_by: float | None) -> None:
+    """The same for each boundary, and for a server that finishes what it was sent, or does not."""
+    story = STORIES[name]
+    boundaries, expected = _undisturbed(story)
+    for boundary in range(1, boundaries + 1):
+        assert _die_and_resume(story, boundary, late_by) == expected, boundary

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from mappings.database import open_engine
 from mappings.milestone import marked_id
 from tests.proofs.over_http import PROJECT, SkippingClock, http_mirror
 from tests.proofs.world import MIGRATION, Boundaries, fresh_engine
@@ -65,43 +63,138 @@ def serve(count: int) -> Iterator[Sides]:
 
 # --- dying ------------------------------------------------------------------------------------
 
-
-def _boundaries(folder: Path, count: int) -> int:
-    with serve(count) as sides:
-        engine = fresh_engine(folder, "undisturbed")
-        point = Boundaries()
-        clock = SkippingClock()
-        with http_mirror(sides.rail.url, sides.ably.url, engine, clock, point=point) as mirror:
-            assert run_pair(mirror, MIGRATION, Scope()).state is State.SUCCEEDED
-        engine.dispose()
-        return point.passed
+MILESTONES = 40
 
 
-def _die_at(boundary: int, sides: Sides, engine: Engine) -> None:
-    program = [sys.executable, "-m", "tests.proofs.over_http"]
-    addresses = [sides.rail.url, sides.ably.url, engine.url.render_as_string(hide_password=False)]
-    died = subprocess.run([*program, *addresses, str(boundary)], cwd=ROOT, timeout=A_MINUTE)
-    assert died.returncode == DIED
+@pytest.fixture(scope="module")
+def boundaries(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many boundaries an undisturbed migration has."""
+    engine = fresh_engine(tmp_path_factory.mktemp("undisturbed"))
+    point = Boundaries()
+    with (
+        serve(MILESTONES) as sides,
+        http_mirror(sides.rail.url, sides.ably.url, engine, SkippingClock(), point=point) as mirror,
+    ):
+        assert run_pair(mirror, MIGRATION, Scope()).state is State.SUCCEEDED
+    engine.dispose()
+    return point.passed
 
 
 @pytest.mark.parametrize(
-    "sample",
-    [3, *(pytest.param(number, marks=pytest.mark.soak) for number in range(4, 40))],
+    "share",
+    [*(0.01, 0.2, 0.41, 0.61, 0.79, 0.98)]
+    + [pytest.param(number / 60, marks=pytest.mark.soak) for number in range(1, 60)],
 )
-def test_processes_that_die_one_after_the_other_lose_and_double_nothing(
-    sample: int, tmp_path: Path
+def test_a_process_that_dies_is_followed_by_one_that_finishes(
+    share: float, boundaries: int, tmp_path: Path
 ) -> None:
-    """Each of several processes dies a little later in the work; the last one finishes it."""
-    count = 12
-    boundaries = _boundaries(tmp_path, count)
-    with serve(count) as sides:
-        engine = fresh_engine(tmp_path)
-        for boundary in (sample, sample + 7):
-            _die_at(boundary, sides, engine)
+    """After a process that ended in the middle, the next migration doubles and loses nothing."""
+    boundary = max(1, round(boundaries * share))
+    engine = fresh_engine(tmp_path)
+    with serve(MILESTONES) as sides:
+        _die_at(boundary, sides, engine)
         clock = SkippingClock()
         with http_mirror(sides.rail.url, sides.ably.url, engine, clock) as mirror:
             assert run_pair(mirror, MIGRATION, Scope()).state is State.SUCCEEDED
             assert verify(mirror).in_step
         assert sides.marked() == sides.source_ids()
-        engine.dispose()
-    assert boundaries > sample + 7
+    engine.dispose()
+
+
+def _die_at(boundary: int, sides: Sides, engine: Engine) -> None:
+    database = engine.url.render_as_string(hide_password=False)
+    arguments = [sides.rail.url, sides.ably.url, database, str(boundary)]
+    died = subprocess.run(
+        [sys.executable, "-m", "tests.proofs.over_http", *arguments],
+        cwd=ROOT,
+        timeout=A_MINUTE,
+        check=False,
+    )
+    assert died.returncode == DIED
+
+
+# --- two at once ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["reading", "writing"])
+def test_one_runs_and_the_other_is_told_who(stage: str, engine: Engine, tmp_path: Path) -> None:
+    """The second says at once who holds the pair; when that one is killed, the next one runs."""
+    with serve(5) as sides:
+        method = {"reading": "GET", "writing": "POST"}[stage]
+        sides.ably.faults.script("timeout", method=method, delay=A_MINUTE)
+        with _migrating(sides, engine, tmp_path) as holder:
+            _until(lambda: sides.ably.count(method) == 1)
+            second = _migrate(sides, engine, tmp_path)
+            assert second.code == 1
+            assert second.error["kind"] == "busy"
+            assert f"process {holder.pid} " in second.error["message"]
+            assert holder.poll() is None
+            holder.send_signal(signal.SIGKILL)
+            holder.wait()
+        if stage == "reading":
+            next_one = _migrate(sides, engine, tmp_path)
+            assert (next_one.code, next_one.created) == (0, 5)
+            assert sides.marked() == sides.source_ids()
+        else:  # it starts at once as well, and then waits for what the dead one sent
+            with _migrating(sides, engine, tmp_path):
+                _until(lambda: sides.ably.count("POST") == 5)
+
+
+@dataclass
+class Ended:
+    """How a `milesync migrate --json` ended."""
+
+    code: int
+    document: dict[str, Any]
+
+    @property
+    def error(self) -> dict[str, str]:
+        found: dict[str, str] = self.document["projects"][0]["error"]
+        return found
+
+    @property
+    def created(self) -> int:
+        return int(self.document["projects"][0]["created"])
+
+
+def _migrate(sides: Sides, engine: Engine, folder: Path) -> Ended:
+    with _migrating(sides, engine, folder) as process:
+        out, _ = process.communicate(timeout=A_MINUTE)
+        return Ended(process.returncode, json.loads(out))
+
+
+@contextmanager
+def _migrating(sides: Sides, engine: Engine, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A running `milesync migrate`; killed if it still runs at the end."""
+    settings = {
+        "MILESYNC_TESTRAIL_URL": sides.rail.url,
+        "MILESYNC_TESTRAIL_USER": USER,
+        "MILESYNC_TESTRAIL_API_KEY": API_KEY,
+        "MILESYNC_TESTRAIL_RATE_LIMIT": "100000/60s",
+        "MILESYNC_TESTABLY_URL": sides.ably.url,
+        "MILESYNC_TESTABLY_TOKEN": TOKEN,
+        "MILESYNC_TESTABLY_RATE_LIMIT": "100000/60s",
+        "MILESYNC_PROJECTS": f"1={PROJECT}",
+        "MILESYNC_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+    }
+    others = {name: value for name, value in os.environ.items() if "MILESYNC" not in name}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker.cli", "migrate", "--yes", "--json"],
+        cwd=folder,
+        env={**others, **settings, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    """Return when it has happened; another process does it."""
+    deadline = time.monotonic() + A_MINUTE
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)

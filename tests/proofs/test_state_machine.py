@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from mappings.link import LinkState
 from mappings.milestone import (
@@ -16,6 +24,8 @@ from mappings.milestone import (
     COMPLETED,
     DATE_FIELDS,
     Footer,
+    TargetMilestone,
+    marked_id,
     marker_url,
     same_value,
     with_footer,
@@ -33,6 +43,7 @@ from tests.proofs.world import (
     World,
     Write,
 )
+from worker.clients.records import parse_target
 from worker.errors import ApiError, MilesyncError
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Problem, Record
@@ -40,7 +51,7 @@ from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.gather import Scope
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
-from worker.sync.run import run_pair
+from worker.sync.run import Part, run_pair
 from worker.sync.scene import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 from worker.sync.standing import BLOCKING
 from worker.sync.undo import undo
@@ -88,9 +99,12 @@ FAULTS = st.lists(
 READ_FAULTS = st.lists(
     st.sampled_from([None, None, None, FaultKind.SERVER_ERROR, FaultKind.TIMEOUT]), max_size=6
 )
+REFRESH = Options(Trigger.WEBHOOK)
 POLICIES = st.builds(Policy, st.sampled_from(OnTargetEdit), st.sampled_from(OnSourceDelete))
 INDEX = st.integers(0, 30)
-LATE = st.floats(0, 10)
+RARELY = st.sampled_from([False, False, False, True])
+LATE = st.integers(0, 10)
+DIES_LATE = st.integers(0, 40)
 TESTABLY = st.builds(
     TestablySwitches,
     list_holds_subs=st.booleans(),
@@ -127,12 +141,22 @@ class PairLife(RuleBasedStateMachine):
         self.lost_database = False
         self.told: set[tuple[str, int]] = set()
 
-    @initialize(rail=TESTRAIL, ably=TESTABLY, count=st.integers(1, 4))
-    def begin(self, rail: TestRailSwitches, ably: TestablySwitches, count: int) -> None:
+    @initialize(
+        rail=TESTRAIL,
+        ably=TESTABLY,
+        count=st.integers(1, 5),
+        migrated=st.sampled_from([True, False]),
+    )
+    def begin(
+        self, rail: TestRailSwitches, ably: TestablySwitches, count: int, migrated: bool
+    ) -> None:
         self.world = World(rail, ably)
         self.world.on_write = self._judge_write
         for number in range(count):
-            self.world.rail.add(1, {"name": f"Release {number}"})
+            parent = 1 if number in (3, 4) else None
+            self.world.rail.add(1, {"name": f"Release {number}", "parent_id": parent})
+        if migrated:
+            self._hear(self.world.migrate())
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -186,10 +210,10 @@ class PairLife(RuleBasedStateMachine):
 
         self._person(make)
 
-    @rule(which=INDEX)
-    def copy_marker(self, which: int) -> None:
+    @rule(which=INDEX, really=RARELY)
+    def copy_marker(self, which: int, really: bool) -> None:
         source = self._source(which)
-        if source is None:
+        if source is None or not really:
             return
         text = with_footer("A copy", Footer(marker_url(URL, source)))
         self.copies.add(self.world.make_target({"name": "Copy", "description": text}))
@@ -207,7 +231,7 @@ class PairLife(RuleBasedStateMachine):
         reads=READ_FAULTS,
         late_by=LATE,
         dies_at=st.none() | st.integers(1, 60),
-        dies_late_by=st.none() | LATE,
+        dies_late_by=st.none() | DIES_LATE,
         refresh=st.none() | INDEX,
         list_target=st.booleans(),
     )
@@ -217,9 +241,9 @@ class PairLife(RuleBasedStateMachine):
         policy: Policy,
         writes: list[FaultKind | None],
         reads: list[FaultKind | None],
-        late_by: float,
+        late_by: int,
         dies_at: int | None,
-        dies_late_by: float | None,
+        dies_late_by: int | None,
         refresh: int | None,
         list_target: bool,
     ) -> None:
@@ -266,6 +290,43 @@ class PairLife(RuleBasedStateMachine):
         assert second.state in (State.SUCCEEDED, State.PARTIAL), second
         assert self.world.writes[before:] == [], (first.as_json(), second.as_json())
 
+    @rule(
+        policy=POLICIES,
+        writes=FAULTS,
+        late_by=LATE,
+        at=st.integers(1, 60),
+        refresh=INDEX,
+        edit=SOURCE_EDITS,
+        edited=INDEX,
+        target_edit=TARGET_EDITS,
+        delete=st.booleans(),
+    )
+    def run_while_others_work(
+        self,
+        policy: Policy,
+        writes: list[FaultKind | None],
+        late_by: int,
+        at: int,
+        refresh: int,
+        edit: Record,
+        edited: int,
+        target_edit: Record,
+        delete: bool,
+    ) -> None:
+        """In the middle of a full run people edit both sides, and a refresh goes beside it."""
+
+        def meanwhile() -> None:
+            self.edit_source(refresh, edit)
+            self.edit_target(edited, target_edit)
+            if delete:
+                self.delete_target(edited + 1)
+                self.delete_source(refresh + 1)
+            self._refresh(refresh, policy)
+
+        point = Boundaries(meanwhile_at=at, meanwhile=meanwhile)
+        mirror = self.world.mirror(policy, point=point, faults=FaultScript(writes, (), late_by))
+        self._hear(run_pair(mirror, MIGRATION, Scope()))
+
     @rule(dies_at=st.none() | st.integers(1, 30), reads=READ_FAULTS)
     def verify_now(self, dies_at: int | None, reads: list[FaultKind | None]) -> None:
         """Verifying writes nothing, whatever it finds."""
@@ -286,7 +347,7 @@ class PairLife(RuleBasedStateMachine):
         self,
         which: int,
         writes: list[FaultKind | None],
-        late_by: float,
+        late_by: int,
         dies_at: int | None,
         force: bool,
     ) -> None:
@@ -294,13 +355,17 @@ class PairLife(RuleBasedStateMachine):
         runs = self.world.mirror().runs.latest(self._pair_id(), 100)
         if not runs:
             return
-        mirror = self.world.mirror(point=Boundaries(dies_at), faults=FaultScript(writes, (), late_by))
+        mirror = self.world.mirror(
+            point=Boundaries(dies_at), faults=FaultScript(writes, (), late_by)
+        )
         with contextlib.suppress(Died, ApiError):
             self._hear(undo(mirror, runs[which % len(runs)].id, force=force))
 
-    @rule()
-    def lose_the_database(self) -> None:
+    @rule(really=RARELY)
+    def lose_the_database(self, really: bool) -> None:
         """`rebuild` on an empty database writes nothing at the target."""
+        if not really:
+            return
         self.world.calm_down()
         self.world.lose_database()
         self.lost_database = True
@@ -351,9 +416,14 @@ class PairLife(RuleBasedStateMachine):
             else:
                 by_target.setdefault(change.testably_id, []).append(change)
         subs = {row["parent_id"] for row in self._rows()}
+        links = self.world.store.links(self._pair_id()).values()
+        linked = {link.testably_id for link in links}
         for row in self._rows():
             id_ = str(row["id"])
-            history = by_target.get(id_, []) + by_source.get(self.world.made_by_us.get(id_, 0), [])
+            if id_ not in linked and marked_id(cast(str, row["description"]), URL) is None:
+                continue  # a person took the marker away before milesync knew the target
+            made_for = self.world.made_by_us.get(id_, 0)
+            history = by_target.get(id_, []) + by_source.get(made_for, [])
             history.sort(key=lambda change: -(change.id or 0))
             for name in ("name", "description", *DATE_FIELDS, "status"):
                 if self.world.authors.get((id_, name)) != "milesync":
@@ -432,19 +502,21 @@ class PairLife(RuleBasedStateMachine):
         link = self.world.store.links(self._pair_id()).get(source)
         return Scope((source,)) if link is not None and link.has_target else Scope()
 
+    def _refresh(self, which: int, policy: Policy) -> None:
+        """A webhook's refresh, which does not hold the pair; only of what is linked."""
+        scope = self._scope(which, list_target=True)
+        if not scope.whole:
+            part = Part(alone=False)
+            self._hear(run_pair(self.world.mirror(policy), REFRESH, scope, part=part))
+
     def _retry(self) -> None:
         store = self.world.store
         for link in store.links(self._pair_id()).values():
             if link.trouble is not None and link.trouble.kind in BLOCKING:
-                from dataclasses import replace
-
                 store.save(self._pair_id(), replace(link, trouble=None), self.world.clock.now())
 
 
 def _plain_row(row: Record) -> Record:
-    from mappings.milestone import TargetMilestone
-    from worker.clients.records import parse_target
-
     read = parse_target(row)
     assert isinstance(read, TargetMilestone)
     return {"id": read.id, "parent_id": read.parent_id, **read.values}
@@ -467,5 +539,15 @@ def _is_explained(name: str, value: object, history: list[Change]) -> bool:
     return False
 
 
-TestPairLife = PairLife.TestCase
-TestPairLife.settings = settings(max_examples=600, stateful_step_count=40, deadline=None)
+def test_a_short_life() -> None:
+    """What must always hold does, in some dozens of lives."""
+    run_state_machine_as_test(PairLife, settings=settings(max_examples=40, stateful_step_count=25))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_many_long_lives() -> None:
+    """What must always hold does, in thousands of longer lives."""
+    run_state_machine_as_test(
+        PairLife, settings=settings(max_examples=4000, stateful_step_count=40)
+    )

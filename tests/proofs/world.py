@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -43,7 +43,7 @@ TIMEOUT = 30.0
 MIGRATION = Options(trigger=Trigger.MIGRATION)
 
 
-class Died(BaseException):  # noqa: N818  (it is a death, not an error)
+class Died(BaseException):
     """The process ends here: nothing after it is carried out, not even what tidies up."""
 
 
@@ -83,11 +83,14 @@ class Clock:
 class Boundaries:
     """The points at which a process can die: before and after each request and each commit.
 
-    It dies at number ``dies_at`` (from 1 on); ``meanwhile`` happens at its number instead.
+    It dies at number ``dies_at`` (from 1 on). ``meanwhile`` happens once, at the first boundary
+    from number ``meanwhile_at`` on whose name begins with ``meanwhile_on``.
     """
 
     dies_at: int | None = None
-    meanwhile: Mapping[int, Callable[[], None]] = field(default_factory=dict)
+    meanwhile_at: int = 0
+    meanwhile_on: str = "after"
+    meanwhile: Callable[[], None] | None = None
     passed: int = 0
     dead: bool = False
     seen: list[str] = field(default_factory=list)
@@ -100,8 +103,10 @@ class Boundaries:
         if self.passed == self.dies_at:
             self.dead = True
             raise Died(what)
-        if self.passed in self.meanwhile:
-            self.meanwhile[self.passed]()
+        is_due = self.passed >= self.meanwhile_at and what.startswith(self.meanwhile_on)
+        if self.meanwhile is not None and is_due:
+            happens, self.meanwhile = self.meanwhile, None
+            happens()
 
 
 # --- the database -----------------------------------------------------------------------------
@@ -396,11 +401,14 @@ class World:
     # --- what is true
 
     def doubles(self) -> dict[int, list[str]]:
-        """Source ids with more than one living target that milesync made."""
+        """Source ids with more than one living target that milesync made.
+
+        Where a person took the marker away, nothing tells any more whose target it is.
+        """
         found: dict[int, list[str]] = {}
         for row in self.ably.live(PROJECT):
             owner = self.made_by_us.get(str(row["id"]))
-            if owner is not None:
+            if owner is not None and owner == marked_id(str(row["description"] or ""), URL):
                 found.setdefault(owner, []).append(str(row["id"]))
         return {owner: ids for owner, ids in found.items() if len(ids) > 1}
 

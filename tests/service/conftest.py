@@ -14,6 +14,7 @@ from mappings.database import open_engine
 from mappings.tables import metadata
 from tests.service.stack import Stack
 from worker.sandbox.server import serve_testably, serve_testrail
+from worker.tasks import app
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def clean_redis(redis_url: str) -> str:
     """The Redis of this test process, emptied."""
     with Redis.from_url(redis_url) as client:
         client.flushall()
+    app._after_fork()  # or it would take the queues of the test before for declared
     return redis_url
 
 

@@ -68,7 +68,6 @@ class Stack:
             **({"MILESYNC_REDIS_URL": self.redis_url} if self.redis_url else {}),
             "MILESYNC_WEBHOOK_SECRET": SECRET,
             "MILESYNC_LOG_FORMAT": "json",
-            "MILESYNC_HTTP_TIMEOUT": "5",
             "MILESYNC_TESTABLY_RATE_LIMIT": "100000/60s",
             "MILESYNC_TESTRAIL_RATE_LIMIT": "100000/60s",
             **self.extra,

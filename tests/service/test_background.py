@@ -43,9 +43,11 @@ def test_ctrl_c_leaves_it_running_and_stop_stops_it(stack: Stack) -> None:
     seen = len(stack.targets())
     eventually(lambda: len(stack.targets()) > seen, 20, stack.logs("worker"))
     assert stack.command("stop", run_id(stack), "--yes").returncode == 0
-    watched = stack.command("status", "--watch")
-    assert watched.returncode == 0
-    assert "aborted" in watched.stdout
+    assert stack.command("status", "--watch").returncode == 0
+    with stack.deployment as here:
+        ended = here.runs.get(run_id(stack))
+        assert ended is not None
+        assert (ended.state, ended.stop_requested) == ("aborted", True)
     assert len(stack.targets()) < 100
 
 

@@ -83,8 +83,6 @@ def test_alerts_use_metrics_that_there_are() -> None:
 
 def test_the_processes_of_the_procfile_work_under_honcho(stack: Stack) -> None:
     """Release, then everything else: the schedule's first sync arrives, the service is ready."""
-    import httpx
-
     port = free_port()
     stack.extra["MILESYNC_LISTEN"] = f"127.0.0.1:{port}"
     stack.testrail.model.add(1, {"name": "first"})
@@ -95,7 +93,18 @@ def test_the_processes_of_the_procfile_work_under_honcho(stack: Stack) -> None:
     procfile.write_text((ROOT / "Procfile").read_text())
     released = stack.start("release", "honcho", "run", *PROCFILE["release"].split(), PATH=path)
     assert released.wait(60) == 0, stack.log("release")
-    stack.start("honcho", "honcho", "start", "web", "worker", "refresher", "beat", PATH=path)
+    names = ("web", "worker", "refresher", "beat")
+    honcho = stack.start("honcho", "honcho", "start", *names, PATH=path)
+    try:
+        _see_that_it_works(stack, port)
+    finally:
+        honcho.terminate()  # its processes are in groups of their own, and it ends them itself
+        honcho.wait(60)
+
+
+def _see_that_it_works(stack: Stack, port: int) -> None:
+    import httpx
+
     eventually(lambda: stack.names() == ["first"], 40, stack.logs("honcho"))
     url = f"http://127.0.0.1:{port}"
     eventually(lambda: httpx.get(f"{url}/readyz").status_code == 200, 20, stack.logs("honcho"))

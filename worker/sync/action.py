@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from mappings.link import Link, Trouble
 from mappings.milestone import COMPLETED, Values
@@ -22,14 +23,19 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
 
 
+NOTHING: Values = MappingProxyType({})
+"""One for all: most actions of a large pair change nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One milestone's part of a plan.
 
     ``push`` are the values to write, ``before`` those that stand in the target now, and
     ``edited`` those of them that somebody wrote there since the last push. ``link``
-    is the link with everything that is already known recorded in it. ``wanted`` are all five
-    values, ``parent_id`` the TestRail id of the parent in the target. ``status_later`` says that
+    is the link with everything that is already known recorded in it: to be saved if something
+    was ``learned``, or only a note that both sides ``agrees``. ``wanted`` are all five values,
+    ``parent_id`` the TestRail id of the parent in the target. ``status_later`` says that
     the status is to be written at the end, if it then has no sub-milestones. ``trouble`` needs a
     person, ``notices`` are told without stopping the action.
     """
@@ -39,13 +45,14 @@ class Action:
     name: str
     reason: str
     testably_id: str | None = None
-    push: Values = field(default_factory=dict)
-    before: Values = field(default_factory=dict)
-    edited: Values = field(default_factory=dict)
-    wanted: Values = field(default_factory=dict)
+    push: Values = field(default_factory=lambda: NOTHING)
+    before: Values = field(default_factory=lambda: NOTHING)
+    edited: Values = field(default_factory=lambda: NOTHING)
+    wanted: Values = field(default_factory=lambda: NOTHING)
     parent_id: int | None = None
     link: Link | None = None
     learned: bool = False
+    agrees: bool = False
     status_later: bool = False
     trouble: Trouble | None = None
     notices: tuple[Trouble, ...] = ()

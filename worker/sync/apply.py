@@ -76,6 +76,7 @@ class Applier:
             item for item in items if not _is_write(item[1]) and item[1].kind is not Kind.ARCHIVE
         ]
         learned = [action.link for _, action in idle if action.learned and action.link]
+        self.journal.note_agreement([a.link for _, a in idle if a.agrees and a.link])
         saved = self.journal.keep_all(learned)
         self.links.update({link.testrail_id: link for link in saved})
         for number, action in idle:
@@ -178,9 +179,7 @@ class Applier:
     def _update(self, action: Action, link: Link) -> perform.Done:
         return perform.update(self.journal, action, link)
 
-    def _finish_status(
-        self, told: tuple[Trouble, ...], action: Action, link: Link
-    ) -> perform.Done:
+    def _finish_status(self, told: tuple[Trouble, ...], action: Action, link: Link) -> perform.Done:
         link, more = perform.finish_status(self.journal, action, link)
         return link, (*told, *more)
 

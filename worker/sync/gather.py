@@ -6,7 +6,7 @@ target's pages, a scheduled run without changes only the source's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -23,6 +23,7 @@ from mappings.milestone import (
 from mappings.rows import Pair
 from worker.errors import AccessDenied, NotFound, Refused, Transient, UnknownId
 from worker.sync.absence import is_followed
+from worker.sync.agreement import is_outline, still_agreed
 from worker.sync.guards import living, mass_limit
 from worker.sync.ports import Source, SourceListing, Target
 from worker.sync.scene import OnSourceDelete, Options, Policy, Scene, TargetView
@@ -59,6 +60,7 @@ class Gatherer:
     policy: Policy
     options: Options
     links: Mapping[int, Link] = field(default_factory=dict)
+    complete_links: Callable[[list[int]], Mapping[int, Link]] = lambda _: {}
 
     def scene(self, scope: Scope, now: datetime) -> Scene:
         """Read what is in scope. ``now`` is the time of the plan, aware."""
@@ -68,11 +70,14 @@ class Gatherer:
             both = {**listing.milestones, **still_there}
             listing = replace(listing, milestones=both)
         view = self._look_at_target(listing, scope)
+        agreed = self._agreed(listing, view, scope)
+        outlined = [id_ for id_, k in self.links.items() if is_outline(k) and id_ not in agreed]
         return Scene(
             rules=self.rules,
             source=listing,
-            links=self.links,
+            links={**self.links, **self.complete_links(outlined)},
             target=view,
+            agreed=agreed,
             now=now,
             options=self.options,
             policy=self.policy,
@@ -80,6 +85,13 @@ class Gatherer:
             unproved=unproved,
             whole_project=scope.whole,
         )
+
+    def _agreed(self, listing: SourceListing, view: TargetView, scope: Scope) -> frozenset[int]:
+        """What needs no decision, unless the mapping's settings are not those of the last run."""
+        if self.pair.rules != self.rules.fingerprint:
+            return frozenset()
+        read = view.listed and scope.recalled is None
+        return still_agreed(self.links, listing, view.milestones, self.rules, read=read)
 
     # --- the source
 

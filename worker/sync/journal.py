@@ -166,6 +166,10 @@ class Journal:
         """Record what is known of many links; leaves out those that somebody changed."""
         return self.store.save_many(self.pair.id, links, self.clock.now())
 
+    def note_agreement(self, links: Sequence[Link]) -> None:
+        """Record the links whose both sides were found to agree."""
+        self.store.note_agreement(self.pair.id, links)
+
     def conclude(self, link: Link, state: ChangeState, echo: Values | None = None) -> Link:
         """Record what became of a create that was ambiguous."""
         now = self.clock.now()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mappings.link import Link, LinkState, Trouble, fingerprint
+from mappings.link import Link, LinkState, Trouble, fingerprint, target_fingerprint
 from mappings.milestone import (
     ACTIVE,
     COMPLETED,
@@ -37,6 +37,9 @@ def make_plan(scene: Scene) -> Plan:
     planner = _Planner(scene)
     actions = [*planner.present(), *unreadable(scene), *absent(scene)]
     return Plan(tuple(actions), planner.not_exact(actions), guards(scene, actions))
+
+
+IN_STEP = "In step."
 
 
 class _Planner:
@@ -102,6 +105,9 @@ class _Planner:
             yield self._act(self.source[testrail_id])
 
     def _act(self, source: SourceMilestone) -> Action:
+        if source.id in self.scene.agreed:
+            testably_id = self.scene.links[source.id].testably_id
+            return Action(Kind.SKIP, source.id, source.name, IN_STEP, testably_id)
         standing = self.standings.of(source.id)
         link = self._link_for(source)
         if standing.is_ is Is.STUCK:
@@ -116,7 +122,11 @@ class _Planner:
         """The link, with what the source now says recorded beside it."""
         link = self.scene.links.get(source.id, Link(source.id))
         return replace(
-            link, name=source.name, raw=dict(source.raw), source_print=fingerprint(source)
+            link,
+            name=source.name,
+            raw=source.raw,
+            source_print=fingerprint(source),
+            target_print=None,
         )
 
     def _stuck(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
@@ -172,7 +182,7 @@ class _Planner:
             if self._status_waits(source, decision):
                 reason = "Its status is its own again once its sub-milestones are gone."
                 return self._linked_action(Kind.UPDATE, source, actual, decision, reason)
-            return self._linked_action(Kind.SKIP, source, actual, decision, "In step.")
+            return self._linked_action(Kind.SKIP, source, actual, decision, IN_STEP)
         reason = _why_update(decision, link, self.scene)
         return self._linked_action(Kind.UPDATE, source, actual, decision, reason)
 
@@ -197,6 +207,8 @@ class _Planner:
         reason: str,
     ) -> Action:
         link, notices = self._tell(source, decision, actual)
+        if kind is Kind.SKIP and actual is not None and not (notices or decision.kept):
+            link = self._agreement(source, link, actual)
         now = link.echoed if actual is None else actual.values
         return self._action(
             kind,
@@ -210,6 +222,14 @@ class _Planner:
             status_later=self._status_waits(source, decision),
             notices=notices,
         )
+
+    def _agreement(self, source: SourceMilestone, link: Link, actual: TargetMilestone) -> Link:
+        """The link, with both sides' prints if nothing at all is left to decide about it."""
+        open_ends = (link.refused, link.told, link.overwrote, link.intended, link.look_again)
+        parent = source.id in self.children or link.testably_id in self.derived
+        if parent or any(open_ends) or link.pushed != wanted_values(source, self.scene.rules):
+            return link
+        return replace(link, target_print=target_fingerprint(actual))
 
     def _status_waits(self, source: SourceMilestone, decision: Decision) -> bool:
         """Whether the status was only left for sub-milestones that come or go in this run.
@@ -277,13 +297,16 @@ class _Planner:
     def _action(
         self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
     ) -> Action:
+        before = self.scene.links.get(source.id, Link(source.id))
+        same = replace(before, target_print=link.target_print) == link
         return Action(
             kind,
             source.id,
             source.name,
             reason,
             link=link,
-            learned=link != self.scene.links.get(source.id, Link(source.id)),
+            learned=not same,
+            agrees=same and link.target_print not in (None, before.target_print),
             wanted=wanted_values(source, self.scene.rules),
             parent_id=self.places[source.id].parent_id,
             **rest,

@@ -103,9 +103,15 @@ def look(mirror: Mirror, options: Options) -> Prepared:
 
 def _prepare(mirror: Mirror, pair: Pair, options: Options, scope: Scope) -> Prepared:
     before = _requests(mirror)
-    links = mirror.store.links(pair.id)
     gatherer = Gatherer(
-        pair, mirror.source, mirror.target, mirror.rules, mirror.policy, options, links
+        pair,
+        mirror.source,
+        mirror.target,
+        mirror.rules,
+        mirror.policy,
+        options,
+        mirror.store.outlines(pair.id),
+        lambda ids: mirror.store.links(pair.id, ids),
     )
     scene = gatherer.scene(scope, mirror.clock.now())
     plan = make_plan(scene)

@@ -117,5 +117,7 @@ class Scene:
     """Source ids proved to be gone: missing from a complete list, and answered with 400."""
     unproved: Mapping[int, str] = field(default_factory=dict)
     """Source ids missing from a complete list whose absence could not be proved, and why."""
+    agreed: frozenset[int] = frozenset()
+    """Source ids whose both sides are as they were when they last agreed: nothing to decide."""
     whole_project: bool = True
     """False for a refresh of single milestones: then absence means nothing."""

@@ -77,8 +77,8 @@ def _conclude(
         reason = f"Several milestones in Testably can be what its create left behind: {ids}."
         return Settled(link, Trouble("several_marked", reason), is_conflict=True)
     if candidates:
-        linked = linked_after_create(link, candidates[0])
-        return Settled(journal.conclude(linked, ChangeState.DONE, candidates[0].values))
+        linked = _found(link, candidates[0])
+        return Settled(journal.conclude(linked, ChangeState.DONE, linked.echoed))
     if not complete:
         return None
     trouble = None
@@ -87,6 +87,16 @@ def _conclude(
         trouble = Trouble("create_fails", reason, journal.clock.now(), link.attempts)
     undone = replace(unlinked(link), trouble=trouble, attempts=0 if trouble else link.attempts)
     return Settled(journal.conclude(undone, ChangeState.NOT_DONE), trouble)
+
+
+def _found(link: Link, target: TargetMilestone) -> Link:
+    """The link of a create that was found; where the target was changed since, a person did it."""
+    linked = linked_after_create(link, target)
+    if target.updated_at is not None and target.updated_at == target.created_at:
+        return linked
+    posted = link.intended or {}
+    edited = {n: v for n, v in posted.items() if not same_value(n, v, target.values[n])}
+    return replace(linked, echoed={**linked.echoed, **edited})
 
 
 @dataclass(slots=True)

@@ -95,7 +95,7 @@ def verify(mirror: Mirror) -> Verdict:
     Raises ApiError where a side cannot be read whole: then nothing can be proved.
     """
     pair = mirror.store.pair(mirror.identity)
-    links = mirror.store.links(pair.id)
+    links = mirror.store.outlines(pair.id)
     gatherer = Gatherer(
         pair, mirror.source, mirror.target, mirror.rules, mirror.policy, Options(), links
     )
@@ -262,5 +262,5 @@ class _Verifier:
         for pair in store.all_pairs():
             other = pair.identity
             if other != identity and other.testably_project == identity.testably_project:
-                found.update(store.links(pair.id))
+                found.update(store.outlines(pair.id))
         return frozenset(found)

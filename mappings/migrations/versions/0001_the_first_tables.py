@@ -70,6 +70,7 @@ def upgrade() -> None:
         sa.Column("parent_id", sa.BigInteger(), nullable=True),
         sa.Column("target_parent", sa.Text(), nullable=True),
         sa.Column("source_print", sa.Text(), nullable=False),
+        sa.Column("target_print", sa.Text(), nullable=True),
         sa.Column("raw", sa.JSON(), nullable=False),
         sa.Column("trouble_kind", sa.Text(), nullable=True),
         sa.Column("trouble_reason", sa.Text(), nullable=True),

@@ -1,0 +1,209 @@
+"""What the proofs have found, each as the shortest story that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mappings.milestone import Footer, marker_url, with_footer
+from tests.proofs.world import PROJECT, URL, Boundaries, Died, FaultScript, World
+from worker.sandbox.faults import FaultKind
+from worker.sandbox.rules import Record
+from worker.sandbox.switches import TestablySwitches
+from worker.sync.report import RunReport, State
+from worker.sync.run import run_pair
+from worker.sync.scene import Options, Trigger
+from worker.sync.undo import undo
+from worker.sync.verify import verify
+
+MAY = 1_777_593_600
+JUNE = 1_780_272_000
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.close()
+
+
+def add(world: World, name: str, parent: int | None = None, **more: object) -> int:
+    """A new TestRail milestone with a start date; its id."""
+    done = more.pop("is_completed", False)
+    body: Record = {"name": name, "parent_id": parent, "start_on": MAY, **more}
+    made = int(str(world.rail.add(1, body)["id"]))
+    if done:
+        world.rail.update(made, {"is_completed": True})
+    return made
+
+
+def target_of(world: World, testrail_id: int) -> Record:
+    """The one target that milesync made for a milestone."""
+    [id_] = [id_ for id_, owner in world.made_by_us.items() if owner == testrail_id]
+    return world.ably.get(PROJECT, id_)
+
+
+def writes_nothing_more(world: World) -> bool:
+    """Whether another migration leaves the target alone."""
+    before = len(world.writes)
+    world.migrate()
+    return len(world.writes) == before
+
+
+def test_what_changed_while_a_create_was_unclear_is_pushed_in_the_same_run(world: World) -> None:
+    """A create that is found again is brought up to date at once, not by the run after."""
+    one = add(world, "Before")
+    _die(world, "before POST", late_by=39.0)
+    world.rail.update(one, {"name": "After"})
+    assert world.migrate().state is State.SUCCEEDED
+    assert target_of(world, one)["name"] == "After"
+    assert writes_nothing_more(world)
+
+
+def test_an_edit_before_a_create_is_found_again_is_an_edit(world: World) -> None:
+    """What a person wrote between an unclear create and the look for it follows the policy."""
+    one = add(world, "Ours")
+
+    def edit() -> None:
+        world.clock.sleep(2)
+        world.edit_target(world.target_ids()[0], {"name": "Theirs"})
+
+    point = Boundaries(meanwhile=edit, meanwhile_on="after POST")
+    faults = FaultScript([FaultKind.RESET_AFTER])
+    run_pair(world.mirror(point=point, faults=faults), Options(Trigger.MIGRATION))
+    world.migrate()
+    assert target_of(world, one)["name"] == "Ours"
+    assert writes_nothing_more(world)
+
+
+def test_what_a_cut_off_create_left_behind_is_archived_with_its_source(world: World) -> None:
+    """The source was deleted before the create was found again: the same run archives it."""
+    one = add(world, "Gone soon")
+    _die(world, "before POST", late_by=39.0)
+    world.rail.delete(one)
+    assert world.migrate().counts["archived"] == 1
+    assert target_of(world, one)["status"] == "archived"
+    assert writes_nothing_more(world)
+
+
+def test_a_cut_off_create_that_left_nothing_needs_nothing_once_its_source_is_gone(
+    world: World,
+) -> None:
+    """The source was deleted and the create never arrived: nothing is done."""
+    one = add(world, "Gone soon")
+    _die(world, "before POST")
+    world.rail.delete(one)
+    assert world.migrate().state is State.SUCCEEDED
+    assert world.target_ids() == []
+    assert writes_nothing_more(world)
+
+
+def test_a_date_that_is_silently_ignored_is_told() -> None:
+    """A parent whose sub-milestones are not listed takes no date, and a person reads so."""
+    world = World(ably=TestablySwitches(list_holds_subs=False, parent_dates_read_only=False))
+    one = add(world, "Parent")
+    above = _adopted_later(world, one)
+    below = world.make_target({"name": "Theirs", "parent_id": above})
+    world.edit_target(below, {"start_date": "2026-01-01T00:00:00Z"})
+    report = world.migrate()
+    assert "not_taken" in _kinds(report)
+    assert verify(world.mirror()).in_step  # what Testably derives is no difference
+    assert writes_nothing_more(world)
+    world.close()
+
+
+def test_the_dates_of_a_parent_whose_sub_milestones_fail_are_pushed() -> None:
+    """An adopted parent gets its dates although the sub-milestone it waits for is refused."""
+    world = World(ably=TestablySwitches(max_name_length=20))
+    one = add(world, "Parent", due_on=JUNE)
+    above = _adopted_later(world, one)
+    add(world, "A name that is much too long", parent=one)
+    assert _kinds(world.migrate()) == {"refused"}
+    assert world.ably.get(PROJECT, above)["due_date"] == "2026-06-01T00:00:00Z"
+    assert writes_nothing_more(world)
+    world.close()
+
+
+def test_the_status_of_a_parent_whose_sub_milestones_fail_is_pushed() -> None:
+    """A status that waited for sub-milestones is written in the same run if they do not come."""
+    world = World(ably=TestablySwitches(max_name_length=20))
+    one = add(world, "Parent")
+    world.migrate()
+    world.rail.update(one, {"is_completed": True})
+    add(world, "A name that is much too long", parent=one)
+    assert _kinds(world.migrate()) == {"refused"}
+    assert target_of(world, one)["status"] == "completed"
+    assert writes_nothing_more(world)
+    world.close()
+
+
+def test_the_status_of_a_parent_follows_its_last_sub_milestone_s_archiving() -> None:
+    """The run that archives the last sub-milestone writes the status that was derived before."""
+    world = World(ably=TestablySwitches(archived_subs_lock_status=False))
+    one = add(world, "Parent", is_completed=True)
+    two = add(world, "Below", parent=one)
+    world.migrate()
+    assert target_of(world, one)["status"] == "active"
+    world.rail.delete(two)
+    assert world.migrate().state is State.SUCCEEDED
+    assert target_of(world, one)["status"] == "completed"
+    assert writes_nothing_more(world)
+    world.close()
+
+
+def test_a_person_s_migration_archives_again_what_an_undo_revived(world: World) -> None:
+    """An undone archiving is held, until a person migrates; then the source is still gone."""
+    one = add(world, "Gone")
+    world.migrate()
+    world.rail.delete(one)
+    report = world.migrate()
+    assert report.counts["archived"] == 1
+    undo(world.mirror(), report.run or "")
+    run_pair(world.mirror(), Options(Trigger.SCHEDULE))
+    assert target_of(world, one)["status"] == "active"
+    world.migrate()
+    assert target_of(world, one)["status"] == "archived"
+    assert verify(world.mirror()).in_step
+
+
+def test_an_undo_waits_for_what_a_dead_one_had_under_way(world: World) -> None:
+    """The claim of an undo that died does not stop the next one from finishing."""
+    for name in ("One", "Two"):
+        add(world, name)
+    run = world.migrate().run or ""
+    point = _Boundary("before PATCH")
+    with pytest.raises(Died):
+        undo(world.mirror(point=point, dies_late_by=39.0), run)
+    assert undo(world.mirror(), run).state is State.SUCCEEDED
+    assert world.ably.live(PROJECT) == []
+
+
+class _Boundary(Boundaries):
+    """Dies at the first boundary of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def __call__(self, what: str) -> None:
+        if what == self._name:
+            self.dies_at = self.passed + 1
+        super().__call__(what)
+
+
+def _die(world: World, name: str, late_by: float | None = None) -> None:
+    """A migration that dies at the first boundary of this name."""
+    mirror = world.mirror(point=_Boundary(name), dies_late_by=late_by)
+    with pytest.raises(Died):
+        run_pair(mirror, Options(Trigger.MIGRATION))
+
+
+def _adopted_later(world: World, testrail_id: int) -> str:
+    """A target that a migration will adopt: it carries the marker, and nothing else is right."""
+    text = with_footer("Old", Footer(marker_url(URL, testrail_id)))
+    return world.make_target({"name": "Old", "description": text})
+
+
+def _kinds(report: RunReport) -> set[str]:
+    return {str(problem["kind"]) for problem in report.problems}
