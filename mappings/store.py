@@ -97,6 +97,15 @@ class Store:
         with self._transaction() as connection:
             connection.execute(update(pairs).where(pairs.c.id == pair_id).values(**values))
 
+    def apply_rules(self, pair_id: int, rules: str) -> None:
+        """Set the mapping that a person applies; what agreed under another one is open again."""
+        other = and_(pairs.c.id == pair_id, pairs.c.rules.is_distinct_from(rules))
+        open_again = update(links).where(links.c.pair_id == pair_id).values(target_print=None)
+        with self._transaction() as connection:
+            changed = connection.execute(update(pairs).where(other).values(rules=rules))
+            if changed.rowcount:
+                connection.execute(open_again)
+
     # --- links
 
     def links(self, pair_id: int, testrail_ids: Iterable[int] | None = None) -> dict[int, Link]:

@@ -18,7 +18,7 @@ MilesyncError                    what happened, and a hint: what to do next
     ├── Unreachable              the connection was never made
     └── Transient                may succeed when it is asked again
         ├── RateLimited          429
-        ├── Maintenance          409 from TestRail
+        ├── Maintenance          409 and its like: not now
         ├── ServerTrouble        5xx
         ├── TimedOut             no complete answer within the deadline
         ├── ConnectionLost       cut while sending or receiving
@@ -169,7 +169,7 @@ class RateLimited(Transient):
 
 class Maintenance(Transient):
     kind = "maintenance"
-    default_hint = "TestRail is under maintenance; run the same command again afterwards."
+    default_hint = "It is busy or under maintenance; run the same command again afterwards."
 
 
 class ServerTrouble(Transient):

@@ -17,7 +17,7 @@ from worker.errors import (
     CredentialsRefused,
     Done,
     Maintenance,
-    Refused,
+    NotFound,
     ServerTrouble,
     UnknownId,
     UnreadableAnswer,
@@ -209,10 +209,10 @@ def test_an_id_that_testrail_does_not_know_is_an_unknown_id() -> None:
         testrail.get_milestone(7)
 
 
-def test_a_project_that_testrail_does_not_know_is_refused() -> None:
+def test_a_project_that_testrail_does_not_know_is_not_found() -> None:
     """Not an unknown id: that would prove a milestone's absence."""
     testrail, _ = client(answer({"error": "Field :project_id is not valid."}, 400))
-    with pytest.raises(Refused):
+    with pytest.raises(NotFound):
         testrail.read_project(1)
 
 

@@ -90,7 +90,7 @@ STATUSES: list[tuple[str, int, type[ApiError], Done]] = [
     ("Testably", 404, NotFound, Done.NO),
     ("Testably", 405, Refused, Done.NO),
     ("Testably", 408, TimedOut, Done.MAYBE),
-    ("Testably", 409, Refused, Done.NO),
+    ("Testably", 409, Maintenance, Done.NO),
     ("Testably", 413, Refused, Done.NO),
     ("Testably", 422, Refused, Done.NO),
     ("Testably", 429, RateLimited, Done.NO),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from mappings.milestone import Footer, marker_url, with_footer
+from mappings.milestone import Footer, MappingRules, marker_url, with_footer
 from tests.proofs.world import PROJECT, URL, Boundaries, Died, FaultScript, World
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.gather import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import run_pair
+from worker.sync.run import Part, run_pair
 from worker.sync.scene import Options, Trigger
 from worker.sync.undo import undo
 from worker.sync.verify import verify
@@ -103,9 +106,11 @@ def test_a_date_that_is_silently_ignored_is_told() -> None:
     """A parent whose sub-milestones are not listed takes no date, and a person reads so."""
     world = World(ably=TestablySwitches(list_holds_subs=False, parent_dates_read_only=False))
     one = add(world, "Parent")
-    above = _adopted_later(world, one)
+    world.migrate()
+    above = str(target_of(world, one)["id"])
     below = world.make_target({"name": "Theirs", "parent_id": above})
     world.edit_target(below, {"start_date": "2026-01-01T00:00:00Z"})
+    world.rail.update(one, {"start_on": JUNE})
     report = world.migrate()
     assert "not_taken" in _kinds(report)
     assert verify(world.mirror()).in_step  # what Testably derives is no difference
@@ -177,6 +182,46 @@ def test_an_undo_waits_for_what_a_dead_one_had_under_way(world: World) -> None:
         undo(world.mirror(point=point, dies_late_by=39.0), run)
     assert undo(world.mirror(), run).state is State.SUCCEEDED
     assert world.ably.live(PROJECT) == []
+
+
+def test_a_move_that_only_a_refresh_saw_is_told_by_the_next_full_run(world: World) -> None:
+    """A refresh that does not read the new parent proves no agreement; the move is not lost."""
+    one, two = add(world, "One"), add(world, "Two")
+    world.migrate()
+    world.rail.update(one, {"parent_id": two})
+    part = Part(alone=False)
+    run_pair(world.mirror(), Options(Trigger.WEBHOOK), Scope((one,)), part=part)
+    assert _kinds(world.migrate()) == {"moved"}
+
+
+def test_changed_settings_reach_everything_although_the_first_run_with_them_died(
+    world: World,
+) -> None:
+    """A run with another field mapping dies in the middle; the next one still rewrites the rest."""
+    for name in ("One", "Two", "Three"):
+        add(world, name, due_on=MAY + 3600)
+    world.migrate()
+    world.migrate()
+    berlin = MappingRules(URL, ZoneInfo("Europe/Berlin"))
+    dying = replace(world.mirror(point=_Boundary("after PATCH")), rules=berlin)
+    with pytest.raises(Died):
+        run_pair(dying, Options(Trigger.MIGRATION))
+    resuming = replace(world.mirror(), rules=berlin)
+    assert run_pair(resuming, Options(Trigger.MIGRATION)).counts["updated"] == 2
+    assert verify(replace(world.mirror(), rules=berlin)).in_step
+
+
+def test_a_lost_database_finds_what_was_moved_where_lists_hold_no_sub_milestones() -> None:
+    """A moved milestone still hangs below its old parent; it is found there, not created again."""
+    world = World(ably=TestablySwitches(list_holds_subs=False))
+    one = add(world, "Parent")
+    two = add(world, "Below", parent=one)
+    world.migrate()
+    world.rail.update(two, {"parent_id": None})
+    world.lose_database()
+    assert world.migrate().counts["adopted"] == 2
+    assert world.doubles() == {}
+    world.close()
 
 
 class _Boundary(Boundaries):

@@ -43,7 +43,7 @@ RAISED = {
     "timeout": (TimedOut, Done.MAYBE),
     "timeout_after": (TimedOut, Done.MAYBE),
     "late": (TimedOut, Done.MAYBE),
-    "maintenance": (Refused, Done.NO),
+    "maintenance": (Maintenance, Done.NO),
     "redirect": (Redirected, Done.NO),
 }
 
@@ -158,7 +158,7 @@ def test_refusals_are_the_errors_of_a_client(
     unknown = "ms_unknown"
     wrong: list[tuple[type[ApiError], Callable[[], object]]] = [
         (UnknownId, lambda: source.get_milestone(99)),
-        (Refused, lambda: source.read_project(2)),
+        (NotFound, lambda: source.read_project(2)),
         (NotFound, lambda: target.get(PROJECT, unknown)),
         (NotFound, lambda: target.list_all("proj_other")),
         (NotFound, lambda: target.update(PROJECT, unknown, {"name": "x"})),

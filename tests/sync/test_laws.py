@@ -304,7 +304,7 @@ def test_no_run_repeats_a_write_that_cannot_converge(
     there = Stubborn(table, honest=honest)
     start = {**first, "status": "active"}
     posted = {name: value for name, value in start.items() if name != "status"}
-    known = linked_after_create(Link(1, intended=posted), there.write(start))
+    known = linked_after_create(Link(1, intended=posted), there.write(start), None)
     for wanted in [first, *later]:
         pushes, known = _runs(5, known, wanted, there, policy)
         assert not any(pushes[2:])

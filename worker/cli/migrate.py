@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mappings.errors import MilesyncError
 from worker.cli import render
 from worker.cli.background import Background, hand_over
 from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects, Yes
@@ -168,7 +169,8 @@ class Migration:
         out = console(sys.stderr if as_json else sys.stdout)
         looked = _looked(self.runs)
         for identity, result in zip(looked.identities, looked.results, strict=True):
-            show_one(out, identity, result, self.deployment.settings)
+            if not isinstance(result, MilesyncError):  # an error is told with the run's end
+                show_one(out, identity, result, self.deployment.settings)
 
     def _apply(self, run: PairRun) -> None:
         if run.prepared is not None:

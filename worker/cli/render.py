@@ -93,7 +93,7 @@ def show_run(out: Console, report: RunReport) -> None:
     identity = report.identity
     where = title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {report.state.value}", style="bold")
-    if report.run is not None:
+    if any(report.counts.values()) or report.error is None:
         out.print("  " + _counted(report.counts, "There was nothing to do."))
     if report.problems:
         rows = [

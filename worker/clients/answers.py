@@ -1,7 +1,8 @@
 """What an HTTP answer means: a JSON value, or the one error class for its status.
 
 Which status means what: the response codes on the TestRail milestones page (400 for an unknown
-id, 403) and the Testably page (error responses); 409 is TestRail's answer under maintenance.
+id, 403) and the Testably page (error responses); 409 is TestRail's answer under maintenance,
+and a passing one from any server.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ _CLASSES: Final[Mapping[int, type[ApiError]]] = {
     408: TimedOut,
     429: RateLimited,
 }
-_OWN_CLASSES: Final[Mapping[tuple[str, int], type[ApiError]]] = {(TESTRAIL, 409): Maintenance}
+_PASSING: Final = frozenset({409, 423, 425})
+"""Answers about the moment, not about the request: maintenance, locked, too early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +151,9 @@ def _class_of(call: Call, answer: Answer) -> type[ApiError]:
         return UnknownId
     if answer.status >= 500:
         return ServerTrouble
-    own = _OWN_CLASSES.get((call.api, answer.status))
-    return own or _CLASSES.get(answer.status, Refused)
+    if answer.status in _PASSING:
+        return Maintenance
+    return _CLASSES.get(answer.status, Refused)
 
 
 def too_large(call: Call, status: int) -> AnswerTooLarge:

@@ -14,7 +14,16 @@ from typing import Final, Literal
 from mappings.milestone import BadRecord, SourceMilestone
 from worker.clients.records import collect_source, parse_source
 from worker.clients.transport import Transport
-from worker.errors import AccessDenied, ApiError, Maintenance, RateLimited, Transient, UnknownId
+from worker.errors import (
+    AccessDenied,
+    ApiError,
+    Maintenance,
+    NotFound,
+    RateLimited,
+    Refused,
+    Transient,
+    UnknownId,
+)
 from worker.sync.ports import SourceListing
 
 PAGE: Final = 250
@@ -72,13 +81,19 @@ class TestRail:
         limit: int = PAGE,
         offset: int = 0,
     ) -> SourcePage:
-        """One page of a project's milestones, in whichever shape this instance answers."""
+        """One page of a project's milestones, in whichever shape this instance answers.
+
+        Raises NotFound for a project that TestRail does not know.
+        """
         filters = {"is_completed": is_completed, "is_started": is_started}
         words = [f"&{name}={value:d}" for name, value in filters.items() if value is not None]
         words.append(f"&limit={limit}")
         if offset:
             words.append(f"&offset={offset}")
-        return self._transport.get(_path("get_milestones", project_id) + "".join(words), _page)
+        try:
+            return self._transport.get(_path("get_milestones", project_id) + "".join(words), _page)
+        except Refused as error:  # the page: 400 is an invalid or unknown project
+            raise NotFound(error.api, error.message, status=error.status) from error
 
     def read_project(self, project_id: int) -> SourceListing:
         """Every milestone of the project, whichever way this instance gives sub-milestones."""

@@ -99,14 +99,12 @@ class _Wire:
             raise kind(self._api, problem.message, status=problem.status) from None
 
     def _error_class(self, what: str, status: int) -> type[ApiError]:
-        if status == 400 and self._api == "TestRail" and what.startswith("get_milestone/"):
-            return UnknownId
+        if status == 400 and self._api == "TestRail":
+            return UnknownId if what.startswith("get_milestone/") else NotFound
         return {403: AccessDenied, 404: NotFound}.get(status, Refused)
 
     def _fault_error(self, fault: Fault, what: str, *, write: bool) -> ApiError:
         kind, status = _RAISED[fault.kind]
-        if kind is Maintenance and self._api != "TestRail":
-            kind = Refused
         maybe = write and not issubclass(kind, _NOT_DONE)
         known_wait = fault.kind is FaultKind.RATE_LIMITED
         return kind(

@@ -136,19 +136,21 @@ def serve(
     An interrupt from the keyboard is raised as usual, after the servers have closed.
     """
     over = stop or threading.Event()
-    with run_sandbox(
-        host=host,
-        testrail_port=testrail_port,
-        testably_port=testably_port,
-        count=count,
-        seed=seed,
-        rate=rate,
-        faults=faults,
-        log=False,
-    ) as sandbox:
-        with _ended_by_sigterm(over):
-            announce(sandbox)
-            over.wait()
+    with (
+        run_sandbox(
+            host=host,
+            testrail_port=testrail_port,
+            testably_port=testably_port,
+            count=count,
+            seed=seed,
+            rate=rate,
+            faults=faults,
+            log=False,
+        ) as sandbox,
+        _ended_by_sigterm(over),
+    ):
+        announce(sandbox)
+        over.wait()
 
 
 @contextmanager

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from mappings.link import Link
-from mappings.milestone import ARCHIVED, DATE_FIELDS, FIELDS, TargetMilestone, Values, same_value
+from mappings.milestone import (
+    ACTIVE,
+    ARCHIVED,
+    DATE_FIELDS,
+    FIELDS,
+    TargetMilestone,
+    Values,
+    same_value,
+)
 from worker.sync.scene import OnTargetEdit
 
 
@@ -48,7 +56,8 @@ def decide(
     notes = _Notes(dict(link.pushed), dict(link.echoed), dict(link.overwrote), dict(link.told))
     for name in FIELDS:
         own = derived or (expects_children and name == "status")
-        notes.take(_Field(name, wanted[name], now.get(name), link, touched, own, policy))
+        value = _wanted(name, wanted, now, own=own)
+        notes.take(_Field(name, value, now.get(name), link, touched, own, policy))
     learned = replace(
         link,
         pushed=notes.pushed,
@@ -61,6 +70,12 @@ def decide(
         look_again=link.look_again and actual is None,
     )
     return Decision(learned, notes.push, notes.edited, notes.kept)
+
+
+def _wanted(name: str, wanted: Values, now: Values, *, own: bool) -> str | None:
+    """What to ask for; of an archived parent only that it comes back, to be derived again."""
+    back = own and name == "status" and now.get("status") == ARCHIVED
+    return ACTIVE if back else wanted[name]
 
 
 @dataclass(frozen=True, slots=True)

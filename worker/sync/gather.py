@@ -21,7 +21,7 @@ from mappings.milestone import (
     written_status,
 )
 from mappings.rows import Pair
-from worker.errors import AccessDenied, NotFound, Refused, Transient, UnknownId
+from worker.errors import AccessDenied, NotFound, Transient, UnknownId
 from worker.sync.absence import is_followed
 from worker.sync.agreement import is_outline, still_agreed
 from worker.sync.guards import living, mass_limit
@@ -29,6 +29,9 @@ from worker.sync.ports import Source, SourceListing, Target
 from worker.sync.scene import OnSourceDelete, Options, Policy, Scene, TargetView
 from worker.sync.standing import is_blocked
 from worker.sync.tree import places
+
+FAILED_PROOFS = 2
+"""After so many questions that failed, the other absences are left for the next run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class Gatherer:
 
     def _read_source(self, scope: Scope) -> SourceListing:
         if scope.whole:
-            return self._read_project()
+            return self.source.read_project(self.pair.identity.testrail_project)
         found: dict[int, SourceMilestone] = {}
         problems: list[BadRecord] = []
         for id_ in scope.milestone_ids:
@@ -109,27 +112,22 @@ class Gatherer:
             problems.extend(listing.problems)
         return SourceListing(found, tuple(problems), complete=False)
 
-    def _read_project(self) -> SourceListing:
-        try:
-            return self.source.read_project(self.pair.identity.testrail_project)
-        except Refused as error:
-            # TestRail answers 400 to a project that it does not know.
-            raise NotFound(error.api, error.message, status=error.status) from error
-
     def _prove_absence(
         self, listing: SourceListing, scope: Scope
     ) -> tuple[frozenset[int], dict[int, str], dict[int, SourceMilestone]]:
         """Ask for each linked milestone that a complete list lacks.
 
-        Stops asking once so many are gone that the mass guard stops the run anyway.
+        Stops asking once so many are gone that the mass guard stops the run anyway, or once
+        TestRail has failed: each question has been repeated for a quarter of a minute by then.
         """
         gone: set[int] = set()
         unproved: dict[int, str] = {}
         there: dict[int, SourceMilestone] = {}
+        failed = 0
         if not (scope.whole and listing.complete and self.options.only is None):
             return frozenset(), unproved, there
         for id_ in self._missing(listing):
-            if len(gone) > self._archive_limit():
+            if len(gone) > self._archive_limit() or failed >= FAILED_PROOFS:
                 break
             try:
                 there.update(self.source.get_milestone(id_).milestones)
@@ -139,6 +137,7 @@ class Gatherer:
                 gone.add(id_)
             except (AccessDenied, NotFound, Transient) as error:
                 unproved[id_] = error.message
+                failed += isinstance(error, Transient)
         return frozenset(gone), unproved, there
 
     def _missing(self, listing: SourceListing) -> list[int]:
@@ -230,13 +229,15 @@ class Gatherer:
     ) -> dict[str, TargetMilestone]:
         """Sub-milestones that the list leaves out, below parents that get a new child.
 
-        Only where the list shows no sub-milestone at all; otherwise it holds them.
+        Only where the list shows no sub-milestone at all; otherwise it holds them. Where links
+        were lost, below every root: what was moved at the source hangs below another parent.
         """
         if any(target.parent_id for target in found.values()):
             return {}
         seen: dict[str, TargetMilestone] = {}
         linked = {link.testably_id for link in self.links.values()}
-        for parent in sorted(self._parents_of_new(listing, found)):
+        lost = any(self._is_ours(t) and t.id not in linked for t in found.values())
+        for parent in sorted(found if lost else self._parents_of_new(listing, found)):
             above = self._get(parent)
             for sub in above.sub_milestones if above else ():
                 if sub.id not in found and sub.id not in linked:

@@ -95,7 +95,7 @@ class Journal:
                 lambda: self.target.create(self.project, posted, parent),
             )
             if attempt.answer is not None:
-                linked = linked_after_create(attempt.link, attempt.answer)
+                linked = linked_after_create(attempt.link, attempt.answer, parent)
                 return self._settle(linked, attempt, ChangeState.DONE)
             error = _error(attempt)
             if error.done is Done.MAYBE:
@@ -261,8 +261,11 @@ def _not_done(error: ApiError) -> ChangeState:
     return ChangeState.NOT_DONE if transient else ChangeState.REFUSED
 
 
-def linked_after_create(link: Link, made: TargetMilestone) -> Link:
-    """The link of a milestone that the target has now, as posted in ``link.intended``."""
+def linked_after_create(link: Link, made: TargetMilestone, parent: str | None) -> Link:
+    """The link of a milestone that the target has now, as posted in ``link.intended``.
+
+    ``parent`` is the target id of the parent that was asked for; an answer may leave it out.
+    """
     pushed = dict(link.intended or {})
     if made.values["status"] == ACTIVE:
         pushed["status"] = ACTIVE
@@ -273,7 +276,7 @@ def linked_after_create(link: Link, made: TargetMilestone) -> Link:
         pushed=pushed,
         echoed=made.values,
         echoed_at=made.updated_at,
-        target_parent=made.parent_id,
+        target_parent=made.parent_id or parent,
         intended=None,
         attempt_at=None,
         attempt_deadline=None,

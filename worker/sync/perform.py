@@ -49,7 +49,7 @@ def update(journal: Journal, action: Action, link: Link) -> Done:
         return link, ()
     try:
         linked = journal.patch(link, action.push, action.before, edited=action.edited)
-        return linked, _not_shown(linked, action.push)
+        return linked, _not_shown(linked, action.push, action.before)
     except Refused as error:
         doubtful = [name for name in action.push if _is_doubtful(name, action.push[name])]
         if not doubtful:
@@ -69,7 +69,7 @@ def _one_by_one(journal: Journal, action: Action, doubtful: list[str], error: Re
             if len(action.push) == 1:
                 raise error
             link = journal.patch(link, {name: value}, action.before, edited=action.edited)
-            told.extend(_not_shown(link, {name: value}))
+            told.extend(_not_shown(link, {name: value}, action.before))
         except Refused as refusal:
             link = journal.reload(action.testrail_id)
             link = journal.keep(replace(link, refused={**link.refused, name: value}))
@@ -81,13 +81,20 @@ def _is_doubtful(name: str, value: str | None) -> bool:
     return value is None or name == "status" or name in DATE_FIELDS
 
 
-def _not_shown(link: Link, pushed: Values) -> tuple[Trouble, ...]:
+def _not_shown(link: Link, pushed: Values, before: Values) -> tuple[Trouble, ...]:
     """Values that were accepted and changed nothing cannot be told from those that are refused."""
     return tuple(
         _ignored(name, value)
         for name, value in pushed.items()
-        if _is_doubtful(name, value) and not same_value(name, value, link.echoed.get(name))
+        if _is_doubtful(name, value)
+        and not same_value(name, value, link.echoed.get(name))
+        and not (name == "status" and _came_back(link, before))
     )
+
+
+def _came_back(link: Link, before: Values) -> bool:
+    """Whether it was archived and is not any more; a parent's status is then derived again."""
+    return before.get("status") == ARCHIVED != link.echoed.get("status")
 
 
 def _ignored(name: str, value: str | None) -> Trouble:

@@ -227,7 +227,10 @@ class _Planner:
         """The link, with both sides' prints if nothing at all is left to decide about it."""
         open_ends = (link.refused, link.told, link.overwrote, link.intended, link.look_again)
         parent = source.id in self.children or link.testably_id in self.derived
-        if parent or any(open_ends) or link.pushed != wanted_values(source, self.scene.rules):
+        misplaced = self.places[source.id].trouble is not None
+        if parent or misplaced or any(open_ends):
+            return link
+        if link.pushed != wanted_values(source, self.scene.rules):
             return link
         return replace(link, target_print=target_fingerprint(actual))
 

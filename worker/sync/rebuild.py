@@ -22,11 +22,12 @@ def rebuild(mirror: Mirror) -> RunReport:
     edits. Raises Busy, ApiError. Two targets with one marker are reported, and not linked.
     """
     with open_run(mirror, Options(trigger=Trigger.MANUAL)) as run:
-        for number, action in enumerate(run.prepare().plan.actions):
+        prepared = run.prepare()
+        for number, action in enumerate(prepared.plan.actions):
             outcome = _rebuilt(run, action)
             if outcome is not None:
                 run.outcomes[number] = outcome
-        run.close(state_after(run.outcomes.values()))
+        run.close(state_after(run.outcomes.values(), prepared.scene))
     return run.report
 
 

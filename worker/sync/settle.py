@@ -91,7 +91,7 @@ def _conclude(
 
 def _found(link: Link, target: TargetMilestone) -> Link:
     """The link of a create that was found; where the target was changed since, a person did it."""
-    linked = linked_after_create(link, target)
+    linked = linked_after_create(link, target, None)
     if target.updated_at is not None and target.updated_at == target.created_at:
         return linked
     posted = link.intended or {}

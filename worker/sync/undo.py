@@ -193,8 +193,9 @@ def _take_back(journal: Journal, step: UndoStep) -> Outcome:
     action = Action(_KINDS[step.does], step.testrail_id, step.name, step.does, step.testably_id)
     try:
         if step.fields:
-            id_ = step.change_id
-            journal.patch(link, step.fields, step.before, "undo", undoes=id_, conclude=hold)
+            # Held before it is sent: whatever becomes of the request, no schedule takes it up.
+            held, id_ = _held(link), step.change_id
+            journal.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
         elif step.adopted or not step.blocked:
             journal.keep(hold(link))
     except Refused as error:

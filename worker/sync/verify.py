@@ -109,7 +109,8 @@ def verify(mirror: Mirror) -> Verdict:
 
 def _must_be_whole(scene: Scene) -> None:
     hint = "Nothing can be proved from a part; run `milesync verify` again."
-    if not scene.source.complete:
+    unreadable_id = any(problem.id is None for problem in scene.source.problems)
+    if not (scene.source.complete or unreadable_id):
         because = scene.source.incomplete_because
         raise UnreadableAnswer("TestRail", f"The list is not complete: {because}", hint=hint)
     if not scene.target.complete:

@@ -1,0 +1,226 @@
+"""Undo, verify and rebuild over whole runs in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.sync.world import PROJECT, World
+from worker.errors import ServerTrouble, UnreadableAnswer, UsageError
+from worker.sandbox.switches import TestablySwitches
+from worker.sync.rebuild import rebuild
+from worker.sync.report import RunReport, State
+from worker.sync.scene import OnTargetEdit, Trigger
+from worker.sync.undo import plan_undo, undo
+from worker.sync.verify import verify
+
+LEAVES = TestablySwitches(archived_subs_lock_status=False)
+"""A target where a parent can be archived once its sub-milestones are."""
+
+
+def migrate(world: World) -> RunReport:
+    return world.run(Trigger.MIGRATION)
+
+
+def taken_back(world: World, report: RunReport, *, force: bool = False) -> RunReport:
+    assert report.run is not None
+    return undo(world.mirror(), report.run, force=force)
+
+
+def test_created_ones_are_archived_children_first_and_stay_so(world: World) -> None:
+    """An undo archives what was created; the next sync leaves it, a migration brings it back."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent")
+    child = world.add("Child", parent, is_completed=True)
+    undone = taken_back(world, migrate(world))
+    assert (undone.state, undone.counts["archived"]) == (State.SUCCEEDED, 2)
+    assert world.ably.live(PROJECT) == []
+    assert world.run().state is State.SUCCEEDED
+    assert world.to_ably.writes == {}
+    assert migrate(world).state is State.SUCCEEDED
+    assert world.differences() == []
+    assert {world.in_target(child)["status"]} == {"completed"}
+
+
+def test_changed_ones_are_restored_but_not_over_what_changed_since(world: World) -> None:
+    """The before-values come back, field by field, unless somebody changed the field since."""
+    one = world.add("Before", description="Old")
+    migrate(world)
+    world.edit(one, name="After", description="New")
+    changed = world.run()
+    world.edit_target(one, name="By hand")
+    undone = taken_back(world, changed)
+    assert undone.state is State.PARTIAL
+    assert undone.problems[0]["kind"] == "changed_since"
+    shown = world.ably.get(PROJECT, world.id_of(one))
+    assert shown["name"] == "By hand"
+    assert str(shown["description"]).startswith("Old")
+    assert taken_back(world, changed, force=True).state is State.SUCCEEDED
+    assert world.ably.get(PROJECT, world.id_of(one))["name"] == "Before"
+
+
+def test_one_with_linked_runs_is_only_archived_by_force(world: World) -> None:
+    """A created milestone that is in use is left, unless a person insists."""
+    one = world.add("In use")
+    made = migrate(world)
+    world.ably.link_run(world.id_of(one), {"id": "run_1", "name": "Smoke", "status": "completed"})
+    assert made.run is not None
+    [step] = plan_undo(world.mirror(), made.run).steps
+    assert step.blocked is not None
+    assert taken_back(world, made).state is State.PARTIAL
+    assert len(world.ably.live(PROJECT)) == 1
+    assert taken_back(world, made, force=True).counts["archived"] == 1
+    assert world.ably.live(PROJECT) == []
+
+
+def test_adopted_ones_are_left_alone_and_unlinked(world: World) -> None:
+    """An undo of an adoption forgets the link and leaves the target; a migration adopts again."""
+    one = world.add("Release")
+    migrate(world)
+    world.store.update_pair(world.pair.id, rules=None)
+    lost = replace(world, engine=world.engine)
+    assert one in lost.links
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM links")
+    adopted = migrate(world)
+    assert adopted.counts["adopted"] == 1
+    assert taken_back(world, adopted).state is State.SUCCEEDED
+    assert world.links[one].testably_id is None
+    assert len(world.ably.live(PROJECT)) == 1
+    assert world.run().counts["created"] == 0
+    assert migrate(world).counts["adopted"] == 1
+
+
+def test_an_undo_that_fails_after_the_commit_still_holds(world: World) -> None:
+    """Held is committed before the request: no schedule undoes an undo that was cut off."""
+    one = world.add("Release")
+    made = migrate(world)
+    world.to_ably.faults.script("server_error_after", method="PATCH", times=20)
+    with pytest.raises(ServerTrouble):
+        taken_back(world, made)
+    world.to_ably.faults.clear()
+    world.clock.sleep(120)
+    assert world.run().state is State.SUCCEEDED
+    assert world.to_ably.writes == {}
+    assert world.ably.get(PROJECT, world.id_of(one))["status"] == "archived"
+
+
+def test_a_parent_that_comes_back_gets_no_status_of_its_own(world: World) -> None:
+    """After an undo a parent is only brought back; what it shows then is derived."""
+    world.behave(ably=replace(LEAVES, parent_dates_read_only=False))
+    parent = world.add("Parent", is_completed=True)
+    world.add("Child", parent)
+    taken_back(world, migrate(world))
+    sent: list[object] = []
+    world.target.after = lambda method: sent.append(method)
+    again = migrate(world)
+    assert (again.state, again.problems) == (State.SUCCEEDED, ())
+    assert verify(world.mirror()).in_step
+    assert world.run().state is State.SUCCEEDED
+    assert world.to_ably.writes == {}
+
+
+def test_a_run_of_nobody_cannot_be_undone(world: World) -> None:
+    """An unknown run is a wrong usage."""
+    migrate(world)
+    with pytest.raises(UsageError):
+        plan_undo(world.mirror(), "20260101-000000-0000")
+
+
+def test_what_is_gone_since_needs_no_undo(world: World) -> None:
+    """A target that was deleted in the meantime is nothing to take back."""
+    one = world.add("Release")
+    made = migrate(world)
+    world.ably.remove(world.id_of(one))
+    assert taken_back(world, made).counts["unchanged"] == 1
+
+
+def test_a_busy_target_is_asked_again(world: World) -> None:
+    """A 409 is about the moment: the value is sent again, in this run or the next."""
+    one = world.add("Release", is_completed=True)
+    world.to_ably.faults.script("maintenance", method="PATCH", times=1)
+    world.to_ably.faults.script("maintenance", method="POST", times=1)
+    assert migrate(world).state is State.SUCCEEDED
+    assert world.in_target(one)["status"] == "completed"
+
+
+def test_verify_does_not_believe_the_database(world: World) -> None:
+    """Values come from both sides alone; a difference is found although the links deny it."""
+    one = world.add("Release", description="Text")
+    two = world.add("Another")
+    migrate(world)
+    world.run()
+    world.edit_target(one, description="Edited by hand")
+    verdict = verify(world.mirror())
+    assert [(d.testrail_id, d.field) for d in verdict.differences] == [(one, "description")]
+    world.ably.remove(world.id_of(two))
+    assert [m.testrail_id for m in verify(world.mirror()).missing] == [two]
+
+
+def test_verify_finds_what_should_not_be_there(world: World) -> None:
+    """A second target with a marker, and one whose source is gone, are extra."""
+    one, two = world.add("Release"), world.add("Gone soon")
+    migrate(world)
+    text = str(world.in_target(one)["description"])
+    world.ably.create(PROJECT, {"name": "Copy", "description": text})
+    world.rail.delete(two)
+    assert sorted(e.name for e in verify(world.mirror()).extra) == ["Copy", "Gone soon"]
+
+
+def test_verify_compares_the_rest_beside_a_record_without_an_id(world: World) -> None:
+    """One record that has no id is missing; the others are compared all the same."""
+    world.add("Release")
+    migrate(world)
+    world.rail.plant({"id": "seven", "name": "No id", "project_id": 1}, 1)
+    verdict = verify(world.mirror())
+    assert (verdict.in_step, verdict.compared) == (False, 1)
+    assert [(m.testrail_id, m.name) for m in verdict.missing] == [(None, "No id")]
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_nothing_is_proved_from_a_part(world: World, side: str) -> None:
+    """A list that came incomplete ends the verification."""
+    world.add("Release")
+    migrate(world)
+    getattr(world, side).incomplete = True
+    with pytest.raises(UnreadableAnswer):
+        verify(world.mirror())
+
+
+def test_what_was_deleted_while_verifying_is_no_difference(world: World) -> None:
+    """Only what still differs when it is read again is a difference."""
+    one = world.add("Release")
+    migrate(world)
+    world.edit(one, name="Renamed")
+
+    def renamed_back(_: str, what: str) -> None:
+        if what.startswith("get_milestone/"):
+            world.edit(one, name="Release")
+
+    world.to_rail.before = renamed_back
+    assert verify(world.mirror()).in_step
+
+
+@pytest.mark.parametrize("policy", list(OnTargetEdit))
+def test_a_rebuild_writes_nothing_and_knows_every_link_again(
+    world: World, policy: OnTargetEdit
+) -> None:
+    """The links come back from the markers; twins are reported and not linked."""
+    parent = world.add("Parent")
+    child = world.add("Child", parent)
+    twin = world.add("Twin")
+    migrate(world)
+    before = {id_: world.id_of(id_) for id_ in (parent, child)}
+    world.ably.create(
+        PROJECT, {"name": "Twin", "description": world.in_target(twin)["description"]}
+    )
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM links")
+    world.to_ably.requests.clear()
+    world.policy = replace(world.policy, on_target_edit=policy)
+    report = rebuild(world.mirror())
+    assert (report.state, report.counts["adopted"]) == (State.PARTIAL, 2)
+    assert world.to_ably.writes == {}
+    assert {id_: world.id_of(id_) for id_ in (parent, child)} == before
+    assert rebuild(world.mirror()).counts["unchanged"] == 2
