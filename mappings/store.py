@@ -93,18 +93,19 @@ class Store:
             return [pair_of(r) for r in connection.execute(select(pairs)).mappings()]
 
     def update_pair(self, pair_id: int, **values: Any) -> None:
-        """Set columns of a pair: ``rules``, ``listed_at``, ``proved_at``, ``paused_because``."""
-        with self._transaction() as connection:
-            connection.execute(update(pairs).where(pairs.c.id == pair_id).values(**values))
+        """Set columns of a pair: ``rules``, ``listed_at``, ``proved_at``, ``paused_because``.
 
-    def apply_rules(self, pair_id: int, rules: str) -> None:
-        """Set the mapping that a person applies; what agreed under another one is open again."""
-        other = and_(pairs.c.id == pair_id, pairs.c.rules.is_distinct_from(rules))
-        open_again = update(links).where(links.c.pair_id == pair_id).values(target_print=None)
+        What agreed under other ``rules`` does not count as agreed any more.
+        """
+        chosen = pairs.c.id == pair_id
         with self._transaction() as connection:
-            changed = connection.execute(update(pairs).where(other).values(rules=rules))
-            if changed.rowcount:
-                connection.execute(open_again)
+            if "rules" in values:
+                other = select(pairs.c.id).where(
+                    chosen, pairs.c.rules.is_distinct_from(values["rules"])
+                )
+                open_again = update(links).where(links.c.pair_id.in_(other))
+                connection.execute(open_again.values(target_print=None))
+            connection.execute(update(pairs).where(chosen).values(**values))
 
     # --- links
 

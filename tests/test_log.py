@@ -102,9 +102,12 @@ def test_levels_and_the_quiet_libraries() -> None:
     assert [record["event"] for record in _logged(out)] == ["this", "this too"]
 
 
-def test_uvicorn_s_own_handlers_give_way() -> None:
+def test_uvicorn_s_own_handlers_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     out, own = io.StringIO(), logging.StreamHandler(io.StringIO())
-    logging.getLogger("uvicorn.access").addHandler(own)
+    access = logging.getLogger("uvicorn.access")
+    monkeypatch.setattr(access, "propagate", True)  # a server in this process may have cut it off
+    monkeypatch.setattr(access, "level", logging.NOTSET)
+    access.addHandler(own)
     configure_logging(stream=out)
     logging.getLogger("uvicorn.access").info("GET /healthz")
     assert len(_logged(out)) == 1

@@ -330,6 +330,16 @@ class Died(BaseException):
     """What no code of ours catches."""
 
 
+COMMITS = (
+    "claim",
+    "settle",
+    "save",
+    "save_many",
+    "note_agreement",
+    "update_pair",
+)
+
+
 class Deaths:
     """Lets the process die at the n-th of the moments that matter, before or after each."""
 
@@ -338,7 +348,7 @@ class Deaths:
         target, store = world.target, world.store
         for owner, names in (
             (target, ("create", "update")),
-            (store, ("claim", "settle", "save", "save_many", "update_pair")),
+            (store, COMMITS),
         ):
             for name in names:
                 setattr(owner, name, self._deadly(getattr(owner, name)))
@@ -369,13 +379,13 @@ def moments(world: World, work: Callable[[World], None]) -> int:
 def revive(world: World) -> None:
     """A new process: nothing is left but the database and the two tools."""
     for owner in (world.target, world.store):
-        for name in ("create", "update", "claim", "settle", "save", "save_many", "update_pair"):
+        for name in ("create", "update", *COMMITS):
             vars(owner).pop(name, None)
 
 
 @FOOTER
 @pytest.mark.parametrize("policy", OnTargetEdit)
-@pytest.mark.parametrize("at", range(1, 37))
+@pytest.mark.parametrize("at", range(1, 39))
 def test_a_migration_goes_on_where_it_died(
     world: World, at: int, policy: OnTargetEdit, footer: bool
 ) -> None:
@@ -398,7 +408,7 @@ def test_a_migration_goes_on_where_it_died(
 
 def test_all_moments_of_a_migration_are_tried(world: World) -> None:
     """The range above is the whole of it."""
-    assert moments(world, family) == 36
+    assert moments(world, family) == 38
 
 
 def edits(world: World) -> None:

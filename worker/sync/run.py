@@ -172,7 +172,7 @@ class OpenRun:
         for guard in plan.guards:
             raise GuardTripped(guard.message, guard.hint)
         mirror = self.mirror
-        mirror.store.apply_rules(self.pair.id, mirror.rules.fingerprint)
+        mirror.store.update_pair(self.pair.id, rules=mirror.rules.fingerprint)
         if self.record.planned is None:
             mirror.runs.change(self.record.id, planned=plan.writes)
         journal = Journal(self.pair, self.record.id, mirror.target, mirror.store, mirror.clock)
