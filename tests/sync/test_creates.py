@@ -453,7 +453,7 @@ def test_a_run_waits_for_the_claim_of_one_that_died(world: World) -> None:
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    Deaths(world, at=6)
+    Deaths(world, at=8)
     with pytest.raises(Died):
         world.run(Trigger.SCHEDULE)
     revive(world)
