@@ -16,7 +16,7 @@ from worker.sandbox.switches import TestablySwitches
 from worker.sync.gather import Scope
 from worker.sync.report import RunReport, State
 from worker.sync.run import Part, run_pair
-from worker.sync.scene import Options, Trigger
+from worker.sync.scene import OnSourceDelete, Options, Policy, Trigger
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 
@@ -100,6 +100,20 @@ def test_a_cut_off_create_that_left_nothing_needs_nothing_once_its_source_is_gon
     assert world.migrate().state is State.SUCCEEDED
     assert world.target_ids() == []
     assert writes_nothing_more(world)
+
+
+@pytest.mark.parametrize("on_source_delete", OnSourceDelete)
+def test_two_targets_of_a_cut_off_create_are_told_although_the_source_is_gone(
+    world: World, on_source_delete: OnSourceDelete
+) -> None:
+    """Which of two the create left behind is for a person to say, also without a source."""
+    one = add(world, "Gone soon")
+    _die(world, "before POST", late_by=39.0)
+    _adopted_later(world, one)
+    world.rail.delete(one)
+    policy = Policy(on_source_delete=on_source_delete)
+    assert _kinds(world.migrate(policy)) == {"several_marked"}
+    assert [row["status"] for row in world.ably.everything(PROJECT)] == ["active", "active"]
 
 
 def test_a_date_that_is_silently_ignored_is_told() -> None:

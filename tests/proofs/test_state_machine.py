@@ -464,7 +464,8 @@ class PairLife(RuleBasedStateMachine):
         left = {k.testably_id for k in links.values() if k.state is LinkState.ORPHANED}
         for extra in verdict.extra:
             known = extra.testably_id in self.copies | left | self.revived
-            assert known or self.lost_database, (extra, report.problems)
+            named = any(extra.testably_id in problem["reason"] for problem in report.problems)
+            assert known or named or self.lost_database, (extra, report.problems)
 
     # --- small things
 
@@ -541,7 +542,7 @@ def _is_explained(name: str, value: object, history: list[Change]) -> bool:
 
 def test_a_short_life() -> None:
     """What must always hold does, in some dozens of lives."""
-    run_state_machine_as_test(PairLife, settings=settings(max_examples=40, stateful_step_count=25))
+    run_state_machine_as_test(PairLife, settings=settings(max_examples=30, stateful_step_count=20))
 
 
 @pytest.mark.soak

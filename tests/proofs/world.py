@@ -151,9 +151,12 @@ def _changes(connection: Connection) -> int:
     return int(driver.total_changes)
 
 
+_TEMPLATES = tempfile.TemporaryDirectory(prefix="milesync-proofs-")
+
+
 @cache
 def _template() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="milesync-proofs-")) / "template.db"
+    path = Path(_TEMPLATES.name) / "template.db"
     engine = open_engine(f"sqlite:///{path}")
     upgrade(engine)
     engine.dispose()

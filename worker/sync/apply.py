@@ -62,6 +62,7 @@ class Applier:
         self._planned = frozenset(action.testrail_id for action in plan.actions)
         self._learn(items)
         self._create_and_update([item for item in items if _is_write(item[1])])
+        self._tell_undecided(items)
         for item in items:
             if item[1].kind is Kind.ARCHIVE:
                 self._take_away(item)
@@ -121,10 +122,17 @@ class Applier:
         link = self._link_for(action)
         if link.has_target:
             self._do(item, self._archive, Result.ARCHIVED)
-        elif link.state is LinkState.CREATING:
-            self._finish(number, self._left_waiting(action))
-        else:
-            self._finish(number, Outcome(action, Result.UNCHANGED))
+        elif number not in self.outcomes:
+            creating = link.state is LinkState.CREATING
+            nothing = Outcome(action, Result.UNCHANGED)
+            self._finish(number, self._left_waiting(action) if creating else nothing)
+
+    def _tell_undecided(self, items: list[Item]) -> None:
+        """Creates that a person has to look at although their sources are gone."""
+        for item in items:
+            settled = self._settled.get(item[1].testrail_id)
+            if settled is not None and settled.trouble is not None:
+                self._take_settled(item, settled)
 
     def _settle_pending(self) -> bool:
         """Find out what became of ambiguous creates; False if there were none."""
