@@ -462,8 +462,11 @@ class PairLife(RuleBasedStateMachine):
             blocked = id_ in told
             assert moved or not_taken or blocked, (one, link, report.problems)
         left = {k.testably_id for k in links.values() if k.state is LinkState.ORPHANED}
+        # An undone adoption leaves its target alone and unlinked, also once the source is gone.
+        let_go = {i for i, k in links.items() if k.state is LinkState.HELD and not k.has_target}
         for extra in verdict.extra:
             known = extra.testably_id in self.copies | left | self.revived
+            known = known or self.world.made_by_us.get(extra.testably_id) in let_go
             named = any(extra.testably_id in problem["reason"] for problem in report.problems)
             assert known or named or self.lost_database, (extra, report.problems)
 
