@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mappings.link import Link, LinkState, Trouble, fingerprint, target_fingerprint
+from mappings.link import Link, LinkState, fingerprint, target_fingerprint
 from mappings.milestone import (
     ACTIVE,
     COMPLETED,
-    DATE_FIELDS,
     FIELDS,
     SourceMilestone,
     TargetMilestone,
-    Values,
-    has_lossy_date,
-    same_value,
     wanted_values,
 )
 from worker.sync.absence import absent, unreadable, with_trouble
 from worker.sync.action import Action, Kind, Plan, is_completed
 from worker.sync.fields import Decision, changed_fields, decide
 from worker.sync.guards import guards
+from worker.sync.inexact import not_exact
+from worker.sync.notices import tell
 from worker.sync.scene import OnSourceDelete, Scene
 from worker.sync.standing import Is, Standing, Standings, is_archived
 
@@ -36,7 +34,11 @@ def make_plan(scene: Scene) -> Plan:
     """
     planner = _Planner(scene)
     actions = [*planner.present(), *unreadable(scene), *absent(scene)]
-    return Plan(tuple(actions), planner.not_exact(actions), guards(scene, actions))
+    return Plan(
+        tuple(actions),
+        not_exact(scene, actions, planner.standings, planner.children),
+        guards(scene, actions),
+    )
 
 
 IN_STEP = "In step."
@@ -206,7 +208,7 @@ class _Planner:
         decision: Decision,
         reason: str,
     ) -> Action:
-        link, notices = self._tell(source, decision, actual)
+        link, notices = tell(source, decision, actual, self.standings)
         if kind is Kind.SKIP and actual is not None and not (notices or decision.kept):
             link = self._agreement(source, link, actual)
         now = link.echoed if actual is None else actual.values
@@ -249,52 +251,6 @@ class _Planner:
             return False
         return link.echoed.get("status") != wanted or (derived and wanted == COMPLETED)
 
-    def _tell(
-        self, source: SourceMilestone, decision: Decision, actual: TargetMilestone | None
-    ) -> tuple[Link, tuple[Trouble, ...]]:
-        """What is told beside the action; a move only once for each new parent."""
-        notices = []
-        link = decision.link
-        moved = self._moved(source, link, actual)
-        if moved is not None:
-            place = str(self.places[source.id].parent_id or "root")
-            if link.told.get("moved") != place:
-                notices.append(moved)
-                link = replace(link, told={**link.told, "moved": place})
-        elif "moved" in link.told:
-            link = replace(link, told={k: v for k, v in link.told.items() if k != "moved"})
-        notices.extend(self._second_targets(source, link))
-        if decision.kept:
-            names = ", ".join(decision.kept)
-            notices.append(Trouble("target_edit_kept", f"Edited in Testably and kept: {names}."))
-        return link, tuple(notices)
-
-    def _moved(
-        self, source: SourceMilestone, link: Link, actual: TargetMilestone | None
-    ) -> Trouble | None:
-        parent_id = self.places[source.id].parent_id
-        if self.places[source.id].trouble is not None:
-            return None
-        expected = None if parent_id is None else self.standings.of(parent_id).testably_id
-        is_now = link.target_parent if actual is None else actual.parent_id
-        if expected == is_now and (parent_id is None or expected is not None):
-            return None
-        where = f"under {parent_id}" if parent_id is not None else "at the root"
-        reason = (
-            f"In TestRail it is {where} now; Testably's API cannot move a milestone. "
-            f"Move {link.testably_id} by hand in Testably; it is kept up to date where it is."
-        )
-        return Trouble("moved", reason)
-
-    def _second_targets(self, source: SourceMilestone, link: Link) -> Iterator[Trouble]:
-        for twin in self.standings.twins(source.id):
-            if twin.id != link.testably_id:
-                reason = (
-                    f"{twin.id} in Testably carries its marker too, beside {link.testably_id}. "
-                    "Archive the one that is not wanted."
-                )
-                yield Trouble("second_target", reason)
-
     # --- shared
 
     def _action(
@@ -314,29 +270,6 @@ class _Planner:
             parent_id=self.places[source.id].parent_id,
             **rest,
         )
-
-    def not_exact(self, actions: list[Action]) -> dict[str, int]:
-        """Counts of what cannot be carried exactly, by kind."""
-        counts: Counter[str] = Counter()
-        for action in actions:
-            source = self.source.get(action.testrail_id)
-            if source is None or not self.standings.of(source.id).arrives:
-                continue
-            counts["nesting"] += self.places[source.id].flattened
-            counts["dates"] += has_lossy_date(source, self.scene.rules)
-            counts["parent_status"] += self._status_differs(source)
-            if action.link is not None:
-                counts["moved"] += "moved" in action.link.told
-                counts["not_taken"] += _not_taken(action.link, action.push)
-        return {name: count for name, count in sorted(counts.items()) if count}
-
-    def _status_differs(self, source: SourceMilestone) -> bool:
-        """Whether Testably derives another status for a parent than it has in TestRail."""
-        if source.id not in self.children:
-            return False
-        children = self.children[source.id]
-        derived = COMPLETED if all(c.is_completed for c in children) else ACTIVE
-        return derived != wanted_values(source, self.scene.rules)["status"]
 
 
 def _scope(scene: Scene, parents: Mapping[int, int | None]) -> frozenset[int]:
@@ -373,12 +306,3 @@ def _why_update(decision: Decision, link: Link, scene: Scene) -> str:
     if scene.links.get(link.testrail_id, link).state is LinkState.HELD:
         return f"Released after an undo: {names}."
     return f"Changed in TestRail: {names}."
-
-
-def _not_taken(link: Link, push: Values) -> bool:
-    """Whether the target does not show a pushed value as it was pushed."""
-    refused = any(name not in push for name in link.refused)
-    pushed = {n: v for n, v in link.pushed.items() if n not in (*DATE_FIELDS, "status", *push)}
-    return refused or any(
-        n in link.echoed and not same_value(n, value, link.echoed[n]) for n, value in pushed.items()
-    )
