@@ -37,6 +37,23 @@ test: $(STAMP) ## Run all tests, with branch coverage
 	$(BIN)/coverage report --skip-covered
 	$(BIN)/coverage report --include='mappings/*,worker/sync/*' --fail-under=95 --format=total
 
+.PHONY: package
+package: $(STAMP) ## Build the wheel and replay the Dockerfile; run both without the dev group
+	$(BIN)/pytest -n $(WORKERS) --dist=loadgroup -m packaging tests/packaging
+
+LOWEST := $(VENV)-lowest
+
+.PHONY: lowest
+lowest: $(STAMP) ## Run the tests with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(BIN)/uv pip compile pyproject.toml --quiet --resolution lowest-direct --no-header \
+		--annotation-style line | grep 'via.* milesync' > $(LOWEST)/lowest.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --group dev --constraints $(LOWEST)/lowest.txt \
+		--no-header --output-file $(LOWEST)/all.txt
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(LOWEST)/all.txt
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(LOWEST)/bin/pytest -n $(WORKERS) --ignore tests/packaging
+
 .PHONY: soak
 soak: $(STAMP) ## Run the long variants of the proofs
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -n $(WORKERS) -m soak --timeout=3600
@@ -73,4 +90,4 @@ lock: $(BIN)/uv ## Pin the dependencies anew, with hashes and without addresses
 
 .PHONY: clean
 clean: ## Remove what can be made again
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* mutants
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* mutants

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.resources import files
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import honcho.environ
+import httpx
 import jsonschema
 import pytest
+from dotenv import dotenv_values
 from ruamel.yaml import YAML
 
 from tests.service.stack import ROOT, Stack, eventually, free_port
@@ -42,7 +47,8 @@ def test_every_service_comes_back_and_is_looked_after() -> None:
         assert SERVICES[name]["depends_on"]["migrate"]["condition"] == (
             "service_completed_successfully"
         )
-        assert SERVICES[name]["env_file"][0]["path"] == "${MILESYNC_ENV_FILE:-.env}"
+        if name != "web":
+            assert SERVICES[name]["env_file"][0]["path"] == "${MILESYNC_ENV_FILE:-.env}"
     assert SERVICES["sandbox"]["profiles"] == ["sandbox"]
     assert "USER milesync" in (ROOT / "Dockerfile").read_text()
 
@@ -52,22 +58,97 @@ def test_compose_and_procfile_run_the_same(name: str) -> None:
     assert " ".join(SERVICES[name]["command"]) == PROCFILE[name]
 
 
-def test_the_example_environments_are_settings() -> None:
-    """Every variable in them is one that milesync or Compose knows."""
-    from dotenv import dotenv_values
+SAMPLES = (".env.example", "sandbox.env")
 
-    for file in (".env.example", "sandbox.env"):
-        values = {k: v for k, v in dotenv_values(ROOT / file).items() if v}
-        values.pop("MILESYNC_ENV_FILE", None)
-        settings = load_settings(environ=values, cwd=Path("/"))
-        assert settings.warnings == ()
-        assert len(settings.projects) == 1
+
+def compose_values(text: str) -> dict[str, str]:
+    """What Compose reads, by its documented rules for the forms that the samples use.
+
+    An unquoted value ends at a blank with a number sign; single quotes are taken as they stand;
+    elsewhere $ and backslash have meanings of their own, so no sample may have them there.
+    """
+    values = {}
+    for line in text.splitlines():
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        assert equals, line
+        quoted = re.fullmatch(r"\s*'([^']*)'\s*", value)
+        if not quoted:
+            value = re.split(r"\s#", value)[0].strip()
+            assert not set(value) & set("$\\\"'"), line
+        values[name.strip()] = quoted[1] if quoted else value
+    return values
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_is_the_same_for_honcho_compose_and_milesync(name: str) -> None:
+    """Also with every line taken that is commented out as a suggestion."""
+    text = (ROOT / name).read_text()
+    for form in (text, re.sub(r"^# (?=MILESYNC_\w+=)", "", text, flags=re.MULTILINE)):
+        ours = dict(dotenv_values(stream=StringIO(form), interpolate=False))
+        assert ours == honcho.environ.parse(form) | {k: "" for k, v in ours.items() if not v}
+        assert ours == compose_values(form)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_is_valid_settings(name: str, tmp_path: Path) -> None:
+    """Every variable in it is one that milesync or Compose knows, the suggestions too."""
+    text = re.sub(r"^# (?=MILESYNC_\w+=)", "", (ROOT / name).read_text(), flags=re.MULTILINE)
+    (tmp_path / ".env").write_text(text.replace("MILESYNC_ENV_FILE=", "ENV_FILE="))
+    settings = load_settings(environ={}, cwd=tmp_path)
+    assert settings.warnings == ()
+    assert len(settings.projects) == 1
+
+
+def test_the_sample_shows_what_people_set() -> None:
+    shown = set(re.findall(r"MILESYNC_\w+(?==)", (ROOT / ".env.example").read_text()))
+    commonly = ("TESTRAIL_TIMEZONE", "SCHEDULE", "WEBHOOK_SECRET", "ON_TARGET_EDIT", "DATABASE_URL")
+    assert shown >= {f"MILESYNC_{name}" for name in commonly}
+
+
+# --- the image and the containers -------------------------------------------------------------
+
+
+def test_every_image_is_pinned_by_digest_with_its_tag() -> None:
+    images = [service["image"] for service in SERVICES.values() if service["image"] != "milesync"]
+    images += re.findall(r"^ARG PYTHON=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(images) == 3
+    assert all(re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image) for image in images)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_container_is_hardened(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert name in ("postgres", "redis") or "cap_add" not in service
+
+
+def test_the_web_container_holds_no_account_of_either_api() -> None:
+    """It gets what it needs by name, and no file of settings."""
+    web = SERVICES["web"]
+    assert web["env_file"] == []
+    held = set(web["environment"])
+    assert held >= {f"MILESYNC_{n}" for n in ("WEBHOOK_SECRET", "DATABASE_URL", "REDIS_URL")}
+    assert not held & {"MILESYNC_TESTRAIL_USER", "MILESYNC_TESTRAIL_API_KEY"}
+    assert not [name for name in held if "TOKEN" in name]
+
+
+def test_the_web_container_works_with_what_it_gets(stack: Stack) -> None:
+    """A webhook is taken, and the page shows the pair, without the accounts."""
+    for name in ("TESTRAIL_USER", "TESTRAIL_API_KEY", "TESTABLY_TOKEN"):
+        stack.extra[f"MILESYNC_{name}"] = ""
+    url = stack.web()
+    assert stack.hook(url, "first", project_id="1").status_code == 202
+    assert "proj_abc123" in httpx.get(url).text
+    assert "# TYPE" in httpx.get(f"{url}/metrics").text
 
 
 def test_alerts_use_metrics_that_there_are() -> None:
     """Each name in an expression is one that /metrics shows."""
-    import re
-
     rules = YAML(typ="safe").load(ROOT / "docs" / "alerts.yml")["groups"][0]["rules"]
     assert len(rules) == 4
     known = {
@@ -91,6 +172,7 @@ def test_the_processes_of_the_procfile_work_under_honcho(stack: Stack) -> None:
     path = f"{bin_folder}:{os.environ['PATH']}"
     procfile = stack.folder / "Procfile"
     procfile.write_text((ROOT / "Procfile").read_text())
+    (stack.folder / ".env").write_text("MILESYNC_SCHEDULE='*/1 * * * *'\n")
     released = stack.start("release", "honcho", "run", *PROCFILE["release"].split(), PATH=path)
     assert released.wait(60) == 0, stack.log("release")
     names = ("web", "worker", "refresher", "beat")
@@ -103,8 +185,6 @@ def test_the_processes_of_the_procfile_work_under_honcho(stack: Stack) -> None:
 
 
 def _see_that_it_works(stack: Stack, port: int) -> None:
-    import httpx
-
     eventually(lambda: stack.names() == ["first"], 40, stack.logs("honcho"))
     url = f"http://127.0.0.1:{port}"
     eventually(lambda: httpx.get(f"{url}/readyz").status_code == 200, 20, stack.logs("honcho"))

@@ -324,3 +324,43 @@ def test_a_pair_s_own_credentials_are_enough(load: Load) -> None:
     settings.require_credentials(settings.require_projects([2]))
     with pytest.raises(SettingsError, match=r"Not set: MILESYNC_TESTRAIL_API_KEY\."):
         settings.require_credentials()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "MILESYNC_SCHEDULE=*/15 * * * *",
+        "MILESYNC_TESTABLY_TOKEN=a#b",
+        "MILESYNC_TESTABLY_TOKEN=a$b",
+        'MILESYNC_TESTABLY_TOKEN="a$b"',
+        'MILESYNC_TESTABLY_TOKEN="a\\\\b"',
+        "export MILESYNC_TESTABLY_TOKEN=ab",
+    ],
+)
+def test_a_line_of_the_env_file_that_others_read_otherwise_gets_a_warning(
+    load: Load, line: str
+) -> None:
+    """honcho and docker compose would hand the processes another value than `check` tried."""
+    (warning,) = load(dotenv=f"# a comment\n{line}\n").warnings
+    assert "line 2" in warning
+    assert "single quotes" in warning
+    assert "a$b" not in warning
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "MILESYNC_SCHEDULE='*/15 * * * *'",
+        'MILESYNC_SCHEDULE="*/15 * * * *"  # in quotes',
+        "MILESYNC_TESTABLY_TOKEN='a$b#c'",
+        "MILESYNC_TESTRAIL_URL=https://example.testrail.io/sub # a comment",
+        "OTHER=a b",
+    ],
+)
+def test_a_line_of_the_env_file_that_all_read_alike_gets_none(load: Load, line: str) -> None:
+    assert load(dotenv=line).warnings == ()
+
+
+def test_a_schedule_whose_blanks_were_dropped_says_how_that_came(load: Load) -> None:
+    with pytest.raises(SettingsError, match="honcho drops blanks"):
+        load(SCHEDULE="*/15****")

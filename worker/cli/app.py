@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
-from typing import Final, cast
+from typing import Annotated, Final, cast
 
 import typer
 from typer.main import get_command
 
 from mappings.errors import MilesyncError
 from worker.cli import check, demo, migrate, plan, records, repair, sandbox, setup, up, verify
-from worker.cli.output import Exit, failure, print_json, say_error
+from worker.cli.output import Exit, failure, print_json, print_text, say_error, silence
 from worker.errors import SettingsError, UsageError
 
 COMMANDS: Final[Mapping[str, Sequence[Callable[..., int]]]] = {
@@ -24,6 +25,9 @@ COMMANDS: Final[Mapping[str, Sequence[Callable[..., int]]]] = {
 }
 """Each command by the heading under which `milesync --help` shows it. To add one, add it here."""
 
+_COMPLETION_VARIABLE: Final = "_MILESYNC_COMPLETE"
+"""Set by a shell that asks what may stand next on the command line."""
+
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
 """Click's class for all that is wrong with arguments; newer Typers have a Click of their own."""
 
@@ -32,9 +36,10 @@ def build() -> typer.Typer:
     """The app with all its commands."""
     app = typer.Typer(
         help="Mirrors TestRail milestones into Testably.",
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
+    app.callback()(_common)
     for heading, functions in COMMANDS.items():
         for function in functions:
             app.command(rich_help_panel=heading)(function)
@@ -43,6 +48,26 @@ def build() -> typer.Typer:
     database.callback()(lambda: None)
     app.add_typer(database, name="db", rich_help_panel="Operate")
     return app
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print_text(f"milesync {version('milesync')}\n")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_say_version, is_eager=True, help="Show the version and end."
+    ),
+]
+
+
+def _common(version: Version = False) -> None:
+    """Mirrors TestRail milestones into Testably."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(args or ["--help"])
     except MilesyncError as error:
         return _failed(args, error)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        silence(sys.stdout)
+        return Exit.OK
     except KeyboardInterrupt:
         return _failed(args, _Interrupted(), "aborted")
     except Exception as error:
@@ -71,6 +99,8 @@ def behind_command(args: list[str]) -> list[str]:
 
 def _run(args: list[str]) -> int:
     command = get_command(build())
+    if _COMPLETION_VARIABLE in os.environ:
+        command.main(prog_name="milesync")  # answers the shell and exits
     try:
         with command.make_context("milesync", args) as context:
             return int(command.invoke(context) or Exit.OK)

@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from worker.errors import SettingsError
+from worker.settings.env_file import read_env_file
 from worker.settings.explain import PAIR_EXAMPLE, Key, dotted, known_keys, problem, shown
 from worker.settings.model import PREFIX, FileSettings, Settings, variable
 
@@ -47,7 +47,8 @@ def load_settings(
     file = _settings_file(config, folder)
     base = file.parent if file else folder
     layers = _Layers(file, _read_toml(file) if file else {})
-    layers.overlay(_variables(base / ".env", os.environ if environ is None else environ))
+    kept, layers.warnings = _read_env_file(base / ".env")
+    layers.overlay(_variables(kept, os.environ if environ is None else environ, base / ".env"))
     return layers.settings(base)
 
 
@@ -72,19 +73,20 @@ def _read_toml(file: Path) -> dict[str, Any]:
     return {key: _without_blanks(value) for key, value in found.items() if not _is_blank(value)}
 
 
-def _variables(dotenv: Path, environ: Mapping[str, str]) -> Variables:
-    """The ``MILESYNC_*`` variables that are not empty; the environment goes before ``.env``."""
+def _read_env_file(file: Path) -> tuple[Mapping[str, str], list[str]]:
     try:
-        # taken as it stands: a "${" in a secret is no reference to another variable
-        kept = dotenv_values(dotenv, interpolate=False, encoding="utf-8-sig")
+        return read_env_file(file, PREFIX)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{dotenv} cannot be read: {_short(error)}.") from None
-    places = ((kept, str(dotenv)), (environ, "environment"))
+        raise SettingsError(f"{file} cannot be read: {_short(error)}.") from None
+
+
+def _variables(kept: Mapping[str, str], environ: Mapping[str, str], file: Path) -> Variables:
+    """The ``MILESYNC_*`` variables that are not empty; the environment goes before ``.env``."""
     return {
         name: (text, place)
-        for texts, place in places
+        for texts, place in ((kept, str(file)), (environ, "environment"))
         for name, text in texts.items()
-        if name.startswith(PREFIX) and text and text.strip()
+        if name.startswith(PREFIX) and text.strip()
     }
 
 

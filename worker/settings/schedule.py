@@ -68,6 +68,11 @@ _FIELDS: Final = (
 def cron(value: object) -> str:
     """A cron line of five fields, with single spaces. Raises ValueError, as in `values`."""
     texts = plain_text(value).lower().split()
+    if len(texts) == 1 and len(texts[0]) >= len(_FIELDS):
+        raise ValueError(
+            "is not a cron line: its five fields have no blanks between them; in a .env, put it in"
+            " single quotes, since honcho drops blanks otherwise"
+        )
     if len(texts) != len(_FIELDS):
         raise ValueError("is not a cron line: minute, hour, day, month, weekday")
     _, _, days, months, _ = [field.expand(text) for field, text in zip(_FIELDS, texts, strict=True)]
