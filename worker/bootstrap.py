@@ -44,15 +44,21 @@ class Deployment:
     """A milesync with its settings, database and ledgers; makes the mirror of each pair.
 
     Everything is opened when it is first needed and closed together. ``observer`` is told of
-    each HTTP request.
+    each HTTP request; ``before_request`` is called before each, and may raise to end the work
+    there.
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, observer: Observer | None = None
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+        before_request: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
         self._observer = observer
+        self._before_request = before_request
         self._ledgers: dict[str, Ledger] = {}
 
     @cached_property
@@ -138,6 +144,7 @@ class Deployment:
             patience=patience,
             on_wait=on_wait,
             observer=self._observer,
+            before_request=self._before_request,
             headers=HEADERS,
         )
 
@@ -157,6 +164,7 @@ class Deployment:
             patience=patience,
             on_wait=on_wait,
             observer=self._observer,
+            before_request=self._before_request,
         )
 
     def _ledger(self, api: str, owner: str, rate: Rate) -> Ledger:

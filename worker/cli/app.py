@@ -13,6 +13,7 @@ from typer.main import get_command
 from mappings.errors import MilesyncError
 from worker.cli import check, demo, migrate, plan, records, repair, sandbox, setup, up, verify
 from worker.cli.output import Exit, failure, print_json, say_error
+from worker.cli.signals import ending, exit_code, told
 from worker.errors import SettingsError, UsageError
 
 COMMANDS: Final[Mapping[str, Sequence[Callable[..., int]]]] = {
@@ -55,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(args or ["--help"])
     except MilesyncError as error:
         return _failed(args, error)
-    except KeyboardInterrupt:
-        return _failed(args, _Interrupted(), "aborted")
+    except KeyboardInterrupt as ended:
+        if (interrupted := told(ended)) is not None:
+            _failed(args, interrupted, "aborted")
+        return exit_code(ended)
     except Exception as error:
         return _failed(args, _unexpected(error))
 
@@ -73,6 +76,7 @@ def _run(args: list[str]) -> int:
     command = get_command(build())
     try:
         with command.make_context("milesync", args) as context:
+            ending.check()
             return int(command.invoke(context) or Exit.OK)
     except typer.Exit as ended:
         return ended.exit_code
@@ -87,18 +91,7 @@ def _failed(args: list[str], error: MilesyncError, state: str = "failed") -> int
         print_json(failure(error, state))
     else:
         say_error(error)
-    if isinstance(error, SettingsError | UsageError):
-        return Exit.USAGE
-    return Exit.INTERRUPTED if isinstance(error, _Interrupted) else Exit.FAILED
-
-
-class _Interrupted(MilesyncError):
-    kind = "interrupted"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Interrupted.", "What was done is recorded; run it again and it goes on from there."
-        )
+    return Exit.USAGE if isinstance(error, SettingsError | UsageError) else Exit.FAILED
 
 
 class _Unexpected(MilesyncError):

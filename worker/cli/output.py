@@ -23,13 +23,12 @@ _CONTROLS |= {ord(blank): " " for blank in "\t\r\n"}
 
 
 class Exit(IntEnum):
-    """The exit codes."""
+    """The exit codes of a command that no signal ended."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
     PARTIAL = 3
-    INTERRUPTED = 130
 
 
 def exit_of(state: State) -> Exit:

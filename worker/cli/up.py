@@ -7,7 +7,6 @@ it ends waits for the next schedule. Everything that matters is in the database.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -17,8 +16,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from worker.cli.options import Config, Json
-from worker.cli.output import Exit, show
+from worker.cli.output import show
 from worker.cli.session import opened, pairs_to_call
+from worker.cli.signals import EndedBySignal, InterruptibleClock, exit_code
 from worker.errors import MilesyncError
 
 if TYPE_CHECKING:
@@ -130,17 +130,14 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _watch(processes: Mapping[str, subprocess.Popen[bytes]]) -> int:
-    """Wait for Ctrl-C or SIGTERM. Raises PartEnded if a process ends by itself."""
-    over = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: over.set())
+    """Wait for a signal: its exit code. Raises PartEnded if a process ends by itself."""
+    clock = InterruptibleClock()
     try:
-        while not over.wait(0.5):
+        while True:
+            clock.sleep(0.5)
             for name, process in processes.items():
                 if process.poll() is not None:
                     raise PartEnded(f"The {name} ended by itself, with {process.returncode}.")
-    except KeyboardInterrupt:
+    except EndedBySignal as ended:
         sys.stderr.write("\nEnding; what is under way is finished first.\n")
-        return Exit.INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return Exit.OK
+        return exit_code(ended)
