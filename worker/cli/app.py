@@ -12,9 +12,10 @@ from typer.main import get_command
 
 from mappings.errors import MilesyncError
 from worker.cli import check, demo, migrate, plan, records, repair, sandbox, setup, up, verify
-from worker.cli.output import Exit, failure, print_json, say_error
+from worker.cli.output import Exit, failure, print_json
 from worker.cli.signals import ending, exit_code, told
 from worker.errors import SettingsError, UsageError
+from worker.say import say_error
 
 COMMANDS: Final[Mapping[str, Sequence[Callable[..., int]]]] = {
     "Begin": (demo.demo, setup.init, check.check),

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli import render
-from worker.cli.output import Exit, console, exit_of, say_error, show
+from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.session import consent
 from worker.cli.signals import EndedBySignal, exit_code
 from worker.errors import Interrupted
+from worker.say import say_error
 
 if TYPE_CHECKING:
     from rich.console import Console

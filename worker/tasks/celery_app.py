@@ -23,7 +23,9 @@ from redis import Redis
 
 from worker.bootstrap import Deployment
 from worker.counters import Counters
+from worker.errors import SettingsError
 from worker.log import configure_logging
+from worker.say import starting
 from worker.settings import Settings, load_settings
 
 QUEUES: Final = ("refresh", "sync", "migration")
@@ -138,10 +140,13 @@ _FIXED: Final[dict[str, Any]] = {
 
 
 def _configured() -> dict[str, Any]:
-    """What the settings decide. Must not fail: Celery would go on with its own defaults."""
+    """What the settings decide. An error in them ends a Celery program, which asks for it first."""
     from worker.tasks.beat import beat_schedule
 
-    settings = process_settings()
+    with starting():
+        settings = process_settings()
+        if not _given:
+            require_broker(settings)
     redis = settings.redis_url
     url = "memory://" if redis is None else redis.get_secret_value()
     return {
@@ -151,6 +156,15 @@ def _configured() -> dict[str, Any]:
     }
 
 
+def require_broker(settings: Settings) -> None:
+    """Raises SettingsError where no Redis is configured."""
+    if settings.redis_url is None:
+        raise SettingsError(
+            "MILESYNC_REDIS_URL is not set, and the workers need a broker.",
+            "Set it, or start everything on an embedded broker with `milesync up`.",
+        )
+
+
 app.add_defaults(_FIXED)
 app.add_defaults(_configured)
 
@@ -158,14 +172,16 @@ app.add_defaults(_configured)
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _set_up_logging(**_: object) -> None:
     settings = process_settings()
-    if settings.redis_url is None:
-        raise SystemExit(
-            "MILESYNC_REDIS_URL is not set, and the workers need a broker. "
-            "Set it, or start everything on an embedded broker with `milesync up`."
-        )
     configure_logging(settings.log.level, settings.log.format, secrets=settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _require_what_tasks_need(**__: object) -> None:
+    with starting(), Deployment(process_settings()) as needed:
+        needed.settings.require_credentials(needed.settings.require_projects())
+        _ = needed.store
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
