@@ -175,6 +175,25 @@ def test_every_long_command_ends_with_one_document(
     assert (told["state"], told["error"]["kind"]) == ("aborted", "interrupted")
 
 
+def test_an_undo_ends_after_its_request_and_goes_on_when_it_is_called_again(alone: Stack) -> None:
+    assert alone.command("sync", "--json").returncode == 0, alone.log("command")
+    migrated = latest_run(alone)["run"]
+    alone.testably.faults.script("late", method="PATCH", delay=1.5)
+    process = alone.start("migrate", "worker.cli", "undo", migrated, "--yes", "--json")
+    eventually(lambda: alone.testably.count("PATCH"), 20, alone.logs("migrate"))
+    process.send_signal(SIGTERM)
+    assert process.wait(10) == 143, alone.log("migrate")
+    assert document(alone)["error"]["kind"] == "interrupted"
+    assert (latest_run(alone)["run"] != migrated, latest_run(alone)["state"]) == (True, "aborted")
+    assert _archived(alone) == 1
+    assert alone.command("undo", migrated, "--yes", "--json").returncode == 0, alone.log("command")
+    assert (_archived(alone), alone.testably.count("PATCH")) == (COUNT, COUNT)
+
+
+def _archived(stack: Stack) -> int:
+    return sum(target["status"] == "archived" for target in stack.targets())
+
+
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM, SIGHUP])
 def test_the_sandbox_has_told_its_document_already(alone: Stack, number: signal.Signals) -> None:
     ports = ("--testrail-port", "0", "--testably-port", "0")

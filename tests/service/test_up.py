@@ -13,7 +13,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.service.stack import Process, Stack, eventually, free_port
+from tests.service.stack import ROOT, Process, Stack, eventually, free_port
+from worker.cli.up import parts
 from worker.sandbox.limit import RateLimit
 from worker.sandbox.server import serve_testably, serve_testrail
 
@@ -155,6 +156,14 @@ def test_the_embedded_broker_asks_for_its_password(stack: Stack) -> None:
             client.ping()
     assert password not in stack.log("up")
     assert all(password not in arguments for (arguments,) in ps("args"))
+
+
+def test_its_processes_are_those_of_the_procfile() -> None:
+    text = (ROOT / "Procfile").read_text().replace("${WORKER_PROCESSES:-2}", "2")
+    lines = dict(line.split(": ", 1) for line in text.splitlines())
+    commands = {name: lines[name].removeprefix("python -m ").split() for name in PARTS}
+    ours = {name: [word for word in words if word != "--quiet"] for name, words in parts().items()}
+    assert ours == commands
 
 
 def test_a_second_up_is_told_that_there_is_one(stack: Stack) -> None:

@@ -43,7 +43,7 @@ def up(config: Config = None, as_json: Json = False) -> int:
         pairs_to_call(settings, None)
         _ = deployment.store  # upgrades SQLite, before three processes would do it at once
         environment = _environment(deployment, stack)
-        processes = stack.enter_context(_processes(_commands(), environment))
+        processes = stack.enter_context(_processes(parts(), environment))
         embedded = settings.redis_url is None
         where = f"http://{settings.web.listen}"
         show(
@@ -84,7 +84,8 @@ def _broker(deployment: Deployment, stack: ExitStack) -> str:
     return url.get_secret_value()
 
 
-def _commands() -> Mapping[str, Sequence[str]]:
+def parts() -> Mapping[str, Sequence[str]]:
+    """The processes by their names: the Python modules, with arguments, of the Procfile's."""
     celery = ("celery", "-A", "worker.tasks", "--quiet")
     quiet = ("--without-gossip", "--without-mingle")
     refreshes = ("--queues", "refresh", "--concurrency", "1", "--hostname", "refresher@%h")
