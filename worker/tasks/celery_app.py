@@ -9,6 +9,7 @@ may run twice.
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from multiprocessing import Event
 from multiprocessing.synchronize import Event as SharedEvent
@@ -140,13 +141,16 @@ _FIXED: Final[dict[str, Any]] = {
 
 
 def _configured() -> dict[str, Any]:
-    """What the settings decide. An error in them ends a Celery program, which asks for it first."""
+    """What the settings decide; the first that a worker or beat asks for, before it says a word.
+
+    Raises SettingsError, but there it ends the process: Celery would print a traceback.
+    """
     from worker.tasks.beat import beat_schedule
 
-    with starting():
-        settings = process_settings()
-        if not _given:
-            require_broker(settings)
+    if "celery.bin.celery" in sys.modules:  # this is Celery's command line
+        with starting():
+            require_broker(process_settings())
+    settings = process_settings()
     redis = settings.redis_url
     url = "memory://" if redis is None else redis.get_secret_value()
     return {
