@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from worker.errors import SettingsError
-from worker.log import Redactor, configure_logging
+from worker.log import Redactor, configure_logging, name_process
 
 SECRETS = st.text(string.ascii_letters + string.digits + "%'\"\\$&=+/{", min_size=6)
 
@@ -71,6 +71,28 @@ def test_on_a_terminal_it_is_for_people_unless_json_is_asked_for() -> None:
     assert not terminal.getvalue().startswith("{")
     assert "hello" in terminal.getvalue()
     assert _logged(asked)[0]["event"] == "hello"
+
+
+def test_the_process_is_a_field_in_json_and_stands_before_each_line_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.log._process", [])
+    name_process("refresher")
+    asked, terminal, file = io.StringIO(), Terminal(), io.StringIO()
+    configure_logging(fmt="json", stream=asked)
+    logging.getLogger("celery.worker").info("ready.")
+    configure_logging(fmt="console", stream=file)
+    try:
+        _raise(ValueError("two\nlines"))
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+    configure_logging(stream=terminal)
+    structlog.get_logger().info("hello")
+    assert _logged(asked)[0]["process"] == "refresher"
+    lines = file.getvalue().splitlines()
+    assert len(lines) > 3
+    assert all(line.startswith("refresher | ") for line in lines)
+    assert terminal.getvalue().startswith("\x1b[34mrefresher | \x1b[0m")
 
 
 def test_stderr_is_the_default_and_stdout_stays_empty(capsys: pytest.CaptureFixture[str]) -> None:

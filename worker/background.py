@@ -31,7 +31,10 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
     Raises SettingsError without Redis, Busy if the pair is being run, BrokerAway, StoreError.
     """
     if deployment.redis is None:
-        raise SettingsError("MILESYNC_REDIS_URL is not set, so there are no workers.")
+        raise SettingsError(
+            "MILESYNC_REDIS_URL is not set, so there are no workers.",
+            "Set it where the workers have it, or start `milesync up`.",
+        )
     recorded = deployment.store.pair(deployment.identity(pair))
     _require_idle(deployment, recorded.id)
     deployment.store.update_pair(recorded.id, paused_because=None)  # a person tries again
@@ -45,7 +48,7 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
         alone=False,
         state=UNFINISHED,
     )
-    use_settings(deployment.settings)
+    use_settings(deployment.shared_settings)
     try:
         go_on((pair.testrail, pair.testably), run)
     except Exception as error:

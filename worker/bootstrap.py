@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
+from worker.clients.borrowed import BorrowedLedger
 from worker.clients.budget import (
     Ledger,
     LocalLedger,
@@ -33,6 +35,7 @@ from worker.clients.testably import Testably
 from worker.clients.testrail import HEADERS, TestRail
 from worker.clients.transport import Observer, Transport
 from worker.clock import Clock, SystemClock
+from worker.embedded_broker import connect_to, find_broker
 from worker.settings import ProjectPair, Rate, Settings
 from worker.sync.run import Mirror
 from worker.sync.scene import OnSourceDelete, OnTargetEdit, Policy
@@ -44,15 +47,21 @@ class Deployment:
     """A milesync with its settings, database and ledgers; makes the mirror of each pair.
 
     Everything is opened when it is first needed and closed together. ``observer`` is told of
-    each HTTP request.
+    each HTTP request; ``before_request`` is called before each, and may raise to end the work
+    there.
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, observer: Observer | None = None
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+        before_request: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
         self._observer = observer
+        self._before_request = before_request
         self._ledgers: dict[str, Ledger] = {}
 
     @cached_property
@@ -73,9 +82,32 @@ class Deployment:
 
     @cached_property
     def redis(self) -> Redis | None:
-        """The connection that the ledgers share, where Redis is configured."""
+        """The connection that the ledgers share: to the Redis that is configured, or borrowed."""
         url = self.settings.redis_url
-        return None if url is None else Redis.from_url(url.get_secret_value())
+        if url is not None:
+            return Redis.from_url(url.get_secret_value())
+        return None if self.borrowed_broker is None else connect_to(self.borrowed_broker)
+
+    @property
+    def broker_file(self) -> Path | None:
+        """Where a `milesync up` on this database says where its broker is; with SQLite only."""
+        if self.engine.dialect.name != "sqlite":
+            return None
+        return Path(f"{self.engine.url.database}.broker")
+
+    @cached_property
+    def borrowed_broker(self) -> SecretStr | None:
+        """Where no Redis is configured: the broker of a `milesync up` that runs beside this."""
+        if self.settings.redis_url is not None or self.broker_file is None:
+            return None
+        return find_broker(self.broker_file)
+
+    @property
+    def shared_settings(self) -> Settings:
+        """The settings with the broker that this process really has, if it has one."""
+        if self.borrowed_broker is None:
+            return self.settings
+        return self.settings.model_copy(update={"redis_url": self.borrowed_broker})
 
     def identity(self, pair: ProjectPair) -> PairIdentity:
         """What makes this pair itself in the database."""
@@ -138,6 +170,7 @@ class Deployment:
             patience=patience,
             on_wait=on_wait,
             observer=self._observer,
+            before_request=self._before_request,
             headers=HEADERS,
         )
 
@@ -157,20 +190,22 @@ class Deployment:
             patience=patience,
             on_wait=on_wait,
             observer=self._observer,
+            before_request=self._before_request,
         )
 
     def _ledger(self, api: str, owner: str, rate: Rate) -> Ledger:
         """The one ledger of this process for an account; behind it Redis, where there is one."""
         key = ledger_key(api, owner)
         if key not in self._ledgers:
-            limit = _limit(rate)
-            shared = self.redis
-            self._ledgers[key] = (
-                LocalLedger(limit, self.clock)
-                if shared is None
-                else RedisLedger(shared, key, limit)
-            )
+            self._ledgers[key] = self._new_ledger(key, _limit(rate))
         return self._ledgers[key]
+
+    def _new_ledger(self, key: str, limit: RateLimit) -> Ledger:
+        own = LocalLedger(limit, self.clock)
+        if self.redis is None:
+            return own
+        shared = RedisLedger(self.redis, key, limit)
+        return shared if self.borrowed_broker is None else BorrowedLedger(shared, own)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -6,6 +6,7 @@ MilesyncError                    what happened, and a hint: what to do next
 ├── StoreError                   the database cannot be used
 ├── Busy                         somebody else is running this pair
 ├── GuardTripped                 a run stopped itself before its first write
+├── Interrupted                  a person or a supervisor ended it
 ├── BudgetExhausted              no request may be sent soon enough
 └── ApiError                     a call to TestRail or Testably did not succeed
     ├── CredentialsRefused       401
@@ -41,6 +42,7 @@ __all__ = [
     "CredentialsRefused",
     "Done",
     "GuardTripped",
+    "Interrupted",
     "Maintenance",
     "MilesyncError",
     "NotFound",
@@ -79,6 +81,11 @@ class UsageError(MilesyncError):
 class GuardTripped(MilesyncError):
     kind = "guard"
     default_hint = "Read `milesync plan`; nothing was written."
+
+
+class Interrupted(MilesyncError):
+    kind = "interrupted"
+    default_hint = "What was done is recorded; run it again and it goes on from there."
 
 
 class BudgetExhausted(MilesyncError):

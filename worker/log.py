@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 import traceback
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TextIO
 from urllib.parse import quote
@@ -31,6 +32,7 @@ SHORTEST_SECRET: Final = 4
 _SECRET_KEY: Final = re.compile(r"token|api_?key|authorization|secret|passw|cookie", re.IGNORECASE)
 _IN_HEADER: Final = re.compile(r"\b(basic|bearer)\s+[\w+/=.~-]{16,}", re.IGNORECASE)
 _IN_ADDRESS: Final = re.compile(r"(\w+://)[^\s/@]*:[^\s/@]*@")
+_process: Final[list[str]] = []
 _QUIET: Final = ("alembic", "httpcore", "httpx")
 _WITH_OWN_HANDLERS: Final = ("celery", "uvicorn", "uvicorn.access", "uvicorn.error")
 
@@ -59,9 +61,21 @@ def configure_logging(
     )
 
 
+def name_process(name: str) -> None:
+    """Have each record of this process and its children say that it comes from ``name``."""
+    _process[:] = [name]
+
+
+def _with_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for name in _process:
+        event["process"] = name
+    return event
+
+
 def _described() -> list[Processor]:
     """What is added to every record, ours or a library's."""
     return [
+        _with_process,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -76,11 +90,28 @@ def _wrapped() -> Processor:
 def _renderer(out: TextIO, console: bool) -> Processor:
     if not console:
         return structlog.processors.JSONRenderer()
-    return structlog.dev.ConsoleRenderer(
+    renderer = structlog.dev.ConsoleRenderer(
         colors=out.isatty(),
         # `describe_exception` has turned them into text; the default would print local variables
         exception_formatter=structlog.dev.plain_traceback,
     )
+    return _labelled(renderer, colors=out.isatty())
+
+
+def _labelled(renderer: Processor, *, colors: bool) -> Processor:
+    """The name of the process before each line of its records, in a colour of its own."""
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        name = event.pop("process", None)
+        text = str(renderer(logger, method, event))
+        if name is None:
+            return text
+        label = f"{name:<9} | "
+        if colors:
+            label = f"\x1b[{31 + (zlib.crc32(name.encode()) >> 1) % 6}m{label}\x1b[0m"
+        return "\n".join(label + line for line in text.splitlines())
+
+    return render
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -53,7 +53,7 @@ def test_the_sandbox_prints_how_to_reach_it_and_ends_on_sigterm() -> None:
         lines = iter(running.stdout.readline, "")
         assert any(line.startswith("export MILESYNC_TESTABLY_TOKEN=") for line in lines)
         running.send_signal(signal.SIGTERM)
-        assert running.wait(10) == 0
+        assert running.wait(10) == 143
 
 
 def test_a_port_that_is_taken_is_wrong_usage(milesync: Milesync) -> None:

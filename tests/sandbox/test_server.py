@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import threading
 from urllib.parse import urlsplit
@@ -95,31 +93,22 @@ def test_the_pair_may_misbehave_by_chance() -> None:
 
 def test_serve_runs_until_it_is_stopped() -> None:
     """It announces itself once both servers answer, keeps no log, and closes both."""
-    stop = threading.Event()
     seen: list[Sandbox] = []
+    waited: list[bool] = []
 
     def announce(sandbox: Sandbox) -> None:
         assert httpx.get(sandbox.testrail.url).status_code == 404
         assert httpx.get(sandbox.testably.url).status_code == 404
         seen.append(sandbox)
-        stop.set()
 
-    serve(testrail_port=0, testably_port=0, announce=announce, count=3, stop=stop)
+    def until() -> None:
+        waited.append(httpx.get(seen[0].testrail.url).status_code == 404)
+
+    serve(testrail_port=0, testably_port=0, announce=announce, count=3, until=until)
+    assert waited == [True]
     assert seen[0].testrail.requests == []
     with pytest.raises(httpx.ConnectError):
         httpx.get(seen[0].testrail.url)
-
-
-def test_serve_ends_on_sigterm_and_gives_the_signal_back() -> None:
-    """A container is stopped with SIGTERM."""
-    before = signal.getsignal(signal.SIGTERM)
-
-    def terminate(_: Sandbox) -> None:
-        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
-        timer.start()
-
-    serve(testrail_port=0, testably_port=0, announce=terminate, count=1)
-    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_models_take_many_callers_at_once(ably: Ably) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from tests.service.stack import Stack, eventually
 
 
@@ -31,15 +33,23 @@ def test_a_migration_in_the_background(stack: Stack) -> None:
     assert len(stack.targets()) == 5
 
 
-def test_ctrl_c_leaves_it_running_and_stop_stops_it(stack: Stack) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_it_running_and_stop_stops_it(stack: Stack, number: signal.Signals) -> None:
     """The terminal goes, the run goes on; `stop` ends it at the next item."""
     stack.extra["MILESYNC_TESTABLY_RATE_LIMIT"] = "10/2s"
     fill(stack, 100)
     stack.worker()
-    shown = stack.start("shown", "worker.cli", "migrate", "--background", "--yes")
+    shown = stack.start("shown", "worker.cli", "migrate", "--background", "--yes", "--json")
     eventually(lambda: len(stack.targets()) >= 2, 20, stack.logs("worker", "shown"))
-    shown.send_signal(signal.SIGINT)
-    assert shown.wait(20) == 130
+    watching = stack.start("watching", "worker.cli", "status", "--watch", "--json")
+    eventually(lambda: "running," in stack.log("watching"), 20, stack.logs("watching"))
+    for process, name in ((shown, "shown"), (watching, "watching")):
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+        assert "It goes on without this terminal" in stack.log(name)
+    told = stack.log("shown")
+    document = json.loads(told[told.index("{\n") :])
+    assert (document["state"], document["error"]["kind"]) == ("aborted", "interrupted")
     seen = len(stack.targets())
     eventually(lambda: len(stack.targets()) > seen, 20, stack.logs("worker"))
     assert stack.command("stop", run_id(stack), "--yes").returncode == 0

@@ -3,12 +3,26 @@
 app        the table of commands, and ``main``: from arguments to an exit code
 options    the options that several commands take
 session    settings, logging and database of one command
+signals    how SIGINT, SIGTERM and SIGHUP end a command
 output     what goes to stdout and stderr; exit codes
 render     results as tables for people
 progress   how far a run is
 pair_run   one pair's part of a command
 """
 
-from worker.cli.app import main
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worker.cli.signals import ending
 
 __all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments (without the program's name) ask for: its exit code."""
+    with ending.caught():
+        # only now, so that a signal during the imports is noted too
+        from worker.cli.app import main as run
+
+        return run(argv)

@@ -13,8 +13,10 @@ from typer.main import get_command
 
 from mappings.errors import MilesyncError
 from worker.cli import check, demo, migrate, plan, records, repair, sandbox, setup, up, verify
-from worker.cli.output import Exit, failure, print_json, print_text, say_error, silence
+from worker.cli.output import Exit, failure, print_json, print_text, silence
+from worker.cli.signals import ending, exit_code, told
 from worker.errors import SettingsError, UsageError
+from worker.say import say_error
 
 COMMANDS: Final[Mapping[str, Sequence[Callable[..., int]]]] = {
     "Begin": (demo.demo, setup.init, check.check),
@@ -83,8 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         silence(sys.stdout)
         return Exit.OK
-    except KeyboardInterrupt:
-        return _failed(args, _Interrupted(), "aborted")
+    except KeyboardInterrupt as ended:
+        if (interrupted := told(ended)) is not None:
+            _failed(args, interrupted, "aborted")
+        return exit_code(ended)
     except Exception as error:
         return _failed(args, _unexpected(error))
 
@@ -103,6 +107,7 @@ def _run(args: list[str]) -> int:
         command.main(prog_name="milesync")  # answers the shell and exits
     try:
         with command.make_context("milesync", args) as context:
+            ending.check()
             return int(command.invoke(context) or Exit.OK)
     except typer.Exit as ended:
         return ended.exit_code
@@ -117,18 +122,7 @@ def _failed(args: list[str], error: MilesyncError, state: str = "failed") -> int
         print_json(failure(error, state))
     else:
         say_error(error)
-    if isinstance(error, SettingsError | UsageError):
-        return Exit.USAGE
-    return Exit.INTERRUPTED if isinstance(error, _Interrupted) else Exit.FAILED
-
-
-class _Interrupted(MilesyncError):
-    kind = "interrupted"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Interrupted.", "What was done is recorded; run it again and it goes on from there."
-        )
+    return Exit.USAGE if isinstance(error, SettingsError | UsageError) else Exit.FAILED
 
 
 class _Unexpected(MilesyncError):

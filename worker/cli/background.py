@@ -11,6 +11,9 @@ import typer
 from worker.cli import render
 from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.session import consent
+from worker.cli.signals import EndedBySignal, exit_code
+from worker.errors import Interrupted
+from worker.say import say_error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +39,7 @@ def hand_over(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Have the workers migrate the pairs, and show it to its end. Ctrl-C leaves it running."""
+    """Have the workers migrate the pairs, and show it to its end. A signal leaves it running."""
     from worker.background import enqueue_migration
     from worker.cli.pair_run import runs_json
     from worker.cli.plan import look_at
@@ -48,8 +51,6 @@ def hand_over(
             return Exit.FAILED
     runs = [enqueue_migration(deployment, pair, options) for pair in pairs]
     ended = watch(deployment, runs)
-    if ended is None:
-        return Exit.INTERRUPTED
     identities = [deployment.identity(pair) for pair in pairs]
     reports = [_report(*both) for both in zip(identities, ended, strict=True)]
 
@@ -61,8 +62,8 @@ def hand_over(
     return exit_of(worst(report.state for report in reports))
 
 
-def watch(deployment: Deployment, runs: Sequence[Run]) -> list[Run] | None:
-    """Show on stderr how far the runs are until they end; None after Ctrl-C, they go on."""
+def watch(deployment: Deployment, runs: Sequence[Run]) -> list[Run]:
+    """Show on stderr how far the runs are until they end; after an interrupt they go on."""
     from worker.background import follow
 
     out = console(sys.stderr)
@@ -75,14 +76,13 @@ def watch(deployment: Deployment, runs: Sequence[Run]) -> list[Run] | None:
                 if said.get(run.id) != line:
                     said[run.id] = line
                     out.print(line, markup=False, highlight=False)
-    except KeyboardInterrupt:
+    except EndedBySignal as ended:
         names = " ".join(run.id for run in runs)
-        out.print(
-            f"It goes on without this terminal: {names}. `milesync status --watch` shows it again, "
-            "`milesync stop RUN` stops it.",
-            markup=False,
+        ended.error = Interrupted(
+            f"{ended.error.message} It goes on without this terminal: {names}.",
+            "`milesync status --watch` shows it again, `milesync stop RUN` stops it.",
         )
-        return None
+        raise
     return found
 
 
@@ -92,8 +92,12 @@ def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
 
     recorded = (deployment.store.find_pair(deployment.identity(pair)) for pair in pairs)
     latest = (run for pair in recorded if pair for run in deployment.runs.latest(pair.id))
-    ended = watch(deployment, [run for run in latest if is_open(run)])
-    return Exit.INTERRUPTED if ended is None else Exit.OK
+    try:
+        watch(deployment, [run for run in latest if is_open(run)])
+    except EndedBySignal as ended:
+        say_error(ended.error)  # the one document of the command is printed already
+        return exit_code(ended)
+    return Exit.OK
 
 
 def _line(run: Run) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mappings.errors import MilesyncError
 from worker.cli.options import Config, Json, Projects
-from worker.cli.output import Exit, printable, show
+from worker.cli.output import Exit, show
 from worker.cli.session import opened, pairs_to_call
 from worker.errors import SettingsError
+from worker.say import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -85,14 +85,13 @@ class _Demo:
         self._tell = tell
 
     def play(self) -> None:
-        from worker.bootstrap import Deployment
-        from worker.cli.session import start_logging
+        from worker.cli.session import deployment_of, start_logging
         from worker.settings import load_settings
 
         # the demo must not reach what the person's own environment points at
         settings = load_settings(_written(self._folder, self._sandbox), environ={})
         start_logging(settings)
-        with Deployment(settings) as deployment:
+        with deployment_of(settings) as deployment:
             self._deployment = deployment
             for name, says, act in self._acts():
                 self._say(f"\n{len(self.steps) + 1}. {says}")

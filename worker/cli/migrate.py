@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThos
 from worker.cli.output import exit_of, show
 from worker.cli.progress import progress, reading
 from worker.cli.session import consent, opened, pairs_to_call, require_consent
+from worker.cli.signals import exit_code
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,10 +91,11 @@ def migrate(
             return _only_look(deployment, pairs, options, reviewed, as_json=as_json)
         if background:
             return hand_over(deployment, pairs, options, yes=yes, as_json=as_json)
-        with Migration(deployment, pairs, options) as migration:
+        migration = Migration(deployment, pairs, options)
+        with _interruptible(migration) as interrupts:
             migration.prepare(reviewed)
             migration.run(yes=yes, as_json=as_json)
-        return _end(migration, report, as_json=as_json)
+        return _end(migration, report, interrupts, as_json=as_json)
 
 
 def sync(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
@@ -102,9 +104,21 @@ def sync(config: Config = None, as_json: Json = False, projects: Projects = None
 
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
-        with Migration(deployment, pairs, Options(Trigger.MANUAL)) as migration:
+        migration = Migration(deployment, pairs, Options(Trigger.MANUAL))
+        with _interruptible(migration) as interrupts:
             migration.one_by_one()
-        return _end(migration, None, as_json=as_json)
+        return _end(migration, None, interrupts, as_json=as_json)
+
+
+@contextmanager
+def _interruptible(migration: Migration) -> Iterator[list[KeyboardInterrupt]]:
+    """Open the runs; gives the signal that ended them, if one does, for their report."""
+    interrupts: list[KeyboardInterrupt] = []
+    try:
+        with migration:
+            yield interrupts
+    except KeyboardInterrupt as ended:
+        interrupts.append(ended)
 
 
 class Migration:
@@ -219,7 +233,13 @@ def _only_look(
     return looked.exit
 
 
-def _end(migration: Migration, report: Path | None, *, as_json: bool) -> int:
+def _end(
+    migration: Migration,
+    report: Path | None,
+    interrupts: Sequence[KeyboardInterrupt],
+    *,
+    as_json: bool,
+) -> int:
     """Report what became of it: the file, the printed result and the exit code."""
     from worker.cli.pair_run import runs_json
     from worker.sync.report import worst
@@ -236,7 +256,7 @@ def _end(migration: Migration, report: Path | None, *, as_json: bool) -> int:
             render.show_run(out, ended)
 
     show(document, human, as_json=as_json)
-    return exit_of(worst(ended.state for ended in reports))
+    return exit_code(*interrupts) if interrupts else exit_of(worst(r.state for r in reports))
 
 
 # --- the reviewed plan ------------------------------------------------------------------------

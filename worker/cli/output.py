@@ -18,18 +18,15 @@ if TYPE_CHECKING:
 
 Human = Callable[["Console"], None]
 _PIPE_WIDTH = 160
-_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
-_CONTROLS |= {ord(blank): " " for blank in "\t\r\n"}
 
 
 class Exit(IntEnum):
-    """The exit codes."""
+    """The exit codes of a command that no signal ended."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
     PARTIAL = 3
-    INTERRUPTED = 130
 
 
 def exit_of(state: State) -> Exit:
@@ -85,15 +82,3 @@ def console(stream: TextIO) -> Console:
 
     width = None if stream.isatty() else _PIPE_WIDTH
     return Patient(file=stream, markup=False, highlight=False, emoji=False, width=width)
-
-
-def say_error(error: MilesyncError) -> None:
-    """Tell a person on stderr what happened and what to do next."""
-    lines = [f"milesync: {error.message}", *([f"  {error.hint}"] if error.hint else [])]
-    shown = "\n".join("\n".join(map(printable, line.splitlines())) for line in lines)
-    sys.stderr.write(f"{shown}\n")
-
-
-def printable(text: str | None) -> str:
-    """Text from elsewhere for a terminal: on one line, without control characters."""
-    return (text or "").translate(_CONTROLS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mappings.errors import MilesyncError
 from worker.cli.output import failure
+from worker.cli.signals import told
 from worker.sync.report import RunReport, State, error_json, state_of, worst
 from worker.sync.run import OpenRun, Prepared, open_run
 
@@ -97,9 +98,9 @@ class PairRun:
     def _unrecorded(self, error: BaseException | None) -> RunReport:
         """The report of what could not be begun, or could not be noted in the database."""
         state = State.ABORTED if error is None else state_of(error)
-        told = error if isinstance(error, MilesyncError) else None
+        known = error if error is None or isinstance(error, MilesyncError) else told(error)
         run_id = self._run.record.id if self._run else None
-        return RunReport(self.identity, run_id, state, error=told)
+        return RunReport(self.identity, run_id, state, error=known)
 
     def __enter__(self) -> Self:
         return self

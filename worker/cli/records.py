@@ -11,9 +11,10 @@ import typer
 from worker.cli import render
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
-from worker.cli.output import Exit, print_text, printable, show
+from worker.cli.output import Exit, print_text, show
 from worker.cli.session import opened
 from worker.errors import UsageError
+from worker.say import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

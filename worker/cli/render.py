@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mappings.errors import MilesyncError
-from worker.cli.output import printable
 from worker.cli.progress import duration
+from worker.say import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

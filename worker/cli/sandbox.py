@@ -9,6 +9,7 @@ import typer
 
 from worker.cli.options import Json, NoConfig
 from worker.cli.output import Exit, show
+from worker.cli.signals import EndedBySignal, ending, exit_code
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,14 +43,22 @@ def sandbox(
 
     limit = RateLimit(rate, 60.0)
     try:
-        serve(host, testrail_port, testably_port, announce=announce, count=count, rate=limit)
+        serve(
+            host,
+            testrail_port,
+            testably_port,
+            announce=announce,
+            until=ending.wait,
+            count=count,
+            rate=limit,
+        )
     except OSError as error:
         hint = "Choose other ones with --testrail-port and --testably-port; 0 is any free one."
         raise UsageError(f"The servers cannot listen: {error.strerror}.", hint) from None
-    except KeyboardInterrupt:
+    except EndedBySignal as ended:
         # the usual way to end it, and its document is printed already
         sys.stderr.write("\n")
-        return Exit.INTERRUPTED
+        return exit_code(ended)
     return Exit.OK
 
 

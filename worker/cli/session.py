@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mappings.errors import MilesyncError
+from worker.cli.signals import InterruptibleClock, ending
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,13 +23,19 @@ T = TypeVar("T")
 @contextmanager
 def opened(config: Path | None) -> Iterator[Deployment]:
     """The deployment that the settings describe. Raises SettingsError."""
-    from worker.bootstrap import Deployment
     from worker.settings import load_settings
 
     settings = load_settings(config)
     start_logging(settings)
-    with Deployment(settings) as deployment:
+    with deployment_of(settings) as deployment:
         yield deployment
+
+
+def deployment_of(settings: Settings) -> Deployment:
+    """The deployment of a command: a signal ends its waits at once, its work between requests."""
+    from worker.bootstrap import Deployment
+
+    return Deployment(settings, InterruptibleClock(), before_request=ending.check)
 
 
 def start_logging(settings: Settings) -> None:
@@ -76,4 +83,6 @@ def consent(question: str) -> bool:
     """Ask a person, on stderr; anything but a yes is a no."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    with ending.waiting():
+        answer = sys.stdin.readline()
+    return answer.strip().lower() in ("y", "yes")

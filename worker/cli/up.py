@@ -1,4 +1,4 @@
-"""`milesync up`: web, worker and beat in one terminal, on an embedded broker where there is none.
+"""`milesync up`: web, workers and beat in one terminal, on an embedded broker where there is none.
 
 For a try-out or one small team: the embedded broker keeps nothing, so a message that is lost when
 it ends waits for the next schedule. Everything that matters is in the database.
@@ -10,20 +10,21 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from worker.cli.options import Config, Json
-from worker.cli.output import Exit, show
+from worker.cli.output import show
 from worker.cli.session import opened, pairs_to_call
-from worker.errors import MilesyncError
+from worker.cli.signals import EndedBySignal, InterruptibleClock, ending, exit_code
+from worker.errors import Busy, MilesyncError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
 
+Processes = Mapping[str, subprocess.Popen[bytes]]
 _PATIENCE: Final = 45.0
 """Seconds that the processes have to end: longer than a worker's soft shutdown."""
 
@@ -36,13 +37,13 @@ class PartEnded(MilesyncError):
 
 
 def up(config: Config = None, as_json: Json = False) -> int:
-    """Run web, worker and schedule together until Ctrl-C: for a try-out or one small team."""
+    """Run web, workers and schedule together until Ctrl-C: for a try-out or one small team."""
     with opened(config) as deployment, ExitStack() as stack:
         settings = deployment.settings
         pairs_to_call(settings, None)
         _ = deployment.store  # upgrades SQLite, before three processes would do it at once
         environment = _environment(deployment, stack)
-        processes = stack.enter_context(_processes(_commands(), environment))
+        processes = stack.enter_context(_processes(parts(), environment))
         embedded = settings.redis_url is None
         where = f"http://{settings.web.listen}"
         show(
@@ -67,80 +68,95 @@ def _environment(deployment: Deployment, stack: ExitStack) -> dict[str, str]:
     if file is not None:
         environment["MILESYNC_CONFIG"] = str(file)
     if deployment.settings.redis_url is None:
-        environment["MILESYNC_REDIS_URL"] = stack.enter_context(embedded_broker())
+        environment["MILESYNC_REDIS_URL"] = _broker(deployment, stack)
     return environment
 
 
-def _commands() -> Mapping[str, Sequence[str]]:
-    celery = ("celery", "-A", "worker.tasks")
+def _broker(deployment: Deployment, stack: ExitStack) -> str:
+    """The URL of an embedded broker, which commands on the same database find too."""
+    from worker.embedded_broker import announced, embedded_broker
+
+    if deployment.borrowed_broker is not None:
+        raise Busy("`milesync up` runs on this database already.", "End that one first.")
+    url = stack.enter_context(embedded_broker())
+    if deployment.broker_file is not None:
+        stack.enter_context(announced(deployment.broker_file, url))
+    return url.get_secret_value()
+
+
+def parts() -> Mapping[str, Sequence[str]]:
+    """The processes by their names: the Python modules, with arguments, of the Procfile's."""
+    celery = ("celery", "-A", "worker.tasks", "--quiet")
     quiet = ("--without-gossip", "--without-mingle")
+    refreshes = ("--queues", "refresh", "--concurrency", "1", "--hostname", "refresher@%h")
     return {
         "web": ("worker.web",),
         "worker": (*celery, "worker", "--concurrency", "2", *quiet),
+        "refresher": (*celery, "worker", *refreshes, *quiet),
         "beat": (*celery, "beat"),
     }
 
 
 @contextmanager
-def embedded_broker() -> Iterator[str]:
-    """A Redis-like server in this process; its URL."""
-    from fakeredis import TcpFakeServer
-
-    server = TcpFakeServer(("127.0.0.1", 0))
-    # With Nagle's algorithm each answer would take thirty times as long.
-    handler: type = server.RequestHandlerClass  # type: ignore[assignment]
-    server.RequestHandlerClass = type("Handler", (handler,), {"disable_nagle_algorithm": True})
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"redis://127.0.0.1:{server.server_address[1]}/0"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@contextmanager
 def _processes(
     commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]
-) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+) -> Iterator[Processes]:
     """Start each; end them all, however this ends."""
     running: dict[str, subprocess.Popen[bytes]] = {}
-    try:
-        for name, command in commands.items():
-            running[name] = subprocess.Popen(  # noqa: S603  (the commands are our own)
-                [sys.executable, "-m", *command],
-                env=dict(environment),
-                stdout=2,
-            )
-        yield running
-    finally:
-        _end(list(running.values()))
+    with ending.at_the_second(lambda: _kill(running)):
+        try:
+            for name, command in commands.items():
+                running[name] = _start(name, command, environment)
+            yield running
+        finally:
+            _end(running)
 
 
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
+def _start(
+    name: str, command: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start it in a group of its own, so that a Ctrl-C at the terminal comes to this process alone.
+
+    Its standard input tells it when this process has gone.
+    """
+    return subprocess.Popen(  # noqa: S603  (the commands are our own)
+        [sys.executable, "-m", "worker.child", name, *command],
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=2,
+        process_group=0,
+    )
+
+
+def _end(processes: Processes) -> None:
+    for process in processes.values():
         if process.poll() is None:
             process.terminate()
     deadline = time.monotonic() + _PATIENCE
-    for process in processes:
-        try:
+    for process in processes.values():
+        with suppress(subprocess.TimeoutExpired):
             process.wait(max(deadline - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
-            process.kill()
+    _kill(processes)
+    for process in processes.values():
+        process.wait()
 
 
-def _watch(processes: Mapping[str, subprocess.Popen[bytes]]) -> int:
-    """Wait for Ctrl-C or SIGTERM. Raises PartEnded if a process ends by itself."""
-    over = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: over.set())
+def _kill(processes: Processes) -> None:
+    """End at once what is left of the processes and of those that they have forked."""
+    for process in list(processes.values()):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _watch(processes: Processes) -> int:
+    """Wait for a signal: its exit code. Raises PartEnded if a process ends by itself."""
+    clock = InterruptibleClock()
     try:
-        while not over.wait(0.5):
+        while True:
+            clock.sleep(0.5)
             for name, process in processes.items():
                 if process.poll() is not None:
                     raise PartEnded(f"The {name} ended by itself, with {process.returncode}.")
-    except KeyboardInterrupt:
+    except EndedBySignal as ended:
         sys.stderr.write("\nEnding; what is under way is finished first.\n")
-        return Exit.INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return Exit.OK
+        return exit_code(ended)

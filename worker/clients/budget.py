@@ -95,6 +95,11 @@ class LocalLedger:
             self._grant(priority, now)
             return 0.0
 
+    def note(self, priority: Priority) -> None:
+        """Count a request that somebody else's ledger has granted."""
+        with self._lock:
+            self._grant(priority, self._clock.monotonic())
+
     def pause(self, seconds: float) -> None:
         with self._lock:
             until = self._clock.monotonic() + min(max(seconds, 0.0), LONGEST_PAUSE)

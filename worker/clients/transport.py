@@ -65,8 +65,9 @@ class Transport:
     ``request_timeout`` is the deadline of one request in all, in seconds. ``patience`` bounds the
     seconds a call waits for its turn (None: as long as it takes), and ``on_wait`` is told the
     seconds before every sleep and may raise to end it. ``observer`` is told the API, the method,
-    the status or the error's kind, and the seconds of each request. Every call may raise ApiError
-    and, where it waits, BudgetExhausted.
+    the status or the error's kind, and the seconds of each request. ``before_request`` is called
+    before a turn is taken, when nothing is under way, and may raise to end the work there. Every
+    call may raise ApiError and, where it waits, BudgetExhausted.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Transport:
         patience: float | None = None,
         on_wait: Callable[[float], None] | None = None,
         observer: Observer | None = None,
+        before_request: Callable[[], None] = lambda: None,
         headers: Mapping[str, str] | None = None,
         http: httpx.BaseTransport | None = None,
     ) -> None:
@@ -95,6 +97,7 @@ class Transport:
         self._priority = priority
         self._on_wait = on_wait
         self._observer = observer
+        self._before_request = before_request
         self._lock = threading.Lock()
         self._requests = 0
         self._pauses = Pauses(api, ledger)
@@ -119,6 +122,7 @@ class Transport:
 
     def wait_turn(self) -> None:
         """Return when the ledger has granted one request. Raises BudgetExhausted."""
+        self._before_request()
         wait_turn(self._ledger, self._clock, self._priority, self.patience, self._on_wait)
         self._pauses.end()
 

@@ -9,8 +9,6 @@ with serve_testrail() as testrail, serve_testably() as testably:
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,38 +127,21 @@ def serve(
     seed: int = 1,
     rate: RateLimit | None = DOCUMENTED_RATE,
     faults: Mapping[str, float] | None = None,
-    stop: threading.Event | None = None,
+    until: Callable[[], object],
 ) -> None:
-    """Run both servers until ``stop`` is set, SIGTERM or an interrupt; ``announce`` once they run.
+    """Run both servers while ``until`` lasts; ``announce`` is called once they run.
 
-    An interrupt from the keyboard is raised as usual, after the servers have closed.
+    What ``until`` raises is raised after the servers have closed.
     """
-    over = stop or threading.Event()
-    with (
-        run_sandbox(
-            host=host,
-            testrail_port=testrail_port,
-            testably_port=testably_port,
-            count=count,
-            seed=seed,
-            rate=rate,
-            faults=faults,
-            log=False,
-        ) as sandbox,
-        _ended_by_sigterm(over),
-    ):
+    with run_sandbox(
+        host=host,
+        testrail_port=testrail_port,
+        testably_port=testably_port,
+        count=count,
+        seed=seed,
+        rate=rate,
+        faults=faults,
+        log=False,
+    ) as sandbox:
         announce(sandbox)
-        over.wait()
-
-
-@contextmanager
-def _ended_by_sigterm(over: threading.Event) -> Iterator[None]:
-    """Containers are stopped with SIGTERM, which the first process of one ignores by default."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: over.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        until()

@@ -16,7 +16,7 @@ from mappings.rows import Pair, PairIdentity
 from mappings.runs import Run, RunLog
 from mappings.store import Store
 from worker.clock import Clock
-from worker.errors import BudgetExhausted, GuardTripped
+from worker.errors import BudgetExhausted, GuardTripped, Interrupted
 from worker.sync.action import Plan
 from worker.sync.apply import Applier
 from worker.sync.gather import Gatherer, Scope
@@ -258,7 +258,7 @@ class OpenRun:
 
 def _unexpected(error: BaseException) -> MilesyncError:
     if isinstance(error, KeyboardInterrupt):
-        return MilesyncError("The run was interrupted.", "Run it again; it goes on from there.")
+        return getattr(error, "error", None) or Interrupted("The run was interrupted.")
     return MilesyncError(f"{type(error).__name__}: {error}", "This is a fault of milesync.")
 
 

@@ -9,7 +9,7 @@
 ``hints``       many hints, little work
 """
 
-from worker.tasks.celery_app import app, process_settings, redis_of, use_settings
+from worker.tasks.celery_app import app, process_settings, redis_of, require_broker, use_settings
 from worker.tasks.jobs import ask, go_on, refresh_milestone, sweep_deliveries, sync_project
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "process_settings",
     "redis_of",
     "refresh_milestone",
+    "require_broker",
     "sweep_deliveries",
     "sync_project",
     "use_settings",

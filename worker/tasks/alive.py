@@ -7,8 +7,11 @@ import time
 from typing import Any, Final
 
 from redis import Redis
+from redis.exceptions import RedisError
 
-from worker.tasks import process_settings, redis_of
+from worker.errors import MilesyncError
+from worker.say import say_error, starting
+from worker.tasks import process_settings, redis_of, require_broker
 from worker.tasks.beat import TICK_KEY
 
 OLDEST_BEAT: Final = 120.0
@@ -21,6 +24,19 @@ def beat_age(redis: Redis | None) -> float | None:
     return None if found is None else max(time.time() - float(found), 0.0)
 
 
+def main() -> int:
+    """0 if the beat ticks, 1 if it does not or Redis does not answer, 2 for wrong settings."""
+    with starting():
+        settings = process_settings()
+        require_broker(settings)
+    try:
+        age = beat_age(redis_of(settings))
+    except RedisError as error:
+        hint = "Check MILESYNC_REDIS_URL."
+        say_error(MilesyncError(f"Redis did not answer ({type(error).__name__}).", hint))
+        return 1
+    return 0 if age is not None and age <= OLDEST_BEAT else 1
+
+
 if __name__ == "__main__":
-    age = beat_age(redis_of(process_settings()))
-    sys.exit(0 if age is not None and age <= OLDEST_BEAT else 1)
+    sys.exit(main())

@@ -9,6 +9,7 @@ may run twice.
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from multiprocessing import Event
 from multiprocessing.synchronize import Event as SharedEvent
@@ -23,7 +24,9 @@ from redis import Redis
 
 from worker.bootstrap import Deployment
 from worker.counters import Counters
+from worker.errors import SettingsError
 from worker.log import configure_logging
+from worker.say import starting
 from worker.settings import Settings, load_settings
 
 QUEUES: Final = ("refresh", "sync", "migration")
@@ -138,9 +141,15 @@ _FIXED: Final[dict[str, Any]] = {
 
 
 def _configured() -> dict[str, Any]:
-    """What the settings decide. Must not fail: Celery would go on with its own defaults."""
+    """What the settings decide; the first that a worker or beat asks for, before it says a word.
+
+    Raises SettingsError, but there it ends the process: Celery would print a traceback.
+    """
     from worker.tasks.beat import beat_schedule
 
+    if "celery.bin.celery" in sys.modules:  # this is Celery's command line
+        with starting():
+            require_broker(process_settings())
     settings = process_settings()
     redis = settings.redis_url
     url = "memory://" if redis is None else redis.get_secret_value()
@@ -151,6 +160,15 @@ def _configured() -> dict[str, Any]:
     }
 
 
+def require_broker(settings: Settings) -> None:
+    """Raises SettingsError where no Redis is configured."""
+    if settings.redis_url is None:
+        raise SettingsError(
+            "MILESYNC_REDIS_URL is not set, and the workers need a broker.",
+            "Set it, or start everything on an embedded broker with `milesync up`.",
+        )
+
+
 app.add_defaults(_FIXED)
 app.add_defaults(_configured)
 
@@ -158,14 +176,16 @@ app.add_defaults(_configured)
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _set_up_logging(**_: object) -> None:
     settings = process_settings()
-    if settings.redis_url is None:
-        raise SystemExit(
-            "MILESYNC_REDIS_URL is not set, and the workers need a broker. "
-            "Set it, or start everything on an embedded broker with `milesync up`."
-        )
     configure_logging(settings.log.level, settings.log.format, secrets=settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _require_what_tasks_need(**__: object) -> None:
+    with starting(), Deployment(process_settings()) as needed:
+        needed.settings.require_credentials(needed.settings.require_projects())
+        _ = needed.store
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from worker.bootstrap import Deployment
+from worker.say import starting
 from worker.settings import Settings
 from worker.tasks import process_settings
 from worker.web import health, intake, metrics, pages
@@ -44,4 +46,16 @@ def create_app(read_settings: Callable[[], Settings] = process_settings) -> Star
     return made
 
 
-app = create_app()
+app: Starlette
+"""The application of this process, for an ASGI server."""
+
+
+def __getattr__(name: str) -> Starlette:
+    """Makes `app` when a server asks for it, and ends the process if it cannot serve."""
+    if name != "app":
+        raise AttributeError(name)
+    with starting(), Deployment(process_settings()) as needed:
+        _ = needed.store
+    made = create_app()
+    globals()["app"] = made
+    return made

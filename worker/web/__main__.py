@@ -3,11 +3,12 @@
 import uvicorn
 
 from worker.tasks import process_settings
-from worker.web import app
 
 
 def main() -> None:
-    """Serve until SIGTERM or an interrupt. Raises SettingsError."""
+    """Serve until SIGTERM or an interrupt; wrong settings end it with code 2."""
+    from worker.web import app
+
     listen = process_settings().web.listen
     uvicorn.run(app, host=listen.host, port=listen.port, access_log=False, log_config=None)
 

@@ -1,0 +1,78 @@
+"""Processes of the service that cannot start: two lines as from a command, and exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.stack import Stack
+from worker.sandbox.server import serve_testably, serve_testrail
+
+WORKER = ("celery", "-A", "worker.tasks", "worker", "-c", "1")
+BEAT = ("celery", "-A", "worker.tasks", "beat")
+WEB = ("worker.web",)
+UVICORN = ("uvicorn", "worker.web:app", "--port", "0")
+ALIVE = ("worker.tasks.alive",)
+
+NO_CRON = {"MILESYNC_SCHEDULE": "often"}
+NO_BROKER = {"MILESYNC_REDIS_URL": ""}
+NO_TOKEN = {"MILESYNC_TESTABLY_TOKEN": ""}
+NO_FOLDER = {"MILESYNC_DATABASE_URL": "sqlite:////nowhere/at/all/milesync.db"}
+NO_SERVER = {"MILESYNC_DATABASE_URL": "postgresql+psycopg://milesync@127.0.0.1:1/milesync"}
+NO_DATABASE = {"MILESYNC_DATABASE_URL": "mysql://somewhere/milesync"}
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """All settings are there; nothing listens at the Redis address, and nobody gets that far."""
+    with serve_testrail() as testrail, serve_testably() as testably:
+        database = f"sqlite:///{tmp_path}/milesync.db"
+        made = Stack(testrail, testably, database, "redis://127.0.0.1:1/0", tmp_path)
+        yield made
+        made.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong", "said"),
+    [
+        (WORKER, NO_CRON, "MILESYNC_SCHEDULE"),
+        (WORKER, NO_BROKER, "MILESYNC_REDIS_URL is not set"),
+        (WORKER, NO_TOKEN, "Not set: MILESYNC_TESTABLY_TOKEN"),
+        (WORKER, NO_FOLDER, "unable to open database file"),
+        (WORKER, NO_SERVER, "The database cannot be reached"),
+        (WORKER, NO_DATABASE, "MILESYNC_DATABASE_URL"),
+        (BEAT, NO_CRON, "MILESYNC_SCHEDULE"),
+        (BEAT, NO_BROKER, "MILESYNC_REDIS_URL is not set"),
+        (BEAT, NO_DATABASE, "MILESYNC_DATABASE_URL"),
+        (WEB, NO_CRON, "MILESYNC_SCHEDULE"),
+        (WEB, NO_FOLDER, "unable to open database file"),
+        (WEB, NO_SERVER, "The database cannot be reached"),
+        (UVICORN, NO_CRON, "MILESYNC_SCHEDULE"),
+        (UVICORN, NO_FOLDER, "unable to open database file"),
+        (UVICORN, NO_DATABASE, "MILESYNC_DATABASE_URL"),
+        (ALIVE, NO_CRON, "MILESYNC_SCHEDULE"),
+        (ALIVE, NO_BROKER, "MILESYNC_REDIS_URL is not set"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, (tuple, dict)) else "",
+)
+def test_two_lines_and_exit_code_2(
+    stack: Stack, command: tuple[str, ...], wrong: dict[str, str], said: str
+) -> None:
+    """What is wrong, and what to do; no traceback, nothing else."""
+    stack.extra.update(wrong)
+    process = stack.start("process", *command, PYTHONWARNINGS="ignore")
+    assert process.wait(30) == 2, stack.log("process")
+    [what, hint] = stack.log("process").splitlines()
+    assert what.startswith("milesync: ")
+    assert said in what
+    assert hint.startswith("  ")
+    assert hint.strip()
+
+
+def test_a_beat_that_nobody_can_ask_for_is_said_without_a_traceback(stack: Stack) -> None:
+    process = stack.start("process", *ALIVE)
+    assert process.wait(30) == 1
+    assert stack.log("process").startswith("milesync: Redis did not answer")
+    assert "Traceback" not in stack.log("process")
