@@ -13,9 +13,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from mappings.errors import StoreError
+from mappings.errors import StoreAway, StoreError
 
 _alembic_lock = threading.Lock()
 """Alembic's context is a module global, so one upgrade at a time in a process."""
@@ -60,12 +60,14 @@ def upgrade(engine: Engine) -> None:
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:
-    """The database's revision and the newest one. Raises StoreError."""
+    """The database's revision and the newest one. Raises StoreError, StoreAway."""
     try:
         with engine.connect() as connection:
             current = MigrationContext.configure(connection).get_current_revision()
     except (SQLAlchemyError, OSError) as error:
-        raise StoreError(f"The database cannot be reached: {plain(error)}") from error
+        away = engine.dialect.name != "sqlite" and isinstance(error, OperationalError)
+        kind = StoreAway if away else StoreError
+        raise kind(f"The database cannot be reached: {plain(error)}") from error
     return current, ScriptDirectory.from_config(_config()).get_current_head()
 
 

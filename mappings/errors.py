@@ -33,3 +33,7 @@ class Busy(MilesyncError):
 
     kind = "busy"
     default_hint = "Wait until it has ended; nothing was changed by this call."
+
+
+class StoreAway(StoreError):
+    """A database server cannot be reached at the moment; it may come back by itself."""

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import structlog
 from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Engine
 
 from mappings import database
+from mappings.errors import StoreAway
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
@@ -41,6 +43,8 @@ from worker.sync.run import Mirror
 from worker.sync.scene import OnSourceDelete, OnTargetEdit, Policy
 
 OnWait = Callable[[float], None]
+
+log = structlog.get_logger(__name__)
 
 
 class Deployment:
@@ -224,6 +228,18 @@ class Deployment:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def require_usable_store(settings: Settings) -> None:
+    """Raises StoreError if a process of the service cannot work with its database as it is.
+
+    A server that is only away at the moment gets a warning: the work waits until it is back.
+    """
+    with Deployment(settings) as needed:
+        try:
+            _ = needed.store
+        except StoreAway as error:
+            log.warning("the work waits for the database", error=error.message)
 
 
 def _limit(rate: Rate) -> RateLimit:

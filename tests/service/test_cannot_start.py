@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.stack import Stack
+from tests.service.stack import Stack, eventually, free_port
 from worker.sandbox.server import serve_testably, serve_testrail
 
 WORKER = ("celery", "-A", "worker.tasks", "worker", "-c", "1")
@@ -41,14 +41,12 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         (WORKER, NO_BROKER, "MILESYNC_REDIS_URL is not set"),
         (WORKER, NO_TOKEN, "Not set: MILESYNC_TESTABLY_TOKEN"),
         (WORKER, NO_FOLDER, "unable to open database file"),
-        (WORKER, NO_SERVER, "The database cannot be reached"),
         (WORKER, NO_DATABASE, "MILESYNC_DATABASE_URL"),
         (BEAT, NO_CRON, "MILESYNC_SCHEDULE"),
         (BEAT, NO_BROKER, "MILESYNC_REDIS_URL is not set"),
         (BEAT, NO_DATABASE, "MILESYNC_DATABASE_URL"),
         (WEB, NO_CRON, "MILESYNC_SCHEDULE"),
         (WEB, NO_FOLDER, "unable to open database file"),
-        (WEB, NO_SERVER, "The database cannot be reached"),
         (UVICORN, NO_CRON, "MILESYNC_SCHEDULE"),
         (UVICORN, NO_FOLDER, "unable to open database file"),
         (UVICORN, NO_DATABASE, "MILESYNC_DATABASE_URL"),
@@ -69,6 +67,19 @@ def test_two_lines_and_exit_code_2(
     assert said in what
     assert hint.startswith("  ")
     assert hint.strip()
+
+
+@pytest.mark.parametrize(("command", "starts"), [(WORKER, "celery@"), (WEB, "Uvicorn running")])
+def test_a_database_server_that_is_away_is_waited_for(
+    stack: Stack, clean_redis: str, command: tuple[str, ...], starts: str
+) -> None:
+    """It may come back, and a process that ends would have to be started by somebody."""
+    stack.redis_url = clean_redis
+    stack.extra.update(NO_SERVER, MILESYNC_LISTEN=f"127.0.0.1:{free_port()}")
+    process = stack.start("process", *command)
+    eventually(lambda: starts in stack.log("process"), 30, stack.logs("process"))
+    assert "the work waits for the database" in stack.log("process")
+    assert process.poll() is None
 
 
 def test_a_beat_that_nobody_can_ask_for_is_said_without_a_traceback(stack: Stack) -> None:

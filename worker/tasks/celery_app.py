@@ -22,7 +22,7 @@ from celery.signals import setup_logging, worker_init, worker_shutting_down
 from kombu.entity import Exchange, Queue
 from redis import Redis
 
-from worker.bootstrap import Deployment
+from worker.bootstrap import Deployment, require_usable_store
 from worker.counters import Counters
 from worker.errors import SettingsError
 from worker.log import configure_logging
@@ -183,9 +183,10 @@ def _set_up_logging(**_: object) -> None:
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _require_what_tasks_need(**__: object) -> None:
-    with starting(), Deployment(process_settings()) as needed:
-        needed.settings.require_credentials(needed.settings.require_projects())
-        _ = needed.store
+    with starting():
+        settings = process_settings()
+        settings.require_credentials(settings.require_projects())
+        require_usable_store(settings)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from worker.bootstrap import Deployment
+from worker.bootstrap import require_usable_store
 from worker.say import starting
 from worker.settings import Settings
 from worker.tasks import process_settings
@@ -54,8 +54,8 @@ def __getattr__(name: str) -> Starlette:
     """Makes `app` when a server asks for it, and ends the process if it cannot serve."""
     if name != "app":
         raise AttributeError(name)
-    with starting(), Deployment(process_settings()) as needed:
-        _ = needed.store
+    with starting():
+        require_usable_store(process_settings())
     made = create_app()
     globals()["app"] = made
     return made
