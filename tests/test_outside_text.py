@@ -23,7 +23,7 @@ from worker.clients.credentials import basic_auth
 from worker.log import LONGEST_TEXT, Redactor
 from worker.settings import explain, load_settings, values
 from worker.settings.schedule import cron
-from worker.web.hook import BadCall, delivery_name, read_call
+from worker.web.hook import BadCall, check_length, delivery_name, read_call
 
 SECRET: Final = SecretStr("hush-hush-hush")
 UNBOUNDED: Final = Redactor([SECRET])._hidden
@@ -44,10 +44,9 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "a redirect": lambda text: _place(text, "https://example.testrail.io"),
     "Retry-After": lambda text: retry_after(text, datetime(2026, 3, 1, tzinfo=UTC)),
     "delivery id": delivery_name,
-    "webhook body": lambda text: read_call(text.encode(), None, SECRET),
-    "webhook's project": lambda text: read_call(
-        f'{{"project_id": "{text}"}}'.encode(), b"hush-hush-hush", SECRET
-    ),
+    "announced length": check_length,
+    "webhook body": lambda text: read_call(text.encode(), SECRET),
+    "webhook's project": lambda text: read_call(f'{{"project_id": "{text}"}}'.encode(), None),
     "a shown setting": explain.shown,
     "a shown URL": lambda text: values.redacted(SecretStr(text)),
     "a database URL": lambda text: values.database_url(text, Path("/")),
