@@ -90,6 +90,7 @@ async def _accept(service: Service, request: Request, call: Call) -> Response:
         log.exception("a webhook could not be recorded", exc_info=error)
         return _answer(503, "refused", reason="the database does not answer; send it again")
     if not new:
+        log.info("ignored a repeated webhook", correlation=name)
         return _answer(202, "repeated", delivery=name)
     return _answer(
         202, "accepted", BackgroundTask(_enqueue, service, call.event, hint), delivery=name
