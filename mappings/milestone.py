@@ -324,9 +324,15 @@ def same_value(field_name: str, one: str | None, other: str | None) -> bool:
     return _plain(one) == _plain(other)
 
 
+_RUN_OF_MARKS: Final = re.compile(r"[^\w\s]{100}")
+"""Longer than any letter's accents. Normalising a run of marks takes the square of its length."""
+
+
 def _plain(text: str | None) -> str:
     lines = (text or "").replace("\r\n", "\n").strip()
-    return lines if lines.isascii() else unicodedata.normalize("NFC", lines)
+    if lines.isascii() or _RUN_OF_MARKS.search(lines):
+        return lines
+    return unicodedata.normalize("NFC", lines)
 
 
 # --- the loss ledger --------------------------------------------------------------------------

@@ -6,12 +6,13 @@ Counting never disturbs the work: where Redis does not answer, the count is lost
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 KEY: Final = "milesync:counters"
 _SEPARATOR: Final = "\x1f"
@@ -24,10 +25,17 @@ class Counters:
         self._redis = redis
 
     def add(self, name: str, *labels: str, amount: float = 1) -> None:
-        """Add to one counter."""
-        if self._redis is not None and amount:
-            with suppress(RedisError):
-                self._redis.hincrbyfloat(KEY, _SEPARATOR.join((name, *labels)), amount)
+        """Add to one counter; what stands there and is no number is replaced."""
+        if self._redis is None or not amount:
+            return
+        field = _SEPARATOR.join((name, *labels))
+        with suppress(RedisError):
+            try:
+                self._redis.hincrbyfloat(KEY, field, amount)
+            except ResponseError:
+                if self._redis.type(KEY) != b"hash":
+                    self._redis.delete(KEY)
+                self._redis.hset(KEY, field, str(amount))
 
     def add_all(self, name: str, labels: tuple[str, ...], amounts: Mapping[str, float]) -> None:
         """Add to a counter of each further label."""
@@ -35,8 +43,17 @@ class Counters:
             self.add(name, *labels, last, amount=amount)
 
     def read(self) -> dict[tuple[str, ...], float]:
-        """Every counter, by its name and labels. Raises RedisError."""
+        """Every counter, by its name and labels. Raises RedisError where Redis does not answer."""
         if self._redis is None:
             return {}
-        found: dict[bytes, bytes] = self._redis.hgetall(KEY)  # type: ignore[assignment]
-        return {tuple(key.decode().split(_SEPARATOR)): float(n) for key, n in found.items()}
+        try:
+            found: dict[bytes, bytes] = self._redis.hgetall(KEY)  # type: ignore[assignment]
+        except ResponseError:  # something else stands there; the next count replaces it
+            return {}
+        counts: dict[tuple[str, ...], float] = {}
+        for key, text in found.items():
+            with suppress(ValueError):  # no text, or no number
+                number = float(text)
+                if math.isfinite(number):
+                    counts[tuple(key.decode().split(_SEPARATOR))] = number
+        return counts

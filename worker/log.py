@@ -28,13 +28,20 @@ Format = Literal["console", "json"]
 HIDDEN: Final = "***"
 SHORTEST_SECRET: Final = 4
 """A shorter text is not searched for: every other word would be torn apart by it."""
+LONGEST_TEXT: Final = 64 * 1024
+"""Characters of one text that are logged; what somebody sent may be of any length."""
+_TORN: Final = 256
+"""Characters dropped at a cut: what was torn there, the beginning of a password, is not known."""
 
 _SECRET_KEY: Final = re.compile(r"token|api_?key|authorization|secret|passw|cookie", re.IGNORECASE)
 _IN_HEADER: Final = re.compile(r"\b(basic|bearer)\s+[\w+/=.~-]{16,}", re.IGNORECASE)
-_IN_ADDRESS: Final = re.compile(r"(\w+://)[^\s/@]*:[^\s/@]*@")
+# no two neighbours can take the same character: the time is a multiple of the text's length
+_IN_ADDRESS: Final = re.compile(r"(://)[^\s/@:]*:[^\s/@]*@")
 _process: Final[list[str]] = []
 _QUIET: Final = ("alembic", "httpcore", "httpx")
-_WITH_OWN_HANDLERS: Final = ("celery", "uvicorn", "uvicorn.access", "uvicorn.error")
+_WITH_OWN_HANDLERS: Final = ("celery", "uvicorn", "uvicorn.error")
+_OFF: Final = "uvicorn.access"
+"""It writes a line for every call, with its query string, whoever calls."""
 
 
 def configure_logging(
@@ -153,6 +160,9 @@ def _send_everything_to(handler: logging.Handler, level: int) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    access = logging.getLogger(_OFF)
+    access.handlers.clear()
+    access.propagate = False
     logging.captureWarnings(True)
 
 
@@ -189,12 +199,22 @@ class Redactor:
         known = sorted(forms, key=len)
         # the longest first, so that a secret that holds another one goes as a whole
         self._known = re.compile("|".join(map(re.escape, reversed(known)))) if known else None
+        self._torn = max(_TORN, *map(len, known)) if known else _TORN
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
         return self._table(event)
 
     def text(self, text: str) -> str:
-        """A text without the known secrets, and without what looks like credentials."""
+        """A text without the known secrets, and without what looks like credentials.
+
+        Of a text longer than `LONGEST_TEXT` only the beginning, and how long it was.
+        """
+        if len(text) > LONGEST_TEXT:
+            kept = self._hidden(text[:LONGEST_TEXT])[: -self._torn]
+            return f"{kept}… ({len(text)} characters)"
+        return self._hidden(text)
+
+    def _hidden(self, text: str) -> str:
         if self._known:
             text = self._known.sub(HIDDEN, text)
         text = _IN_HEADER.sub(rf"\1 {HIDDEN}", text)

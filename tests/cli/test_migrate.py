@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mappings.locks import pair_lock
-from tests.cli.conftest import SEEDED, Milesync
+from tests.cli.conftest import Milesync, SEEDED, Terminal
 from tests.cli.schemas import FAILURE, PLAN, RUNS, must_fit
 from worker.bootstrap import Deployment
 from worker.sandbox.server import Sandbox
@@ -281,3 +281,16 @@ def test_a_report_that_could_not_be_written_is_noticed_first(
     for name in ("run.pdf", "nowhere/run.html"):
         assert milesync("migrate", "--yes", "--report", name).code == 2
     assert not sandbox.testrail.requests
+
+
+@pytest.mark.parametrize(("level", "seen"), [("", False), ("info", True)])
+def test_on_a_terminal_a_command_logs_warnings_unless_a_level_is_set(
+    milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, level: str, seen: bool
+) -> None:
+    """It says itself what it does; a line for each write would stand in the middle of that."""
+    err = Terminal()
+    monkeypatch.setattr("sys.stderr", err)
+    monkeypatch.setenv("MILESYNC_LOG_LEVEL", level)
+    assert milesync("sync").code in (0, 3)
+    assert sandbox.testably.model.everything("proj_abc123")
+    assert ("run ended" in err.getvalue()) is seen

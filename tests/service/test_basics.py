@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.service.stack import Stack, eventually
 
 
@@ -21,3 +23,40 @@ def test_a_hinted_milestone_is_read_again_and_pushed(stack: Stack) -> None:
     assert (patch["correlation"], patch["outcome"]) == ("second", "200")
     assert patch["run"]
     assert patch["pair"]
+
+
+def test_one_webhook_is_followed_to_its_write_by_its_correlation_alone(stack: Stack) -> None:
+    """From the line of the web process to one line of the worker's, with ids and without names."""
+    milestone = int(str(stack.testrail.model.add(1, {"name": "Secret plan"})["id"]))
+    stack.worker()
+    url = stack.web()
+    stack.hook(url, "first", event="run_closed", project_id="1", milestone_id="")
+    eventually(lambda: stack.names() == ["Secret plan"], 20, stack.logs("worker"))
+    stack.testrail.model.update(milestone, {"name": "Changed plan"})
+    stack.hook(url, "second", event="run_closed", project_id="1", milestone_id=milestone)
+    eventually(lambda: stack.names() == ["Changed plan"], 20, stack.logs("worker"))
+
+    def trail(correlation: str, name: str, event: str) -> list[dict[str, Any]]:
+        lines = [line for line in stack.records(name) if line.get("correlation") == correlation]
+        return [line for line in lines if line["event"] == event]
+
+    eventually(lambda: trail("second", "worker", "write"), 10, stack.logs("worker"))
+    for correlation, action in (("first", "create"), ("second", "update")):
+        assert len(trail(correlation, "web", "webhook accepted")) == 1
+        (write,) = trail(correlation, "worker", "write")
+        assert (write["action"], write["testrail_id"]) == (action, milestone)
+        assert write["testably_id"] == str(stack.targets()[0]["id"])
+        assert (write["status"], write["outcome"]) == ("2xx", "done")
+        assert write["run"]
+        assert write["pair"]
+        assert write["seconds"] >= 0
+        assert "plan" not in str(write)
+
+
+def test_a_command_leaves_the_same_trail(stack: Stack) -> None:
+    """Its correlation is its run."""
+    stack.testrail.model.add(1, {"name": "M"})
+    assert stack.command("sync").returncode == 0
+    (write,) = [line for line in stack.records("command") if line["event"] == "write"]
+    assert write["correlation"] == write["run"]
+    assert write["action"] == "create"

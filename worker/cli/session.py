@@ -39,12 +39,15 @@ def deployment_of(settings: Settings) -> Deployment:
 
 
 def start_logging(settings: Settings) -> None:
-    """Log to what is stderr now, and say which settings were ignored."""
+    """Log to what is stderr now (on a terminal only warnings, unless a level is set)."""
     import structlog
 
     from worker.log import configure_logging
 
-    configure_logging(settings.log.level, settings.log.format, secrets=settings.secrets)
+    # on a terminal a command says itself what it does
+    chosen = "level" in settings.log.model_fields_set or not sys.stderr.isatty()
+    level = settings.log.level if chosen else "warning"
+    configure_logging(level, settings.log.format, secrets=settings.secrets)
     for warning in settings.warnings:
         structlog.get_logger(__name__).warning(warning)
 

@@ -38,6 +38,7 @@ TESTABLY: Final = "Testably"
 LARGEST_ANSWER: Final = 16 * 1024 * 1024
 LONGEST_RETRY_AFTER: Final = 3600.0
 _LONGEST_TEXT: Final = 200
+_LONGEST_PLACE: Final = 2000
 
 T = TypeVar("T")
 
@@ -176,7 +177,7 @@ def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:
 def _place(location: str, base_url: str) -> str:
     """Where a redirect points, without the query, which may hold a session or a token."""
     try:
-        parts = urlsplit(urljoin(base_url, location))
+        parts = urlsplit(urljoin(base_url, location[:_LONGEST_PLACE]))
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "an address that cannot be read"

@@ -142,14 +142,23 @@ local log, state = KEYS[1], KEYS[2]
 local op, size = ARGV[1], tonumber(ARGV[2])
 local window, interval, pause = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local function text(number) return string.format('%.0f', number) end
-local function field(name) return tonumber(redis.call('HGET', state, name) or '0') end
+for key, kind in pairs({[log] = 'list', [state] = 'hash'}) do  -- anything else is not ours
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then redis.call('DEL', key) end
+end
+local function time(text, latest)  -- 0 for what is no time, or later than any that we write
+  local number = tonumber(text or '0')
+  if number and number >= 0 and number <= latest then return number end
+  return 0
+end
+local function field(name, latest) return time(redis.call('HGET', state, name), latest) end
 local function set(name, value) redis.call('HSET', state, name, text(value)) end
 local function keep(extra)
   local ttl = text(math.ceil((2 * window + extra) / 1000))
   redis.call('PEXPIRE', log, ttl)
   redis.call('PEXPIRE', state, ttl)
 end
-local paused = field('paused')
+local paused = field('paused', now + 3600000000)
 if op == 'paused' then return text(math.max(paused - now, 0)) end
 if op == 'pause' then
   set('paused', math.max(paused, now + pause))
@@ -157,29 +166,31 @@ if op == 'pause' then
   return '0'
 end
 
-local newest = tonumber(redis.call('LINDEX', log, -1) or '0')
-if newest > now then  -- the clock was set back: count every grant as one of this moment
-  local grants = redis.call('LLEN', log)
+local grants = redis.call('LLEN', log)
+local function granted(index)  -- 0 for what is no time of the past, unless the list is empty
+  if grants == 0 then return now end
+  return time(redis.call('LINDEX', log, index), now)
+end
+local due = field('due', now + interval)
+local yield = field('yield', now + math.max(window, paused - now) + 2 * interval)
+if granted(0) == 0 or granted(-1) == 0 or granted(math.max(grants - size, 0)) == 0 then
+  -- the clock was set back, or these are not ours: count every grant as one of this moment
+  grants = math.min(grants, size)
   redis.call('DEL', log)
   for _ = 1, grants do redis.call('RPUSH', log, text(now)) end
-  set('due', math.min(field('due'), now + interval))
-  set('yield', math.min(field('yield'), now + interval))
 end
-local oldest = tonumber(redis.call('LINDEX', log, 0) or '0')
-while oldest > 0 and oldest + window <= now do
+while grants > 0 and granted(0) + window <= now do
   redis.call('LPOP', log)
-  oldest = tonumber(redis.call('LINDEX', log, 0) or '0')
+  grants = grants - 1
 end
 
-local due, wait = field('due'), 0
-local grants = redis.call('LLEN', log)
+local wait = 0
 if paused > now then
   wait = paused - now
 elseif grants >= size then
-  wait = tonumber(redis.call('LINDEX', log, grants - size)) + window - now
+  wait = granted(grants - size) + window - now
 elseif op == 'background' then
-  local yield = field('yield') - now
-  if yield > 0 then wait = math.min(yield, interval) else wait = math.max(due - now, 0) end
+  if yield > now then wait = math.min(yield - now, interval) else wait = math.max(due - now, 0) end
 end
 
 if wait > 0 then

@@ -300,6 +300,7 @@ class Settings(FileSettings):
 
 def _passwords(url: str) -> list[str]:
     """The passwords in a URL, as they stand there and decoded."""
-    found = re.search(r"//[^:/@]*:([^@]*)@", url)
-    texts = [*([found[1]] if found else []), *re.findall(r"[?&]password=([^&]*)", url)]
+    account, at, _ = url.partition("//")[2].partition("@")
+    password = account.partition(":")[2] if at else ""
+    texts = [password, *re.findall(r"[?&]password=([^&]*)", url)]
     return [form for text in texts if text for form in (text, unquote(text))]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+import structlog
+
 from mappings.link import Link, LinkState
 from mappings.milestone import ACTIVE, FIELDS, TargetMilestone, Values
 from mappings.rows import Change, ChangeState, Pair
@@ -30,6 +32,8 @@ LIMITED_ATTEMPTS = 20
 """A 429 was not carried out and is waited for at the ledger, so it may come more often."""
 POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
+
+log = structlog.get_logger(__name__)
 
 
 class LostClaimError(Exception):
@@ -176,6 +180,7 @@ class Journal:
         saved = self.store.settle(self.pair.id, link, link.change_id, state, now, echo=echo)
         if saved is None:
             raise LostClaimError
+        tell_write("resolve", link.testrail_id, link.testably_id, outcome=state.value)
         return saved
 
     def reload(self, testrail_id: int) -> Link:
@@ -213,10 +218,13 @@ class Journal:
         if sent_at > now + STALL:
             stalled = TimedOut("Testably", "The machine stalled before the request was sent.")
             return _Attempt(*claimed, sent_at, error=stalled)
+        started = self.clock.monotonic()
         try:
-            return _Attempt(*claimed, sent_at, answer=send())
+            attempt = _Attempt(*claimed, sent_at, answer=send())
         except ApiError as error:
-            return _Attempt(*claimed, sent_at, error=error)
+            attempt = _Attempt(*claimed, sent_at, error=error)
+        _tell_sent(attempt, change, self.clock.monotonic() - started)
+        return attempt
 
     def _deadline(self, sent_at: datetime) -> datetime:
         """When a request sent at this moment has been given up at the latest."""
@@ -249,6 +257,27 @@ class Journal:
 
 def _intend_patch(link: Link, change: Change, at: datetime) -> tuple[Link, Change]:
     return link, replace(change, at=at)
+
+
+def tell_write(
+    action: str, testrail_id: int, testably_id: str | None, **more: str | float | None
+) -> None:
+    """Log one write: run, pair and correlation come from the context; names stay out of it."""
+    log.info("write", action=action, testrail_id=testrail_id, testably_id=testably_id, **more)
+
+
+def _tell_sent(attempt: _Attempt, change: Change, seconds: float) -> None:
+    """Log a request and its answer; of a success the port tells no more than that it was one."""
+    error, answer = attempt.error, attempt.answer
+    only_status = change.kind == "update" and set(change.after) == {"status"}
+    tell_write(
+        "status" if only_status else change.kind,
+        attempt.link.testrail_id,
+        answer.id if answer else attempt.link.testably_id,
+        status="2xx" if error is None else error.status,
+        outcome="done" if error is None else error.kind,
+        seconds=round(seconds, 3),
+    )
 
 
 def _error(attempt: _Attempt) -> ApiError:

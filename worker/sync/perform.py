@@ -12,7 +12,7 @@ from mappings.milestone import ARCHIVED, DATE_FIELDS, Values, same_value
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused
 from worker.sync.action import Action
-from worker.sync.journal import Journal, LostClaimError
+from worker.sync.journal import Journal, LostClaimError, tell_write
 
 Done = tuple[Link, tuple[Trouble, ...]]
 
@@ -35,6 +35,7 @@ def adopt(journal: Journal, action: Action, link: Link) -> Done:
     claimed = journal.store.claim(journal.pair.id, link, change, None)
     if claimed is None:
         raise LostClaimError
+    tell_write("adopt", link.testrail_id, action.testably_id, outcome="done")
     return update(journal, action, claimed[0])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -274,7 +274,7 @@ def open_run(mirror: Mirror, options: Options, part: Part = WHOLE) -> Iterator[O
         record = _record(mirror, pair, options, part)
         report = RunReport(mirror.identity, record.id, State.ABORTED)
         run = OpenRun(mirror, pair, record, options, report, part=part, _started=_requests(mirror))
-        with structlog.contextvars.bound_contextvars(run=record.id, pair=str(pair.id)):
+        with _in_the_log(record.id, pair):
             try:
                 yield run
             except BaseException as error:
@@ -282,6 +282,14 @@ def open_run(mirror: Mirror, options: Options, part: Part = WHOLE) -> Iterator[O
                 raise
             if run.report.state is State.ABORTED:
                 run.fail(GuardTripped("Nobody said yes; nothing was written.", ""))
+
+
+def _in_the_log(run_id: str, pair: Pair) -> AbstractContextManager[None]:
+    """Every line names the run and its pair, and what it came from: a run by hand, itself."""
+    origin = structlog.contextvars.get_contextvars().get("correlation", run_id)
+    return structlog.contextvars.bound_contextvars(
+        run=run_id, pair=str(pair.id), correlation=origin
+    )
 
 
 def _record(mirror: Mirror, pair: Pair, options: Options, part: Part) -> Run:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from worker.errors import MilesyncError
 from worker.say import say_error, starting
@@ -19,9 +21,17 @@ OLDEST_BEAT: Final = 120.0
 
 
 def beat_age(redis: Redis | None) -> float | None:
-    """Seconds since the beat last ticked; None if it never did. Raises RedisError."""
-    found: Any = None if redis is None else redis.get(TICK_KEY)
-    return None if found is None else max(time.time() - float(found), 0.0)
+    """Seconds since the beat last ticked; None if it never did, or if what stands there is no time.
+
+    Raises RedisError where Redis does not answer.
+    """
+    if redis is None:
+        return None
+    with suppress(ResponseError, ValueError, TypeError):  # no text, no number, nothing
+        found: Any = redis.get(TICK_KEY)
+        ticked = float(found)
+        return max(time.time() - ticked, 0.0) if math.isfinite(ticked) else None
+    return None
 
 
 def main() -> int:

@@ -23,19 +23,32 @@ class Hints:
 
     def ask(self, work: str) -> bool:
         """Whether the caller has to enqueue the work; False if it is queued already."""
-        return bool(self._redis.set(_queued(work), 1, nx=True, ex=QUEUED_FOR))
+        return self._mark(_queued(work), QUEUED_FOR) == 0.0
 
     def begin(self, work: str, longest: int) -> float:
         """0.0 if the work may begin now, else the seconds until it is worth trying again.
 
         ``longest`` is how many seconds it may be under way before somebody else may begin it.
         """
-        if self._redis.set(_recent(work), 1, nx=True, ex=longest):
+        left = self._mark(_recent(work), longest)
+        if left == 0.0:
             self._redis.delete(_queued(work))
             return 0.0
         self._redis.expire(_queued(work), QUEUED_FOR)
-        left = self._redis.pttl(_recent(work))
-        return max(int(left) / 1000, 0.1)
+        return left
+
+    def _mark(self, key: str, longest: int) -> float:
+        """0.0 if the mark is set now, for ``longest`` seconds; else how long it will still stand.
+
+        One that never ends, or later than any of ours, is not ours and is replaced.
+        """
+        if self._redis.set(key, 1, nx=True, ex=longest):
+            return 0.0
+        left = int(self._redis.pttl(key)) / 1000
+        if left < 0 or left > longest:
+            self._redis.set(key, 1, ex=longest)
+            return 0.0
+        return max(left, 0.1)
 
     def end(self, work: str, quiet: int) -> None:
         """The work is over; it may begin again ``quiet`` seconds from now."""

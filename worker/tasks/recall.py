@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Final
 
+import structlog
+from pydantic import TypeAdapter
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -19,6 +21,9 @@ from mappings.milestone import TargetMilestone
 from worker.sync.scene import Scene
 
 KEPT_FOR: Final = 3600
+_LARGEST: Final = 256 * 1024 * 1024
+_ROWS: Final = TypeAdapter(list[TargetMilestone])
+log = structlog.get_logger(__name__)
 _NAMES: Final = [
     field.name
     for field in fields(TargetMilestone)
@@ -41,7 +46,7 @@ def save(redis: Redis | None, run_id: str, scene: Scene) -> None:
 
 
 def load(redis: Redis | None, run_id: str) -> dict[str, TargetMilestone] | None:
-    """What was kept, by id; None if there is nothing."""
+    """What was kept, by id; None if there is nothing that can be read."""
     if redis is None:
         return None
     try:
@@ -50,8 +55,12 @@ def load(redis: Redis | None, run_id: str) -> dict[str, TargetMilestone] | None:
         return None
     if packed is None:
         return None
-    rows = json.loads(zlib.decompress(packed))
-    return {row["id"]: TargetMilestone(**row) for row in rows}
+    try:
+        rows = _ROWS.validate_json(zlib.decompressobj().decompress(packed, _LARGEST), strict=True)
+    except (zlib.error, ValueError) as error:
+        log.warning("what was listed is unreadable; it is listed again", error=type(error).__name__)
+        return None
+    return {row.id: row for row in rows}
 
 
 def _key(run_id: str) -> str:

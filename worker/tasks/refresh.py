@@ -62,6 +62,9 @@ def refresh(deployment: Deployment, redis: Redis, hint: Hint) -> Refreshed:
     hints, name = Hints(redis), refresh_name(hint.project, hint.milestone)
     wait = hints.begin(name, _LONGEST)
     if wait:
+        log.info(
+            "put off: it is being read, or was just now", milestone=hint.milestone, seconds=wait
+        )
         return Refreshed(wait)
     try:
         return _read_again(deployment, hint)
@@ -73,6 +76,7 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
     deliveries = Deliveries(deployment.store.engine)
     newest = deliveries.newest(hint.project, hint.milestone)
     if newest is None:
+        log.info("skipped: no delivery waits for it", milestone=hint.milestone)
         return Refreshed()
     to_sync, state = [], DONE
     for configured in pairs_of(deployment.settings, hint.project):
@@ -82,6 +86,8 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
             continue
         report = _refresh_pair(deployment, configured, pair, hint.milestone or 0)
         if report is None or report.counts.get("waiting"):
+            why = "it is not linked yet" if report is None else "it waits for another milestone"
+            log.info("left to a sync of the whole pair", pair=str(configured), because=why)
             to_sync.append(configured)
         error = report.error if report else None
         if isinstance(error, _PASSING):

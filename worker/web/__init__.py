@@ -1,11 +1,15 @@
-"""The web process, ``uvicorn worker.web:app``: webhook intake, health, metrics, status pages.
+"""The web process, ``python -m worker.web``: webhook intake, health, metrics, status pages.
 
-``service``  the parts that the endpoints share, opened at the first request
-``intake``   POST /webhooks/testrail
-``hook``     what one call says, as values
-``health``   /healthz and /readyz
-``metrics``  /metrics
-``pages``    /
+Another server can run `app`; it then has to bound its connections itself. With uvicorn:
+``uvicorn worker.web:app --http worker.web.connections:BoundedProtocol --ws none``.
+
+``connections``  how long a caller may take, and how many there may be
+``service``      the parts that the endpoints share, opened at the first request
+``intake``       POST /webhooks/testrail
+``hook``         what one call says, as values
+``health``       /healthz and /readyz
+``metrics``      /metrics
+``pages``        /
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 import uvicorn
 
 from worker.tasks import process_settings
+from worker.web.connections import BoundedProtocol, backlog
 
 
 def main() -> None:
@@ -10,7 +11,16 @@ def main() -> None:
     from worker.web import app
 
     listen = process_settings().web.listen
-    uvicorn.run(app, host=listen.host, port=listen.port, access_log=False, log_config=None)
+    uvicorn.run(
+        app,
+        host=listen.host,
+        port=listen.port,
+        http=BoundedProtocol,
+        ws="none",
+        backlog=backlog(),
+        access_log=False,
+        log_config=None,
+    )
 
 
 if __name__ == "__main__":

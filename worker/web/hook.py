@@ -15,6 +15,7 @@ from typing import Final
 from pydantic import SecretStr
 
 LARGEST_BODY: Final = 256 * 1024
+_MOST_DIGITS: Final = 20
 _LARGEST_ID: Final = 2**63 - 1
 _LONGEST_EVENT: Final = 80
 _LONGEST_NAME: Final = 120
@@ -38,15 +39,33 @@ class Call:
     milestone: int | None
 
 
-def read_call(body: bytes, header: bytes | None, secret: SecretStr) -> Call:
-    """The call in ``body``; the secret stands in ``header`` or, without one, in the body.
+def check_length(announced: str | None) -> None:
+    """Raises BadCall, 413, for a Content-Length of more than `LARGEST_BODY`."""
+    digits = (announced or "").lstrip("0")
+    if digits.isascii() and digits.isdigit():
+        # a number of more digits is too large as well, and int() refuses thousands of them
+        check_size(int(digits[:_MOST_DIGITS]))
+
+
+def check_size(size: int) -> None:
+    """Raises BadCall, 413, for more bytes than `LARGEST_BODY`."""
+    if size > LARGEST_BODY:
+        raise BadCall(413, f"more than {LARGEST_BODY} bytes")
+
+
+def check_header(header: bytes | None, secret: SecretStr) -> None:
+    """Raises BadCall, 401, for a secret in the header that is wrong; None is no header."""
+    if header is not None and not _same(header, secret):
+        raise BadCall(401, "wrong secret")
+
+
+def read_call(body: bytes, secret: SecretStr | None) -> Call:
+    """The call in ``body``, which has to hold ``secret``; None where the header held it.
 
     Raises BadCall: 401 for a wrong or missing secret, 422 for what is no JSON or has no project.
     """
-    if header is not None and not _same(header, secret):
-        raise BadCall(401, "wrong secret")
     values = _parse(body)
-    if header is None and not _same(_bytes((values or {}).get("secret")), secret):
+    if secret is not None and not _same(_bytes((values or {}).get("secret")), secret):
         raise BadCall(401, "wrong or missing secret")
     if values is None:
         raise BadCall(422, "not a JSON object")

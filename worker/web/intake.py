@@ -6,6 +6,7 @@ asks for it again if this process dies, or the broker is away, before it was enq
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Final
 
@@ -19,15 +20,25 @@ from mappings.deliveries import Hint
 from mappings.errors import StoreError
 from worker.tasks import ask
 from worker.tasks.refresh import pairs_of
-from worker.web.hook import LARGEST_BODY, BadCall, Call, delivery_name, read_call
+from worker.web.hook import (
+    BadCall,
+    Call,
+    check_header,
+    check_length,
+    check_size,
+    delivery_name,
+    read_call,
+)
 from worker.web.service import Service, service_of
 
+BODY_DEADLINE: Final = 10.0
+"""Seconds that a body may take in all."""
 _SECRET: Final = b"x-milesync-secret"
 log = structlog.get_logger(__name__)
 
 
 async def receive(request: Request) -> Response:
-    """202 with what was done, or why not: 503, 413, 401, 422."""
+    """202 with what was done, or why not: 503, 413, 401, 408, 422."""
     service = service_of(request)
     try:
         call = await _checked(service, request)
@@ -48,28 +59,26 @@ async def _checked(service: Service, request: Request) -> Call:
     if secret is None:
         log.error("a webhook was refused: MILESYNC_WEBHOOK_SECRET is not set")
         raise BadCall(503, "MILESYNC_WEBHOOK_SECRET is not set")
-    body = await _bounded(request)
+    check_length(request.headers.get("content-length"))
     header = dict(request.scope["headers"]).get(_SECRET)
-    return read_call(body, header, secret)
+    check_header(header, secret)
+    body = await _body(request)
+    return read_call(body, secret if header is None else None)
 
 
-async def _bounded(request: Request) -> bytes:
-    """The body, given up as soon as it is too long, whatever length was announced."""
-    announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and len(announced) < 20:
-        _refuse_longer(int(announced))
+async def _body(request: Request) -> bytes:
+    """The body, given up as soon as it is too long or late, whatever length was announced."""
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        _refuse_longer(size)
-        parts.append(part)
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            async for part in request.stream():
+                size += len(part)
+                check_size(size)
+                parts.append(part)
+    except TimeoutError:
+        raise BadCall(408, f"the body did not come within {BODY_DEADLINE:.0f} s") from None
     return b"".join(parts)
-
-
-def _refuse_longer(size: int) -> None:
-    if size > LARGEST_BODY:
-        raise BadCall(413, f"more than {LARGEST_BODY} bytes")
 
 
 async def _accept(service: Service, request: Request, call: Call) -> Response:
@@ -81,6 +90,7 @@ async def _accept(service: Service, request: Request, call: Call) -> Response:
         log.exception("a webhook could not be recorded", exc_info=error)
         return _answer(503, "refused", reason="the database does not answer; send it again")
     if not new:
+        log.info("ignored a repeated webhook", correlation=name)
         return _answer(202, "repeated", delivery=name)
     return _answer(
         202, "accepted", BackgroundTask(_enqueue, service, call.event, hint), delivery=name
@@ -110,4 +120,6 @@ def _enqueue(service: Service, event: str, hint: Hint) -> None:
 def _answer(
     status: int, word: str, background: BackgroundTask | None = None, **more: str
 ) -> JSONResponse:
-    return JSONResponse({"status": word, **more}, status, background=background)
+    # the rest of a body that came too late would be taken for the next request
+    headers = {"Connection": "close"} if status == 408 else None
+    return JSONResponse({"status": word, **more}, status, headers, background=background)

@@ -1,0 +1,116 @@
+"""Text from outside costs time in proportion to its length, whatever characters it is made of.
+
+One pattern that goes back and forth over 60 KB of colons would stop the web process for a minute.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+from pydantic import SecretStr
+
+from mappings.errors import MilesyncError
+from mappings.milestone import marked_id, moment, same_value, split_footer
+from worker.clients.answers import Answer, _place, error_text, retry_after, shortened
+from worker.clients.credentials import basic_auth
+from worker.log import LONGEST_TEXT, Redactor
+from worker.say import printable
+from worker.settings import explain, load_settings, values
+from worker.settings.schedule import cron
+from worker.web.hook import BadCall, check_length, delivery_name, read_call
+
+SECRET: Final = SecretStr("hush-hush-hush")
+UNBOUNDED: Final = Redactor([SECRET])._hidden
+"""The patterns themselves: the bound on a text's length would hide a slow one."""
+
+READERS: Final[dict[str, Callable[[str], object]]] = {
+    "the log": Redactor([SECRET]).text,
+    "the log's patterns": UNBOUNDED,
+    "the log's keys": lambda text: Redactor([SECRET])(None, "", {"event": "x", text: text}),
+    "credentials": basic_auth("me", SECRET).redacted,
+    "footer": split_footer,
+    "marker": lambda text: marked_id(text, "https://example.testrail.io"),
+    "dates": moment,
+    "values": lambda text: same_value("description", text, f"{text}b"),
+    "terminal": printable,
+    "an error's text": lambda text: error_text(Answer(500, {}, text.encode())),
+    "an error's text, shortened": shortened,
+    "a redirect": lambda text: _place(text, "https://example.testrail.io"),
+    "Retry-After": lambda text: retry_after(text, datetime(2026, 3, 1, tzinfo=UTC)),
+    "delivery id": delivery_name,
+    "announced length": check_length,
+    "webhook body": lambda text: read_call(text.encode(), SECRET),
+    "webhook's project": lambda text: read_call(f'{{"project_id": "{text}"}}'.encode(), None),
+    "a shown setting": explain.shown,
+    "a shown URL": lambda text: values.redacted(SecretStr(text)),
+    "a database URL": lambda text: values.database_url(text, Path("/")),
+    "a Redis URL": values.redis_url,
+    "an address": values.source_url,
+    "host and port": values.listen,
+    "a length of time": values.span,
+    "a rate": values.rate,
+    "a token": values.token,
+    "a project": values.target_project,
+    "a source project": values.source_project,
+    "a cron line": cron,
+    "the secrets in a URL": lambda text: (
+        load_settings(
+            environ={"MILESYNC_DATABASE_URL": f"postgresql://{text}"}, cwd=Path("/")
+        ).secrets
+    ),
+}
+PIECES: Final = (
+    *("a", "9", "é", "_", "-", ".", "%", "\\", "'", '"', "{", "[", "*", ","),
+    *(":", "/", "@", "?", "&", "=", "://", "//:", "a://", "a:", ":a@", "?password=", "&password="),
+    *("\u0316\u0301", "\U0001f600"),
+    *(" ", "\t", "\n", "\r\n", "\0", "basic ", "basic\t", "bearer " + 15 * "a" + " ", "bearer "),
+    *("\n\n---\n", "\n\n---\nTestRail: ", "\n\n---\nTestRail: a\nRefs: ", "redis://", "sqlite://"),
+)
+SIZES: Final = (10_000, 100_000, 1_000_000)
+
+
+def cost(read: Callable[[str], object], text: str) -> float:
+    """Seconds of this process's own time."""
+    started = time.process_time()
+    with suppress(ValueError, BadCall, MilesyncError):
+        read(text)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_ten_times_the_text_takes_about_ten_times_the_time(name: str) -> None:
+    """A quadratic pattern would take a hundred times as long; forty leaves room for noise."""
+    read = READERS[name]
+    for piece in PIECES:
+        for opening in ("", "a://"):
+            before = 0.0
+            for size in SIZES:
+                taken = cost(read, opening + piece * (size // len(piece)))
+                assert taken < 40 * max(before, 0.005), (piece, opening, size, before, taken)
+                before = taken
+
+
+def test_a_long_text_is_cut_and_says_how_long_it_was() -> None:
+    text = Redactor([SECRET]).text("a" * 1_000_000)
+    assert text.startswith("aaa")
+    assert text.endswith("… (1000000 characters)")
+    assert LONGEST_TEXT - 1000 < len(text) < LONGEST_TEXT
+    assert Redactor([SECRET]).text("a" * LONGEST_TEXT) == "a" * LONGEST_TEXT
+
+
+@pytest.mark.parametrize("secret", ["hush-hush-hush", "hush" * 200])
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(secret: str) -> None:
+    """Wherever in the secret the cut falls, and also where others before it were taken out."""
+    hide = Redactor([SecretStr(secret)]).text
+    for before in range(0, len(secret) + 1, 3):
+        for opening in ("", secret * 20):
+            text = opening.ljust(LONGEST_TEXT - before, "a") + secret + "b" * 10
+            assert "hush" not in hide(text)
+    password = "x" * (LONGEST_TEXT - 20) + " redis://me:hush-hush@h:6379/0"
+    assert "hush" not in Redactor().text(password)
