@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mappings.locks import pair_lock
-from tests.cli.conftest import Milesync, SEEDED, Terminal
+from tests.cli.conftest import SEEDED, Milesync, Terminal
 from tests.cli.schemas import FAILURE, PLAN, RUNS, must_fit
 from worker.bootstrap import Deployment
 from worker.sandbox.server import Sandbox

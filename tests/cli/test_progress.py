@@ -77,6 +77,7 @@ def test_a_terminal_gets_a_bar_and_stdout_stays_pure(
 ) -> None:
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("MILESYNC_LOG_LEVEL", "info")
     ended = milesync("migrate", "--yes", "--json")
     assert ended.json["projects"][0]["created"] == SEEDED
     assert "writes" in screen.getvalue()
