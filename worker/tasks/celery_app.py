@@ -26,8 +26,8 @@ from worker.counters import Counters
 from worker.log import configure_logging
 from worker.settings import Settings, load_settings
 
-QUEUES: Final = ("refresh", "sync", "migration")
-"""In the order in which a worker takes from them."""
+QUEUES: Final = ("refresh", "sweep", "sync", "migration")
+"""In the order in which a worker takes from them. A waiting sweep ends no slice; a refresh does."""
 CONFIG_VARIABLE: Final = "MILESYNC_CONFIG"
 """Names the settings file of a process that was started without ``--config``."""
 VISIBILITY_TIMEOUT: Final = 900
@@ -115,7 +115,7 @@ _FIXED: Final[dict[str, Any]] = {
     "task_create_missing_queues": False,
     "task_routes": {
         "milesync.refresh_milestone": {"queue": "refresh"},
-        "milesync.sweep_deliveries": {"queue": "refresh"},
+        "milesync.sweep_deliveries": {"queue": "sweep"},
     },
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
