@@ -36,7 +36,7 @@ def beat_schedule(settings: Settings) -> dict[str, Any]:
     sweep = {
         "task": "milesync.sweep_deliveries",
         "schedule": SWEEP_EVERY,
-        "options": {"expires": 60},
+        "options": {"expires": SWEEP_EVERY},
     }
     return {**entries, "sweep": sweep}
 
