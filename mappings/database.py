@@ -56,6 +56,15 @@ def time_of(connection: Connection) -> datetime:
     return moment
 
 
+def read_time(engine: Engine) -> datetime:
+    """The database's own time, aware, in UTC. Raises StoreError."""
+    try:
+        with engine.connect() as connection:
+            return time_of(connection).astimezone(UTC)
+    except SQLAlchemyError as error:
+        raise StoreError(f"The database cannot be reached: {plain(error)}") from error
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the tables to the newest revision. Raises StoreError."""
     try:

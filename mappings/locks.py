@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.database import plain
 from mappings.errors import Busy, StoreError
-from mappings.runs import RunLog
+from mappings.runs import UNFINISHED, Run, RunLog
 
 IsHeld = Callable[[], bool]
 
@@ -71,17 +71,21 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
             connection.invalidate()
 
 
-def settle_dead(runs: RunLog) -> None:
+def settle_dead(runs: RunLog) -> list[Run]:
     """Let go of every run whose heartbeat has stopped and whose lock is free.
 
-    Both are needed: a lock is also freed by a connection that was cut. Raises StoreError.
+    Both are needed: a lock is also freed by a connection that was cut. Returns those that are
+    to be gone on with. Raises StoreError.
     """
+    taken = []
     for run in runs.silent():
         if not run.exclusive:
             runs.let_go(run)
             continue
         with suppress(Busy), pair_lock(runs.engine, run.pair_id):
-            runs.let_go(run)
+            if runs.let_go(run):
+                taken.append(runs.get(run.id))
+    return [run for run in taken if run is not None and run.state == UNFINISHED]
 
 
 def _answers(connection: Connection) -> bool:

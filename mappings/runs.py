@@ -96,7 +96,7 @@ class RunLog:
             holder,
             now,
             options=options or {},
-            exclusive=alone,
+            exclusive=alone or state == UNFINISHED,  # what waits is exclusive once it goes on
         )
         with self._transaction() as connection:
             at = time_of(connection)

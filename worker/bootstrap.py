@@ -32,7 +32,7 @@ from worker.clients.credentials import basic_auth, bearer
 from worker.clients.testably import Testably
 from worker.clients.testrail import HEADERS, TestRail
 from worker.clients.transport import Observer, Transport
-from worker.clock import Clock, SystemClock
+from worker.clock import Clock, SharedClock, SystemClock
 from worker.settings import ProjectPair, Rate, Settings
 from worker.sync.run import Mirror
 from worker.sync.scene import OnSourceDelete, OnTargetEdit, Policy
@@ -51,9 +51,15 @@ class Deployment:
         self, settings: Settings, clock: Clock | None = None, observer: Observer | None = None
     ) -> None:
         self.settings = settings
-        self.clock = clock or SystemClock()
+        self.clock = clock or self._clock()
         self._observer = observer
         self._ledgers: dict[str, Ledger] = {}
+
+    def _clock(self) -> Clock:
+        """The database's, so that the times in it are of one clock; with SQLite the host's."""
+        if self.settings.database_url.get_secret_value().startswith("sqlite"):
+            return SystemClock()
+        return SharedClock(lambda: database.read_time(self.engine))
 
     @cached_property
     def engine(self) -> Engine:

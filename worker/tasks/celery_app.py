@@ -146,6 +146,7 @@ def _configured() -> dict[str, Any]:
     url = "memory://" if redis is None else redis.get_secret_value()
     return {
         "broker_url": url,
+        "broker_transport": None if redis is None else "worker.tasks.transport:Transport",
         "redbeat_redis_url": url,
         "beat_schedule": beat_schedule(settings),
     }

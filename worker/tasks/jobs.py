@@ -203,8 +203,7 @@ def sweep_deliveries() -> None:
     deliveries = Deliveries(here.store.engine)
     for hint in deliveries.forgotten(now - OVERDUE):
         ask(redis, here.settings, hint)
-    settle_dead(here.runs)
-    for run in here.runs.overdue():
+    for run in [*settle_dead(here.runs), *here.runs.overdue()]:
         if run.in_background and Hints(redis).ask(f"run {run.id}"):
             _go_on_again(here, run)
     deliveries.purge(now - KEPT)
