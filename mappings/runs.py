@@ -102,7 +102,8 @@ class RunLog:
             at = time_of(connection)
             if alone:
                 for dead in _running(connection, pair_id):
-                    _let_go(connection, dead, at, to_workers=bool(dead.options.get("background")))
+                    to_workers = bool(dead.options.get("background"))
+                    _let_go(connection, dead, now, at, to_workers=to_workers)
             run = replace(run, heartbeat_at=at) if state == RUNNING else replace(run, due_at=at)
             connection.execute(insert(runs).values(**_columns(run)))
         return run
@@ -165,7 +166,8 @@ class RunLog:
         """
         with self._transaction() as connection:
             to_workers = run.exclusive and run.in_background and not run.stop_requested
-            return _let_go(connection, run, time_of(connection), to_workers=to_workers)
+            at = time_of(connection)
+            return _let_go(connection, run, at, at, to_workers=to_workers)
 
     def supersede(self, pair_id: int, run_id: str, now: datetime) -> None:
         """Close what was left unfinished of the pair: a whole run has ended in step since."""
@@ -229,7 +231,9 @@ def _running(connection: Connection, pair_id: int | None = None) -> list[Run]:
     return [_run_of(row) for row in connection.execute(select(runs).where(*chosen)).mappings()]
 
 
-def _let_go(connection: Connection, run: Run, at: datetime, *, to_workers: bool) -> bool:
+def _let_go(
+    connection: Connection, run: Run, ended_at: datetime, at: datetime, *, to_workers: bool
+) -> bool:
     died = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
     unchanged = and_(
         runs.c.id == run.id,
@@ -237,8 +241,8 @@ def _let_go(connection: Connection, run: Run, at: datetime, *, to_workers: bool)
         runs.c.holder == run.holder,
         runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at),
     )
-    left: dict[str, Any] = {"state": UNFINISHED, "due_at": at, "finished_at": at}
-    ended: dict[str, Any] = {"state": "aborted", "finished_at": at, "error": died}
+    left: dict[str, Any] = {"state": UNFINISHED, "due_at": at, "finished_at": ended_at}
+    ended: dict[str, Any] = {"state": "aborted", "finished_at": ended_at, "error": died}
     values = left if to_workers else ended
     return connection.execute(update(runs).where(unchanged).values(**values)).rowcount == 1
 
