@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -45,6 +46,23 @@ def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
         # Another process makes the same lasting change at this moment; SQLite does not wait here.
         if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
             raise
+
+
+def time_of(connection: Connection) -> datetime:
+    """The database's own time, aware; with SQLite, whose processes share one host, the host's."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return moment
+
+
+def read_time(engine: Engine) -> datetime:
+    """The database's own time, aware, in UTC. Raises StoreError."""
+    try:
+        with engine.connect() as connection:
+            return time_of(connection).astimezone(UTC)
+    except SQLAlchemyError as error:
+        raise StoreError(f"The database cannot be reached: {plain(error)}") from error
 
 
 def upgrade(engine: Engine) -> None:

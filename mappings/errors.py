@@ -28,6 +28,12 @@ class StoreError(MilesyncError):
     default_hint = "Check MILESYNC_DATABASE_URL, then run `milesync db upgrade`."
 
 
+class LostLock(StoreError):
+    """The run no longer holds its pair: its connection was cut, or another took the run over."""
+
+    default_hint = "Nothing more was written. Run it again; it goes on from there."
+
+
 class Busy(MilesyncError):
     """Somebody else is running this pair."""
 

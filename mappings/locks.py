@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.database import plain
 from mappings.errors import Busy, StoreError
-from mappings.runs import RunLog
+from mappings.runs import UNFINISHED, Run, RunLog
+
+IsHeld = Callable[[], bool]
 
 _ADVISORY_SPACE = 0x6D736C6B
 """The first key of our advisory locks, so that they meet nobody else's in a shared database."""
 
 
 @contextmanager
-def pair_lock(engine: Engine, pair_id: int) -> Iterator[None]:
+def pair_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     """Hold the pair; raises Busy at once, naming the holder, if somebody else does.
+
+    What it gives tells whether the lock is still held: a connection can be cut.
 
     A file lock beside a SQLite database, a session advisory lock on PostgreSQL: both are let
     go by the system when the process dies.
@@ -28,12 +32,12 @@ def pair_lock(engine: Engine, pair_id: int) -> Iterator[None]:
         holding = _file_lock(engine, pair_id)
     else:
         holding = _advisory_lock(engine, pair_id)
-    with holding:
-        yield
+    with holding as is_held:
+        yield is_held
 
 
 @contextmanager
-def _file_lock(engine: Engine, pair_id: int) -> Iterator[None]:
+def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     lock = FileLock(f"{engine.url.database}.pair-{pair_id}.lock", timeout=0, is_singleton=False)
     try:
         lock.acquire()
@@ -42,13 +46,13 @@ def _file_lock(engine: Engine, pair_id: int) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"The lock beside the database cannot be taken: {error}") from error
     try:
-        yield
+        yield lambda: lock.is_locked
     finally:
         lock.release()
 
 
 @contextmanager
-def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[None]:
+def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     keys = {"space": _ADVISORY_SPACE, "pair": pair_id}
     try:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -60,11 +64,37 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[None]:
         if not is_ours:
             raise _busy(engine, pair_id)
         try:
-            yield
+            yield lambda: _answers(connection)
         finally:
             with suppress(SQLAlchemyError):  # a dead connection has let go of the lock already
                 connection.execute(text("SELECT pg_advisory_unlock(:space, :pair)"), keys)
             connection.invalidate()
+
+
+def settle_dead(runs: RunLog) -> list[Run]:
+    """Let go of every run whose heartbeat has stopped and whose lock is free.
+
+    Both are needed: a lock is also freed by a connection that was cut. Returns those that are
+    to be gone on with. Raises StoreError.
+    """
+    taken = []
+    for run in runs.silent():
+        if not run.exclusive:
+            runs.let_go(run)
+            continue
+        with suppress(Busy), pair_lock(runs.engine, run.pair_id):
+            if runs.let_go(run):
+                taken.append(runs.get(run.id))
+    return [run for run in taken if run is not None and run.state == UNFINISHED]
+
+
+def _answers(connection: Connection) -> bool:
+    """Whether the connection lives; a session lock lives as long."""
+    try:
+        connection.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return False
+    return True
 
 
 def _busy(engine: Engine, pair_id: int) -> Busy:

@@ -26,7 +26,11 @@ class PairIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A recorded project pair. ``rules`` is the mapping that was last applied by a person."""
+    """A recorded project pair. ``rules`` is the mapping that was last applied by a person.
+
+    A pair is paused while ``paused_because`` is set; ``refused_credentials`` tells the refused
+    ones from others, and is no part of any message.
+    """
 
     id: int
     identity: PairIdentity
@@ -34,6 +38,8 @@ class Pair:
     listed_at: datetime | None = None
     proved_at: datetime | None = None
     paused_because: str | None = None
+    paused_at: datetime | None = None
+    refused_credentials: str | None = None
 
 
 class ChangeState(StrEnum):
@@ -91,6 +97,8 @@ def pair_of(row: RowMapping) -> Pair:
         row["listed_at"],
         row["proved_at"],
         row["paused_because"],
+        row["paused_at"],
+        row["refused_credentials"],
     )
 
 

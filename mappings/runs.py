@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Engine, RowMapping, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.database import plain
+from mappings.database import plain, time_of
 from mappings.errors import StoreError
 from mappings.tables import runs
 
 RUNNING = "running"
 UNFINISHED = "unfinished"
 """Between two parts of a run, or before the first."""
+HEARTBEAT_EVERY: Final = 10.0
+"""Seconds between two heartbeats of a run."""
+DEAD_AFTER: Final = timedelta(seconds=30)
+"""A run without a heartbeat for longer has died, if its lock is free as well."""
+LOST_AFTER: Final = timedelta(seconds=15)
+"""An unfinished run that is due for longer waits for a message that is lost."""
+_LONGEST_WAIT: Final = timedelta(minutes=10)
+"""Nothing is due later than this: then the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pass over one pair. Times are UTC; ``state`` is running or how it ended."""
+    """One pass over one pair. Times are UTC; ``state`` is running or how it ended.
+
+    ``heartbeat_at`` is the last sign of life and ``due_at`` when an unfinished run is to go on,
+    both in the database's time. A refresh is not ``exclusive``: it holds no lock.
+    """
 
     id: str
     pair_id: int
@@ -38,6 +51,14 @@ class Run:
     error: Mapping[str, str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     stop_requested: bool = False
+    heartbeat_at: datetime | None = None
+    due_at: datetime | None = None
+    exclusive: bool = True
+
+    @property
+    def in_background(self) -> bool:
+        """Whether the service began the run, or was handed it, and so goes on with it."""
+        return self.trigger in ("schedule", "webhook") or bool(self.options.get("background"))
 
 
 def new_run_id(now: datetime) -> str:
@@ -64,21 +85,36 @@ class RunLog:
     ) -> Run:
         """Record that a run has begun; called with the pair's lock held, if it runs ``alone``.
 
-        Whatever run of the pair still counted as running has died then: it is closed as aborted.
+        An exclusive run of the pair that still counted as running has died then: it is closed as
+        aborted, or left to the workers if it was handed to them.
         """
-        run = Run(new_run_id(now), pair_id, trigger, state, holder, now, options=options or {})
-        if not alone:
-            self._execute(insert(runs).values(**_columns(run)))
-            return run
-        died = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
-        dead = and_(runs.c.pair_id == pair_id, runs.c.state == RUNNING)
-        closing = update(runs).where(dead).values(state="aborted", finished_at=now, error=died)
-        self._execute(closing, insert(runs).values(**_columns(run)))
+        run = Run(
+            new_run_id(now),
+            pair_id,
+            trigger,
+            state,
+            holder,
+            now,
+            options=options or {},
+            exclusive=alone or state == UNFINISHED,  # what waits is exclusive once it goes on
+        )
+        with self._transaction() as connection:
+            at = time_of(connection)
+            if alone:
+                for dead in _running(connection, pair_id):
+                    to_workers = bool(dead.options.get("background"))
+                    _let_go(connection, dead, now, at, to_workers=to_workers)
+            run = replace(run, heartbeat_at=at) if state == RUNNING else replace(run, due_at=at)
+            connection.execute(insert(runs).values(**_columns(run)))
         return run
 
     def resume(self, run_id: str, holder: str) -> Run:
         """Record that a run goes on. Raises StoreError if there is no such run."""
-        self.change(run_id, state=RUNNING, holder=holder, finished_at=None, error=None)
+        going_on = {"state": RUNNING, "holder": holder, "finished_at": None, "error": None}
+        with self._transaction() as connection:
+            alive = {"heartbeat_at": time_of(connection), "due_at": None}
+            chosen = update(runs).where(runs.c.id == run_id)
+            connection.execute(chosen.values(**going_on, **alive))
         found = self.get(run_id)
         if found is None:
             raise StoreError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
@@ -87,6 +123,63 @@ class RunLog:
     def unfinished(self) -> list[Run]:
         """Every run that waits for its next part."""
         return self._select(select(runs).where(runs.c.state == UNFINISHED))
+
+    def beat(self, run: Run) -> bool:
+        """Note that a run is alive; False if it is no longer its holder's."""
+        ours = and_(runs.c.id == run.id, runs.c.holder == run.holder, runs.c.state == RUNNING)
+        with self._transaction() as connection:
+            noted = update(runs).where(ours).values(heartbeat_at=time_of(connection))
+            return connection.execute(noted).rowcount == 1
+
+    def postpone(self, run_id: str, seconds: float) -> None:
+        """Leave a run unfinished, to be gone on with in so many seconds."""
+        with self._transaction() as connection:
+            due = time_of(connection) + timedelta(seconds=seconds)
+            chosen = update(runs).where(runs.c.id == run_id)
+            connection.execute(chosen.values(state=UNFINISHED, due_at=due))
+
+    def overdue(self) -> list[Run]:
+        """The unfinished runs that are due for so long that their message must be lost."""
+        with self._transaction() as connection:
+            at = time_of(connection)
+            query = select(runs).where(runs.c.state == UNFINISHED)
+            waiting = [_run_of(row) for row in connection.execute(query).mappings()]
+        return [run for run in waiting if _is_overdue(run, at)]
+
+    def silent(self) -> list[Run]:
+        """The running runs whose heartbeat has stopped; dead if their lock is free as well."""
+        with self._transaction() as connection:
+            at = time_of(connection)
+            running = _running(connection)
+        # a heartbeat out of the future: the clock was set back
+        return [r for r in running if r.heartbeat_at and abs(at - r.heartbeat_at) > DEAD_AFTER]
+
+    def is_alive(self, run: Run) -> bool:
+        """Whether a run is running and its heartbeat has not stopped."""
+        return run.state == RUNNING and run.id not in {silent.id for silent in self.silent()}
+
+    def let_go(self, run: Run) -> bool:
+        """Take a run from the holder that died or lost its lock: compare-and-set.
+
+        A run of the service, or handed to it, is unfinished and due then, another one aborted.
+        Called with the pair's lock held, unless the run is its caller's own or is a refresh.
+        """
+        with self._transaction() as connection:
+            to_workers = run.exclusive and run.in_background and not run.stop_requested
+            at = time_of(connection)
+            return _let_go(connection, run, at, at, to_workers=to_workers)
+
+    def supersede(self, pair_id: int, run_id: str, now: datetime) -> None:
+        """Close what was left unfinished of the pair: a whole run has ended in step since."""
+        error = {
+            "kind": "superseded",
+            "message": f"Run {run_id} has brought both sides in step since.",
+            "hint": "",
+        }
+        left = and_(runs.c.pair_id == pair_id, runs.c.state == UNFINISHED, runs.c.id != run_id)
+        self._execute(
+            update(runs).where(left).values(state="aborted", finished_at=now, error=error)
+        )
 
     def change(self, run_id: str, **values: Any) -> None:
         """Set columns of a run: its progress while it works, or how it ended."""
@@ -109,13 +202,18 @@ class RunLog:
         )
         return found[-1] if found else None
 
-    def _execute(self, *statements: Any) -> None:
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
         try:
             with self.engine.begin() as connection:
-                for statement in statements:
-                    connection.execute(statement)
+                yield connection
         except SQLAlchemyError as error:
             raise StoreError(f"The database did not answer: {plain(error)}") from error
+
+    def _execute(self, *statements: Any) -> None:
+        with self._transaction() as connection:
+            for statement in statements:
+                connection.execute(statement)
 
     def _select(self, query: Any) -> list[Run]:
         try:
@@ -123,6 +221,35 @@ class RunLog:
                 return [_run_of(row) for row in connection.execute(query).mappings()]
         except SQLAlchemyError as error:
             raise StoreError(f"The database did not answer: {plain(error)}") from error
+
+
+def _running(connection: Connection, pair_id: int | None = None) -> list[Run]:
+    """Every running run; or the exclusive ones of a pair."""
+    chosen: list[ColumnElement[bool]] = [runs.c.state == RUNNING]
+    if pair_id is not None:
+        chosen += [runs.c.pair_id == pair_id, runs.c.exclusive.is_(True)]
+    return [_run_of(row) for row in connection.execute(select(runs).where(*chosen)).mappings()]
+
+
+def _let_go(
+    connection: Connection, run: Run, ended_at: datetime, at: datetime, *, to_workers: bool
+) -> bool:
+    died = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
+    unchanged = and_(
+        runs.c.id == run.id,
+        runs.c.state == RUNNING,
+        runs.c.holder == run.holder,
+        runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at),
+    )
+    left: dict[str, Any] = {"state": UNFINISHED, "due_at": at, "finished_at": ended_at}
+    ended: dict[str, Any] = {"state": "aborted", "finished_at": ended_at, "error": died}
+    values = left if to_workers else ended
+    return connection.execute(update(runs).where(unchanged).values(**values)).rowcount == 1
+
+
+def _is_overdue(run: Run, at: datetime) -> bool:
+    due = run.due_at or run.finished_at or run.started_at
+    return due < at - LOST_AFTER or due > at + _LONGEST_WAIT
 
 
 def _columns(run: Run) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    true,
 )
 
 
@@ -63,6 +64,8 @@ pairs = Table(
     Column("listed_at", UtcDateTime),
     Column("proved_at", UtcDateTime),
     Column("paused_because", Text),
+    Column("paused_at", UtcDateTime),
+    Column("refused_credentials", Text),
     UniqueConstraint("testrail_url", "testrail_project", "testably_url", "testably_project"),
 )
 
@@ -119,6 +122,9 @@ runs = Table(
     Column("error", JSON(none_as_null=True)),
     Column("options", JSON, nullable=False),
     Column("stop_requested", Boolean, nullable=False),
+    Column("heartbeat_at", UtcDateTime),
+    Column("due_at", UtcDateTime),
+    Column("exclusive", Boolean, nullable=False, server_default=true()),
     Index(None, "pair_id", "started_at"),
 )
 

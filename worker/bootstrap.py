@@ -36,7 +36,7 @@ from worker.clients.credentials import basic_auth, bearer
 from worker.clients.testably import Testably
 from worker.clients.testrail import HEADERS, TestRail
 from worker.clients.transport import Observer, Transport
-from worker.clock import Clock, SystemClock
+from worker.clock import Clock, SharedClock, SystemClock
 from worker.embedded_broker import connect_to, find_broker
 from worker.settings import ProjectPair, Rate, Settings
 from worker.sync.run import Mirror
@@ -50,9 +50,10 @@ log = structlog.get_logger(__name__)
 class Deployment:
     """A milesync with its settings, database and ledgers; makes the mirror of each pair.
 
-    Everything is opened when it is first needed and closed together. ``observer`` is told of
-    each HTTP request; ``before_request`` is called before each, and may raise to end the work
-    there.
+    Everything is opened when it is first needed and closed together. ``clock`` is this machine's,
+    which sleeps and measures; the times in a shared database are the database's. ``observer`` is
+    told of each HTTP request; ``before_request`` is called before each, and may raise to end the
+    work there.
     """
 
     def __init__(
@@ -63,10 +64,16 @@ class Deployment:
         before_request: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
-        self.clock = clock or SystemClock()
+        self.clock = self._clock(clock or SystemClock())
         self._observer = observer
         self._before_request = before_request
         self._ledgers: dict[str, Ledger] = {}
+
+    def _clock(self, machine: Clock) -> Clock:
+        """The database's, so that the times in it are of one clock; with SQLite the host's."""
+        if self.settings.database_url.get_secret_value().startswith("sqlite"):
+            return machine
+        return SharedClock(lambda: database.read_time(self.engine), machine)
 
     @cached_property
     def engine(self) -> Engine:

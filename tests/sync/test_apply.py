@@ -264,7 +264,7 @@ def test_what_was_held_before_is_waited_for_and_written_once(world: World) -> No
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    claim(world, timedelta(seconds=300))
+    claim(world, timedelta(seconds=45))  # the longest that a write takes
     until = world.links[1].claim_until
     assert until is not None
     found = outcomes(world)[1]

@@ -113,6 +113,9 @@ def moment(at: datetime | None) -> str | None:
 
 
 def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
+    from mappings.locks import settle_dead
+
+    settle_dead(deployment.runs)  # or it would show as running what has died
     runs = deployment.runs.latest(pair.id) if pair else []
     return {
         "proved_at": moment(pair.proved_at if pair else None),

@@ -193,9 +193,14 @@ class Journal:
         self.store.mark_to_look_again(self.pair.id, testrail_id)
 
     def wait_until(self, moment: datetime | None) -> None:
-        """Return when the clock has passed ``moment``."""
+        """Return when the clock has passed ``moment``, or when the longest claim would be over.
+
+        However the clock was set meanwhile, no claim and no request lasts longer than that.
+        """
         if moment is not None:
-            self.clock.sleep(max(0.0, (moment - self.clock.now()).total_seconds() + 0.001))
+            longest = timedelta(seconds=self.target.request_timeout) + STALL + SETTLE
+            left = min(moment - self.clock.now(), longest).total_seconds()
+            self.clock.sleep(max(0.0, left + 0.001))
 
     def wait_until_settled(self, pending: Sequence[Link]) -> None:
         """Return when none of these creates can still be under way on the server."""

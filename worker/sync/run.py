@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 
-from mappings.errors import MilesyncError
-from mappings.locks import pair_lock
+from mappings.errors import LostLock, MilesyncError
+from mappings.locks import IsHeld, pair_lock
 from mappings.milestone import MappingRules
 from mappings.rows import Pair, PairIdentity
-from mappings.runs import Run, RunLog
+from mappings.runs import HEARTBEAT_EVERY, Run, RunLog
 from mappings.store import Store
 from worker.clock import Clock
 from worker.errors import BudgetExhausted, GuardTripped, Interrupted
@@ -21,6 +21,7 @@ from worker.sync.action import Plan
 from worker.sync.apply import Applier
 from worker.sync.gather import Gatherer, Scope
 from worker.sync.guards import rules_guard
+from worker.sync.heartbeat import Heartbeat
 from worker.sync.journal import Journal
 from worker.sync.outcome import Outcome
 from worker.sync.plan import make_plan
@@ -62,6 +63,7 @@ class Mirror:
     holder: str
     drift_check: timedelta | None = timedelta(hours=1)
     seconds_per_request: float = 1.02
+    heartbeat_every: float = HEARTBEAT_EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class OpenRun:
     prepared: Prepared | None = None
     part: Part = WHOLE
     scope: Scope = field(default_factory=Scope)
+    heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(lambda: True))
     _started: dict[str, int] = field(default_factory=dict)
     _checked: float = 0.0
 
@@ -161,6 +164,8 @@ class OpenRun:
 
     def _listing_is_due(self) -> bool:
         if self.options.trigger is not Trigger.SCHEDULE or self.pair.listed_at is None:
+            return True
+        if self.pair.paused_because:  # only the target can tell whether it takes us again
             return True
         age = self.mirror.clock.now() - self.pair.listed_at
         return self.mirror.drift_check is not None and age >= self.mirror.drift_check
@@ -187,7 +192,15 @@ class OpenRun:
         applier.apply(plan)
         self.close(state_after(self.outcomes.values(), self.prepared.scene))
         self._note_proof()
+        self._close_what_was_left()
         return self.report
+
+    def _close_what_was_left(self) -> None:
+        """What was left unfinished before a whole run by hand that ended in step is done."""
+        whole = self.part.alone and self.options.only is None and not self.record.in_background
+        if whole and self.report.state is State.SUCCEEDED:
+            mirror = self.mirror
+            mirror.runs.supersede(self.pair.id, self.record.id, mirror.clock.now())
 
     def _note_proof(self) -> None:
         """A run that read both sides whole, wrote nothing and found nothing proves agreement."""
@@ -199,6 +212,7 @@ class OpenRun:
 
     def _check(self) -> None:
         """Once a second: note how far the run is, and whether it has to end here."""
+        self.heartbeat.require()
         now = self.mirror.clock.monotonic()
         if now - self._checked < 1.0:
             return
@@ -252,8 +266,22 @@ class OpenRun:
 
     def fail(self, error: BaseException) -> None:
         """Close the run with what ended it."""
+        if isinstance(error, LostLock):
+            self._give_way(error)
+            return
         told = error if isinstance(error, MilesyncError) else _unexpected(error)
         self.close(state_of(error), told)
+
+    def _give_way(self, error: LostLock) -> None:
+        """Leave the record to whoever has the run now, or to the sweep."""
+        runs = self.mirror.runs
+        now = runs.get(self.record.id) or self.record
+        if now.holder == self.record.holder:
+            runs.let_go(now)
+        log.warning("the run lost its pair and stops", run=self.record.id)
+        self.report = RunReport(
+            self.pair.identity, self.record.id, State.FAILED, self._counts(), error=error
+        )
 
 
 def _unexpected(error: BaseException) -> MilesyncError:
@@ -270,10 +298,15 @@ def open_run(mirror: Mirror, options: Options, part: Part = WHOLE) -> Iterator[O
     as failed; the error goes on to the caller.
     """
     pair = mirror.store.pair(mirror.identity)
-    with pair_lock(mirror.store.engine, pair.id) if part.alone else nullcontext():
+    with ExitStack() as stack:
+        is_held: IsHeld = lambda: True  # noqa: E731  (a refresh holds no lock)
+        if part.alone:
+            is_held = stack.enter_context(pair_lock(mirror.store.engine, pair.id))
         record = _record(mirror, pair, options, part)
         report = RunReport(mirror.identity, record.id, State.ABORTED)
         run = OpenRun(mirror, pair, record, options, report, part=part, _started=_requests(mirror))
+        run.heartbeat = Heartbeat(lambda: is_held() and mirror.runs.beat(record))
+        stack.enter_context(run.heartbeat.every(mirror.heartbeat_every))
         with _in_the_log(record.id, pair):
             try:
                 yield run

@@ -22,6 +22,8 @@ from worker.settings import ProjectPair, Settings
 
 SPREAD: Final = 30.0
 """Over so many seconds the pairs of one moment are spread."""
+SWEEP_EVERY: Final = 15.0
+"""Seconds; with the ages in `mappings.runs`, what is lost is gone on with within a minute."""
 TICK_KEY: Final = "milesync:beat:ticked"
 _RETRY: Final = 2.0
 
@@ -29,9 +31,13 @@ log = structlog.get_logger(__name__)
 
 
 def beat_schedule(settings: Settings) -> dict[str, Any]:
-    """What beat starts: a sync of each enabled pair, and each minute the sweep."""
+    """What beat starts: a sync of each enabled pair, and the sweep."""
     entries = {f"sync {pair}": _entry(pair) for pair in settings.projects if pair.enabled}
-    sweep = {"task": "milesync.sweep_deliveries", "schedule": 60.0, "options": {"expires": 60}}
+    sweep = {
+        "task": "milesync.sweep_deliveries",
+        "schedule": SWEEP_EVERY,
+        "options": {"expires": SWEEP_EVERY},
+    }
     return {**entries, "sweep": sweep}
 
 

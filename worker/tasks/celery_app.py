@@ -29,8 +29,8 @@ from worker.log import configure_logging
 from worker.say import starting
 from worker.settings import Settings, load_settings
 
-QUEUES: Final = ("refresh", "sync", "migration")
-"""In the order in which a worker takes from them."""
+QUEUES: Final = ("refresh", "sweep", "sync", "migration")
+"""In the order in which a worker takes from them. A waiting sweep ends no slice; a refresh does."""
 CONFIG_VARIABLE: Final = "MILESYNC_CONFIG"
 """Names the settings file of a process that was started without ``--config``."""
 VISIBILITY_TIMEOUT: Final = 900
@@ -118,7 +118,7 @@ _FIXED: Final[dict[str, Any]] = {
     "task_create_missing_queues": False,
     "task_routes": {
         "milesync.refresh_milestone": {"queue": "refresh"},
-        "milesync.sweep_deliveries": {"queue": "refresh"},
+        "milesync.sweep_deliveries": {"queue": "sweep"},
     },
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
@@ -155,6 +155,7 @@ def _configured() -> dict[str, Any]:
     url = "memory://" if redis is None else redis.get_secret_value()
     return {
         "broker_url": url,
+        "broker_transport": None if redis is None else "worker.tasks.transport:Transport",
         "redbeat_redis_url": url,
         "beat_schedule": beat_schedule(settings),
     }

@@ -25,6 +25,10 @@ class Hints:
         """Whether the caller has to enqueue the work; False if it is queued already."""
         return self._mark(_queued(work), QUEUED_FOR) == 0.0
 
+    def forget(self, work: str) -> None:
+        """The queued work has been taken up."""
+        self._redis.delete(_queued(work))
+
     def begin(self, work: str, longest: int) -> float:
         """0.0 if the work may begin now, else the seconds until it is worth trying again.
 

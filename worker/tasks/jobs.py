@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -15,8 +15,10 @@ from structlog.contextvars import bound_contextvars
 
 from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
+from mappings.locks import settle_dead
 from mappings.runs import Run
 from worker.bootstrap import Deployment
+from worker.clock import Clock
 from worker.settings import ProjectPair, Settings
 from worker.sync.scene import Trigger
 from worker.tasks import slices
@@ -28,7 +30,7 @@ SYNC_QUIET: Final = 60
 """Seconds from one hinted sync of a pair to the next."""
 _SYNC_LONGEST: Final = 600
 _LONGEST_WAIT: Final = 30.0
-OVERDUE: Final = timedelta(seconds=60)
+OVERDUE: Final = timedelta(seconds=30)
 """A delivery that waits for longer is asked for again by the sweep."""
 KEPT: Final = timedelta(days=7)
 """How long a handled delivery is remembered."""
@@ -41,8 +43,10 @@ _OURS_AWAY: Final[dict[str, Any]] = {
 }
 """The database or the broker did not answer: the same again, later."""
 
-_UNTIL_IT_IS_BACK: Final = {"max_retries": 30, "interval_start": 0.5, "interval_max": 5}
-"""A worker whose broker is away has nothing better to do than to wait with its continuation."""
+PUBLISH_FOR: Final = 300.0
+"""Seconds for which a worker whose broker is away waits with its continuation."""
+_PUBLISH_AGAIN: Final = 1.0
+_BROKER_AWAY: Final = (OperationalError, RedisError, OSError)
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +82,7 @@ def ask(redis: Redis, settings: Settings, hint: Hint) -> None:
 
 def go_on(pair: tuple[int, str], run: Run, countdown: float = 0.0) -> None:
     """Enqueue the next slice of a recorded run."""
-    _enqueue(pair, Trigger(run.trigger), slices.Next(run.id, 0, countdown), None, None)
+    _enqueue(pair, Trigger(run.trigger), slices.Next(run.id, 0, countdown), None)
 
 
 def _enqueue(
@@ -86,15 +90,34 @@ def _enqueue(
     trigger: Trigger,
     after: slices.Next,
     correlation: str | None,
-    retry_policy: Mapping[str, float] | None,
 ) -> None:
     sync_project.apply_async(
         (*pair, trigger.value),
         {"run": after.run, "attempt": after.attempt, "correlation": correlation},
         queue="migration" if trigger is Trigger.MIGRATION else "sync",
         countdown=after.countdown or None,
-        retry_policy=retry_policy,
     )
+
+
+def keep_publishing(
+    publish: Callable[[], None], stops: Callable[[], bool], clock: Clock, longest: float
+) -> bool:
+    """Publish, however often the broker cannot be reached; False after ``longest`` seconds.
+
+    Celery's own retries do not cover the making of a connection. What is given up is not lost:
+    the database knows what is due, and the sweep asks for it.
+    """
+    began = clock.monotonic()
+    while True:
+        try:
+            publish()
+        except _BROKER_AWAY as error:
+            if stops() or clock.monotonic() - began > longest:
+                log.warning("no continuation was queued; the sweep does it", error=str(error))
+                return False
+            clock.sleep(_PUBLISH_AGAIN)
+        else:
+            return True
 
 
 # --- the tasks
@@ -130,8 +153,10 @@ def _sync(
     wait = Hints(redis).begin(f"sync {pair}", _SYNC_LONGEST) if hinted else 0.0
     if wait:
         after = slices.Next(None, attempt, min(wait, _LONGEST_WAIT))
-        _enqueue(ids, trigger, after, correlation, _UNTIL_IT_IS_BACK)
+        _continue(ids, trigger, after, correlation)
         return
+    if run is not None:
+        Hints(redis).forget(f"run {run}")
     job = slices.Job(pair, trigger, run, attempt)
     try:
         then = slices.work(deployment(), job, _watch(redis))
@@ -139,7 +164,16 @@ def _sync(
         if hinted:
             Hints(redis).end(f"sync {pair}", SYNC_QUIET)
     if then is not None:
-        _enqueue(ids, trigger, then, correlation, _UNTIL_IT_IS_BACK)
+        _continue(ids, trigger, then, correlation)
+
+
+def _continue(
+    pair: tuple[int, str], trigger: Trigger, after: slices.Next, correlation: str | None
+) -> None:
+    def publish() -> None:
+        _enqueue(pair, trigger, after, correlation)
+
+    keep_publishing(publish, is_stopping, deployment().clock, PUBLISH_FOR)
 
 
 @app.task(name="milesync.refresh_milestone", bind=True, **_OURS_AWAY)  # type: ignore[untyped-decorator]
@@ -169,8 +203,8 @@ def sweep_deliveries() -> None:
     deliveries = Deliveries(here.store.engine)
     for hint in deliveries.forgotten(now - OVERDUE):
         ask(redis, here.settings, hint)
-    for run in here.runs.unfinished():
-        if slices.in_background(run) and slices.is_abandoned(run, now):
+    for run in [*settle_dead(here.runs), *here.runs.overdue()]:
+        if run.in_background and Hints(redis).ask(f"run {run.id}"):
             _go_on_again(here, run)
     deliveries.purge(now - KEPT)
 
@@ -178,7 +212,7 @@ def sweep_deliveries() -> None:
 def _go_on_again(here: Deployment, run: Run) -> None:
     found = next((pair for pair in here.store.all_pairs() if pair.id == run.pair_id), None)
     if found is not None:
-        here.runs.change(run.id, finished_at=here.clock.now())
+        log.info("goes on: its message was lost", run=run.id, pair=str(found.id))
         go_on((found.identity.testrail_project, found.identity.testably_project), run)
 
 

@@ -81,7 +81,7 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
     to_sync, state = [], DONE
     for configured in pairs_of(deployment.settings, hint.project):
         pair = deployment.store.pair(deployment.identity(configured))
-        if is_paused(configured, pair):
+        if is_paused(configured, pair, deployment.clock.now()):
             log.info("skipped: its credentials were refused", pair=str(configured))
             continue
         report = _refresh_pair(deployment, configured, pair, hint.milestone or 0)

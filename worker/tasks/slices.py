@@ -17,6 +17,7 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
 from mappings.deliveries import FAILED, Deliveries
+from mappings.errors import LostLock
 from mappings.rows import Pair
 from mappings.runs import RUNNING, UNFINISHED, Run
 from worker.bootstrap import Deployment
@@ -43,7 +44,8 @@ SLICE: Final = 480.0
 """Seconds after which a run ends its slice; a task's soft time limit leaves it a minute more."""
 PATIENCE: Final = 45.0
 """Seconds that a request may wait for its turn before the slice ends instead."""
-ABANDONED: Final = timedelta(seconds=2 * LONGEST_COUNTDOWN)
+PAUSED_FOR: Final = timedelta(hours=1)
+"""A pair whose credentials were refused tries them again after so long."""
 ATTEMPTS: Final = 6
 BUSY_ATTEMPTS: Final = 60
 _PASSING = (Transient, Unreachable, StoreError, SoftTimeLimitExceeded)
@@ -84,6 +86,8 @@ def work(deployment: Deployment, job: Job, is_over: Callable[[], bool]) -> Next 
     done = _slice(deployment, job, options, is_over)
     _count(deployment, job, done)
     after = _after(deployment, job, pair, done)
+    if after is not None and after.run is not None:
+        deployment.runs.postpone(after.run, after.countdown)
     if after is None and hinted is not None and not isinstance(done.error, Busy):
         state = {} if done.error is None else {"state": FAILED}
         deliveries.handled(job.pair.testrail, None, hinted, deployment.clock.now(), **state)
@@ -110,37 +114,41 @@ def _to_go_on_with(deployment: Deployment, job: Job) -> Run | None:
     """The run, unless it has come to its end (a message can arrive twice) or was stopped."""
     record = deployment.runs.get(job.run) if job.run else None
     if record is None:
+        log.info("skipped: there is no such run", run=job.run)
         return None
-    died = (record.error or {}).get("kind") == "died"
-    if record.state not in (UNFINISHED, RUNNING) and not died:
+    if record.state not in (UNFINISHED, RUNNING):
+        log.info("skipped: the run has ended already", run=record.id, state=record.state)
+        return None
+    if deployment.runs.is_alive(record):
+        log.info("skipped: the run is being done", run=record.id, holder=record.holder)
         return None
     if record.stop_requested and record.state == UNFINISHED:
         stopped = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
         now = deployment.clock.now()
         deployment.runs.change(record.id, state="aborted", finished_at=now, error=stopped)
+        log.info("skipped: the run was stopped", run=record.id)
         return None
     return record
 
 
 def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:
-    if is_paused(job.pair, pair):
+    if is_paused(job.pair, pair, deployment.clock.now()):
         log.info("skipped: its credentials were refused", pair=str(job.pair))
         return False
-    # An unfinished run that this service goes on with does the same work.
-    now = deployment.clock.now()
-    waiting = (run for run in deployment.runs.unfinished() if run.pair_id == pair.id)
-    return not any(in_background(run) and not is_abandoned(run, now) for run in waiting)
-
-
-def in_background(run: Run) -> bool:
-    """Whether the run was begun by the service, which goes on with it, and not by a command."""
-    unattended = run.trigger in (Trigger.SCHEDULE.value, Trigger.WEBHOOK.value)
-    return unattended or bool(run.options.get("background"))
-
-
-def is_abandoned(run: Run, now: datetime) -> bool:
-    """Whether an unfinished run has waited for so long that its message must be lost."""
-    return (run.finished_at or run.started_at) < now - ABANDONED
+    # An unfinished run that this service goes on with does the same work; the sweep sees to it.
+    # Of those that run, only one that a person handed over is worth keeping if it has died.
+    for run in deployment.runs.latest(pair.id, 20):
+        handed_over = run.state == RUNNING and bool(run.options.get("background"))
+        if handed_over or (run.state == UNFINISHED and run.in_background):
+            log.info(
+                "skipped: another run of this pair goes on first",
+                pair=str(job.pair),
+                other=run.id,
+                state=run.state,
+                due=run.due_at and run.due_at.isoformat(),
+            )
+            return False
+    return True
 
 
 def options_of(run: Run) -> Options:
@@ -234,16 +242,16 @@ def _after(deployment: Deployment, job: Job, pair: Pair, done: _Done) -> Next | 
         return None
     if isinstance(error, BudgetExhausted):
         return Next(run, 0, min(max(error.wait, 0.0), LONGEST_COUNTDOWN))
+    if isinstance(error, LostLock):
+        return None  # whoever has the run goes on, or the sweep does
     if isinstance(error, Busy):
+        log.info("skipped: the pair is being run", pair=str(job.pair), reason=error.message)
         again = job.trigger is not Trigger.SCHEDULE or job.run is not None
         return _again(job, BUSY_ATTEMPTS, 20.0) if again else None
     if isinstance(error, CredentialsRefused):
         pause(deployment, job.pair, pair, error)
     elif isinstance(error, _PASSING):
-        after = _again(Job(job.pair, job.trigger, run, job.attempt), ATTEMPTS, 300.0)
-        if after is not None and run is not None:
-            deployment.runs.change(run, state=UNFINISHED)
-        return after
+        return _again(Job(job.pair, job.trigger, run, job.attempt), ATTEMPTS, 300.0)
     _tell(deployment, pair, run, error)
     return None
 
@@ -265,17 +273,29 @@ def _tell(deployment: Deployment, pair: Pair, run: str | None, error: BaseExcept
 # --- refused credentials
 
 
-def is_paused(configured: ProjectPair, pair: Pair) -> bool:
-    """Whether the credentials that are configured now are those that were refused."""
-    return bool(pair.paused_because and pair.paused_because.endswith(_mark(configured)))
+def is_paused(configured: ProjectPair, pair: Pair, now: datetime) -> bool:
+    """Whether the credentials that are configured now were refused less than an hour ago."""
+    if pair.paused_because is None or pair.refused_credentials != _mark(configured):
+        return False
+    age = timedelta(0) if pair.paused_at is None else abs(now - pair.paused_at)
+    return age < PAUSED_FOR
 
 
 def pause(
     deployment: Deployment, configured: ProjectPair, pair: Pair, error: CredentialsRefused
 ) -> None:
-    """Leave the pair alone until its credentials change or a person's run succeeds."""
-    reason = f"{error.message} {_mark(configured)}"
-    deployment.store.update_pair(pair.id, paused_because=reason)
+    """Leave the pair alone for an hour, until its credentials change or a run succeeds."""
+    reason = (
+        f"{error.message.rstrip('.')}. Correct the credentials and start the service again, or "
+        "repair them at the vendor: they are tried again once an hour, and `milesync sync` tries "
+        "them at once."
+    )
+    deployment.store.update_pair(
+        pair.id,
+        paused_because=reason,
+        paused_at=deployment.clock.now(),
+        refused_credentials=_mark(configured),
+    )
 
 
 def _mark(configured: ProjectPair) -> str:
@@ -283,4 +303,4 @@ def _mark(configured: ProjectPair) -> str:
     secrets = (configured.testrail_api_key, configured.testably_token)
     texts = [configured.testrail_user or "", *(s.get_secret_value() if s else "" for s in secrets)]
     packed = "\0".join(texts).encode("utf-8", "surrogatepass")
-    return f"[credentials {hashlib.blake2b(packed, digest_size=4).hexdigest()}]"
+    return hashlib.blake2b(packed, digest_size=4).hexdigest()

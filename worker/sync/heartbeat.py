@@ -1,0 +1,54 @@
+"""A run's sign of life, from a thread of its own (rule R13).
+
+A thread, because the run itself may wait for a long time: for the rate limit, for a long list, or
+until a create in doubt can be looked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from mappings.errors import LostLock, StoreError
+
+log = structlog.get_logger(__name__)
+
+
+class Heartbeat:
+    """Beats until it ends; ``beat`` answers whether the run still is its holder's."""
+
+    def __init__(self, beat: Callable[[], bool]) -> None:
+        self._beat = beat
+        self._over = threading.Event()
+        self._lost = threading.Event()
+
+    def require(self) -> None:
+        """Raises LostLock once a beat has found that the run is not this process's any more."""
+        if self._lost.is_set():
+            raise LostLock("This run no longer holds its project pair, and stops.")
+
+    @contextmanager
+    def every(self, seconds: float) -> Iterator[Heartbeat]:
+        """Beat every so many seconds inside."""
+        thread = threading.Thread(target=self._run, args=(seconds,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _run(self, seconds: float) -> None:
+        while not self._over.wait(seconds):
+            try:
+                if self._beat():
+                    continue
+            except StoreError as error:
+                # the lock may still be held: another beat tells
+                log.warning("no heartbeat could be noted", error=error.message)
+                continue
+            self._lost.set()
+            return
