@@ -13,12 +13,14 @@ help: ## Show the targets
 PIP := $(BIN)/pip --disable-pip-version-check
 
 # Exactly what the lock holds: nothing is resolved, so no later release can change it.
-$(BIN)/uv: requirements-dev.lock
-	$(PYTHON) -m venv $(VENV)
+LOCKED := $(VENV)/.locked
+
+$(LOCKED): requirements-dev.lock
+	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-$(STAMP): $(BIN)/uv pyproject.toml
+$(STAMP): $(LOCKED) pyproject.toml
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	$(PIP) check
 	@touch $@
@@ -84,7 +86,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .PHONY: lock
-lock: $(BIN)/uv ## Pin the dependencies anew, with hashes and without addresses
+lock: $(LOCKED) ## Pin the dependencies anew, with hashes and without addresses
 	$(LOCK) --upgrade --group build --output-file requirements.lock
 	$(LOCK) --upgrade --group dev --constraints requirements.lock --output-file requirements-dev.lock
 

@@ -33,6 +33,9 @@ from mappings.runs import RunLog
 from mappings.store import Store
 from mappings.tables import metadata
 
+for _name in ("FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"):
+    os.environ.pop(_name, None)  # each would colour the help texts that tests read
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a shell; the processes that the tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.packaging.closure import closure
+from tests.packaging.test_locks import RUNTIME, locked, project_needs
+
 ROOT = Path(__file__).parents[2]
 _STEP = re.compile(r"^(FROM|WORKDIR|COPY|RUN) (.+)$", re.MULTILINE)
 
@@ -49,6 +52,9 @@ def from_wheel(folder: Path) -> Installed:
     pip = (folder / "env/bin/pip", "install", "--no-deps")
     run(*pip, "--require-hashes", "-r", "requirements.lock")
     run(*pip, *folder.glob("*.whl"))
+    # as for those who install the wheel alone: nothing is there that it does not ask for itself
+    superfluous = set(locked(RUNTIME)) - set(closure(project_needs()))
+    run(folder / "env/bin/pip", "uninstall", "--yes", *superfluous)
     run(folder / "env/bin/pip", "check")
     return Installed(folder / "env/bin")
 

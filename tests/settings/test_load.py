@@ -335,6 +335,8 @@ def test_a_pair_s_own_credentials_are_enough(load: Load) -> None:
         'MILESYNC_TESTABLY_TOKEN="a$b"',
         'MILESYNC_TESTABLY_TOKEN="a\\\\b"',
         "export MILESYNC_TESTABLY_TOKEN=ab",
+        "POSTGRES_PASSWORD=a#b",
+        "POSTGRES_PASSWORD=it's",
     ],
 )
 def test_a_line_of_the_env_file_that_others_read_otherwise_gets_a_warning(
@@ -345,6 +347,17 @@ def test_a_line_of_the_env_file_that_others_read_otherwise_gets_a_warning(
     assert "line 2" in warning
     assert "single quotes" in warning
     assert "a$b" not in warning
+
+
+@pytest.mark.parametrize("line", ["MILESYNC_TESTABLY_TOKEN='x'y", 'MILESYNC_TESTABLY_TOKEN="x'])
+def test_a_line_of_the_env_file_that_cannot_be_read_is_named_without_its_text(
+    load: Load, line: str
+) -> None:
+    """It may hold a secret, and it is not what somebody meant."""
+    (warning,) = load(dotenv=f"\n{line}\n").warnings
+    assert ".env, line" in warning
+    assert "cannot be read" in warning
+    assert "TOKEN" not in warning
 
 
 @pytest.mark.parametrize(
