@@ -38,7 +38,7 @@ def pair_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
 
 @contextmanager
 def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
-    lock = FileLock(f"{engine.url.database}.pair-{pair_id}.lock", timeout=0, is_singleton=False)
+    lock = FileLock(f"{engine.url.database}.pair-{pair_id}.lock", timeout=0, thread_local=False)
     try:
         lock.acquire()
     except Timeout:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,6 +61,13 @@ def take_within(engine: Engine, seconds: float) -> None:
 def assert_held(engine: Engine) -> None:
     with pytest.raises(Busy), pair_lock(engine, 1):
         pass
+
+
+def test_every_thread_of_the_holder_is_told_that_the_lock_is_held(engine: Engine) -> None:
+    """The heartbeat asks from a thread of its own; an answer for its thread alone ends the run."""
+    with pair_lock(engine, 1) as is_held, ThreadPoolExecutor(1) as elsewhere:
+        assert is_held()
+        assert elsewhere.submit(is_held).result()
 
 
 def test_a_second_holder_is_busy_at_once(engine: Engine) -> None:
