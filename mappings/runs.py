@@ -30,7 +30,7 @@ _LONGEST_WAIT: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRecord:
     """One pass over one pair. Times are UTC; ``state`` is running or how it ended.
 
     ``heartbeat_at`` is the last sign of life and ``due_at`` when an unfinished run is to go on,
@@ -80,15 +80,15 @@ class RunLog:
         now: datetime,
         options: Mapping[str, Any] | None = None,
         *,
-        alone: bool = True,
+        exclusive: bool = True,
         state: str = RUNNING,
-    ) -> Run:
+    ) -> RunRecord:
         """Record that a run has begun; called with the pair's lock held, if it runs ``alone``.
 
         An exclusive run of the pair that still counted as running has died then: it is closed as
         aborted, or left to the workers if it was handed to them.
         """
-        run = Run(
+        run = RunRecord(
             new_run_id(now),
             pair_id,
             trigger,
@@ -96,11 +96,11 @@ class RunLog:
             holder,
             now,
             options=options or {},
-            exclusive=alone or state == UNFINISHED,  # what waits is exclusive once it goes on
+            exclusive=exclusive or state == UNFINISHED,  # what waits is exclusive once it goes on
         )
         with self._transaction() as connection:
             at = time_of(connection)
-            if alone:
+            if exclusive:
                 for dead in _running(connection, pair_id):
                     to_workers = bool(dead.options.get("background"))
                     _let_go(connection, dead, now, at, to_workers=to_workers)
@@ -108,7 +108,7 @@ class RunLog:
             connection.execute(insert(runs).values(**_columns(run)))
         return run
 
-    def resume(self, run_id: str, holder: str) -> Run:
+    def resume(self, run_id: str, holder: str) -> RunRecord:
         """Record that a run goes on. Raises StoreError if there is no such run."""
         going_on = {"state": RUNNING, "holder": holder, "finished_at": None, "error": None}
         with self._transaction() as connection:
@@ -120,11 +120,11 @@ class RunLog:
             raise StoreError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
         return found
 
-    def unfinished(self) -> list[Run]:
+    def unfinished(self) -> list[RunRecord]:
         """Every run that waits for its next part."""
         return self._select(select(runs).where(runs.c.state == UNFINISHED))
 
-    def beat(self, run: Run) -> bool:
+    def beat(self, run: RunRecord) -> bool:
         """Note that a run is alive; False if it is no longer its holder's."""
         ours = and_(runs.c.id == run.id, runs.c.holder == run.holder, runs.c.state == RUNNING)
         with self._transaction() as connection:
@@ -138,7 +138,7 @@ class RunLog:
             chosen = update(runs).where(runs.c.id == run_id)
             connection.execute(chosen.values(state=UNFINISHED, due_at=due))
 
-    def overdue(self) -> list[Run]:
+    def overdue(self) -> list[RunRecord]:
         """The unfinished runs that are due for so long that their message must be lost."""
         with self._transaction() as connection:
             at = time_of(connection)
@@ -146,7 +146,7 @@ class RunLog:
             waiting = [_run_of(row) for row in connection.execute(query).mappings()]
         return [run for run in waiting if _is_overdue(run, at)]
 
-    def silent(self) -> list[Run]:
+    def silent(self) -> list[RunRecord]:
         """The running runs whose heartbeat has stopped; dead if their lock is free as well."""
         with self._transaction() as connection:
             at = time_of(connection)
@@ -154,11 +154,11 @@ class RunLog:
         # a heartbeat out of the future: the clock was set back
         return [r for r in running if r.heartbeat_at and abs(at - r.heartbeat_at) > DEAD_AFTER]
 
-    def is_alive(self, run: Run) -> bool:
+    def is_alive(self, run: RunRecord) -> bool:
         """Whether a run is running and its heartbeat has not stopped."""
         return run.state == RUNNING and run.id not in {silent.id for silent in self.silent()}
 
-    def let_go(self, run: Run) -> bool:
+    def let_go(self, run: RunRecord) -> bool:
         """Take a run from the holder that died or lost its lock: compare-and-set.
 
         A run of the service, or handed to it, is unfinished and due then, another one aborted.
@@ -185,17 +185,17 @@ class RunLog:
         """Set columns of a run: its progress while it works, or how it ended."""
         self._execute(update(runs).where(runs.c.id == run_id).values(**values))
 
-    def get(self, run_id: str) -> Run | None:
+    def get(self, run_id: str) -> RunRecord | None:
         """The run with this id."""
         found = self._select(select(runs).where(runs.c.id == run_id))
         return found[0] if found else None
 
-    def latest(self, pair_id: int, limit: int = 5) -> list[Run]:
+    def latest(self, pair_id: int, limit: int = 5) -> list[RunRecord]:
         """The newest runs of a pair, newest first."""
         query = select(runs).where(runs.c.pair_id == pair_id)
         return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
 
-    def running(self, pair_id: int) -> Run | None:
+    def running(self, pair_id: int) -> RunRecord | None:
         """The run that holds the pair, as far as is recorded."""
         found = self._select(
             select(runs).where(and_(runs.c.pair_id == pair_id, runs.c.state == RUNNING))
@@ -215,7 +215,7 @@ class RunLog:
             for statement in statements:
                 connection.execute(statement)
 
-    def _select(self, query: Any) -> list[Run]:
+    def _select(self, query: Any) -> list[RunRecord]:
         try:
             with self.engine.connect() as connection:
                 return [_run_of(row) for row in connection.execute(query).mappings()]
@@ -223,7 +223,7 @@ class RunLog:
             raise StoreError(f"The database did not answer: {plain(error)}") from error
 
 
-def _running(connection: Connection, pair_id: int | None = None) -> list[Run]:
+def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:
     """Every running run; or the exclusive ones of a pair."""
     chosen: list[ColumnElement[bool]] = [runs.c.state == RUNNING]
     if pair_id is not None:
@@ -232,7 +232,7 @@ def _running(connection: Connection, pair_id: int | None = None) -> list[Run]:
 
 
 def _let_go(
-    connection: Connection, run: Run, ended_at: datetime, at: datetime, *, to_workers: bool
+    connection: Connection, run: RunRecord, ended_at: datetime, at: datetime, *, to_workers: bool
 ) -> bool:
     died = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
     unchanged = and_(
@@ -247,16 +247,16 @@ def _let_go(
     return connection.execute(update(runs).where(unchanged).values(**values)).rowcount == 1
 
 
-def _is_overdue(run: Run, at: datetime) -> bool:
+def _is_overdue(run: RunRecord, at: datetime) -> bool:
     due = run.due_at or run.finished_at or run.started_at
     return due < at - LOST_AFTER or due > at + _LONGEST_WAIT
 
 
-def _columns(run: Run) -> dict[str, Any]:
+def _columns(run: RunRecord) -> dict[str, Any]:
     return {column.name: getattr(run, column.name) for column in runs.c} | {
         "problems": list(run.problems)
     }
 
 
-def _run_of(row: RowMapping) -> Run:
-    return Run(**{column.name: row[column.name] for column in runs.c})
+def _run_of(row: RowMapping) -> RunRecord:
+    return RunRecord(**{column.name: row[column.name] for column in runs.c})
