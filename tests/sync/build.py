@@ -13,7 +13,7 @@ from mappings.milestone import (
     MappingRules,
     SourceMilestone,
     TargetMilestone,
-    wanted_values,
+    desired_values,
 )
 from worker.sync.decide.action import Action, Plan
 from worker.sync.decide.plan import make_plan
@@ -41,7 +41,7 @@ def target(
     of: SourceMilestone, id_: str = "", *, rules: MappingRules = RULES, **changed: Any
 ) -> TargetMilestone:
     """The target of a milestone, in step with it except for what is ``changed``."""
-    values: dict[str, Any] = {**wanted_values(of, rules), "updated_at": "2026-03-01T10:00:00Z"}
+    values: dict[str, Any] = {**desired_values(of, rules), "updated_at": "2026-03-01T10:00:00Z"}
     return TargetMilestone(id_ or f"ms_{of.id}", **{**values, **changed})
 
 
@@ -52,7 +52,7 @@ def link(of: SourceMilestone, to: TargetMilestone, **changed: Any) -> Link:
         to.id,
         LinkState.LINKED,
         name=of.name,
-        last_applied=wanted_values(of, RULES),
+        last_applied=desired_values(of, RULES),
         observed=to.values,
         observed_at=to.updated_at,
         target_parent=to.parent_id,

@@ -14,8 +14,8 @@ from mappings.milestone import (
     SourceMilestone,
     TargetMilestone,
     Values,
+    desired_values,
     same_value,
-    wanted_values,
 )
 from tests.sync.build import RULES, bad, link, snapshot, source, target
 from worker.sync.apply.writer import linked_after_create, patched_link
@@ -70,7 +70,7 @@ def links(draw: st.DrawFn, of: SourceMilestone) -> Link:
     kind = draw(TROUBLES)
     problem = Problem(kind, "reason") if kind else None
     if state in (LinkState.UNLINKED, LinkState.CREATING):
-        in_flight = wanted_values(of, RULES) if state is LinkState.CREATING else None
+        in_flight = desired_values(of, RULES) if state is LinkState.CREATING else None
         return Link(of.id, state=state, problem=problem, in_flight=in_flight, version=1)
     known = link(of, target(of), state=state, problem=problem)
     forgotten = draw(st.sets(st.sampled_from(FIELDS)))

@@ -12,9 +12,9 @@ from mappings.milestone import (
     DATE_FIELDS,
     SourceMilestone,
     Values,
+    desired_values,
     has_lossy_date,
     same_value,
-    wanted_values,
 )
 from worker.sync.decide.action import Action
 from worker.sync.decide.rules import Standings
@@ -48,7 +48,7 @@ def _status_differs(source: SourceMilestone, snapshot: Snapshot, children: Child
     if below is None:
         return False
     derived = COMPLETED if all(child.is_completed for child in below) else ACTIVE
-    return derived != wanted_values(source, snapshot.rules)["status"]
+    return derived != desired_values(source, snapshot.rules)["status"]
 
 
 def _not_taken(link: Link, push: Values) -> bool:

@@ -14,7 +14,7 @@ from mappings.milestone import (
     FIELDS,
     SourceMilestone,
     TargetMilestone,
-    wanted_values,
+    desired_values,
 )
 from worker.sync.decide.absence import absent, unreadable, with_trouble
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
@@ -147,7 +147,7 @@ class _Planner:
         )
 
     def _create(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
-        wanted = wanted_values(source, self.snapshot.rules)
+        wanted = desired_values(source, self.snapshot.rules)
         if standing.lost:
             link = _forget_target(link)
         status_later = is_completed(wanted) and source.id not in self.children
@@ -194,7 +194,7 @@ class _Planner:
     ) -> Decision:
         return decide(
             link,
-            wanted_values(source, self.snapshot.rules),
+            desired_values(source, self.snapshot.rules),
             actual,
             derived=link.testably_id in self.derived,
             policy=self.snapshot.policy.on_target_edit,
@@ -233,7 +233,7 @@ class _Planner:
         misplaced = self.places[source.id].problem is not None
         if parent or misplaced or any(open_ends):
             return link
-        if link.last_applied != wanted_values(source, self.snapshot.rules):
+        if link.last_applied != desired_values(source, self.snapshot.rules):
             return link
         return replace(link, target_fingerprint=fingerprint_of_target(actual))
 
@@ -243,7 +243,7 @@ class _Planner:
         While it is derived the milestone's own is not seen; it is active unless it was written.
         """
         link = decision.link
-        wanted = wanted_values(source, self.snapshot.rules)["status"]
+        wanted = desired_values(source, self.snapshot.rules)["status"]
         derived = link.testably_id in self.derived
         left = derived or source.id in self.children
         if not left or link.testably_id in self.derived_after:
@@ -267,7 +267,7 @@ class _Planner:
             link=link,
             learned=not same,
             agrees=same and link.target_fingerprint not in (None, before.target_fingerprint),
-            wanted=wanted_values(source, self.snapshot.rules),
+            wanted=desired_values(source, self.snapshot.rules),
             parent_id=self.places[source.id].parent_id,
             **rest,
         )
