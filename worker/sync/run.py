@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
@@ -180,9 +180,14 @@ class Run:
         context = self.context
         context.store.update_pair(self.pair.id, rules=context.rules.fingerprint)
         if self.record.planned is None:
-            context.runs.change(self.record.id, planned=plan.writes)
+            self._note(planned=plan.writes)
         writer = TargetWriter(
-            self.pair, self.record.id, context.target, context.store, context.clock
+            self.pair,
+            self.record.id,
+            context.target,
+            context.store,
+            context.clock,
+            self.heartbeat.require,
         )
         applier = Applier(
             writer,
@@ -220,12 +225,17 @@ class Run:
         if now - self._checked < 1.0:
             return
         self._checked = now
-        self.context.runs.change(self.record.id, **self._progress())
+        self._note(**self._progress())
         record = self.context.runs.get(self.record.id)
         if record is not None and record.stop_requested:
             raise GuardTripped("The run was stopped.", "Run `milesync migrate` to go on.")
         if self.mode.is_over():
             raise BudgetExhausted("This slice of the run is over; the next one goes on.", 0.0)
+
+    def _note(self, **values: object) -> None:
+        """Record of this run what changes. Raises LostLock if another process has it now."""
+        if not self.context.runs.note(self.record, **values):
+            raise LostLock("This run was taken over from this process, which stops.")
 
     def _progress(self) -> dict[str, object]:
         return {"counts": self._counts(), "requests": self._requests()}
@@ -251,14 +261,14 @@ class Run:
             self.prepared.plan.not_exact if self.prepared else {},
             error,
         )
-        self.context.runs.change(
-            self.record.id,
+        self._note(
             state=state.value,
             finished_at=self.context.clock.now(),
             problems=[dict(problem) for problem in self.report.problems],
             error=None if error is None else error_json(error),
             **self._progress(),
         )
+        self.record = replace(self.record, state=state.value)
         log.info(
             "run ended",
             run=self.record.id,
@@ -273,14 +283,17 @@ class Run:
             self._give_way(error)
             return
         told = error if isinstance(error, MilesyncError) else _unexpected(error)
-        self.close(state_of(error), told)
+        try:
+            self.close(state_of(error), told)
+        except LostLock as lost:
+            self._give_way(lost)
 
     def _give_way(self, error: LostLock) -> None:
         """Leave the record to whoever has the run now, or to the sweep."""
         runs = self.context.runs
         now = runs.get(self.record.id) or self.record
         if now.holder == self.record.holder:
-            runs.let_go(now)
+            runs.let_go(now, error_json(error))
         log.warning("the run lost its pair and stops", run=self.record.id)
         self.report = RunReport(
             self.pair.identity, self.record.id, State.FAILED, self._counts(), error=error
@@ -309,15 +322,15 @@ def open_run(context: PairContext, options: Options, mode: RunMode = WHOLE) -> I
         report = RunReport(context.identity, record.id, State.ABORTED)
         run = Run(context, pair, record, options, report, mode=mode, _started=_requests(context))
         run.heartbeat = Heartbeat(lambda: is_held() and context.runs.beat(record))
+        stack.enter_context(_in_the_log(record.id, pair))
         stack.enter_context(run.heartbeat.every(context.heartbeat_every))
-        with _in_the_log(record.id, pair):
-            try:
-                yield run
-            except BaseException as error:
-                run.fail(error)
-                raise
-            if run.report.state is State.ABORTED:
-                run.fail(GuardTripped("Nobody said yes; nothing was written.", ""))
+        try:
+            yield run
+        except BaseException as error:
+            run.fail(error)
+            raise
+        if run.report.state is State.ABORTED:
+            run.fail(GuardTripped("Nobody said yes; nothing was written.", ""))
 
 
 def _in_the_log(run_id: str, pair: Pair) -> AbstractContextManager[None]:
