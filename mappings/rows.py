@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from mappings.link import Link, LinkState, Problem
+from mappings.link import Link, LinkState, Sent, failures_of
 from mappings.milestone import Values
+from mappings.problem import FieldProblem, Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,9 @@ class Pair:
     paused_because: str | None = None
     paused_at: datetime | None = None
     refused_credentials: str | None = None
+    testrail_name: str | None = None
+    testably_name: str | None = None
+    open_word: str | None = None
 
 
 class ChangeState(StrEnum):
@@ -90,18 +94,21 @@ def pair_of(row: RowMapping) -> Pair:
         row["testably_url"],
         row["testably_project"],
     )
-    return Pair(
-        row["id"],
-        identity,
-        row["rules"],
-        row["listed_at"],
-        row["proved_at"],
-        row["paused_because"],
-        row["paused_at"],
-        row["refused_credentials"],
-    )
+    others = {name: row[name] for name in PAIR_COLUMNS}
+    return Pair(row["id"], identity, **others)
 
 
+PAIR_COLUMNS = (
+    "rules",
+    "listed_at",
+    "proved_at",
+    "paused_because",
+    "paused_at",
+    "refused_credentials",
+    "testrail_name",
+    "testably_name",
+    "open_word",
+)
 COLUMN_OF = {
     "testrail_id": "testrail_id",
     "testably_id": "testably_id",
@@ -110,16 +117,15 @@ COLUMN_OF = {
     "observed": "echoed",
     "observed_at": "echoed_at",
     "in_flight": "intended",
-    "refused": "refused",
-    "overwrote": "overwrote",
-    "told": "told",
     "parent_id": "parent_id",
     "target_parent": "target_parent",
+    "has_children": "has_children",
     "source_fingerprint": "source_print",
     "target_fingerprint": "target_print",
     "raw": "raw",
     "attempt_at": "attempt_at",
     "attempt_deadline": "attempt_deadline",
+    "attempt_newest": "attempt_newest",
     "attempts": "attempts",
     "change_id": "change_id",
     "look_again": "look_again",
@@ -133,12 +139,18 @@ def link_columns(link: Link) -> dict[str, Any]:
     """A link as a row, without its id and pair."""
     columns = {column: getattr(link, name) for name, column in COLUMN_OF.items()}
     problem = link.problem
+    found = failures_of(link)
     return columns | {
         "state": link.state.value,
-        "trouble_kind": problem and problem.kind,
+        "sent": {name: [sent.value, sent.count] for name, sent in link.sent.items()},
+        "field_problems": {name: p.as_json() for name, p in link.field_problems.items()},
+        "trouble_kind": problem and problem.kind.value,
         "trouble_reason": problem and problem.reason,
         "trouble_since": problem and problem.since,
         "trouble_count": problem and problem.count,
+        "trouble_at": problem and problem.counted_at,
+        "open_problems": sum(not one.accepted for one in found),
+        "accepted_problems": sum(one.accepted for one in found),
     }
 
 
@@ -147,14 +159,18 @@ def link_of(row: RowMapping) -> Link:
     problem = None
     if row["trouble_kind"] is not None:
         problem = Problem(
-            row["trouble_kind"],
+            ProblemKind[row["trouble_kind"].upper()],
             row["trouble_reason"],
             row["trouble_since"],
-            row["trouble_count"],
+            row["trouble_count"] or 1,
+            row["trouble_at"],
         )
+    kept = row["field_problems"]
     return Link(
         state=LinkState(row["state"]),
         problem=problem,
+        sent={name: Sent(*pair) for name, pair in row["sent"].items()},
+        field_problems={name: FieldProblem.from_json(one) for name, one in kept.items()},
         **{name: row[column] for name, column in COLUMN_OF.items()},
     )
 

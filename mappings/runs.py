@@ -55,6 +55,8 @@ class RunRecord:
     heartbeat_at: datetime | None = None
     due_at: datetime | None = None
     exclusive: bool = True
+    not_exact: Mapping[str, int] | None = None
+    verified: Mapping[str, Any] | None = None
 
     @property
     def in_background(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -205,7 +204,7 @@ class Store:
         try:
             with self._transaction() as connection:
                 change_id = _record(connection, pair_id, change)
-                leased = replace(link, change_id=change_id, lease_until=until)
+                leased = link.leased(until, change_id)
                 saved = _save(connection, pair_id, leased, change.at)
                 if saved is None:
                     raise _LostError
@@ -229,7 +228,7 @@ class Store:
         Returns the saved link; None if the claim had run out and somebody else took the link,
         in which case it is marked to be looked at again.
         """
-        released = replace(link, lease_until=None)
+        released = link.released()
         try:
             with self._transaction() as connection:
                 if change_id is not None:
@@ -295,7 +294,7 @@ class _LostError(Exception):
 def _save(
     connection: Connection, pair_id: int, link: Link, now: datetime, *, holding: bool = False
 ) -> Link | None:
-    saved = replace(link, version=link.version + 1)
+    saved = link.saved()
     values = link_columns(saved)
     if link.version == 0:
         connection.execute(insert(links).values(pair_id=pair_id, **values))
