@@ -51,6 +51,7 @@ def _checks(config: Path | None, projects: Sequence[int] | None) -> Iterator[Che
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         yield Check("settings", True, _settings_read(deployment, pairs))
+        yield Check("web", True, _web(deployment))
         yield _tried("database", partial(_database, deployment))
         for pair in pairs:
             yield _tried(f"testrail {pair.testrail}", partial(_testrail, deployment, pair))
@@ -69,6 +70,12 @@ def _tried(name: str, attempt: Callable[[], str]) -> Check:
 def _settings_read(deployment: Deployment, pairs: Sequence[ProjectPair]) -> str:
     file = deployment.settings.source_file
     return f"{file or 'The environment'}: {len(pairs)} project pairs."
+
+
+def _web(deployment: Deployment) -> str:
+    web = deployment.settings.web
+    web.require_strong_secrets()
+    return " ".join(web.notices) or f"{web.listen}, with a token and a webhook secret."
 
 
 def _database(deployment: Deployment) -> str:
