@@ -84,8 +84,8 @@ def wrap(text: str, width: int | None, *, cut: bool = False) -> list[str]:
     """
     if width is None or cells(text) <= width:
         return [text.rstrip()]
-    indent = text[: len(text) - len(text.lstrip(" "))]
-    room = max(width - len(indent), 1)
+    indent = text[: len(text) - len(text.lstrip(" "))][: width // 3]
+    room = width - len(indent)
     lines = [""]
     for word in text.split():
         for piece in _pieces(word, room) if cut else [word]:

@@ -15,7 +15,7 @@ from worker.cli.session import opened
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from worker.cli.screen import Console
 
 _SUGGESTED: Final = ("MILESYNC_WEBHOOK_SECRET", "MILESYNC_WEB_TOKEN")
 Overwrite = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
