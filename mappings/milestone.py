@@ -2,8 +2,8 @@
 
 The values of a milestone are the five fields that Testably lets us write, as text or None:
 ``name``, ``description``, ``start_date``, ``due_date`` (moments in one canonical form, see
-`moment`) and ``status`` (``active``, ``completed`` or ``archived``). Everything that is planned,
-pushed, echoed, compared and kept in the history is such a mapping.
+`mappings.dates.moment`) and ``status`` (``active``, ``completed`` or ``archived``). Everything
+that is planned, pushed, echoed, compared and kept in the history is such a mapping.
 
 Field names and types: the TestRail page on milestones (get_milestone) and the Testably page
 (object table, POST and PATCH bodies).
@@ -11,14 +11,15 @@ Field names and types: the TestRail page on milestones (get_milestone) and the T
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from mappings.dates import calendar_day, date_value, moment_of
+from mappings.footer import Footer, marker_url, with_footer
+from mappings.text import same_text
 
 Values = Mapping[str, str | None]
 
@@ -26,9 +27,6 @@ FIELDS: Final = ("name", "description", "start_date", "due_date", "status")
 DATE_FIELDS: Final = ("start_date", "due_date")
 ACTIVE, COMPLETED, ARCHIVED = "active", "completed", "archived"
 OPEN_WORDS: Final = frozenset({"upcoming", "started", "past_due", ACTIVE})
-
-LAST_TIMESTAMP: Final = 32_503_680_000
-"""3000-01-01 in Unix seconds: anything later is a mistake (milliseconds, most often)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +112,6 @@ class BadRecord:
     raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
-class Lifecycle(StrEnum):
-    """Where a milestone stands; Testably is written COMPLETED or, for the others, active."""
-
-    UPCOMING = "upcoming"
-    STARTED = "started"
-    PAST_DUE = "past_due"
-    COMPLETED = "completed"
-
-
 @dataclass(frozen=True, slots=True)
 class MappingRules:
     """What of the settings decides how a milestone is mapped."""
@@ -137,129 +126,7 @@ class MappingRules:
         return f"timezone={self.timezone.key if self.timezone else 'none'} footer={self.footer}"
 
 
-# --- moments and days -------------------------------------------------------------------------
-
-
-def moment(text: str) -> str:
-    """Any ISO 8601 date or date-time as the one canonical form, in UTC: ``2026-03-01T00:00:00Z``.
-
-    A text without an offset is taken as UTC; fractions of a second stay if they are not zero.
-    Raises ValueError for anything else.
-    """
-    parsed = datetime.fromisoformat(text.strip())
-    try:
-        aware = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"Outside the years 1 to 9999 in UTC: {text!r}") from None
-    return aware.isoformat().replace("+00:00", "Z")
-
-
-def moment_of(timestamp: int) -> str:
-    """Unix seconds as a canonical moment."""
-    return moment(datetime.fromtimestamp(timestamp, UTC).isoformat())
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """The calendar day a person picked; ``exact`` unless the time of day had to be dropped."""
-
-    day: date
-    exact: bool
-
-
-def calendar_day(timestamp: int, zone: ZoneInfo) -> Day:
-    """The day that a timestamp stands for to people in ``zone``.
-
-    The zone's day if the moment is its midnight (or its first moment, where the clocks skip
-    midnight); else the UTC day if it is midnight in UTC; else the zone's day, inexactly.
-    """
-    local = datetime.fromtimestamp(timestamp, zone)
-    first = datetime.combine(local.date(), time(), zone)
-    if local.time() == time() or first.timestamp() == timestamp:
-        return Day(local.date(), exact=True)
-    utc = datetime.fromtimestamp(timestamp, UTC)
-    if utc.time() == time():
-        return Day(utc.date(), exact=True)
-    return Day(local.date(), exact=False)
-
-
-def _date_value(timestamp: int | None, zone: ZoneInfo | None) -> str | None:
-    if timestamp is None:
-        return None
-    if zone is None:
-        return moment_of(timestamp)
-    return f"{calendar_day(timestamp, zone).day.isoformat()}T00:00:00Z"
-
-
-# --- the footer -------------------------------------------------------------------------------
-
-_FOOTER = re.compile(
-    r"(?:^|\n\n|\r\n\r\n)---\r?\n"
-    r"TestRail: (?P<url>[^\r\n]+)"
-    r"(?:\r?\nRefs: (?P<refs>[^\r\n]+))?"
-    r"(?:\r?\nStarted: (?P<started>[^\r\n]+))?"
-    r"(?:\r?\nCompleted: (?P<completed>[^\r\n]+))?"
-    r"\Z"
-)
-_FOOTER_STARTS: Final = ("\n\n---\nTestRail: ", "\r\n\r\n---\r\nTestRail: ")
-_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
-
-
-@dataclass(frozen=True, slots=True)
-class Footer:
-    """The last block of a target description: the marker and what has no field of its own."""
-
-    url: str
-    refs: str | None = None
-    started: str | None = None
-    completed: str | None = None
-
-
-def with_footer(text: str | None, footer: Footer) -> str:
-    """A description with its footer below it; `split_footer` takes it apart again."""
-    lines = [
-        f"{label}: {value}"
-        for label, value in (
-            ("TestRail", footer.url),
-            ("Refs", footer.refs),
-            ("Started", footer.started),
-            ("Completed", footer.completed),
-        )
-        if value
-    ]
-    block = "\n".join(["---", *lines])
-    return f"{text}\n\n{block}" if text else block
-
-
-def split_footer(description: str | None) -> tuple[str, Footer | None]:
-    """The text and the footer of a description; only its very last block can be a footer.
-
-    Line ends and white space around the whole may have been normalised by the target.
-    """
-    text = (description or "").rstrip()
-    start = max(0, *(text.rfind(opening) for opening in _FOOTER_STARTS))
-    found = _FOOTER.match(text, start)
-    if not found:
-        return description or "", None
-    return text[:start], Footer(**found.groupdict())
-
-
-def marker_url(testrail_url: str, milestone_id: int) -> str:
-    """The address of a milestone in TestRail: its identity in the target."""
-    return f"{testrail_url.rstrip('/')}/index.php?/milestones/view/{milestone_id}"
-
-
-def marked_id(description: str | None, testrail_url: str) -> int | None:
-    """The TestRail id that a description's marker names, if it is a marker of this TestRail."""
-    _, footer = split_footer(description)
-    prefix = marker_url(testrail_url, 0)[:-1]
-    if footer is None or not footer.url.startswith(prefix):
-        return None
-    number = _ID.fullmatch(footer.url.removeprefix(prefix))
-    return int(number[0]) if number else None
-
-
-# --- the field mapping ------------------------------------------------------------------------
+# --- the field mapping
 
 
 def _footer_of(source: SourceMilestone, rules: MappingRules) -> Footer:
@@ -275,7 +142,7 @@ def _start_of(source: SourceMilestone) -> int | None:
     return source.started_on if source.start_on is None else source.start_on
 
 
-def wanted_values(source: SourceMilestone, rules: MappingRules) -> Values:
+def desired_values(source: SourceMilestone, rules: MappingRules) -> Values:
     """The five values that Testably should have for a TestRail milestone."""
     description = source.description or None
     if rules.footer:
@@ -283,29 +150,10 @@ def wanted_values(source: SourceMilestone, rules: MappingRules) -> Values:
     return {
         "name": source.name,
         "description": description,
-        "start_date": _date_value(_start_of(source), rules.timezone),
-        "due_date": _date_value(source.due_on, rules.timezone),
+        "start_date": date_value(_start_of(source), rules.timezone),
+        "due_date": date_value(source.due_on, rules.timezone),
         "status": COMPLETED if source.is_completed else ACTIVE,
     }
-
-
-def lifecycle(source: SourceMilestone, now: datetime, zone: ZoneInfo | None = None) -> Lifecycle:
-    """Where the milestone stands at ``now`` (aware).
-
-    A due date at midnight (of ``zone``, else of UTC) means that whole day; any other is a moment.
-    """
-    if source.is_completed:
-        return Lifecycle.COMPLETED
-    if source.due_on is not None and now >= _end_of_due(source.due_on, zone or ZoneInfo("UTC")):
-        return Lifecycle.PAST_DUE
-    return Lifecycle.STARTED if source.is_started else Lifecycle.UPCOMING
-
-
-def _end_of_due(due_on: int, zone: ZoneInfo) -> datetime:
-    due = calendar_day(due_on, zone)
-    if not due.exact:
-        return datetime.fromtimestamp(due_on, UTC)
-    return datetime.combine(due.day + timedelta(days=1), time(), zone).astimezone(UTC)
 
 
 def written_status(word: str) -> str:
@@ -321,18 +169,7 @@ def same_value(field_name: str, one: str | None, other: str | None) -> bool:
     """Whether two values differ at most in form: a target may trim and normalise text."""
     if field_name in DATE_FIELDS or field_name == "status":
         return one == other
-    return _plain(one) == _plain(other)
-
-
-_RUN_OF_MARKS: Final = re.compile(r"[^\w\s]{100}")
-"""Longer than any letter's accents. Normalising a run of marks takes the square of its length."""
-
-
-def _plain(text: str | None) -> str:
-    lines = (text or "").replace("\r\n", "\n").strip()
-    if lines.isascii() or _RUN_OF_MARKS.search(lines):
-        return lines
-    return unicodedata.normalize("NFC", lines)
+    return same_text(one, other)
 
 
 # --- the loss ledger --------------------------------------------------------------------------

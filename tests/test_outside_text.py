@@ -15,8 +15,10 @@ from typing import Final
 import pytest
 from pydantic import SecretStr
 
+from mappings.dates import moment
 from mappings.errors import MilesyncError
-from mappings.milestone import marked_id, moment, same_value, split_footer
+from mappings.footer import marked_id, split_footer
+from mappings.milestone import same_value
 from worker.clients.answers import Answer, _place, error_text, retry_after, shortened
 from worker.clients.credentials import basic_auth
 from worker.log import LONGEST_TEXT, Redactor

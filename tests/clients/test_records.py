@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.milestone import LAST_TIMESTAMP, BadRecord, SourceMilestone, TargetMilestone
+from mappings.dates import LAST_TIMESTAMP
+from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone
 from worker.clients.records import _Source, _Target, collect_source, parse_source, parse_target
 
 ANY_TEXT = st.text(st.characters() | st.sampled_from("\0\ud800"))

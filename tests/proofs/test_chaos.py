@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mappings.milestone import marked_id
+from mappings.footer import marked_id
 from tests.proofs.over_http import PROJECT, SkippingClock, http_mirror
 from tests.proofs.world import MIGRATION, fresh_engine
 from worker.sandbox.faults import FaultKind, Faults

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from mappings.milestone import TargetMilestone, marked_id
+from mappings.footer import marked_id
+from mappings.milestone import TargetMilestone
 from tests.proofs.world import IDENTITY, MIGRATION, PROJECT, URL, Boundaries, Died, World
 from worker.clients.records import parse_target
 from worker.sandbox.rules import Record

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from mappings.milestone import marked_id
+from mappings.footer import marked_id
 from tests.proofs.over_http import PROJECT, SkippingClock, http_mirror
 from tests.proofs.world import MIGRATION, Boundaries, fresh_engine
 from worker.sandbox.http_server import SandboxServer

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mappings.milestone import Footer, MappingRules, marker_url, with_footer
+from mappings.footer import Footer, marker_url, with_footer
+from mappings.milestone import MappingRules
 from tests.proofs.world import PROJECT, URL, Boundaries, Died, FaultScript, World
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record

@@ -18,18 +18,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from mappings.footer import Footer, marked_id, marker_url, with_footer
 from mappings.link import LinkState
-from mappings.milestone import (
-    ARCHIVED,
-    COMPLETED,
-    DATE_FIELDS,
-    Footer,
-    TargetMilestone,
-    marked_id,
-    marker_url,
-    same_value,
-    with_footer,
-)
+from mappings.milestone import ARCHIVED, COMPLETED, DATE_FIELDS, TargetMilestone, same_value
 from mappings.rows import Change, ChangeState
 from tests.proofs.world import (
     IDENTITY,

@@ -19,7 +19,8 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, event
 
 from mappings.database import open_engine, upgrade
-from mappings.milestone import ARCHIVED, MappingRules, marked_id
+from mappings.footer import marked_id
+from mappings.milestone import ARCHIVED, MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store

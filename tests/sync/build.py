@@ -13,7 +13,7 @@ from mappings.milestone import (
     MappingRules,
     SourceMilestone,
     TargetMilestone,
-    wanted_values,
+    desired_values,
 )
 from worker.sync.action import Action, Plan
 from worker.sync.plan import make_plan
@@ -40,7 +40,7 @@ def target(
     of: SourceMilestone, id_: str = "", *, rules: MappingRules = RULES, **changed: Any
 ) -> TargetMilestone:
     """The target of a milestone, in step with it except for what is ``changed``."""
-    values: dict[str, Any] = {**wanted_values(of, rules), "updated_at": "2026-03-01T10:00:00Z"}
+    values: dict[str, Any] = {**desired_values(of, rules), "updated_at": "2026-03-01T10:00:00Z"}
     return TargetMilestone(id_ or f"ms_{of.id}", **{**values, **changed})
 
 
@@ -51,7 +51,7 @@ def link(of: SourceMilestone, to: TargetMilestone, **changed: Any) -> Link:
         to.id,
         LinkState.LINKED,
         name=of.name,
-        pushed=wanted_values(of, RULES),
+        pushed=desired_values(of, RULES),
         echoed=to.values,
         echoed_at=to.updated_at,
         target_parent=to.parent_id,

@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from mappings.dates import Day, calendar_day
 from mappings.link import Link, LinkState, Trouble
-from mappings.milestone import ACTIVE, Day, calendar_day
+from mappings.milestone import ACTIVE
 from mappings.rows import Change
 from tests.sync.build import JANUARY, NOW, bad, link, plan, source, target, trouble_of
 from tests.sync.world import PROJECT, World

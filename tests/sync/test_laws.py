@@ -14,8 +14,8 @@ from mappings.milestone import (
     SourceMilestone,
     TargetMilestone,
     Values,
+    desired_values,
     same_value,
-    wanted_values,
 )
 from tests.sync.build import RULES, bad, link, scene, source, target
 from worker.sync.action import Kind
@@ -77,7 +77,7 @@ def links(draw: st.DrawFn, of: SourceMilestone) -> Link:
     kind = draw(TROUBLES)
     trouble = Trouble(kind, "reason") if kind else None
     if state in (LinkState.UNLINKED, LinkState.CREATING):
-        intended = wanted_values(of, RULES) if state is LinkState.CREATING else None
+        intended = desired_values(of, RULES) if state is LinkState.CREATING else None
         return Link(of.id, state=state, trouble=trouble, intended=intended, version=1)
     known = link(of, target(of), state=state, trouble=trouble)
     forgotten = draw(st.sets(st.sampled_from(FIELDS)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from mappings.milestone import marker_url
+from mappings.footer import marker_url
 from tests.sync.test_undo import taken_back
 from tests.sync.world import PROJECT, World
 from worker.sync.scene import Trigger

@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from mappings.dates import moment_of
+from mappings.footer import marked_id
 from mappings.link import Link
-from mappings.milestone import MappingRules, TargetMilestone, Values, marked_id, moment_of
+from mappings.milestone import MappingRules, TargetMilestone, Values
 from mappings.rows import Change, Pair, PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store

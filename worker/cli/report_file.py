@@ -110,7 +110,7 @@ def _cell(value: object) -> object:
 def _as_html(document: Document) -> str:
     from jinja2 import Environment, PackageLoader
 
-    from mappings.milestone import marker_url
+    from mappings.footer import marker_url
 
     pages = Environment(loader=PackageLoader("worker.cli"), autoescape=True)
     pages.globals["address"] = marker_url

@@ -18,15 +18,14 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from mappings.dates import LAST_TIMESTAMP, moment
 from mappings.milestone import (
     ACTIVE,
-    LAST_TIMESTAMP,
     BadRecord,
     LinkedRun,
     SourceMilestone,
     SubMilestone,
     TargetMilestone,
-    moment,
 )
 
 _SHORT = reprlib.Repr()

@@ -12,7 +12,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mappings.milestone import ACTIVE, ARCHIVED, COMPLETED, moment
+from mappings.dates import moment
+from mappings.milestone import ACTIVE, ARCHIVED, COMPLETED
 from worker.clock import Clock, SystemClock
 from worker.sandbox import testably_view as view
 from worker.sandbox.rules import (

@@ -6,7 +6,8 @@ from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from mappings.milestone import ACTIVE, ARCHIVED, COMPLETED, moment
+from mappings.dates import moment
+from mappings.milestone import ACTIVE, ARCHIVED, COMPLETED
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 

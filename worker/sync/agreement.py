@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from mappings.footer import marked_id
 from mappings.link import Link, fingerprint, target_fingerprint
-from mappings.milestone import MappingRules, TargetMilestone, marked_id
+from mappings.milestone import MappingRules, TargetMilestone
 from worker.sync.ports import SourceListing
 
 

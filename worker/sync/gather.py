@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from mappings.footer import marked_id
 from mappings.link import Link, LinkState
 from mappings.milestone import (
     ARCHIVED,
@@ -17,7 +18,6 @@ from mappings.milestone import (
     MappingRules,
     SourceMilestone,
     TargetMilestone,
-    marked_id,
     written_status,
 )
 from mappings.rows import Pair

@@ -12,9 +12,9 @@ from mappings.milestone import (
     DATE_FIELDS,
     SourceMilestone,
     Values,
+    desired_values,
     has_lossy_date,
     same_value,
-    wanted_values,
 )
 from worker.sync.action import Action
 from worker.sync.scene import Scene
@@ -48,7 +48,7 @@ def _status_differs(source: SourceMilestone, scene: Scene, children: Children) -
     if below is None:
         return False
     derived = COMPLETED if all(child.is_completed for child in below) else ACTIVE
-    return derived != wanted_values(source, scene.rules)["status"]
+    return derived != desired_values(source, scene.rules)["status"]
 
 
 def _not_taken(link: Link, push: Values) -> bool:

@@ -14,7 +14,7 @@ from mappings.milestone import (
     FIELDS,
     SourceMilestone,
     TargetMilestone,
-    wanted_values,
+    desired_values,
 )
 from worker.sync.absence import absent, unreadable, with_trouble
 from worker.sync.action import Action, Kind, Plan, is_completed
@@ -146,7 +146,7 @@ class _Planner:
         )
 
     def _create(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
-        wanted = wanted_values(source, self.scene.rules)
+        wanted = desired_values(source, self.scene.rules)
         if standing.lost:
             link = _forget_target(link)
         status_later = is_completed(wanted) and source.id not in self.children
@@ -193,7 +193,7 @@ class _Planner:
     ) -> Decision:
         return decide(
             link,
-            wanted_values(source, self.scene.rules),
+            desired_values(source, self.scene.rules),
             actual,
             derived=link.testably_id in self.derived,
             policy=self.scene.policy.on_target_edit,
@@ -232,7 +232,7 @@ class _Planner:
         misplaced = self.places[source.id].trouble is not None
         if parent or misplaced or any(open_ends):
             return link
-        if link.pushed != wanted_values(source, self.scene.rules):
+        if link.pushed != desired_values(source, self.scene.rules):
             return link
         return replace(link, target_print=target_fingerprint(actual))
 
@@ -242,7 +242,7 @@ class _Planner:
         While it is derived the milestone's own is not seen; it is active unless it was written.
         """
         link = decision.link
-        wanted = wanted_values(source, self.scene.rules)["status"]
+        wanted = desired_values(source, self.scene.rules)["status"]
         derived = link.testably_id in self.derived
         left = derived or source.id in self.children
         if not left or link.testably_id in self.derived_after:
@@ -266,7 +266,7 @@ class _Planner:
             link=link,
             learned=not same,
             agrees=same and link.target_print not in (None, before.target_print),
-            wanted=wanted_values(source, self.scene.rules),
+            wanted=desired_values(source, self.scene.rules),
             parent_id=self.places[source.id].parent_id,
             **rest,
         )

@@ -13,15 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from mappings.dates import moment
+from mappings.footer import marked_id
 from mappings.link import Link, Trouble
-from mappings.milestone import (
-    ARCHIVED,
-    MappingRules,
-    TargetMilestone,
-    marked_id,
-    moment,
-    same_value,
-)
+from mappings.milestone import ARCHIVED, MappingRules, TargetMilestone, same_value
 from mappings.rows import ChangeState
 from worker.errors import NotFound, Transient
 from worker.sync.journal import Journal, LostClaimError, linked_after_create, unlinked

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from mappings.footer import marked_id
 from mappings.link import Link, LinkState, Trouble, fingerprint
 from mappings.milestone import (
     ARCHIVED,
     SourceMilestone,
     SubMilestone,
     TargetMilestone,
-    marked_id,
     written_status,
 )
 from worker.sync.action import Kind

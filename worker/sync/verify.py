@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.milestone import (
     ARCHIVED,
@@ -17,9 +18,8 @@ from mappings.milestone import (
     FIELDS,
     SourceMilestone,
     TargetMilestone,
-    marked_id,
+    desired_values,
     same_value,
-    wanted_values,
     written_status,
 )
 from mappings.rows import PairIdentity
@@ -185,7 +185,7 @@ class _Verifier:
     # --- comparing
 
     def _compare(self, source: SourceMilestone, actual: TargetMilestone) -> list[Difference]:
-        wanted = wanted_values(source, self._scene.rules)
+        wanted = desired_values(source, self._scene.rules)
         now = actual.values
         parent = actual.id in self._parents or bool(actual.sub_milestones)
         derived = parent and written_status(actual.status) != ARCHIVED
