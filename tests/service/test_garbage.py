@@ -150,7 +150,7 @@ def test_readyz_and_metrics_answer(stack: Stack, kind: str) -> None:
     """And the broker counts as answering, since it does."""
     settings = stack.settings
     app = create_app(lambda: settings)
-    web = TestClient(app)
+    web = TestClient(app, "http://localhost", client=("127.0.0.1", 50000))
     for text in (b"x", b"\xff"):
         for key in (TICK_KEY, KEY):
             stack.redis.delete(key)

@@ -20,7 +20,7 @@ from worker.settings import load_settings
 from worker.web import create_app
 from worker.web.hook import delivery_name
 
-SECRET = "pässword"
+SECRET = "a long pässword of ours"
 HEADER = {"X-Milesync-Secret": SECRET.encode()}
 URL = "/webhooks/testrail"
 
@@ -37,7 +37,7 @@ def client(engine: Engine, **more: str) -> Iterator[TestClient]:
     }
     settings = load_settings(environ=environ, cwd=Path("/"))
     app = create_app(lambda: settings)
-    yield TestClient(app)
+    yield TestClient(app, "http://localhost", client=("127.0.0.1", 50000))
     app.state.service.close()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +14,10 @@ from worker.cli.output import Exit, show
 from worker.cli.session import opened
 from worker.errors import UsageError
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SUGGESTED: Final = ("MILESYNC_WEBHOOK_SECRET", "MILESYNC_WEB_TOKEN")
 Overwrite = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
 
 
@@ -28,12 +34,20 @@ def init(force: Overwrite = False, config: Config = None, as_json: Json = False)
         raise UsageError(f"{file} is there already.", "Give --force to overwrite it.") from None
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
+    suggested = {name: token_urlsafe(24) for name in _SUGGESTED}
     show(
-        {"state": "succeeded", "file": str(file.resolve())},
-        lambda out: out.print(f"Wrote {file}. Fill it in, then run `milesync check`."),
+        {"state": "succeeded", "file": str(file.resolve()), "suggested": suggested},
+        lambda out: _say_written(out, file, suggested),
         as_json=as_json,
     )
     return Exit.OK
+
+
+def _say_written(out: Console, file: Path, suggested: Mapping[str, str]) -> None:
+    out.print(f"Wrote {file}. Fill it in, then run `milesync check`.")
+    out.print("For the service, two secrets made at random just now, for your .env:")
+    for name, secret in suggested.items():
+        out.print(f"{name}={secret}", soft_wrap=True)
 
 
 def upgrade(config: Config = None, as_json: Json = False) -> int:
