@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from worker.clients.budget import Ledger, Priority, RateLimit
     from worker.clients.transport import Observer, Transport
-    from worker.sync.run import Mirror
+    from worker.sync.run import PairContext
 
 OnWait = Callable[[float], None]
 
@@ -125,14 +125,14 @@ class Deployment:
         )
 
     @contextmanager
-    def mirror(
+    def context(
         self,
         pair: ProjectPair,
         *,
         priority: Priority | None = None,
         patience: float | None = None,
         on_wait: OnWait | None = None,
-    ) -> Iterator[Mirror]:
+    ) -> Iterator[PairContext]:
         """Everything that a run of the pair needs, with connections of its own.
 
         ``priority`` is by default that of background work; ``patience`` is how many seconds a
@@ -147,15 +147,15 @@ class Deployment:
         ):
             yield self._mirror(pair, source, target)
 
-    def _mirror(self, pair: ProjectPair, source: Transport, target: Transport) -> Mirror:
+    def _mirror(self, pair: ProjectPair, source: Transport, target: Transport) -> PairContext:
         from worker.clients.testably import Testably
         from worker.clients.testrail import TestRail
-        from worker.sync.run import Mirror
-        from worker.sync.scene import OnSourceDelete, OnTargetEdit, Policy
+        from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
+        from worker.sync.run import PairContext
 
         sync = self.settings.sync
         limit = _limit(self.settings.testably.rate_limit)
-        return Mirror(
+        return PairContext(
             identity=self.identity(pair),
             rules=MappingRules(
                 self.settings.testrail.url or "", pair.timezone, sync.description_footer
