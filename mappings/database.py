@@ -26,12 +26,25 @@ _ALONE = {
     "postgresql": "SELECT pg_advisory_xact_lock(x'6D736C6B'::bigint)",
 }
 """Makes other processes wait with their upgrade, and an upgrade of SQLite whole or not at all."""
+_BOUNDS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Of a connection to PostgreSQL, so that a server that is cut off is an error within 30 s.
+
+Seconds, the last in milliseconds; what a database URL says itself goes before it.
+"""
 
 
 def open_engine(url: str) -> Engine:
     """An engine for a SQLite or PostgreSQL URL; connects only when it is first used."""
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+    given = make_url(url)
+    if given.get_backend_name() != "sqlite":
+        bounds = {name: value for name, value in _BOUNDS.items() if name not in given.query}
+        return create_engine(url, pool_pre_ping=True, connect_args=bounds)
     engine = create_engine(url, connect_args={"timeout": 30})
     event.listen(engine, "connect", _set_pragmas)
     return engine

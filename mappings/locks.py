@@ -17,6 +17,15 @@ IsHeld = Callable[[], bool]
 
 _ADVISORY_SPACE = 0x6D736C6B
 """The first key of our advisory locks, so that they meet nobody else's in a shared database."""
+_NOTICE_A_DEAD_HOST = text(
+    "SELECT set_config('tcp_keepalives_idle', '10', false),"
+    " set_config('tcp_keepalives_interval', '5', false),"
+    " set_config('tcp_keepalives_count', '3', false)"
+)
+"""The server ends the session, and with it the lock, 25 s after the holder's machine has gone.
+
+Its own default is that of the system, which is two hours.
+"""
 
 
 @contextmanager
@@ -56,6 +65,7 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     keys = {"space": _ADVISORY_SPACE, "pair": pair_id}
     try:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(_NOTICE_A_DEAD_HOST)
         taken = connection.execute(text("SELECT pg_try_advisory_lock(:space, :pair)"), keys)
         is_ours = bool(taken.scalar())
     except SQLAlchemyError as error:

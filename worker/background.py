@@ -59,13 +59,13 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
 
 
 def _require_idle(deployment: Deployment, pair_id: int) -> None:
-    for run in deployment.runs.latest(pair_id, 20):
-        if deployment.runs.is_alive(run) and run.exclusive:
+    for run in deployment.runs.open(pair_id):
+        if deployment.runs.is_alive(run):
             raise Busy(
                 f"Run {run.id} ({run.trigger}) of this project pair is running: {run.holder}.",
                 f"Wait until it has ended, or stop it with `milesync stop {run.id}`.",
             )
-        if is_open(run) and run.options.get("background"):
+        if run.options.get("background"):
             raise Busy(
                 f"Run {run.id} of this project pair is with the workers already.",
                 f"`milesync status` shows it, `milesync stop {run.id}` stops it.",

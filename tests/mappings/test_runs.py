@@ -100,6 +100,29 @@ def test_a_run_beside_others_closes_none(run_log: RunLog, run_id: str, pair_id: 
     assert holding.state == RUNNING
 
 
+def test_however_many_refreshes_came_since_the_open_runs_of_a_pair_are_found(
+    run_log: RunLog, run_id: str, pair_id: int
+) -> None:
+    """The exclusive ones: what holds the pair, and what waits to go on. A refresh is neither."""
+    waiting = run_log.begin(pair_id, "migration", "the workers", NOW, alone=False, state=UNFINISHED)
+    for number in range(25):
+        run_log.begin(pair_id, "webhook", "refresher", NOW + number * MINUTE, alone=False)
+    assert {run.id for run in run_log.open(pair_id)} == {run_id, waiting.id}
+    running = run_log.running(pair_id)
+    assert running
+    assert running.id == run_id
+    run_log.change(run_id, state="succeeded")
+    assert run_log.running(pair_id) is None
+
+
+def test_a_run_of_an_older_version_that_gave_no_sign_of_life_is_silent(
+    run_log: RunLog, run_id: str
+) -> None:
+    """Whether it is dead, its lock says."""
+    run_log.change(run_id, heartbeat_at=None)
+    assert [run.id for run in run_log.silent()] == [run_id]
+
+
 def test_an_unfinished_run_goes_on(run_log: RunLog, run_id: str, pair_id: int) -> None:
     """A run that ended its slice waits, survives other runs, and is resumed under its own id."""
     assert run_log.unfinished() == []

@@ -104,6 +104,22 @@ def test_a_tick_leaves_an_unfinished_run_alone(stack: Stack, here: Deployment) -
     assert latest(here).state == "succeeded"
 
 
+def test_refreshes_since_then_hide_no_unfinished_run(stack: Stack, here: Deployment) -> None:
+    """However many there were: a tick leaves it alone, and a second migration is refused."""
+    for number in range(3):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    migration = enqueue_migration(here, here.settings.projects[0], Options(Trigger.MIGRATION))
+    for _ in range(25):
+        refresh = here.runs.begin(
+            migration.pair_id, "webhook", "refresher", here.clock.now(), alone=False
+        )
+        here.runs.change(refresh.id, state="succeeded")
+    assert work(here, job(here), NEVER) is None
+    assert stack.targets() == []
+    with pytest.raises(Busy, match=migration.id):
+        enqueue_migration(here, here.settings.projects[0], Options(Trigger.MIGRATION))
+
+
 def test_a_message_that_comes_twice_does_nothing(stack: Stack, here: Deployment) -> None:
     """The run has come to its end; nothing is asked of either API."""
     stack.testrail.model.add(1, {"name": "M"})

@@ -72,13 +72,17 @@ class _Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """The writes of one run of one pair."""
+    """The writes of one run of one pair.
+
+    ``require_pair`` is called once a write has its turn, and may raise: the wait can be long.
+    """
 
     pair: Pair
     run_id: str
     target: Target
     store: Store
     clock: Clock
+    require_pair: Callable[[], None] = lambda: None
 
     @property
     def project(self) -> str:
@@ -213,6 +217,7 @@ class Journal:
         send: Callable[[], TargetMilestone],
     ) -> _Attempt:
         self.target.wait_turn()
+        self.require_pair()
         now = self.clock.now()
         link, change = intend(now)
         until = self._deadline(now) + STALL + SETTLE

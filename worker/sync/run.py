@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
@@ -179,8 +179,15 @@ class OpenRun:
         mirror = self.mirror
         mirror.store.update_pair(self.pair.id, rules=mirror.rules.fingerprint)
         if self.record.planned is None:
-            mirror.runs.change(self.record.id, planned=plan.writes)
-        journal = Journal(self.pair, self.record.id, mirror.target, mirror.store, mirror.clock)
+            self._note(planned=plan.writes)
+        journal = Journal(
+            self.pair,
+            self.record.id,
+            mirror.target,
+            mirror.store,
+            mirror.clock,
+            self.heartbeat.require,
+        )
         applier = Applier(
             journal,
             mirror.rules,
@@ -217,12 +224,17 @@ class OpenRun:
         if now - self._checked < 1.0:
             return
         self._checked = now
-        self.mirror.runs.change(self.record.id, **self._progress())
+        self._note(**self._progress())
         record = self.mirror.runs.get(self.record.id)
         if record is not None and record.stop_requested:
             raise GuardTripped("The run was stopped.", "Run `milesync migrate` to go on.")
         if self.part.is_over():
             raise BudgetExhausted("This slice of the run is over; the next one goes on.", 0.0)
+
+    def _note(self, **values: object) -> None:
+        """Record of this run what changes. Raises LostLock if another process has it now."""
+        if not self.mirror.runs.note(self.record, **values):
+            raise LostLock("This run was taken over from this process, which stops.")
 
     def _progress(self) -> dict[str, object]:
         return {"counts": self._counts(), "requests": self._requests()}
@@ -248,14 +260,14 @@ class OpenRun:
             self.prepared.plan.not_exact if self.prepared else {},
             error,
         )
-        self.mirror.runs.change(
-            self.record.id,
+        self._note(
             state=state.value,
             finished_at=self.mirror.clock.now(),
             problems=[dict(problem) for problem in self.report.problems],
             error=None if error is None else error_json(error),
             **self._progress(),
         )
+        self.record = replace(self.record, state=state.value)
         log.info(
             "run ended",
             run=self.record.id,
@@ -270,14 +282,17 @@ class OpenRun:
             self._give_way(error)
             return
         told = error if isinstance(error, MilesyncError) else _unexpected(error)
-        self.close(state_of(error), told)
+        try:
+            self.close(state_of(error), told)
+        except LostLock as lost:
+            self._give_way(lost)
 
     def _give_way(self, error: LostLock) -> None:
         """Leave the record to whoever has the run now, or to the sweep."""
         runs = self.mirror.runs
         now = runs.get(self.record.id) or self.record
         if now.holder == self.record.holder:
-            runs.let_go(now)
+            runs.let_go(now, error_json(error))
         log.warning("the run lost its pair and stops", run=self.record.id)
         self.report = RunReport(
             self.pair.identity, self.record.id, State.FAILED, self._counts(), error=error
@@ -306,15 +321,15 @@ def open_run(mirror: Mirror, options: Options, part: Part = WHOLE) -> Iterator[O
         report = RunReport(mirror.identity, record.id, State.ABORTED)
         run = OpenRun(mirror, pair, record, options, report, part=part, _started=_requests(mirror))
         run.heartbeat = Heartbeat(lambda: is_held() and mirror.runs.beat(record))
+        stack.enter_context(_in_the_log(record.id, pair))
         stack.enter_context(run.heartbeat.every(mirror.heartbeat_every))
-        with _in_the_log(record.id, pair):
-            try:
-                yield run
-            except BaseException as error:
-                run.fail(error)
-                raise
-            if run.report.state is State.ABORTED:
-                run.fail(GuardTripped("Nobody said yes; nothing was written.", ""))
+        try:
+            yield run
+        except BaseException as error:
+            run.fail(error)
+            raise
+        if run.report.state is State.ABORTED:
+            run.fail(GuardTripped("Nobody said yes; nothing was written.", ""))
 
 
 def _in_the_log(run_id: str, pair: Pair) -> AbstractContextManager[None]:

@@ -137,7 +137,7 @@ def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:
         return False
     # An unfinished run that this service goes on with does the same work; the sweep sees to it.
     # Of those that run, only one that a person handed over is worth keeping if it has died.
-    for run in deployment.runs.latest(pair.id, 20):
+    for run in deployment.runs.open(pair.id):
         handed_over = run.state == RUNNING and bool(run.options.get("background"))
         if handed_over or (run.state == UNFINISHED and run.in_background):
             log.info(
