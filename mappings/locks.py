@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.database import plain
 from mappings.errors import Busy, StoreError
-from mappings.runs import UNFINISHED, Run, RunLog
+from mappings.runs import UNFINISHED, RunLog, RunRecord
 
 IsHeld = Callable[[], bool]
 
@@ -81,7 +81,7 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
             connection.invalidate()
 
 
-def settle_dead(runs: RunLog) -> list[Run]:
+def settle_dead(runs: RunLog) -> list[RunRecord]:
     """Let go of every run whose heartbeat has stopped and whose lock is free.
 
     Both are needed: a lock is also freed by a connection that was cut. Returns those that are

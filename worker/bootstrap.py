@@ -39,8 +39,8 @@ from worker.clients.transport import Observer, Transport
 from worker.clock import Clock, SharedClock, SystemClock
 from worker.embedded_broker import connect_to, find_broker
 from worker.settings import ProjectPair, Rate, Settings
-from worker.sync.run import Mirror
-from worker.sync.scene import OnSourceDelete, OnTargetEdit, Policy
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
+from worker.sync.run import PairContext
 
 OnWait = Callable[[float], None]
 
@@ -128,14 +128,14 @@ class Deployment:
         )
 
     @contextmanager
-    def mirror(
+    def context(
         self,
         pair: ProjectPair,
         *,
         priority: Priority = Priority.BACKGROUND,
         patience: float | None = None,
         on_wait: OnWait | None = None,
-    ) -> Iterator[Mirror]:
+    ) -> Iterator[PairContext]:
         """Everything that a run of the pair needs, with connections of its own.
 
         ``patience`` is how many seconds a request may wait for its turn; None is for ever.
@@ -146,10 +146,10 @@ class Deployment:
         ):
             yield self._mirror(pair, source, target)
 
-    def _mirror(self, pair: ProjectPair, source: Transport, target: Transport) -> Mirror:
+    def _mirror(self, pair: ProjectPair, source: Transport, target: Transport) -> PairContext:
         sync = self.settings.sync
         limit = _limit(self.settings.testably.rate_limit)
-        return Mirror(
+        return PairContext(
             identity=self.identity(pair),
             rules=MappingRules(
                 self.settings.testrail.url or "", pair.timezone, sync.description_footer

@@ -87,14 +87,14 @@ def _database(deployment: Deployment) -> str:
 
 
 def _testrail(deployment: Deployment, pair: ProjectPair) -> str:
-    with deployment.mirror(pair) as mirror:
-        cast("TestRail", mirror.source).get_milestones(pair.testrail, limit=1)
+    with deployment.context(pair) as context:
+        cast("TestRail", context.source).get_milestones(pair.testrail, limit=1)
     return "Reachable, and the account may read the project."
 
 
 def _testably(deployment: Deployment, pair: ProjectPair) -> str:
-    with deployment.mirror(pair) as mirror:
-        page = cast("Testably", mirror.target).list_page(pair.testably, per_page=1)
+    with deployment.context(pair) as context:
+        page = cast("Testably", context.target).list_page(pair.testably, per_page=1)
     known = "" if page.total is None else f" It has {page.total} milestones."
     return f"Reachable, and the token may read the project.{known}"
 

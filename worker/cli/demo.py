@@ -139,7 +139,7 @@ class _Demo:
 
     def _edit_and_plan(self) -> tuple[bool, dict[str, Any]]:
         from worker.sandbox.seed import edit_some
-        from worker.sync.scene import Options, Trigger
+        from worker.sync.options import Options, Trigger
 
         edited = edit_some(self._sandbox.testrail.model, 1, EDITED)
         settings = self._deployment.settings
@@ -164,8 +164,8 @@ class _Demo:
         return verdict.in_step, verdict.as_json()
 
     def _run(self, *, by_person: bool) -> RunReport:
+        from worker.sync.options import Options, Trigger
         from worker.sync.report import State
-        from worker.sync.scene import Options, Trigger
 
         options = Options(Trigger.MIGRATION if by_person else Trigger.MANUAL)
         pairs = self._deployment.settings.projects

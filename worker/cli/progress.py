@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.clock import Clock
     from worker.settings import Settings
-    from worker.sync.outcome import Outcome
+    from worker.sync.apply.outcome import Outcome
 
 OnOutcome = Callable[["Outcome"], None]
 LOG_EVERY: Final = 10.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from worker.settings import Rate
     from worker.sync.report import RunReport
-    from worker.sync.run import Prepared
+    from worker.sync.run import PlannedRun
 
 SHOWN: Final = 20
 """How many rows of a list are shown before it is cut."""
@@ -48,7 +48,7 @@ def say_error(out: Console, error: MilesyncError) -> None:
 # --- plans ------------------------------------------------------------------------------------
 
 
-def show_plan(out: Console, prepared: Prepared, rate: Rate) -> None:
+def show_plan(out: Console, prepared: PlannedRun, rate: Rate) -> None:
     """What a migration would do to one pair, and what it costs."""
     plan = prepared.plan
     counts = Counter(action.kind.value for action in plan.actions)
@@ -56,7 +56,7 @@ def show_plan(out: Console, prepared: Prepared, rate: Rate) -> None:
     rows = [
         (a.kind.value, a.testrail_id or "", a.testably_id or "", short(a.name), a.reason)
         for a in plan.actions
-        if a.kind.value != "skip" or a.trouble is not None
+        if a.kind.value != "skip" or a.problem is not None
     ]
     if rows:
         out.print(table("", "TestRail", "Testably", "Name", "Why", rows=rows[:SHOWN]))

@@ -15,7 +15,7 @@ from worker.errors import UsageError
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair, Settings
-    from worker.sync.run import Mirror
+    from worker.sync.run import PairContext
 
 T = TypeVar("T")
 
@@ -60,14 +60,14 @@ def pairs_to_call(settings: Settings, projects: Sequence[int] | None) -> tuple[P
 
 
 def each(
-    deployment: Deployment, pairs: Sequence[ProjectPair], work: Callable[[Mirror], T]
+    deployment: Deployment, pairs: Sequence[ProjectPair], work: Callable[[PairContext], T]
 ) -> list[T | MilesyncError]:
     """Do the work for every pair; the error of one is its result and stops no other."""
     results: list[T | MilesyncError] = []
     for pair in pairs:
         try:
-            with deployment.mirror(pair) as mirror:
-                results.append(work(mirror))
+            with deployment.context(pair) as context:
+                results.append(work(context))
         except MilesyncError as error:
             results.append(error)
     return results

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair
-    from worker.sync.run import Mirror
+    from worker.sync.run import PairContext
     from worker.sync.verify import Verdict
 
 
@@ -41,9 +41,9 @@ def verdicts_on(
     """What a verification of each pair finds, or what kept it from being done."""
     from worker.sync.verify import verify as verify_pair
 
-    def work(mirror: Mirror) -> Verdict:
-        with reading(f"project {mirror.identity.testrail_project}"):
-            return verify_pair(mirror)
+    def work(context: PairContext) -> Verdict:
+        with reading(f"project {context.identity.testrail_project}"):
+            return verify_pair(context)
 
     return each(deployment, pairs, work)
 

@@ -136,7 +136,7 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
     if 300 <= answer.status < 400:
         return _redirected(call, answer, base_url)
     kind = _class_of(call, answer)
-    may_be_done = answer.status >= 500 or kind is TimedOut
+    may_be_done = not 400 <= answer.status < 500 or kind is TimedOut
     return kind(
         call.api,
         f"{call.api} answered {call} with {answer.status}" + (f": {text}" if text else ""),
@@ -150,7 +150,7 @@ def _class_of(call: Call, answer: Answer) -> type[ApiError]:
     # Only TestRail itself may say that an id is unknown: a proxy's 400 proves no absence.
     if answer.status == 400 and call.by_id and _own_text(answer):
         return UnknownId
-    if answer.status >= 500:
+    if not 400 <= answer.status < 500:
         return ServerTrouble
     if answer.status in _PASSING:
         return Maintenance
@@ -171,7 +171,7 @@ def _unreadable(call: Call, answer: Answer, what: str) -> UnreadableAnswer:
 
 def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:
     message = f"{call.api} sent {call} on to {_place(answer.headers.get('location', ''), base_url)}"
-    return Redirected(call.api, message, status=answer.status)
+    return Redirected(call.api, message, status=answer.status, done=call.if_sent)
 
 
 def _place(location: str, base_url: str) -> str:
