@@ -32,8 +32,16 @@ def opened(config: Path | None, *, quiet: bool = False) -> Iterator[Deployment]:
     settings = load_settings(config)
     if not quiet or settings.warnings or settings.log.level == "debug":
         start_logging(settings)
+        _log_warnings(settings)
     with deployment_of(settings) as deployment:
         yield deployment
+
+
+def _log_warnings(settings: Settings) -> None:
+    import structlog
+
+    for warning in settings.warnings:
+        structlog.get_logger(__name__).warning(warning)
 
 
 def deployment_of(settings: Settings) -> Deployment:
@@ -45,16 +53,12 @@ def deployment_of(settings: Settings) -> Deployment:
 
 def start_logging(settings: Settings) -> None:
     """Log to what is stderr now (on a terminal only warnings, unless a level is set)."""
-    import structlog
-
     from worker.log import configure_logging
 
     # on a terminal a command says itself what it does
     chosen = "level" in settings.log.model_fields_set or not sys.stderr.isatty()
     level = settings.log.level if chosen else "warning"
     configure_logging(level, settings.log.format, secrets=settings.secrets)
-    for warning in settings.warnings:
-        structlog.get_logger(__name__).warning(warning)
 
 
 def pairs_to_call(settings: Settings, projects: Sequence[int] | None) -> tuple[ProjectPair, ...]:
