@@ -23,10 +23,14 @@ T = TypeVar("T")
 @contextmanager
 def opened(config: Path | None) -> Iterator[Deployment]:
     """The deployment that the settings describe. Raises SettingsError."""
+    import structlog
+
     from worker.settings import load_settings
 
     settings = load_settings(config)
     start_logging(settings)
+    for warning in settings.warnings:
+        structlog.get_logger(__name__).warning(warning)
     with deployment_of(settings) as deployment:
         yield deployment
 
@@ -40,16 +44,12 @@ def deployment_of(settings: Settings) -> Deployment:
 
 def start_logging(settings: Settings) -> None:
     """Log to what is stderr now (on a terminal only warnings, unless a level is set)."""
-    import structlog
-
     from worker.log import configure_logging
 
     # on a terminal a command says itself what it does
     chosen = "level" in settings.log.model_fields_set or not sys.stderr.isatty()
     level = settings.log.level if chosen else "warning"
     configure_logging(level, settings.log.format, secrets=settings.secrets)
-    for warning in settings.warnings:
-        structlog.get_logger(__name__).warning(warning)
 
 
 def pairs_to_call(settings: Settings, projects: Sequence[int] | None) -> tuple[ProjectPair, ...]:
