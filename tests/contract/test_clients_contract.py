@@ -24,6 +24,7 @@ from worker.errors import (
     Done,
     NotFound,
     RateLimited,
+    Redirected,
     Refused,
     ServerTrouble,
     UnknownId,
@@ -249,6 +250,8 @@ WRITE_FAULTS = [
     ("reset", ConnectionLost, Done.MAYBE, 0),
     ("reset_after", ConnectionLost, Done.MAYBE, 1),
     ("cut_body", ConnectionLost, Done.MAYBE, 1),
+    ("redirect", Redirected, Done.MAYBE, 0),
+    ("redirect_after", Redirected, Done.MAYBE, 1),
     ("rate_limited", RateLimited, Done.NO, 0),
     ("rate_limited_bare", RateLimited, Done.NO, 0),
 ]
