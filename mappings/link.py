@@ -126,6 +126,12 @@ class Link:
         """Whether something about its fields is still to be seen, sent or decided."""
         return bool(self.in_flight or self.sent or self.field_problems or self.look_again)
 
+    @property
+    def archive_failed(self) -> bool:
+        """Whether its source was proved gone, and the target did not take that it be archived."""
+        problem = self.field_problems.get("status")
+        return problem is not None and problem.desired == ARCHIVED
+
     # --- what a reading taught
 
     def read_from(self, source: SourceMilestone, *, has_children: bool | None = None) -> Link:
@@ -155,6 +161,20 @@ class Link:
             in_flight=self.in_flight if to_push else None,
             target_parent=live.parent_id,
             look_again=False,
+        )
+
+    def seen_as(self, live: TargetMilestone) -> Link:
+        """With what the target shows of a link that is not followed."""
+        return replace(
+            self, observed=live.values, observed_at=live.updated_at, target_parent=live.parent_id
+        )
+
+    def whole_accepted(self, since: str) -> FieldProblem:
+        """That a person lives with a held milestone, as both sides stand now."""
+        live = digest_of(self.observed) if self.has_target else None
+        why = "An undo took it back."
+        return FieldProblem(
+            ProblemKind.HELD, self.source_fingerprint, live, why, since, accepted=True
         )
 
     def with_field_problems(self, found: Mapping[str, FieldProblem]) -> Link:
@@ -299,7 +319,7 @@ class Link:
             observed={**self.observed, **shown},
             observed_at=answer.updated_at,
             in_flight=None,
-            problem=None,
+            problem=self.problem if self.problem and not self.problem.passes else None,
         )
         return applied.answered(values, answer, since)
 
@@ -327,6 +347,16 @@ class Link:
             self,
             in_flight=_without(self.in_flight or {}, {name: None}) or None,
             field_problems={**self.field_problems, name: problem},
+            sent=_without(self.sent, {name: None}),
+        )
+
+    def left_to_target(self, name: str, value: str | None) -> Link:
+        """The target refused a value for a field that is its own to say: it was sent once."""
+        return replace(
+            self,
+            last_applied={**self.last_applied, name: value},
+            in_flight=_without(self.in_flight or {}, {name: None}) or None,
+            field_problems=_without(self.field_problems, {name: None}),
             sent=_without(self.sent, {name: None}),
         )
 
@@ -389,10 +419,27 @@ class Link:
         count = before.count + 1 if before is not None and again else 1
         return replace(self, problem=replace(problem, since=since, count=count))
 
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether something failed, or could not be mended, that a new try might."""
+        held = self.state is LinkState.HELD
+        return not held and bool(self.problem or self.field_problems or self.sent)
+
     def retried(self) -> Link:
         """A person said `retry`: what failed is tried again."""
-        accepted = {n: p for n, p in self.field_problems.items() if n == WHOLE}
-        return replace(self, problem=None, field_problems=accepted, sent={}, attempts=0)
+        return replace(
+            self,
+            problem=None,
+            field_problems={},
+            sent={},
+            attempts=0,
+            target_fingerprint=None,
+            look_again=True,
+        )
+
+    def without_whole(self) -> Link:
+        """Held, and accepted by nobody any more."""
+        return replace(self, field_problems=_without(self.field_problems, {WHOLE: None}))
 
     def deciding(self, problems: Mapping[str, FieldProblem]) -> Link:
         """With what a person accepted or revoked."""

@@ -171,9 +171,9 @@ class Problem:
     counted_at: datetime | None = None
 
     @property
-    def blocks(self) -> bool:
-        """Whether nothing is tried until the source record changes or a person says so."""
-        return self.kind.effect is Effect.BLOCKS
+    def passes(self) -> bool:
+        """Whether a write that succeeds ends it; the others are found again by reading."""
+        return self.kind.effect in (Effect.BLOCKS, Effect.PASSES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,9 @@ class PairIdentity:
 class Pair:
     """A recorded project pair. ``rules`` is the mapping that was last applied by a person.
 
-    A pair is paused while ``paused_because`` is set; ``refused_credentials`` tells the refused
-    ones from others, and is no part of any message.
+    ``proved_at`` is when both sides were last found to agree, ``drifted_at`` when they were last
+    found to differ. A pair is paused while ``paused_because`` is set; ``refused_credentials``
+    tells the refused ones from others, and is no part of any message.
     """
 
     id: int
@@ -44,6 +45,7 @@ class Pair:
     testrail_name: str | None = None
     testably_name: str | None = None
     open_word: str | None = None
+    drifted_at: datetime | None = None
 
 
 class ChangeState(StrEnum):
@@ -108,6 +110,7 @@ PAIR_COLUMNS = (
     "testrail_name",
     "testably_name",
     "open_word",
+    "drifted_at",
 )
 COLUMN_OF = {
     "testrail_id": "testrail_id",

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     insert,
     not_,
     or_,
@@ -142,6 +143,35 @@ class Store:
             others = select(links).where(links.c.pair_id == pair_id, not_(agreed))
             full = {row["testrail_id"]: link_of(row) for row in _mappings(connection, others)}
         return dict(sorted({**outlined, **full}.items()))
+
+    def links_with_problems(self, pair_id: int) -> list[Link]:
+        """The links about which something needs a person, or was accepted by one."""
+        listed = links.c.open_problems + links.c.accepted_problems > 0
+        query = select(links).where(links.c.pair_id == pair_id, listed)
+        with self._transaction() as connection:
+            rows = _mappings(connection, query.order_by(links.c.testrail_id))
+            return [link_of(row) for row in rows]
+
+    def count_problems(self, pair_id: int) -> tuple[int, int]:
+        """How many problems of a pair need a person, and how many links are held."""
+        held = func.sum(case((links.c.state == LinkState.HELD.value, 1), else_=0))
+        query = select(func.sum(links.c.open_problems), held).where(links.c.pair_id == pair_id)
+        with self._transaction() as connection:
+            row = connection.execute(query).one()
+        return int(row[0] or 0), int(row[1] or 0)
+
+    def targets_of_others(self, pair: Pair) -> frozenset[str]:
+        """The target ids that other pairs hold in this pair's Testably project (R7)."""
+        same = and_(
+            pairs.c.id != pair.id,
+            pairs.c.testably_url == pair.identity.testably_url,
+            pairs.c.testably_project == pair.identity.testably_project,
+        )
+        query = select(links.c.testably_id).where(
+            links.c.testably_id.is_not(None), links.c.pair_id.in_(select(pairs.c.id).where(same))
+        )
+        with self._transaction() as connection:
+            return frozenset(connection.execute(query).scalars())
 
     def note_agreement(self, pair_id: int, agreed: Iterable[Link]) -> None:
         """Record the ``target_fingerprint`` of links that nobody changed since they were read."""

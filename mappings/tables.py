@@ -71,6 +71,7 @@ pairs = Table(
     Column("testrail_name", Text),
     Column("testably_name", Text),
     Column("open_word", Text),
+    Column("drifted_at", UtcDateTime),
     UniqueConstraint("testrail_url", "testrail_project", "testably_url", "testably_project"),
 )
 

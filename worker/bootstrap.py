@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from worker.clients.budget import Ledger, Priority, RateLimit
     from worker.clients.transport import Observer, Transport
-    from worker.sync.run import PairContext
+    from worker.sync.context import PairContext
 
 OnWait = Callable[[float], None]
 
@@ -150,8 +150,8 @@ class Deployment:
     def _mirror(self, pair: ProjectPair, source: Transport, target: Transport) -> PairContext:
         from worker.clients.testably import Testably
         from worker.clients.testrail import TestRail
+        from worker.sync.context import PairContext
         from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
-        from worker.sync.run import PairContext
 
         sync = self.settings.sync
         limit = _limit(self.settings.testably.rate_limit)

@@ -41,7 +41,7 @@ from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.rules import BLOCKING
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
 from worker.sync.run import RunMode, run_pair

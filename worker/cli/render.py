@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
 from worker.cli.progress import duration
@@ -13,8 +13,8 @@ from worker.say import printable
 
 if TYPE_CHECKING:
     from worker.settings import Rate
+    from worker.sync.context import PlannedRun
     from worker.sync.report import RunReport
-    from worker.sync.run import PlannedRun
 
 SHOWN: Final = 20
 """How many rows of a list are shown before it is cut."""
@@ -99,10 +99,28 @@ def show_run(out: Console, report: RunReport) -> None:
         say_more(out, len(report.problems), "--report FILE.html")
     if report.not_exact:
         out.print(f"  Not carried exactly: {_counted(report.not_exact, '')}")
+    if report.verified is not None:
+        out.print(f"  {_proof(report.verified)}")
+    if report.counts.get("held"):
+        number = report.counts["held"]
+        noun = "milestone is" if number == 1 else "milestones are"
+        out.print(f"  {number} {noun} held after an undo; `milesync migrate` releases them.")
     if report.error is not None:
         say_error(out, report.error)
     if report.run is not None:
         out.print(f"  Run {report.run}.")
+
+
+def _proof(verified: Mapping[str, Any]) -> str:
+    if verified["in_step"] is None:
+        return f"Whether both sides agree could not be read: {printable(verified['reason'])}"
+    compared = f"{verified['compared']} compared"
+    if verified["in_step"]:
+        return f"Both sides were read and agree: {compared}."
+    since = verified["changed_since"]
+    if since:
+        return f"Both sides were read: {compared}; {since} changed while the run was going on."
+    return f"Both sides were read and differ: {compared}; `milesync failures` says where."
 
 
 def short(value: object) -> str:

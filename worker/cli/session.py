@@ -15,7 +15,7 @@ from worker.errors import UsageError
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair, Settings
-    from worker.sync.run import PairContext
+    from worker.sync.context import PairContext
 
 T = TypeVar("T")
 

@@ -37,6 +37,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("testrail_name", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("testably_name", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("open_word", sa.Text(), nullable=True))
+        batch_op.add_column(sa.Column("drifted_at", sa.DateTime(timezone=True), nullable=True))
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.add_column(sa.Column("not_exact", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("verified", sa.JSON(), nullable=True))
@@ -54,6 +55,7 @@ def downgrade() -> None:
         batch_op.drop_column("verified")
         batch_op.drop_column("not_exact")
     with op.batch_alter_table("pairs", schema=None) as batch_op:
+        batch_op.drop_column("drifted_at")
         batch_op.drop_column("open_word")
         batch_op.drop_column("testably_name")
         batch_op.drop_column("testrail_name")

@@ -135,7 +135,8 @@ def compare(sides: Sides) -> Comparison:
     notes = _Notes(
         dict(link.last_applied), dict(link.observed), dict(link.sent), dict(link.field_problems)
     )
-    found = [d for name in FIELDS if name in sides.desired for d in _Field(sides, name).judge(notes)]
+    names = [name for name in FIELDS if name in sides.desired]
+    found = [one for name in names for one in _Field(sides, name).judge(notes)]
     if sides.live is None:
         return Comparison(link.with_field_problems(notes.problems), tuple(found))
     reading = Reading(notes.last_applied, notes.observed, notes.sent, notes.problems)
@@ -225,7 +226,7 @@ class _Field:
 
     @property
     def _is_derived(self) -> bool:
-        """The target's own to say; an archived status is a person's, a changed date is sent once."""
+        """The target's own to say; archived is a person's status, a changed date is sent once."""
         if not self._is_own:
             return False
         if self.name == "status":
@@ -283,17 +284,19 @@ class _Field:
             if self._is_open_again(known):
                 return None
             moved_on = replace(known, live=self.live, accepted=False)
-            return replace(moved_on, live_at=self.sides.live and self.sides.live.updated_at)
+            return replace(moved_on, live_at=self._live_at)
         sent = notes.sent.get(self.name)
         if sent is None or sent.count < MOST_SENT:
             return None
         if not same_value(self.name, sent.value, self.desired):
             return None
         reason = altered(self.name, self.desired, self.live)
-        at = self.sides.live.updated_at if self.sides.live else None
-        return FieldProblem(
-            ProblemKind.ALTERED, self.desired, self.live, reason, self.sides.since, sent.count, at
-        )
+        facts = (self.desired, self.live, reason, self.sides.since, sent.count, self._live_at)
+        return FieldProblem(ProblemKind.ALTERED, *facts)
+
+    @property
+    def _live_at(self) -> str | None:
+        return self.sides.live.updated_at if self.sides.live is not None else None
 
     def _is_open_again(self, known: FieldProblem) -> bool:
         """Whether the target's value was changed by somebody, so that one more try is due."""
@@ -309,9 +312,10 @@ class _Field:
         if self._is_own:
             return
         count = 0 if self._source_changed or (self._is_edited and self._has_moved) else 1
-        for one, value in ((known, known and known.desired), (sent, sent and sent.value)):
-            if one is not None and same_value(self.name, value, self.desired):
-                count = max(count, one.count)
+        if known is not None and same_value(self.name, known.desired, self.desired):
+            count = max(count, known.count)
+        if sent is not None and same_value(self.name, sent.value, self.desired):
+            count = max(count, sent.count)
         if count or self._is_edited:
             notes.sent[self.name] = Sent(self.desired, count)
 

@@ -128,7 +128,7 @@ class Snapshot:
         """Listed, detailed or linked sub-milestones count; archived ones do not."""
         seen = self.target.milestones.values()
         alive = [t for t in seen if not is_archived(t) and t.id not in leaving]
-        found = {t.parent_id for t in alive if t.parent_id}
+        found: set[str | None] = {target.parent_id for target in alive}
         for target in seen:
             if any(not is_archived(sub) and sub.id not in leaving for sub in target.sub_milestones):
                 found.add(target.id)
