@@ -142,26 +142,34 @@ class Snapshot:
         """Which dates of a target with living sub-milestones are Testably's own to say.
 
         All where it says ``date_mode: auto``; where it says nothing, those that are the earliest
-        start or the latest due date below it, or where what is below could not all be read.
+        start or the latest due date below it, or all where what is below could not be read.
         """
         if live.date_mode is not None:
             return frozenset(DATE_FIELDS if live.date_mode.strip().lower() == "auto" else ())
         below = self._dates_below(live)
         if below is None:
             return frozenset(DATE_FIELDS)
-        return frozenset(n for n in DATE_FIELDS if same_value(n, live.values[n], below[n]))
+        return frozenset(
+            name
+            for name in DATE_FIELDS
+            if any(same_value(name, live.values[name], one[name]) for one in below)
+        )
 
-    def _dates_below(self, live: TargetMilestone) -> Values | None:
-        rows = [t for t in self._below.get(live.id, ()) if not is_archived(t)]
+    def _dates_below(self, live: TargetMilestone) -> Sequence[Values] | None:
+        """The dates that sub-milestones can give: the living ones alone, or archived ones too.
+
+        None where not all of them were read: whether archived ones count is not documented.
+        """
+        rows = self._below.get(live.id, ())
         read = {row.id for row in rows}
         if any(not is_archived(sub) and sub.id not in read for sub in live.sub_milestones):
             return None
         linked = [k for k in self._linked_below.get(live.id, ()) if k.testably_id not in read]
-        if any(k.testably_id not in self.target.milestones for k in linked):
+        if any(_is_living(k) and k.testably_id not in self.target.milestones for k in linked):
             return None
-        starts = [row.start_date for row in rows if row.start_date]
-        ends = [row.due_date for row in rows if row.due_date]
-        return {"start_date": min(starts, default=None), "due_date": max(ends, default=None)}
+        alive = [row.values for row in rows if not is_archived(row)]
+        every = [*(row.values for row in rows), *(k.observed for k in linked)]
+        return [_extremes(alive), _extremes(every)]
 
     @cached_property
     def _below(self) -> Mapping[str, Sequence[TargetMilestone]]:
@@ -175,7 +183,7 @@ class Snapshot:
     def _linked_below(self) -> Mapping[str, Sequence[Link]]:
         found: dict[str, list[Link]] = defaultdict(list)
         for link in self.links.values():
-            if link.target_parent and _is_living(link):
+            if link.target_parent:
                 found[link.target_parent].append(link)
         return found
 
@@ -234,6 +242,14 @@ def is_archived(target: TargetMilestone | SubMilestone) -> bool:
 def living(targets: Iterable[TargetMilestone]) -> list[TargetMilestone]:
     """Those that are not archived."""
     return [target for target in targets if not is_archived(target)]
+
+
+def _extremes(below: Iterable[Values]) -> Values:
+    """The earliest start and the latest due date of sub-milestones."""
+    rows = list(below)
+    starts = [start for row in rows if (start := row.get("start_date"))]
+    ends = [due for row in rows if (due := row.get("due_date"))]
+    return {"start_date": min(starts, default=None), "due_date": max(ends, default=None)}
 
 
 def _is_living(link: Link) -> bool:
