@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mappings.errors import MilesyncError
-from worker.cli.progress import duration
 from worker.cli.screen import Console, Table
 from worker.say import printable
 
 if TYPE_CHECKING:
     from worker.settings import Rate
     from worker.sync.report import RunReport
-    from worker.sync.run import PlannedRun
 
 SHOWN: Final = 20
 """How many rows of a list are shown before it is cut."""
@@ -38,29 +35,6 @@ def say_error(out: Console, error: MilesyncError) -> None:
     """What stopped one pair, and what to do."""
     for line in (*error.message.splitlines(), *error.hint.splitlines()):
         out.print(f"  {printable(line)}", style="red")
-
-
-# --- plans ------------------------------------------------------------------------------------
-
-
-def show_plan(out: Console, prepared: PlannedRun, rate: Rate) -> None:
-    """What a migration would do to one pair, and what it costs."""
-    plan = prepared.plan
-    counts = Counter(action.kind.value for action in plan.actions)
-    out.print("  " + _counted(counts, "There is nothing in TestRail."))
-    rows = [
-        (a.kind.value, a.testrail_id or "", a.testably_id or "", short(a.name), a.reason)
-        for a in plan.actions
-        if a.kind.value != "skip" or a.problem is not None
-    ]
-    if rows:
-        out.print(table("", "TestRail", "Testably", "Name", "Why", rows=rows[:SHOWN]))
-        say_more(out, len(rows), "milesync plan --json")
-    for guard in plan.guards:
-        out.print(f"  It would stop: {guard.message} {guard.hint}", style="red")
-    took = prepared.requests
-    out.print(f"  Requests: {took['testrail']} to TestRail, {took['testably']} to Testably.")
-    out.print(f"  With {in_words(rate)} this takes {duration(prepared.minutes * 60)}.")
 
 
 def in_words(rate: Rate) -> str:

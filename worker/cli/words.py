@@ -74,6 +74,16 @@ def requests(counts: Mapping[str, int]) -> str:
     return f"{number} {noun} to TestRail, {counts.get('testably', 0)} to Testably"
 
 
+def about(seconds: float) -> str:
+    """How long something will take, roughly: ``about a minute``."""
+    minutes = round(seconds / 60)
+    if seconds < 45:
+        return f"about {max(round(seconds), 1)} s"
+    if minutes <= 1:
+        return "about a minute"
+    return f"about {minutes} minutes" if minutes < 100 else f"about {seconds / 3600:.1f} hours"
+
+
 def lasted(time: timedelta) -> str:
     """How long something took: ``3 s``, ``14 min``, ``2 h 5 min``."""
     seconds = round(time.total_seconds())

@@ -163,5 +163,7 @@ def action_json(action: Action) -> dict[str, Any]:
             name: {"before": action.before.get(name), "after": value}
             for name, value in action.push.items()
         },
+        "parent_id": action.parent_id,
+        "edited": sorted(action.edited),
         **({"notices": [notice.reason for notice in action.notices]} if action.notices else {}),
     }
