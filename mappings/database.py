@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from mappings.errors import StoreAway, StoreError
 
 _alembic_lock = threading.Lock()
 """Alembic's context is a module global, so one upgrade at a time in a process."""
+
+_making = threading.Lock()
+"""Held while a database is made, so that no thread opens it before its maker has closed it."""
 
 _ALONE = {
     "sqlite": "BEGIN IMMEDIATE",
@@ -46,8 +51,21 @@ def open_engine(url: str) -> Engine:
         bounds = {name: value for name, value in _BOUNDS.items() if name not in given.query}
         return create_engine(url, pool_pre_ping=True, connect_args=bounds)
     engine = create_engine(url, connect_args={"timeout": 30})
+    event.listen(engine, "do_connect", lambda *_: _make_private(engine.url.database))
     event.listen(engine, "connect", _set_pragmas)
     return engine
+
+
+def _make_private(file: str | None) -> None:
+    """Make a database that is not there yet, for its owner only; SQLite's own files follow it.
+
+    One that is there is never opened: to close it again would let go of the locks that SQLite
+    holds on it in this process.
+    """
+    if file is None:
+        return
+    with _making, suppress(OSError):  # what cannot be made here, SQLite says in its own words
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
@@ -124,7 +142,8 @@ def plain(error: Exception) -> str:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
     return config
 
 

@@ -47,7 +47,8 @@ def pair_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
 
 @contextmanager
 def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
-    lock = FileLock(f"{engine.url.database}.pair-{pair_id}.lock", timeout=0, thread_local=False)
+    file = f"{engine.url.database}.pair-{pair_id}.lock"
+    lock = FileLock(file, timeout=0, mode=0o600, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
