@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -47,6 +46,8 @@ def pair_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
 
 @contextmanager
 def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
+    from filelock import FileLock, Timeout  # here, because most commands take no lock
+
     file = f"{engine.url.database}.pair-{pair_id}.lock"
     lock = FileLock(file, timeout=0, mode=0o600, thread_local=False)
     try:

@@ -16,11 +16,10 @@ from worker.errors import Interrupted
 from worker.say import say_error
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mappings.rows import PairIdentity
     from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.options import Options
     from worker.sync.report import RunReport
@@ -75,7 +74,7 @@ def watch(deployment: Deployment, runs: Sequence[RunRecord]) -> list[RunRecord]:
                 line = _line(run)
                 if said.get(run.id) != line:
                     said[run.id] = line
-                    out.print(line, markup=False, highlight=False)
+                    out.print(line)
     except EndedBySignal as ended:
         names = " ".join(run.id for run in runs)
         ended.error = Interrupted(

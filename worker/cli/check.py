@@ -18,9 +18,8 @@ from worker.say import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.clients.testably import Testably
     from worker.clients.testrail import TestRail
     from worker.settings import ProjectPair

@@ -18,8 +18,7 @@ from worker.cli.plan import look_at, show_one
 from worker.cli.verify import verdicts_on
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from worker.cli.screen import Console
     from worker.sandbox.server import Sandbox
     from worker.sync.report import RunReport
 

@@ -21,10 +21,9 @@ from worker.cli.signals import exit_code
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from worker.bootstrap import Deployment
     from worker.cli.pair_run import PairRun
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.options import Options
     from worker.sync.report import RunReport

@@ -19,10 +19,9 @@ from worker.cli.session import opened, pairs_to_call
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair, Settings
     from worker.sync.options import Options
     from worker.sync.run import PairContext, PlannedRun

@@ -19,12 +19,11 @@ from worker.say import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.console import Console
-
     from mappings.link import Link, Problem
     from mappings.rows import Change, Pair
     from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
@@ -90,7 +89,7 @@ def _collected(
     facts: Callable[[Deployment, Pair | None], Facts],
 ) -> list[Facts]:
     """The facts about each chosen pair; a pair that never ran is None in the database."""
-    with opened(config) as deployment:
+    with opened(config, quiet=True) as deployment:
         return [
             {
                 "testrail_project": pair.testrail,

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from mappings.errors import MilesyncError
 from worker.cli.progress import duration
+from worker.cli.screen import Console, Table
 from worker.say import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from worker.settings import Rate
     from worker.sync.report import RunReport
     from worker.sync.run import PlannedRun
@@ -30,13 +28,10 @@ def title(testrail_project: int, testably_project: str) -> str:
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
     """A table with these columns, every text made fit for a terminal."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        made.add_row(*(printable("" if cell is None else str(cell)) for cell in row))
-    return made
+    return Table(
+        columns,
+        [[printable("" if cell is None else str(cell)) for cell in row] for row in rows],
+    )
 
 
 def say_error(out: Console, error: MilesyncError) -> None:

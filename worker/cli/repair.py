@@ -18,12 +18,11 @@ from worker.cli.session import consent, each, opened, pairs_to_call, require_con
 from worker.errors import GuardTripped, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mappings.link import Link
     from mappings.rows import Pair
     from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.report import RunReport
     from worker.sync.run import PairContext

@@ -21,18 +21,27 @@ T = TypeVar("T")
 
 
 @contextmanager
-def opened(config: Path | None) -> Iterator[Deployment]:
-    """The deployment that the settings describe. Raises SettingsError."""
-    import structlog
+def opened(config: Path | None, *, quiet: bool = False) -> Iterator[Deployment]:
+    """The deployment that the settings describe. Raises SettingsError.
 
+    ``quiet`` is a command that only reads the database: nothing that it uses logs, and it starts
+    sooner without a log, unless the settings have something to say.
+    """
     from worker.settings import load_settings
 
     settings = load_settings(config)
-    start_logging(settings)
-    for warning in settings.warnings:
-        structlog.get_logger(__name__).warning(warning)
+    if not quiet or settings.warnings or settings.log.level == "debug":
+        start_logging(settings)
+        _log_warnings(settings)
     with deployment_of(settings) as deployment:
         yield deployment
+
+
+def _log_warnings(settings: Settings) -> None:
+    import structlog
+
+    for warning in settings.warnings:
+        structlog.get_logger(__name__).warning(warning)
 
 
 def deployment_of(settings: Settings) -> Deployment:

@@ -13,9 +13,8 @@ from worker.cli.progress import reading
 from worker.cli.session import each, opened, pairs_to_call
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.run import PairContext
     from worker.sync.verify import Verdict
