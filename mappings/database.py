@@ -1,4 +1,8 @@
-"""Opening the database: the engine with its pragmas, and bringing the tables up to date."""
+"""Opening the database: the engine with its pragmas, and bringing the tables up to date.
+
+Alembic is imported only where tables are changed: every command asks for the revisions, and few
+have anything to upgrade.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,22 @@ import sqlite3
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Select, create_engine, event, func, inspect, select
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mappings.errors import StoreAway, StoreError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_NOTED_IN: Final = "alembic_version"
+"""Alembic's own table."""
 
 _alembic_lock = threading.Lock()
 """Alembic's context is a module global, so one upgrade at a time in a process."""
@@ -80,10 +89,13 @@ def read_time(engine: Engine) -> datetime:
 
 def upgrade(engine: Engine) -> None:
     """Bring the tables to the newest revision. Raises StoreError."""
+    from alembic import command
+
+    _require_known(revisions(engine)[0])
+    config = _config()
     try:
         with _alembic_lock, engine.begin() as connection:
             connection.exec_driver_sql(_ALONE[engine.dialect.name])
-            config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except (SQLAlchemyError, OSError) as error:
@@ -94,12 +106,29 @@ def revisions(engine: Engine) -> tuple[str | None, str | None]:
     """The database's revision and the newest one. Raises StoreError, StoreAway."""
     try:
         with engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+            current = _current(connection)
     except (SQLAlchemyError, OSError) as error:
         away = engine.dialect.name != "sqlite" and isinstance(error, OperationalError)
         kind = StoreAway if away else StoreError
         raise kind(f"The database cannot be reached: {plain(error)}") from error
-    return current, ScriptDirectory.from_config(_config()).get_current_head()
+    return current, newest_revision()
+
+
+def newest_revision() -> str:
+    """The revision that this version of the program needs: the last of its migrations."""
+    return max(_known_revisions())
+
+
+def _known_revisions() -> set[str]:
+    return {file.name.partition("_")[0] for file in _MIGRATIONS.glob("versions/[0-9]*.py")}
+
+
+def _current(connection: Connection) -> str | None:
+    """The revision that Alembic has noted; None in an empty database."""
+    if not inspect(connection).has_table(_NOTED_IN):
+        return None
+    noted: Select[Any] = select(sql_column("version_num")).select_from(sql_table(_NOTED_IN))
+    return connection.execute(noted).scalar()
 
 
 def ensure_ready(engine: Engine) -> None:
@@ -107,6 +136,7 @@ def ensure_ready(engine: Engine) -> None:
     current, newest = revisions(engine)
     if current == newest:
         return
+    _require_known(current)
     if engine.dialect.name == "sqlite":
         upgrade(engine)
         return
@@ -116,6 +146,15 @@ def ensure_ready(engine: Engine) -> None:
     )
 
 
+def _require_known(revision: str | None) -> None:
+    """Raises StoreError for the database of a later version, whose tables are not known here."""
+    if revision is not None and revision not in _known_revisions():
+        raise StoreError(
+            f"The database is at revision {revision}: a newer milesync has made it.",
+            f"Update milesync; this version knows revisions up to {newest_revision()}.",
+        )
+
+
 def plain(error: Exception) -> str:
     """The driver's own first line; the others may quote the statement and its values."""
     cause = getattr(error, "orig", None) or error
@@ -123,14 +162,17 @@ def plain(error: Exception) -> str:
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     return config
 
 
 def autogenerate(connection: Connection) -> list[Any]:
     """What Alembic would still change; empty when the migrations match the tables."""
     from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
 
     from mappings.tables import metadata
 

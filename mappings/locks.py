@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.database import plain
 from mappings.errors import Busy, StoreError
-from mappings.runs import UNFINISHED, Run, RunLog
+from mappings.runs import UNFINISHED, RunLog, RunRecord
 
 IsHeld = Callable[[], bool]
 
@@ -47,6 +46,8 @@ def pair_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
 
 @contextmanager
 def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
+    from filelock import FileLock, Timeout  # here, because most commands take no lock
+
     lock = FileLock(f"{engine.url.database}.pair-{pair_id}.lock", timeout=0, thread_local=False)
     try:
         lock.acquire()
@@ -81,7 +82,7 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
             connection.invalidate()
 
 
-def settle_dead(runs: RunLog) -> list[Run]:
+def settle_dead(runs: RunLog) -> list[RunRecord]:
     """Let go of every run whose heartbeat has stopped and whose lock is free.
 
     Both are needed: a lock is also freed by a connection that was cut. Returns those that are

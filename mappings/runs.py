@@ -31,7 +31,7 @@ _LONGEST_WAIT: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRecord:
     """One pass over one pair. Times are UTC; ``state`` is running or how it ended.
 
     ``heartbeat_at`` is the last sign of life and ``due_at`` when an unfinished run is to go on,
@@ -81,15 +81,15 @@ class RunLog:
         now: datetime,
         options: Mapping[str, Any] | None = None,
         *,
-        alone: bool = True,
+        exclusive: bool = True,
         state: str = RUNNING,
-    ) -> Run:
+    ) -> RunRecord:
         """Record that a run has begun; called with the pair's lock held, if it runs ``alone``.
 
         An exclusive run of the pair that still counted as running has died then: it is closed as
         aborted, or left to the workers if it was handed to them.
         """
-        run = Run(
+        run = RunRecord(
             new_run_id(now),
             pair_id,
             trigger,
@@ -97,11 +97,11 @@ class RunLog:
             holder,
             now,
             options=options or {},
-            exclusive=alone or state == UNFINISHED,  # what waits is exclusive once it goes on
+            exclusive=exclusive or state == UNFINISHED,  # what waits is exclusive once it goes on
         )
         with self._transaction() as connection:
             at = time_of(connection)
-            if alone:
+            if exclusive:
                 for dead in _running(connection, pair_id):
                     to_workers = bool(dead.options.get("background"))
                     _let_go(connection, dead, now, at, None if to_workers else DIED)
@@ -109,7 +109,7 @@ class RunLog:
             connection.execute(insert(runs).values(**_columns(run)))
         return run
 
-    def resume(self, run_id: str, holder: str) -> Run:
+    def resume(self, run_id: str, holder: str) -> RunRecord:
         """Record that a run goes on; called with the pair's lock held.
 
         Raises StoreError if there is no such run, LostLock if it has ended or is alive elsewhere.
@@ -127,17 +127,17 @@ class RunLog:
                 raise LostLock(f"Run {run_id} has ended, or somebody else goes on with it.")
         return self.get(run_id) or found
 
-    def unfinished(self) -> list[Run]:
+    def unfinished(self) -> list[RunRecord]:
         """Every run that waits for its next part."""
         return self._select(select(runs).where(runs.c.state == UNFINISHED))
 
-    def beat(self, run: Run) -> bool:
+    def beat(self, run: RunRecord) -> bool:
         """Note that a run is alive; False if it is no longer its holder's."""
         with self._transaction() as connection:
             noted = update(runs).where(_is_still(run)).values(heartbeat_at=time_of(connection))
             return connection.execute(noted).rowcount == 1
 
-    def note(self, run: Run, **values: Any) -> bool:
+    def note(self, run: RunRecord, **values: Any) -> bool:
         """`change` by the run's holder; False, and nothing changed, if it is no longer its own."""
         with self._transaction() as connection:
             noted = update(runs).where(_is_still(run)).values(**values)
@@ -150,7 +150,7 @@ class RunLog:
             chosen = update(runs).where(runs.c.id == run_id)
             connection.execute(chosen.values(state=UNFINISHED, due_at=due))
 
-    def overdue(self) -> list[Run]:
+    def overdue(self) -> list[RunRecord]:
         """The unfinished runs that are due for so long that their message must be lost."""
         with self._transaction() as connection:
             at = time_of(connection)
@@ -158,18 +158,18 @@ class RunLog:
             waiting = [_run_of(row) for row in connection.execute(query).mappings()]
         return [run for run in waiting if _is_overdue(run, at)]
 
-    def silent(self) -> list[Run]:
+    def silent(self) -> list[RunRecord]:
         """The running runs whose heartbeat has stopped; dead if their lock is free as well."""
         with self._transaction() as connection:
             at = time_of(connection)
             running = _running(connection)
         return [run for run in running if _is_silent(run, at)]
 
-    def is_alive(self, run: Run) -> bool:
+    def is_alive(self, run: RunRecord) -> bool:
         """Whether a run is running and its heartbeat has not stopped."""
         return run.state == RUNNING and run.id not in {silent.id for silent in self.silent()}
 
-    def let_go(self, run: Run, error: Mapping[str, str] = DIED) -> bool:
+    def let_go(self, run: RunRecord, error: Mapping[str, str] = DIED) -> bool:
         """Take a running run from the holder that died or lost its lock: compare-and-set.
 
         A run of the service, or handed to it, is unfinished and due then, another one aborted
@@ -197,21 +197,21 @@ class RunLog:
         """Set columns of a run: its progress while it works, or how it ended."""
         self._execute(update(runs).where(runs.c.id == run_id).values(**values))
 
-    def get(self, run_id: str) -> Run | None:
+    def get(self, run_id: str) -> RunRecord | None:
         """The run with this id."""
         found = self._select(select(runs).where(runs.c.id == run_id))
         return found[0] if found else None
 
-    def latest(self, pair_id: int, limit: int = 5) -> list[Run]:
+    def latest(self, pair_id: int, limit: int = 5) -> list[RunRecord]:
         """The newest runs of a pair, newest first."""
         query = select(runs).where(runs.c.pair_id == pair_id)
         return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
 
-    def running(self, pair_id: int) -> Run | None:
+    def running(self, pair_id: int) -> RunRecord | None:
         """The run that holds the pair, as far as is recorded; a refresh holds none."""
         return next((run for run in self.open(pair_id) if run.state == RUNNING), None)
 
-    def open(self, pair_id: int) -> list[Run]:
+    def open(self, pair_id: int) -> list[RunRecord]:
         """The exclusive runs of a pair that have not ended, newest first; refreshes are none."""
         query = select(runs).where(
             runs.c.pair_id == pair_id,
@@ -233,7 +233,7 @@ class RunLog:
             for statement in statements:
                 connection.execute(statement)
 
-    def _select(self, query: Any) -> list[Run]:
+    def _select(self, query: Any) -> list[RunRecord]:
         try:
             with self.engine.connect() as connection:
                 return [_run_of(row) for row in connection.execute(query).mappings()]
@@ -241,7 +241,7 @@ class RunLog:
             raise StoreError(f"The database did not answer: {plain(error)}") from error
 
 
-def _running(connection: Connection, pair_id: int | None = None) -> list[Run]:
+def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:
     """Every running run; or the exclusive ones of a pair."""
     chosen: list[ColumnElement[bool]] = [runs.c.state == RUNNING]
     if pair_id is not None:
@@ -251,7 +251,7 @@ def _running(connection: Connection, pair_id: int | None = None) -> list[Run]:
 
 def _let_go(
     connection: Connection,
-    run: Run,
+    run: RunRecord,
     ended_at: datetime,
     at: datetime,
     error: Mapping[str, str] | None,
@@ -265,17 +265,17 @@ def _let_go(
     return connection.execute(chosen.values(**(ended if error else left))).rowcount == 1
 
 
-def _is_still(run: Run) -> ColumnElement[bool]:
+def _is_still(run: RunRecord) -> ColumnElement[bool]:
     """Whether the recorded run is in the state, and with the holder, of this one."""
     return and_(runs.c.id == run.id, runs.c.state == run.state, runs.c.holder == run.holder)
 
 
-def _unchanged(run: Run) -> ColumnElement[bool]:
+def _unchanged(run: RunRecord) -> ColumnElement[bool]:
     """Whether nobody has given a sign of life since this was read."""
     return and_(_is_still(run), runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at))
 
 
-def _is_silent(run: Run, at: datetime) -> bool:
+def _is_silent(run: RunRecord, at: datetime) -> bool:
     """Whether the heartbeat of a running run has stopped.
 
     One out of the future has too: the clock was set back. A run without any is of a version that
@@ -284,16 +284,16 @@ def _is_silent(run: Run, at: datetime) -> bool:
     return run.heartbeat_at is None or abs(at - run.heartbeat_at) > DEAD_AFTER
 
 
-def _is_overdue(run: Run, at: datetime) -> bool:
+def _is_overdue(run: RunRecord, at: datetime) -> bool:
     due = run.due_at or run.finished_at or run.started_at
     return due < at - LOST_AFTER or due > at + _LONGEST_WAIT
 
 
-def _columns(run: Run) -> dict[str, Any]:
+def _columns(run: RunRecord) -> dict[str, Any]:
     return {column.name: getattr(run, column.name) for column in runs.c} | {
         "problems": list(run.problems)
     }
 
 
-def _run_of(row: RowMapping) -> Run:
-    return Run(**{column.name: row[column.name] for column in runs.c})
+def _run_of(row: RowMapping) -> RunRecord:
+    return RunRecord(**{column.name: row[column.name] for column in runs.c})

@@ -17,6 +17,8 @@ MilesyncError                    what happened, and a hint: what to do next
     ├── Redirected               3xx: never followed, so credentials stay on their host
     ├── AnswerTooLarge           more than the bound on one answer
     ├── Unreachable              the connection was never made
+    │   ├── CertificateRefused   the server's certificate is not trusted
+    │   └── WrongProtocol        http is spoken where https is expected, or the reverse
     └── Transient                may succeed when it is asked again
         ├── RateLimited          429
         ├── Maintenance          409 and its like: not now
@@ -38,6 +40,7 @@ __all__ = [
     "ApiError",
     "BudgetExhausted",
     "Busy",
+    "CertificateRefused",
     "ConnectionLost",
     "CredentialsRefused",
     "Done",
@@ -58,6 +61,7 @@ __all__ = [
     "Unreachable",
     "UnreadableAnswer",
     "UsageError",
+    "WrongProtocol",
 ]
 
 
@@ -163,6 +167,14 @@ class AnswerTooLarge(ApiError):
 class Unreachable(ApiError):
     kind = "unreachable"
     default_hint = "Check the base URL, the network and any proxy."
+
+
+class CertificateRefused(Unreachable):
+    kind = "certificate"
+
+
+class WrongProtocol(Unreachable):
+    kind = "wrong_protocol"
 
 
 class Transient(ApiError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
 from tests.settings.conftest import Load
@@ -377,3 +378,55 @@ def test_a_line_of_the_env_file_that_all_read_alike_gets_none(load: Load, line: 
 def test_a_schedule_whose_blanks_were_dropped_says_how_that_came(load: Load) -> None:
     with pytest.raises(SettingsError, match="honcho drops blanks"):
         load(SCHEDULE="*/15****")
+
+
+# --- where credentials go in clear text --------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["TESTRAIL_URL", "TESTABLY_URL"])
+@pytest.mark.parametrize(
+    "url", ["http://t.example", "http://T.example.:8080/sub", "http://10.0.0.7", "http://0.0.0.0"]
+)
+def test_credentials_go_over_http_to_named_hosts_only(load: Load, name: str, url: str) -> None:
+    """Refused with the place and what to do; taken when the host is named, in any form."""
+    host = httpx.URL(url).host.rstrip(".")
+    for other in ("", "other.example", "t.example.other"):
+        with pytest.raises(SettingsError) as caught:
+            load(ALLOW_HTTP=other, **{name: url})
+        assert f"MILESYNC_{name} (environment): http://" in caught.value.message
+        assert f"name {host} in MILESYNC_ALLOW_HTTP" in caught.value.message
+    assert load(ALLOW_HTTP=f"other.example, {host.upper()}.", **{name: url}).warnings == ()
+    assert load(f'[sync]\nallow_http = ["{host}"]', **{name: url}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "127.0.0.1:8081", "[::1]:1", "127.1.2.3"]
+)
+def test_http_to_this_machine_is_taken(load: Load, host: str) -> None:
+    assert load(TESTRAIL_URL=f"http://{host}", TESTABLY_URL=f"http://{host}").warnings == ()
+
+
+def test_a_star_does_not_allow_http_everywhere(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"MILESYNC_ALLOW_HTTP.*is no host"):
+        load(ALLOW_HTTP="*")
+
+
+@pytest.mark.parametrize(
+    ("url", "lacks"),
+    [
+        ("redis://redis:6379/0", "neither TLS nor a password"),
+        ("redis://:hush@redis.example/0", "no TLS"),
+        ("rediss://redis.example", None),
+        ("redis://localhost", None),
+        ("redis://:hush@127.0.0.1:1/0", None),
+    ],
+)
+def test_a_redis_that_others_can_read_is_warned_of(load: Load, url: str, lacks: str | None) -> None:
+    warnings = load(REDIS_URL=url).warnings
+    assert "hush" not in str(warnings)
+    if lacks is None:
+        assert warnings == ()
+    else:
+        [warning] = warnings
+        assert warning.startswith("MILESYNC_REDIS_URL (environment): ")
+        assert lacks in warning

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.settings.network import host_of, hosts, is_loopback, plain_host
+from worker.settings.network import host_of, hosts, hosts_or_any, is_loopback, plain_host
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,19 @@ from worker.settings.network import host_of, hosts, is_loopback, plain_host
         (" A.example ,b.EXAMPLE.,a.example,", ("a.example", "b.example")),
         (["a.example", "::1"], ("a.example", "::1")),
         ("[2001:DB8:0::1], ::ffff:127.0.0.1", ("2001:db8::1", "127.0.0.1")),
-        ("*", ("*",)),
         ("my_host,milesync-web", ("my_host", "milesync-web")),
     ],
 )
 def test_hosts(value: object, expected: tuple[str, ...]) -> None:
     assert hosts(value) == expected
     assert hosts(expected) == expected
+
+
+@pytest.mark.parametrize("value", ["*", " * ", "a.example, *", ["*"], ["a.example", "*"]])
+def test_a_star_is_any_host_where_that_is_allowed(value: object) -> None:
+    assert hosts_or_any(value) == ("*",)
+    with pytest.raises(ValueError, match="is no host"):
+        hosts(value)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,8 @@ def test_hosts(value: object, expected: tuple[str, ...]) -> None:
 def test_wrong_hosts(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"is no host|is not text"):
         hosts(wrong)
+    with pytest.raises(ValueError, match=r"is no host|is not text"):
+        hosts_or_any(wrong)
 
 
 @pytest.mark.parametrize("name", ["localhost", "LOCALHOST.", "127.0.0.1", "127.255.1.2", "::1"])

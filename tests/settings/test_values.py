@@ -176,8 +176,10 @@ def test_wrong_databases(wrong: object) -> None:
 def test_redis_addresses() -> None:
     for text in ("redis://localhost", "redis://:pw@h:6379/0", "rediss://u:p@h/1?ssl=required"):
         assert values.redis_url(text).get_secret_value() == text
-    for wrong in ("localhost:6379", "http://h", "redis://", "redis://h/x", "redis://h h"):
-        with pytest.raises(ValueError, match="is not a Redis URL"):
+    wrongs = ("localhost:6379", "http://h", "redis://", "redis://h/x", "redis://h h")
+    broken = ("redis://:6379", "redis://:p#w@h", "redis://:p?w@h", "redis://:[x@h", "redis://h:x")
+    for wrong in (*wrongs, *broken):
+        with pytest.raises(ValueError, match=r"is not a (Redis )?URL"):
             values.redis_url(wrong)
 
 

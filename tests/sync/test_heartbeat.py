@@ -15,15 +15,15 @@ from mappings.errors import LostLock
 from mappings.link import Link
 from mappings.locks import settle_dead
 from mappings.milestone import FIELDS
-from mappings.runs import DEAD_AFTER, RUNNING, UNFINISHED, Run, RunLog
+from mappings.runs import DEAD_AFTER, RUNNING, UNFINISHED, RunLog, RunRecord
 from mappings.tables import runs
 from tests.sync.world import World
+from worker.sync.apply.outcome import Outcome
+from worker.sync.apply.writer import TargetWriter
 from worker.sync.heartbeat import Heartbeat
-from worker.sync.journal import Journal
-from worker.sync.outcome import Outcome
+from worker.sync.options import Options, Trigger
 from worker.sync.report import State
-from worker.sync.run import OpenRun, Part, open_run
-from worker.sync.scene import Options, Trigger
+from worker.sync.run import Run, RunMode, open_run
 
 OFTEN, NEVER = 0.01, 3600.0
 SOON = 20.0
@@ -39,9 +39,9 @@ def world(engine: Engine) -> World:
     return made
 
 
-def migrate(world: World, in_between: Callable[[OpenRun], None], every: float) -> OpenRun:
+def migrate(world: World, in_between: Callable[[Run], None], every: float) -> Run:
     """A scheduled run that beats so often, with something that happens after its first create."""
-    mirror = replace(world.mirror(), heartbeat_every=every)
+    context = replace(world.context(), heartbeat_every=every)
     happened: list[Outcome] = []
 
     def after(outcome: Outcome) -> None:
@@ -50,14 +50,14 @@ def migrate(world: World, in_between: Callable[[OpenRun], None], every: float) -
             in_between(run)
             world.clock.sleep(1.0)  # so that the run looks whether it goes on
 
-    with open_run(mirror, Options(Trigger.SCHEDULE)) as run:
+    with open_run(context, Options(Trigger.SCHEDULE)) as run:
         run.prepare()
         run.apply(after)
     return run
 
 
-def recorded(world: World) -> Run:
-    return world.mirror().runs.latest(world.pair.id, 1)[0]
+def recorded(world: World) -> RunRecord:
+    return world.context().runs.latest(world.pair.id, 1)[0]
 
 
 def silence(world: World) -> None:
@@ -78,14 +78,14 @@ def cut_connections(world: World) -> None:
         )
 
 
-def until_lost(run: OpenRun) -> None:
+def until_lost(run: Run) -> None:
     assert run.heartbeat._lost.wait(SOON)
 
 
 def test_a_run_outlives_many_heartbeats(world: World) -> None:
     """A thread of its own asks whether the pair is still held."""
 
-    def beats(run: OpenRun) -> None:
+    def beats(run: Run) -> None:
         seen: set[datetime | None] = set()
         while len(seen) < 5:
             found = RunLog(world.engine).get(run.record.id)
@@ -101,7 +101,7 @@ def test_a_run_outlives_many_heartbeats(world: World) -> None:
 def test_a_run_whose_connection_was_cut_stops_and_is_gone_on_with(world: World) -> None:
     """Nobody has taken it over yet: it is left to the sweep, due at once."""
 
-    def cut(run: OpenRun) -> None:
+    def cut(run: Run) -> None:
         cut_connections(world)
         until_lost(run)
 
@@ -109,7 +109,7 @@ def test_a_run_whose_connection_was_cut_stops_and_is_gone_on_with(world: World) 
         migrate(world, cut, OFTEN)
     assert (recorded(world).state, recorded(world).due_at is not None) == (UNFINISHED, True)
     assert len(world.marked()) == 1
-    with open_run(world.mirror(), Options(Trigger.SCHEDULE), Part(recorded(world).id)) as run:
+    with open_run(world.context(), Options(Trigger.SCHEDULE), RunMode(recorded(world).id)) as run:
         run.prepare()
         run.apply()
     assert (recorded(world).state, len(world.marked())) == ("succeeded", 3)
@@ -120,7 +120,7 @@ def test_a_run_whose_connection_was_cut_stops_and_is_gone_on_with(world: World) 
 def test_a_run_that_a_rival_took_over_writes_nothing_more(world: World, every: float) -> None:
     """Neither to the target nor over what the rival records of the run."""
 
-    def take_over(run: OpenRun) -> None:
+    def take_over(run: Run) -> None:
         cut_connections(world)
         silence(world)
         if every == NEVER:
@@ -143,7 +143,7 @@ def test_a_run_that_was_taken_over_at_its_end_does_not_close_it(world: World) ->
     """The rival is at it, and says how it ended."""
 
     def be_late() -> None:
-        with open_run(world.mirror(), Options(Trigger.SCHEDULE)) as run:
+        with open_run(world.context(), Options(Trigger.SCHEDULE)) as run:
             run.prepare()
             cut_connections(world)
             silence(world)
@@ -157,7 +157,7 @@ def test_a_run_that_was_taken_over_at_its_end_does_not_close_it(world: World) ->
 
 
 def test_a_command_that_lost_its_pair_is_closed_with_what_happened(world: World) -> None:
-    with pytest.raises(LostLock), open_run(world.mirror(), Options(Trigger.MIGRATION)):
+    with pytest.raises(LostLock), open_run(world.context(), Options(Trigger.MIGRATION)):
         raise LostLock("This run no longer holds its project pair, and stops.")
     run = recorded(world)
     assert (run.state, (run.error or {})["message"][:8]) == ("aborted", "This run")
@@ -185,9 +185,9 @@ def test_a_write_that_waited_for_its_turn_asks_once_more(world: World) -> None:
     def require() -> None:
         raise LostLock("lost")
 
-    journal = Journal(world.pair, "run", world.target, world.store, world.clock, require)
+    writer = TargetWriter(world.pair, "run", world.target, world.store, world.clock, require)
     with pytest.raises(LostLock):
-        journal.create(Link(1), dict.fromkeys(FIELDS), None)
+        writer.create(Link(1), dict.fromkeys(FIELDS), None)
     assert (world.to_ably.requests, world.links) == ([], {})
 
 

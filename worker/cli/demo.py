@@ -17,8 +17,7 @@ from worker.cli.plan import look_at, show_one
 from worker.cli.verify import verdicts_on
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from worker.cli.screen import Console
     from worker.sandbox.server import Sandbox
     from worker.sync.report import RunReport
 
@@ -139,7 +138,7 @@ class _Demo:
 
     def _edit_and_plan(self) -> tuple[bool, dict[str, Any]]:
         from worker.sandbox.seed import edit_some
-        from worker.sync.scene import Options, Trigger
+        from worker.sync.options import Options, Trigger
 
         edited = edit_some(self._sandbox.testrail.model, 1, EDITED)
         settings = self._deployment.settings
@@ -164,8 +163,8 @@ class _Demo:
         return verdict.in_step, verdict.as_json()
 
     def _run(self, *, by_person: bool) -> RunReport:
+        from worker.sync.options import Options, Trigger
         from worker.sync.report import State
-        from worker.sync.scene import Options, Trigger
 
         options = Options(Trigger.MIGRATION if by_person else Trigger.MANUAL)
         pairs = self._deployment.settings.projects

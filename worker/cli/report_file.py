@@ -69,7 +69,7 @@ def _items(run: PairRun) -> list[dict[str, Any]]:
             "result": outcome.result.value,
             "reason": outcome.action.reason,
             "problems": [
-                {"kind": trouble.kind, "reason": trouble.reason} for trouble in outcome.troubles
+                {"kind": problem.kind, "reason": problem.reason} for problem in outcome.problems
             ],
         }
         for outcome in run.outcomes

@@ -15,7 +15,7 @@ from worker.cli.session import opened
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from worker.cli.screen import Console
 
 _SUGGESTED: Final = ("MILESYNC_WEBHOOK_SECRET", "MILESYNC_WEB_TOKEN")
 Overwrite = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
@@ -47,7 +47,7 @@ def _say_written(out: Console, file: Path, suggested: Mapping[str, str]) -> None
     out.print(f"Wrote {file}. Fill it in, then run `milesync check`.")
     out.print("For the service, two secrets made at random just now, for your .env:")
     for name, secret in suggested.items():
-        out.print(f"{name}={secret}", soft_wrap=True)
+        out.print(f"{name}={secret}")
 
 
 def upgrade(config: Config = None, as_json: Json = False) -> int:

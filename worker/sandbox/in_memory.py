@@ -57,8 +57,9 @@ _RAISED: Final[Mapping[FaultKind, tuple[type[ApiError], int | None]]] = {
     FaultKind.LATE: (TimedOut, None),
     FaultKind.MAINTENANCE: (Maintenance, 409),
     FaultKind.REDIRECT: (Redirected, 302),
+    FaultKind.REDIRECT_AFTER: (Redirected, 302),
 }
-_NOT_DONE: Final = (RateLimited, Maintenance, Refused, Redirected)
+_NOT_DONE: Final = (RateLimited, Maintenance, Refused)
 
 
 class _Wire:

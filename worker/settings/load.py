@@ -18,6 +18,7 @@ from worker.errors import SettingsError
 from worker.settings.env_file import read_env_file
 from worker.settings.explain import PAIR_EXAMPLE, Key, dotted, known_keys, problem, shown
 from worker.settings.model import PREFIX, FileSettings, Settings, variable
+from worker.settings.network import clear_text_host
 
 FILE_NAME: Final = "milesync.toml"
 Variables = Mapping[str, tuple[str, str]]
@@ -144,11 +145,32 @@ class _Layers:
         except ValidationError as refused:
             self.problems += [problem(one, self._place(one["loc"])) for one in refused.errors()]
         # outside of the handler: its exception holds the values, secrets too
+        if found is not None:
+            self._look_at_addresses(found)
         if found is None or self.problems:
             raise SettingsError("\n".join(dict.fromkeys(self.problems)))
         return Settings.model_construct(
             **dict(found), source_file=self.file, warnings=tuple(self.warnings)
         )
+
+    def _look_at_addresses(self, found: FileSettings) -> None:
+        """Refuse to send credentials over a network without TLS; warn of an open Redis."""
+        addresses = {"testrail": found.testrail.url or "", "testably": found.testably.url}
+        for table, url in addresses.items():
+            host = clear_text_host(url)
+            if host is not None and host not in found.sync.allow_http:
+                self.problems.append(
+                    f"{self._place((table, 'url'))}: http:// sends the credentials to {host}"
+                    f" unencrypted. Use https://, or name {host} in MILESYNC_ALLOW_HTTP."
+                )
+        redis = found.redis_url.get_secret_value() if found.redis_url else ""
+        host = clear_text_host(redis)
+        if host is not None:
+            lacks = "no TLS" if "@" in redis else "neither TLS nor a password"
+            self.warnings.append(
+                f"{self._place(('redis_url',))}: the connection to {host} has {lacks}."
+                " Use rediss:// with a password, unless the network is yours alone."
+            )
 
     def _place(self, key: Key) -> str:
         return self.places.get(key) or f"{dotted(key)} ({self.file})"

@@ -142,6 +142,11 @@ class SyncSettings(_Section):
     http_timeout: Annotated[float, BeforeValidator(values.seconds)] = Field(
         30.0, description="Seconds in all for one request.", examples=[30]
     )
+    allow_http: Annotated[tuple[str, ...], BeforeValidator(network.hosts)] = Field(
+        (),
+        description="Hosts to which credentials may go over http, without TLS; with commas.",
+        examples=["testrail.intranet.example"],
+    )
 
 
 class WebSettings(_Section):
@@ -155,7 +160,7 @@ class WebSettings(_Section):
     webhook_secret: _Secret = Field(
         None, description="What TestRail's webhooks must send; without it they are refused."
     )
-    hosts: Annotated[tuple[str, ...], BeforeValidator(network.hosts)] = Field(
+    hosts: Annotated[tuple[str, ...], BeforeValidator(network.hosts_or_any)] = Field(
         network.LOOPBACK_NAMES,
         description="The host names that it answers to, with commas; * for any.",
         examples=[",".join(network.LOOPBACK_NAMES)],
@@ -163,6 +168,10 @@ class WebSettings(_Section):
     token: _Token = Field(
         None, description="What pages, /metrics and /readyz ask for, unless on loopback."
     )
+
+    def answers_to(self, host: str | None) -> bool:
+        """Whether a call to this host, in the form of `network.host_of`, is answered."""
+        return network.ANY_HOST in self.hosts or host in self.hosts
 
     def require_strong_secrets(self) -> None:
         """Raises SettingsError for a secret that can be guessed."""

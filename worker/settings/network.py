@@ -1,4 +1,4 @@
-"""Names of hosts: those that the web process answers to, and those that are this very machine."""
+"""Names of hosts: who is answered, what is this very machine, and where a secret would be seen."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from worker.settings.values import plain_text
 
 ANY_HOST: Final = "*"
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+_WITHOUT_TLS: Final = ("http", "redis")
 _NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?")
 _WITH_PORT: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[^\s:\[\]]{1,255})(?::\d{0,5})?")
 
 
 def hosts(value: object) -> tuple[str, ...]:
-    """Names of hosts, with commas or as a list: each as `plain_host` makes it; ``*`` is any."""
+    """Names of hosts, with commas or as a list, each as `plain_host` makes it."""
     parts = value if isinstance(value, list | tuple) else plain_text(value).split(",")
-    names = [plain_text(part) for part in parts]
-    return tuple(dict.fromkeys(_host(name) for name in names if name))
-
-
-def _host(name: str) -> str:
-    found = ANY_HOST if name == ANY_HOST else plain_host(name)
-    if found is None:
+    found = [plain_host(name) for name in map(plain_text, parts) if name]
+    if None in found:
         raise ValueError("names something that is no host: a name or an address, without a port")
-    return found
+    return tuple(dict.fromkeys(name for name in found if name is not None))
+
+
+def hosts_or_any(value: object) -> tuple[str, ...]:
+    """The same; ``*`` is any host."""
+    parts = [value] if isinstance(value, str) else value
+    is_any = isinstance(parts, list | tuple) and ANY_HOST in (
+        name.strip() for part in parts if isinstance(part, str) for name in part.split(",")
+    )
+    return (ANY_HOST,) if is_any else hosts(value)
 
 
 def plain_host(text: str) -> str | None:
@@ -60,6 +66,15 @@ def is_loopback(host: str | None) -> bool:
 def are_loopback(names: Iterable[str]) -> bool:
     """Whether each of them is."""
     return all(map(is_loopback, names))
+
+
+def clear_text_host(url: str) -> str | None:
+    """The host to which a connection would go without TLS, over a network; None if it would not."""
+    parts = urlsplit(url)
+    if parts.scheme not in _WITHOUT_TLS or is_loopback(parts.hostname):
+        return None
+    name = parts.hostname or ""
+    return plain_host(name) or name
 
 
 def _address(text: str) -> str | None:

@@ -247,8 +247,11 @@ def _sqlite_url(file: str | None, options: str, base: Path) -> str:
 def redis_url(value: object) -> SecretStr:
     """``redis://`` or, with TLS, ``rediss://``."""
     text = secret(value).get_secret_value()
-    if not re.fullmatch(r"rediss?://(?:[^@/\s]*@)?[^@/?#\s]+(?:/\d*)?(?:\?\S*)?", text):
-        raise ValueError("is not a Redis URL")
+    form = r"rediss?://(?:[^@/?#\s]*@)?[^@/?#\s]+(?:/\d*)?(?:\?[^#\s]*)?"
+    if not re.fullmatch(form, text) or not _split(text).hostname:
+        raise ValueError(
+            "is not a Redis URL (special characters in a password have to be percent-encoded)"
+        )
     return SecretStr(text)
 
 

@@ -16,11 +16,11 @@ from structlog.contextvars import bound_contextvars
 from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
-from mappings.runs import Run
+from mappings.runs import RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
 from worker.settings import ProjectPair, Settings
-from worker.sync.scene import Trigger
+from worker.sync.options import Trigger
 from worker.tasks import slices
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.hints import Hints
@@ -79,7 +79,7 @@ def ask(redis: Redis, settings: Settings, hint: Hint) -> None:
         ask_sync(redis, pair, hint.correlation)
 
 
-def go_on(pair: tuple[int, str], run: Run, countdown: float = 0.0) -> None:
+def go_on(pair: tuple[int, str], run: RunRecord, countdown: float = 0.0) -> None:
     """Enqueue the next slice of a recorded run; what it writes can be followed by the run's id."""
     _enqueue(pair, Trigger(run.trigger), slices.Next(run.id, 0, countdown), run.id)
 
@@ -230,7 +230,7 @@ def sweep_deliveries() -> None:
     deliveries.purge(now - KEPT)
 
 
-def _go_on_again(here: Deployment, run: Run) -> None:
+def _go_on_again(here: Deployment, run: RunRecord) -> None:
     found = next((pair for pair in here.store.all_pairs() if pair.id == run.pair_id), None)
     if found is not None:
         log.info("goes on: its message was lost", run=run.id, pair=str(found.id))

@@ -21,10 +21,10 @@ from worker.errors import (
     Unreachable,
 )
 from worker.settings import ProjectPair, Settings
-from worker.sync.gather import Scope
+from worker.sync.options import Options, Trigger
+from worker.sync.read.gather import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import Part, run_pair
-from worker.sync.scene import Options, Trigger
+from worker.sync.run import RunMode, run_pair
 from worker.tasks.hints import Hints
 from worker.tasks.paused import is_paused, pause
 from worker.tasks.slices import waiting_counter
@@ -117,14 +117,14 @@ def _refresh_pair(
     link = deployment.store.links(pair.id, [milestone]).get(milestone)
     if link is None or not link.has_target:
         return None
-    with deployment.mirror(
+    with deployment.context(
         configured,
         priority=Priority.REFRESH,
         patience=_PATIENCE,
         on_wait=waiting_counter(deployment, Priority.REFRESH),
-    ) as mirror:
+    ) as context:
         options = Options(trigger=Trigger.WEBHOOK)
-        return run_pair(mirror, options, Scope((milestone,)), part=Part(alone=False))
+        return run_pair(context, options, Scope((milestone,)), mode=RunMode(exclusive=False))
 
 
 def _close(deployment: Deployment, report: RunReport | None) -> None:

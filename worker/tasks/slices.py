@@ -17,7 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from mappings.deliveries import FAILED, Deliveries
 from mappings.errors import LostLock
 from mappings.rows import Pair
-from mappings.runs import RUNNING, UNFINISHED, Run
+from mappings.runs import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.clients.budget import Priority
 from worker.counters import Counters
@@ -31,10 +31,10 @@ from worker.errors import (
     Unreachable,
 )
 from worker.settings import ProjectPair
-from worker.sync.gather import Scope
+from worker.sync.options import Only, Options, Trigger
+from worker.sync.read.gather import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import OpenRun, Part, open_run
-from worker.sync.scene import Only, Options, Trigger
+from worker.sync.run import Run, RunMode, open_run
 from worker.tasks import recall
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
 from worker.tasks.paused import is_paused, pause
@@ -109,7 +109,7 @@ def deployment_counters(deployment: Deployment) -> Counters:
 # --- before the slice
 
 
-def _to_go_on_with(deployment: Deployment, job: Job) -> Run | None:
+def _to_go_on_with(deployment: Deployment, job: Job) -> RunRecord | None:
     """The run, unless it has come to its end (a message can arrive twice) or was stopped."""
     record = deployment.runs.get(job.run) if job.run else None
     if record is None:
@@ -150,7 +150,7 @@ def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:
     return True
 
 
-def options_of(run: Run) -> Options:
+def options_of(run: RunRecord) -> Options:
     """The options with which a run was begun."""
     known = {field.name for field in fields(Options)} - {"trigger"}
     kept: dict[str, Any] = {name: run.options[name] for name in known if name in run.options}
@@ -171,17 +171,17 @@ class _Done:
 def _slice(
     deployment: Deployment, job: Job, options: Options, is_over: Callable[[], bool]
 ) -> _Done:
-    run: OpenRun | None = None
+    run: Run | None = None
     try:
-        with deployment.mirror(
+        with deployment.context(
             job.pair,
             priority=Priority.BACKGROUND,
             patience=PATIENCE,
             on_wait=waiting_counter(deployment, Priority.BACKGROUND),
-        ) as mirror:
-            part = Part(job.run, is_over)
+        ) as context:
+            mode = RunMode(job.run, is_over)
             try:
-                with open_run(mirror, options, part) as run:
+                with open_run(context, options, mode) as run:
                     return _Done(_go(deployment, run))
             finally:
                 if run is not None:
@@ -192,16 +192,16 @@ def _slice(
         return _Done(report, error)
 
 
-def _go(deployment: Deployment, run: OpenRun) -> RunReport:
-    seen = recall.load(deployment.redis, run.record.id) if run.part.of else None
+def _go(deployment: Deployment, run: Run) -> RunReport:
+    seen = recall.load(deployment.redis, run.record.id) if run.mode.of else None
     run.prepare(None if seen is None else Scope(recalled=seen))
     return run.apply()
 
 
-def _keep_what_was_listed(deployment: Deployment, run: OpenRun) -> None:
+def _keep_what_was_listed(deployment: Deployment, run: Run) -> None:
     prepared = run.prepared
     if run.report.state is State.UNFINISHED and prepared is not None:
-        recall.save(deployment.redis, run.record.id, prepared.scene)
+        recall.save(deployment.redis, run.record.id, prepared.snapshot)
 
 
 def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[float], None]:

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.settings import WebSettings
-from worker.settings.network import ANY_HOST, are_loopback, host_of
+from worker.settings.network import are_loopback, host_of
 from worker.web.service import Service
 
 OPEN_PATHS: Final = frozenset({"/webhooks/testrail", "/healthz"})
@@ -69,7 +69,7 @@ def _with_headers(send: Send) -> Send:
 def refusal(scope: Scope, web: WebSettings) -> Response | None:
     """The answer to a call that no endpoint may see: 421, 401 or 403; None for any other."""
     host = host_of(_only(scope, b"host").decode("latin-1"))
-    if ANY_HOST not in web.hosts and host not in web.hosts:
+    if not web.answers_to(host):
         return _refused(421, "This host name is not among MILESYNC_WEB_HOSTS.")
     if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN_PATHS:
         return None

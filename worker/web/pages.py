@@ -81,7 +81,7 @@ def _row(
     if pair is not None:
         row["runs"] = service.deployment.runs.latest(pair.id, _RUNS)
         row["links"] = counts.links.get(pair.id, {})
-        row["troubles"] = counts.troubles.get(pair.id, {})
+        row["troubles"] = counts.problems.get(pair.id, {})
         row["synced_at"] = counts.synced_at.get(pair.id)
         row["problems"] = list(row["runs"][0].problems)[:_PROBLEMS] if row["runs"] else []
     return row
