@@ -11,6 +11,7 @@ import typer
 
 from mappings.errors import MilesyncError
 from worker.cli import render
+from worker.cli.files import require_writable, write_private
 from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects
 from worker.cli.output import Exit, show
 from worker.cli.progress import reading
@@ -44,6 +45,8 @@ def plan(
     from worker.sync.options import Options, Trigger
 
     options = Options(Trigger.MIGRATION, only, adopt_by_name, create_anyway)
+    if out is not None:
+        require_writable(out)
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         looked = look_at(deployment, pairs, options)
@@ -138,6 +141,6 @@ def _keep(file: Path, looked: Looked, options: Options, settings: Settings) -> N
         return
     document = reviewable(looked.as_json(), options, places(settings))
     try:
-        file.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
+        write_private(file, json.dumps(document, indent=2, ensure_ascii=False))
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
