@@ -6,10 +6,11 @@ have anything to upgrade.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,9 @@ _NOTED_IN: Final = "alembic_version"
 
 _alembic_lock = threading.Lock()
 """Alembic's context is a module global, so one upgrade at a time in a process."""
+
+_making = threading.Lock()
+"""Held while a database is made, so that no thread opens it before its maker has closed it."""
 
 _ALONE = {
     "sqlite": "BEGIN IMMEDIATE",
@@ -57,8 +61,21 @@ def open_engine(url: str) -> Engine:
         bounds = {name: value for name, value in _BOUNDS.items() if name not in given.query}
         return create_engine(url, pool_pre_ping=True, connect_args=bounds)
     engine = create_engine(url, connect_args={"timeout": 30})
+    event.listen(engine, "do_connect", lambda *_: _make_private(engine.url.database))
     event.listen(engine, "connect", _set_pragmas)
     return engine
+
+
+def _make_private(file: str | None) -> None:
+    """Make a database that is not there yet, for its owner only; SQLite's own files follow it.
+
+    One that is there is never opened: to close it again would let go of the locks that SQLite
+    holds on it in this process.
+    """
+    if file is None:
+        return
+    with _making, suppress(OSError):  # what cannot be made here, SQLite says in its own words
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
@@ -195,7 +212,7 @@ def _config() -> Config:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config
 
 

@@ -51,9 +51,9 @@ def test_migrate_creates_all_and_a_second_time_nothing(
 def test_people_see_the_plan_its_cost_and_the_result(milesync: Milesync) -> None:
     ended = milesync("migrate", "--yes")
     assert "Project 1 → proj_abc123" in ended.out
-    assert f"{SEEDED} create." in ended.out
+    assert f"{SEEDED} new; " in ended.out
     assert "With 60000 requests a minute this takes about" in ended.out
-    assert f"{SEEDED} created." in ended.out
+    assert f"{SEEDED} new." in ended.out
 
 
 @pytest.mark.usefixtures("sandbox")

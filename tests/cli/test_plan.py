@@ -27,11 +27,9 @@ def edited(milesync: Milesync, sandbox: Sandbox) -> Sandbox:
     source.add(1, {"name": "Will go"})
     assert milesync("migrate", "--yes").code == 0
     by_name = {row["name"]: row for row in target.everything(PAIR)}
-    target.update(
-        PAIR, str(by_name["Will be edited there"]["id"]), {"name": "Edited by somebody"}
-    )
+    target.update(PAIR, str(by_name["Will be edited there"]["id"]), {"name": "Edited by somebody"})
     [going] = [row["id"] for row in source.everything(1) if row["name"] == "Will go"]
-    source.delete(going)
+    source.delete(int(str(going)))
     source.update(1, {"name": "A new name", "description": "First line\nsecond line\n" * 5})
     target.create(PAIR, {"name": "Taken already"})
     source.add(1, {"name": "Taken already"})
@@ -90,11 +88,10 @@ def test_the_inner_words_stay_in_the_json(milesync: Milesync) -> None:
 
 
 def test_who_has_no_name_is_named_by_id_and_link(milesync: Milesync, sandbox: Sandbox) -> None:
-    nameless = sandbox.testrail.model.add(1, {"name": "Soon blank"})
-    sandbox.testrail.model.update(nameless["id"], {"name": "   "})
+    sandbox.testrail.model.plant({"id": 4711, "name": "   "}, 1)
     shown = milesync("plan").out
-    link = f"{sandbox.testrail.url}/index.php?/milestones/view/{nameless['id']}"
-    assert f"{nameless['id']}  (no name) {link}\n" in shown
+    link = f"{sandbox.testrail.url}/index.php?/milestones/view/4711"
+    assert f"4711  (no name) {link}\n" in shown
     assert "1 needs you" in shown
 
 

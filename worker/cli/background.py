@@ -11,7 +11,7 @@ import typer
 from worker.cli import render
 from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.run_records import report_of
-from worker.cli.session import consent
+from worker.cli.session import consent, declined
 from worker.cli.signals import EndedBySignal, exit_code
 from worker.errors import Interrupted
 from worker.say import say_error
@@ -46,7 +46,7 @@ def hand_over(
     if not yes:
         look_at(deployment, pairs, options).show(deployment.settings, as_json=False)
         if not consent("Hand this to the workers?"):
-            return Exit.FAILED
+            return declined("Nothing was changed.", as_json=as_json)
     runs = [enqueue_migration(deployment, pair, options) for pair in pairs]
     ended = watch(deployment, runs)
     identities = [deployment.identity(pair) for pair in pairs]
@@ -54,7 +54,8 @@ def hand_over(
 
     def human(out: Console) -> None:
         for report in reports:
-            render.show_run(out, report)
+            name = deployment.runs.shortest_name(report.run) if report.run else ""
+            render.show_run(out, report, name)
 
     show(runs_json(reports), human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))

@@ -12,6 +12,7 @@ import typer
 
 from mappings.errors import MilesyncError
 from worker.cli import render
+from worker.cli.files import require_writable
 from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects
 from worker.cli.output import Exit, console, show
 from worker.cli.plan_text import show_plan
@@ -63,6 +64,8 @@ def plan(
     from worker.sync.options import Options, Trigger
 
     options = Options(Trigger.MIGRATION, only, adopt_by_name, create_anyway)
+    for file in out or ():
+        require_writable(file)
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         looked = look_at(deployment, pairs, options)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
 from worker.cli import render, words
+from worker.cli.files import write_private
 from worker.cli.plan import places
 from worker.cli.plan_view import NEW, FieldChange, Item, PlanView, Section, view_of
 from worker.errors import UsageError
@@ -37,7 +38,7 @@ def write_plans(
         else:
             text = json.dumps(document, indent=2, ensure_ascii=False)
         try:
-            file.write_text(text, encoding="utf-8")
+            write_private(file, text)
         except OSError as error:
             raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mappings.errors import MilesyncError
+from worker.cli import words
 from worker.cli.screen import Console, Table
 from worker.say import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from worker.settings import Rate
     from worker.sync.report import RunReport
 
 SHOWN: Final = 20
 """How many rows of a list are shown before it is cut."""
+WROTE: Final = ("created", "adopted", "updated", "archived")
+"""The counters of a run that stand for something that was written."""
 _LONGEST_VALUE: Final = 40
 
 
@@ -43,11 +48,6 @@ def in_words(rate: Rate) -> str:
     return f"{rate.requests} requests {window}"
 
 
-def _counted(counts: Mapping[str, int], nothing: str) -> str:
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return f"{told}." if told else nothing
-
-
 def say_more(out: Console, rows: int, command: str) -> None:
     """Say how much of a list was not shown, and what shows it."""
     if rows > SHOWN:
@@ -57,26 +57,40 @@ def say_more(out: Console, rows: int, command: str) -> None:
 # --- runs -------------------------------------------------------------------------------------
 
 
-def show_run(out: Console, report: RunReport) -> None:
-    """How the run of one pair ended, and what needs a person."""
+def show_run(out: Console, report: RunReport, name: str = "", file: Path | None = None) -> None:
+    """How the run of one pair ended, what needs a person, and what to do next.
+
+    ``name`` is the shortest by which a run that can be undone may be called; ``file`` holds the
+    report.
+    """
     identity = report.identity
     where = title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {report.state.value}", style="bold")
     if any(report.counts.values()) or report.error is None:
-        out.print("  " + _counted(report.counts, "There was nothing to do."))
-    if report.problems:
-        rows = [
-            (p["testrail_id"], p["testably_id"], short(p.get("name")), p["reason"])
-            for p in report.problems[:SHOWN]
-        ]
-        out.print(table("TestRail", "Testably", "Name", "What is the matter", rows=rows))
-        say_more(out, len(report.problems), "--report FILE.html")
+        out.print(f"  {words.counted(report.counts, 'Nothing to do')}.")
     if report.not_exact:
-        out.print(f"  Not carried exactly: {_counted(report.not_exact, '')}")
+        out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
+    if report.problems:
+        rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in report.problems[:SHOWN]]
+        out.print(table("TestRail", "Name", "What is the matter", rows=rows))
+        say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")
     if report.error is not None:
         say_error(out, report.error)
-    if report.run is not None:
+    if report.run is not None and not name:
         out.print(f"  Run {report.run}.")
+    if next_steps := "; ".join(_next_steps(report, name, file)):
+        out.print(f"  {next_steps[:1].upper()}{next_steps[1:]}.")
+
+
+def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str]:
+    if name and any(report.counts.get(result) for result in WROTE):
+        yield f"undo it with `milesync undo {name}`"
+        if file is None:
+            yield f"`milesync show {name}` tells what it wrote"
+    if file is not None:
+        yield f"the report is in {file}"
+    if report.problems:
+        yield "`milesync failures` lists what needs you"
 
 
 def short(value: object) -> str:

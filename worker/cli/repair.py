@@ -15,8 +15,8 @@ from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.progress import progress
 from worker.cli.records import recorded
 from worker.cli.run_records import find_run
-from worker.cli.session import consent, each, opened, pairs_to_call, require_consent
-from worker.errors import GuardTripped, UsageError
+from worker.cli.session import consent, declined, each, opened, pairs_to_call, require_consent
+from worker.errors import UsageError
 
 if TYPE_CHECKING:
     from mappings.link import Link
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Milestones = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]...", help="Ids in TestRail or Testably; without, all of them."),
+    typer.Argument(metavar="[ID...]", help="Ids in TestRail or Testably; without, all of them."),
 ]
 Force = Annotated[
     bool, typer.Option("--force", help="Take back even what was edited in Testably since.")
@@ -46,7 +46,12 @@ def retry(
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Let the next run try again what failed."""
+    """Let the next run try again what failed.
+
+    Examples:
+      milesync retry
+      milesync retry 4711 ms_8a2f
+    """
     chosen = frozenset(milestones or ())
     with opened(config) as deployment:
         pairs = deployment.settings.require_projects(projects)
@@ -93,7 +98,15 @@ def undo(
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """Take back what a run did, from the values that were kept."""
+    """Take back what a run did, from the values that were kept.
+
+    What somebody edited in Testably since is left alone. What was taken back is held until
+    `milesync migrate`.
+
+    Examples:
+      milesync undo 3fa9
+      milesync undo 20261121-204512 --force
+    """
     from worker.cli.pair_run import runs_json
     from worker.sync.undo import plan_undo
 
@@ -107,10 +120,25 @@ def undo(
             if not (yes and as_json):
                 _show_undo(console(sys.stderr if as_json else sys.stdout), plan)
             if not yes and not consent("Go on?"):
-                raise GuardTripped("Nobody said yes; nothing was written.", f"Run {run} stands.")
+                return declined("Nothing was changed.", as_json=as_json)
             report = _undo(deployment, context, plan, force=force)
-    show(runs_json([report]), lambda out: render.show_run(out, report), as_json=as_json)
+        held = _held(deployment, pair)
+    show(runs_json([report]), lambda out: _show_undone(out, report, held), as_json=as_json)
     return exit_of(report.state)
+
+
+def _held(deployment: Deployment, pair: ProjectPair) -> int:
+    """How many milestones of the pair an undo has taken back, until a person migrates again."""
+    known = recorded(deployment, pair)
+    links = deployment.store.links(known.id).values() if known else ()
+    return sum(link.state.value == "held" for link in links)
+
+
+def _show_undone(out: Console, report: RunReport, held: int) -> None:
+    render.show_run(out, report)
+    if held:
+        noun = "milestone is" if held == 1 else "milestones are"
+        out.print(f"  {held} {noun} held until `milesync migrate`; a sync leaves them alone.")
 
 
 def _undo(
@@ -146,7 +174,12 @@ def _show_undo(out: Console, plan: UndoPlan) -> None:
 
 
 def rebuild(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """Recover the links of a lost database from the footers in Testably."""
+    """Recover the links of a lost database from the footers in Testably.
+
+    Examples:
+      milesync rebuild
+      milesync rebuild --project 1
+    """
     from worker.cli.pair_run import runs_json
     from worker.sync.rebuild import rebuild as rebuild_pair
     from worker.sync.report import RunReport, state_of, worst
@@ -173,7 +206,11 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
 
 
 def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = False) -> int:
-    """Ask a running run to stop after the milestone it is at."""
+    """Ask a running run to stop after the milestone it is at.
+
+    Examples:
+      milesync stop 3fa9
+    """
     from mappings.runs import RUNNING, UNFINISHED
 
     require_consent(yes)
@@ -182,7 +219,7 @@ def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = 
         run = found.id
         running = found.state in (RUNNING, UNFINISHED)
         if running and not yes and not consent(f"Stop run {run}?"):
-            raise GuardTripped("Nobody said yes; the run goes on.", "`milesync status` shows it.")
+            return declined("The run goes on.", as_json=as_json)
         if running:
             deployment.runs.change(run, stop_requested=True)
     said = "is asked to stop" if running else f"has ended already: {found.state}"

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from worker.clients.causes import PROXY_LOGIN, SET_HTTPS, hint_of, hint_of_redirect, wants_tls
 from worker.errors import (
     AccessDenied,
     AnswerTooLarge,
@@ -30,7 +31,9 @@ from worker.errors import (
     ServerTrouble,
     TimedOut,
     UnknownId,
+    Unreachable,
     UnreadableAnswer,
+    WrongProtocol,
 )
 
 TESTRAIL: Final = "TestRail"
@@ -135,12 +138,19 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
     """The error for a status outside 2xx; ``text`` is the server's own, already redacted."""
     if 300 <= answer.status < 400:
         return _redirected(call, answer, base_url)
+    if answer.status == 400 and wants_tls(base_url, answer.body):
+        message = f"{call.api} at {base_url} wants https, not http"
+        return WrongProtocol(call.api, message, status=answer.status, hint=SET_HTTPS)
+    if answer.status == 407:
+        message = "the proxy of the environment wants a user and a password"
+        return Unreachable(call.api, message, status=answer.status, hint=PROXY_LOGIN)
     kind = _class_of(call, answer)
     may_be_done = not 400 <= answer.status < 500 or kind is TimedOut
     return kind(
         call.api,
         f"{call.api} answered {call} with {answer.status}" + (f": {text}" if text else ""),
         status=answer.status,
+        hint=hint_of(call.api, answer.status, text),
         done=call.if_sent if may_be_done else Done.NO,
         retry_after=retry_after(answer.headers.get("retry-after"), now),
     )
@@ -170,14 +180,16 @@ def _unreadable(call: Call, answer: Answer, what: str) -> UnreadableAnswer:
 
 
 def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:
-    message = f"{call.api} sent {call} on to {_place(answer.headers.get('location', ''), base_url)}"
-    return Redirected(call.api, message, status=answer.status, done=call.if_sent)
+    location = answer.headers.get("location", "")[:_LONGEST_PLACE]
+    message = f"{call.api} sent {call} on to {_place(location, base_url)}"
+    hint = hint_of_redirect(base_url, location)
+    return Redirected(call.api, message, status=answer.status, hint=hint, done=call.if_sent)
 
 
 def _place(location: str, base_url: str) -> str:
     """Where a redirect points, without the query, which may hold a session or a token."""
     try:
-        parts = urlsplit(urljoin(base_url, location[:_LONGEST_PLACE]))
+        parts = urlsplit(urljoin(base_url, location))
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "an address that cannot be read"

@@ -14,6 +14,7 @@ import httpcore
 import httpx
 
 from worker.clients.answers import LARGEST_ANSWER, Answer, Call, shortened, too_large
+from worker.clients.causes import SET_HTTPS
 from worker.clients.deadline import BoundedBackend, Deadline
 from worker.clients.proxy import Proxy, proxy_for
 from worker.clients.tls import is_no_tls, refused_certificate, trusted_context
@@ -68,8 +69,11 @@ RAISED: Final = (
 """Everything that the HTTP libraries can raise."""
 
 _TIMEOUTS: Final = (httpx.TimeoutException, httpcore.TimeoutException)
-_TLS_ALERT: Final = r"\x15\x03"
-"""How httpx shows the first bytes of a TLS alert, which is no HTTP answer."""
+_MAY_WANT_TLS: Final = (
+    "Run the same command again; if it stays so, the server may want https:// in the base URL."
+)
+_BINARY: Final = "illegal request line"
+"""h11's words for an answer that begins with a control character, as a TLS alert does."""
 
 
 class Connection:
@@ -139,8 +143,9 @@ class Connection:
             message = f"{self._api} did not answer {call} within {self._timeout:g} s"
             return TimedOut(self._api, message, done=done)
         if sent:
-            message = f"the connection to {self._api} was cut during {call}"
-            return ConnectionLost(self._api, f"{message}{self._reason(error)}", done=done)
+            message = f"the connection to {self._api} was cut during {call}{self._reason(error)}"
+            hint = _MAY_WANT_TLS if self._base_url.startswith("http:") else ""
+            return ConnectionLost(self._api, message, hint=hint, done=done)
         return self._unreachable(error)
 
     def _unreachable(self, error: Exception) -> Unreachable:
@@ -168,11 +173,11 @@ class Connection:
                 f"{self._api} at {self._base_url} answers without TLS: it speaks http, not https",
                 hint="Set the base URL to http://… if that is meant, or to the port that has TLS.",
             )
-        if _TLS_ALERT in str(error) and self._base_url.startswith("http:"):
+        if _BINARY in str(error) and self._base_url.startswith("http:"):
             return WrongProtocol(
                 self._api,
-                f"{self._api} at {self._base_url} answers in TLS: it speaks https, not http",
-                hint="Set the base URL to https://….",
+                f"{self._api} at {self._base_url} does not answer in HTTP; it may speak https",
+                hint=SET_HTTPS,
                 done=done,
             )
         return None

@@ -62,7 +62,7 @@ def _read(variable: str, value: str) -> Proxy:
 
 def _address(parts: SplitResult) -> str:
     """The proxy's address without its user and password. Raises ValueError if it is none."""
-    if not parts.hostname:
+    if not parts.hostname or any(char.isspace() for char in parts.hostname):
         raise ValueError("there is no host")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")

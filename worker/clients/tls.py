@@ -18,11 +18,12 @@ _VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CUR
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 """OpenSSL's words for bytes that are no TLS, such as the answer of a plain HTTP server."""
 
-_NOT_YET_VALID, _EXPIRED, _OTHER_HOST = 9, 10, 62
+_NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
 _HINTS: Final[Mapping[int, str]] = {
     _NOT_YET_VALID: "Check this machine's clock; else the server needs a valid certificate.",
     _EXPIRED: "Check this machine's clock; else the server needs a new certificate.",
     _OTHER_HOST: "Set the base URL to a host name that the certificate is for.",
+    _OTHER_ADDRESS: "Set the base URL to a host name that the certificate is for.",
 }
 _UNKNOWN_AUTHORITY: Final = (
     "If a company's proxy or a private authority has signed it, set SSL_CERT_FILE to a file with"

@@ -191,7 +191,10 @@ def _take_back(writer: TargetWriter, step: UndoStep) -> Outcome:
     link = writer.reload(step.testrail_id)
     hold = _held_without_target if step.adopted else _held
     blocked = (Problem("changed_since", step.blocked),) if step.blocked else ()
-    action = Action(_KINDS[step.does], step.testrail_id, step.name, step.does, step.testably_id)
+    kind, why = _KINDS[step.does], step.does
+    action = Action(
+        kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
+    )
     try:
         if step.fields:
             # Held before it is sent: whatever becomes of the request, no schedule takes it up.
