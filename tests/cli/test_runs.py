@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,15 @@ def test_a_run_keeps_what_could_not_be_carried_exactly(milesync: Milesync) -> No
     assert record
     assert record.not_exact == document["not_exact"]
     assert milesync("show", document["run"], "--json").json["not_exact"] == document["not_exact"]
+
+
+def test_an_undo_that_is_not_wanted_is_one_line_and_one_that_is_says_what_it_holds(
+    milesync: Milesync, sandbox: Sandbox, person: Callable[[str], None]
+) -> None:
+    run = migrated(milesync)
+    person("n")
+    refused = milesync("undo", run)
+    assert (refused.code, refused.out.splitlines()[-1]) == (1, "Nothing was changed.")
+    assert milesync("undo", run, "--yes", "--json").json["projects"][0]["archived"] > 0
+    sandbox.testrail.model.update(1, {"name": "Renamed"})
+    assert "held until `milesync migrate`" in milesync("undo", run, "--yes").out
