@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from datetime import UTC, datetime
@@ -31,10 +32,15 @@ _ALONE = {
 def open_engine(url: str) -> Engine:
     """An engine for a SQLite or PostgreSQL URL; connects only when it is first used."""
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": 30})
+        return create_engine(url, pool_pre_ping=True, json_serializer=_as_json)
+    engine = create_engine(url, connect_args={"timeout": 30}, json_serializer=_as_json)
     event.listen(engine, "connect", _set_pragmas)
     return engine
+
+
+def _as_json(value: object) -> str:
+    """JSON as PostgreSQL takes it. Raises ValueError for a number that is none, on SQLite too."""
+    return json.dumps(value, allow_nan=False)
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:

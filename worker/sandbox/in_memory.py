@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from mappings.milestone import BadRecord, TargetMilestone, Values
-from worker.clients.records import collect_source, parse_target
+from worker.clients.records import parse_target
+from worker.clients.source_rows import collect_source
 from worker.clock import Clock
 from worker.errors import (
     AccessDenied,
