@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from mappings.milestone import BadRecord, TargetMilestone
 from worker.clients.bounds import MOST_PAGES, MOST_PROBLEMS, MOST_ROWS, PAGE_FACTOR, TooMuchError
 from worker.clients.records import parse_target
 from worker.sync.ports import TargetListing
+
+PER_PAGE: Final = 100
+"""The most rows that a page may be asked for (Testably page)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,12 @@ class TargetPage:
         """Every id on the page that could be read, those of bad records too."""
         bad = {str(problem.id) for problem in self.problems if problem.id is not None}
         return bad | {milestone.id for milestone in self.milestones}
+
+    @property
+    def is_capped_and_full(self) -> bool:
+        """Whether the server gives fewer rows a page than are asked for, and this page has all."""
+        size, rows = self.per_page, len(self.milestones) + len(self.problems)
+        return size is not None and size < PER_PAGE and rows >= size
 
 
 def read_page(value: object, per_page: int) -> TargetPage:
@@ -76,7 +86,7 @@ class TargetRows:
         self._milestones.update((found.id, found) for found in page.milestones)
         for problem in page.problems:
             self._keep(problem)
-        self._look_whether_over(page.total, brought_new)
+        self._look_whether_over(page, brought_new)
 
     def _keep(self, problem: BadRecord) -> None:
         if problem.id is None:
@@ -96,8 +106,13 @@ class TargetRows:
         because = self._because or ("" if self.is_over else "not all pages were read")
         return TargetListing(self._milestones, tuple(self._problems.values()), not because, because)
 
-    def _look_whether_over(self, total: int | None, brought_new: bool) -> None:
-        """R4. A total below what came already says nothing: then a further page decides."""
+    def _look_whether_over(self, page: TargetPage, brought_new: bool) -> None:
+        """R4. A total below what came already says nothing: then a further page decides.
+
+        So it does after a full page of a server that gives fewer rows than it was asked for: its
+        total may be that of the page.
+        """
+        total = page.total
         if self._rows > MOST_ROWS or self._pages >= MOST_PAGES:
             self.stop(f"there are more than {MOST_ROWS:,} milestones, or too many pages")
         elif len(self._problems) >= MOST_PROBLEMS:
@@ -107,7 +122,7 @@ class TargetRows:
             if total is not None and len(self._ids) < total:
                 came = f"{len(self._ids):,} of the {total:,} milestones that it counts came"
                 self._because = self._because or came
-        elif total == len(self._ids):
+        elif total == len(self._ids) and not page.is_capped_and_full:
             self.is_over = True
 
 

@@ -12,12 +12,11 @@ from urllib.parse import quote
 from mappings.milestone import BadRecord, TargetMilestone, Values
 from worker.clients.bounds import MOST_BYTES, TOO_MUCH_IN_ALL, too_large_at_last
 from worker.clients.records import parse_target
-from worker.clients.target_rows import TargetPage, TargetRows, read_page, together
+from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
 from worker.errors import AnswerTooLarge
 from worker.sync.ports import TargetListing
 
-PER_PAGE: Final = 100
 TRIES: Final = 3
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
 
