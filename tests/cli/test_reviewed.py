@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from worker.errors import UsageError
-from worker.sync.reviewed import (
+from worker.sync.options import Only, Options, Trigger
+from worker.sync.reviewed_plan import (
     PlanChanged,
     differences,
     must_be_equal,
@@ -16,7 +17,6 @@ from worker.sync.reviewed import (
     reviewable,
     reviewed_options,
 )
-from worker.sync.scene import Only, Options, Trigger
 
 PLACES = {"testrail_url": "https://a", "testably_url": "https://b"}
 

@@ -24,12 +24,53 @@ def test_init_writes_settings_that_can_be_read(milesync: Milesync, folder: Path)
     assert milesync("init", "--config", "nowhere/other.toml").code == 2
 
 
+def test_init_suggests_secrets_that_are_strong_and_new(milesync: Milesync) -> None:
+    """In what it prints, and not in the file."""
+    first, second = (milesync("init", "--force", "--json").json["suggested"] for _ in range(2))
+    assert first.keys() == {"MILESYNC_WEBHOOK_SECRET", "MILESYNC_WEB_TOKEN"}
+    found = {*first.values(), *second.values()}
+    assert len(found) == 4
+    assert min(map(len, found)) >= 32
+    assert "MILESYNC_WEBHOOK_SECRET=" in milesync("init", "--force").out
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("name", ["MILESYNC_WEBHOOK_SECRET", "MILESYNC_WEB_TOKEN"])
+@pytest.mark.parametrize("command", ["check", "up"])
+def test_a_secret_that_can_be_guessed_is_refused(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    """Before anything else is done; one of 16 characters is taken."""
+    monkeypatch.setenv(name, "x" * 15)
+    ended = milesync(command, "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "settings")
+    assert name in ended.json["error"]["message"]
+    assert "xxx" not in ended.out
+    monkeypatch.setenv(name, "x" * 16)
+    assert milesync("check").code == 0
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_check_says_who_reaches_the_pages(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESYNC_LISTEN", "0.0.0.0:8000")
+    told = {one["name"]: one["message"] for one in milesync("check", "--json").json["checks"]}
+    assert "on a loopback address only" in told["web"]
+    assert "MILESYNC_WEB_HOSTS" in told["web"]
+    for variable in ("WEBHOOK_SECRET", "WEB_TOKEN"):
+        monkeypatch.setenv(f"MILESYNC_{variable}", "long enough for everybody".replace(" ", "-"))
+    monkeypatch.setenv("MILESYNC_WEB_HOSTS", "milesync.example.com")
+    told = {one["name"]: one["message"] for one in milesync("check", "--json").json["checks"]}
+    assert told["web"] == "0.0.0.0:8000, with a token and a webhook secret."
+
+
 def test_check_tries_everything(milesync: Milesync, sandbox: Sandbox) -> None:
     ended = milesync("check", "--json")
     must_fit(ended.json, CHECK)
     assert (ended.code, ended.json["ok"]) == (0, True)
     names = [check["name"] for check in ended.json["checks"]]
-    assert names == ["settings", "database", "testrail 1", "testably proj_abc123"]
+    assert names == ["settings", "web", "database", "testrail 1", "testably proj_abc123"]
     assert "ok     testrail 1: Reachable" in milesync("check").out
     assert sandbox.testably.count("POST") == 0
 

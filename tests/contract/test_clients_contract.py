@@ -248,9 +248,9 @@ def test_a_list_can_be_of_one_status(build: Builder) -> None:
 def test_an_update_changes_what_it_names_and_nothing_else(build: Builder) -> None:
     side = build.target()
     created = side.create()
-    echoed = side.target.update(PROJECT, created, {"status": "completed", "due_date": None})
-    assert echoed.values == {**VALUES, "due_date": None}
-    assert side.target.get(PROJECT, created).values == echoed.values
+    observed = side.target.update(PROJECT, created, {"status": "completed", "due_date": None})
+    assert observed.values == {**VALUES, "due_date": None}
+    assert side.target.get(PROJECT, created).values == observed.values
 
 
 def test_a_null_may_be_refused(build: Builder) -> None:

@@ -7,9 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.footer import Footer, marked_id, marker_url, split_footer, with_footer
-from mappings.milestone import (
-    same_value,
-)
+from mappings.milestone import same_value
 from tests.mappings.milestones import HOME, footers, texts
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from mappings.database import (
@@ -20,6 +21,7 @@ from mappings.database import (
     _set_pragmas,
     autogenerate,
     ensure_ready,
+    newest_revision,
     open_engine,
     revisions,
     upgrade,
@@ -118,6 +120,23 @@ def test_processes_may_upgrade_at_once(empty_engine: Engine) -> None:
         process.communicate()
     assert [process.returncode for process in started] == [0, 0, 0]
     assert_up_to_date(empty_engine)
+
+
+def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert newest_revision() == head
+
+
+def test_the_database_of_a_newer_version_is_left_alone(empty_engine: Engine) -> None:
+    """It is said who has made it, and what to do; nothing in it is changed."""
+    upgrade(empty_engine)
+    with empty_engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (ensure_ready, upgrade):
+        with pytest.raises(StoreError, match="revision 9999: a newer milesync") as caught:
+            use(empty_engine)
+        assert "Update milesync" in caught.value.hint
+    assert revisions(empty_engine)[0] == "9999"
 
 
 # --- being ready

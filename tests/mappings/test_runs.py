@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.errors import StoreError
-from mappings.runs import RUNNING, UNFINISHED, Run, RunLog, new_run_id
+from mappings.runs import RUNNING, UNFINISHED, RunLog, RunRecord, new_run_id
 from mappings.store import Store
 from tests.mappings.support import MINUTE, NOW, SECOND, identity
 
@@ -34,7 +34,9 @@ def test_an_id_can_be_typed() -> None:
 def test_a_run_that_begins_is_running(run_log: RunLog, pair_id: int) -> None:
     """Who runs the pair, since when, why and with which options is recorded at once."""
     run = run_log.begin(pair_id, "manual", "ann on host", NOW, {"only": "open"})
-    expected = Run(run.id, pair_id, "manual", RUNNING, "ann on host", NOW, options={"only": "open"})
+    expected = RunRecord(
+        run.id, pair_id, "manual", RUNNING, "ann on host", NOW, options={"only": "open"}
+    )
     assert run.heartbeat_at is not None
     assert replace(run, heartbeat_at=None) == expected
     found = run_log.get(run.id)
@@ -94,10 +96,35 @@ def test_a_new_run_leaves_ended_and_other_runs_alone(
 
 def test_a_run_beside_others_closes_none(run_log: RunLog, run_id: str, pair_id: int) -> None:
     """A run that does not hold the pair leaves the one that does as it is."""
-    run_log.begin(pair_id, "webhook", "worker", NOW, alone=False)
+    run_log.begin(pair_id, "webhook", "worker", NOW, exclusive=False)
     holding = run_log.get(run_id)
     assert holding
     assert holding.state == RUNNING
+
+
+def test_however_many_refreshes_came_since_the_open_runs_of_a_pair_are_found(
+    run_log: RunLog, run_id: str, pair_id: int
+) -> None:
+    """The exclusive ones: what holds the pair, and what waits to go on. A refresh is neither."""
+    waiting = run_log.begin(
+        pair_id, "migration", "the workers", NOW, exclusive=False, state=UNFINISHED
+    )
+    for number in range(25):
+        run_log.begin(pair_id, "webhook", "refresher", NOW + number * MINUTE, exclusive=False)
+    assert {run.id for run in run_log.open(pair_id)} == {run_id, waiting.id}
+    running = run_log.running(pair_id)
+    assert running
+    assert running.id == run_id
+    run_log.change(run_id, state="succeeded")
+    assert run_log.running(pair_id) is None
+
+
+def test_a_run_of_an_older_version_that_gave_no_sign_of_life_is_silent(
+    run_log: RunLog, run_id: str
+) -> None:
+    """Whether it is dead, its lock says."""
+    run_log.change(run_id, heartbeat_at=None)
+    assert [run.id for run in run_log.silent()] == [run_id]
 
 
 def test_an_unfinished_run_goes_on(run_log: RunLog, run_id: str, pair_id: int) -> None:

@@ -6,10 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.milestone import (
-    FIELDS,
-    same_value,
-)
+from mappings.milestone import FIELDS, same_value
 from tests.mappings.milestones import texts
 
 values = st.none() | texts

@@ -16,14 +16,13 @@ from worker.errors import Interrupted
 from worker.say import say_error
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mappings.rows import PairIdentity
-    from mappings.runs import Run
+    from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
+    from worker.sync.options import Options
     from worker.sync.report import RunReport
-    from worker.sync.scene import Options
 
 Background = Annotated[
     bool, typer.Option("--background", help="Hand it to the workers, and show how far it is.")
@@ -62,20 +61,20 @@ def hand_over(
     return exit_of(worst(report.state for report in reports))
 
 
-def watch(deployment: Deployment, runs: Sequence[Run]) -> list[Run]:
+def watch(deployment: Deployment, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Show on stderr how far the runs are until they end; after an interrupt they go on."""
     from worker.background import follow
 
     out = console(sys.stderr)
     said: dict[str, str] = {}
-    found: list[Run] = []
+    found: list[RunRecord] = []
     try:
         for found in follow(deployment, [run.id for run in runs]):
             for run in found:
                 line = _line(run)
                 if said.get(run.id) != line:
                     said[run.id] = line
-                    out.print(line, markup=False, highlight=False)
+                    out.print(line)
     except EndedBySignal as ended:
         names = " ".join(run.id for run in runs)
         ended.error = Interrupted(
@@ -100,14 +99,14 @@ def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
     return Exit.OK
 
 
-def _line(run: Run) -> str:
+def _line(run: RunRecord) -> str:
     done = sum(run.counts.get(name, 0) for name in ("created", "adopted", "updated", "archived"))
     planned = "" if run.planned is None else f" of {run.planned}"
     state = "waiting for a worker" if run.state == "unfinished" else run.state
     return f"Run {run.id}: {state}, {done}{planned} written"
 
 
-def _report(identity: PairIdentity, run: Run) -> RunReport:
+def _report(identity: PairIdentity, run: RunRecord) -> RunReport:
     """A recorded run as the report that its worker made."""
     from mappings.errors import MilesyncError
     from worker.sync.report import RunReport, State

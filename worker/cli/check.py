@@ -18,9 +18,8 @@ from worker.say import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.clients.testably import Testably
     from worker.clients.testrail import TestRail
     from worker.settings import ProjectPair
@@ -52,6 +51,7 @@ def _checks(config: Path | None, projects: Sequence[int] | None) -> Iterator[Che
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         yield Check("settings", True, _settings_read(deployment, pairs))
+        yield Check("web", True, _web(deployment))
         yield _tried("database", partial(_database, deployment))
         for pair in pairs:
             yield _tried(f"testrail {pair.testrail}", partial(_testrail, deployment, pair))
@@ -72,6 +72,12 @@ def _settings_read(deployment: Deployment, pairs: Sequence[ProjectPair]) -> str:
     return f"{file or 'The environment'}: {len(pairs)} project pairs."
 
 
+def _web(deployment: Deployment) -> str:
+    web = deployment.settings.web
+    web.require_strong_secrets()
+    return " ".join(web.notices) or f"{web.listen}, with a token and a webhook secret."
+
+
 def _database(deployment: Deployment) -> str:
     from mappings.database import ensure_ready, revisions
 
@@ -80,14 +86,14 @@ def _database(deployment: Deployment) -> str:
 
 
 def _testrail(deployment: Deployment, pair: ProjectPair) -> str:
-    with deployment.mirror(pair) as mirror:
-        cast("TestRail", mirror.source).get_milestones(pair.testrail, limit=1)
+    with deployment.context(pair) as context:
+        cast("TestRail", context.source).get_milestones(pair.testrail, limit=1)
     return "Reachable, and the account may read the project."
 
 
 def _testably(deployment: Deployment, pair: ProjectPair) -> str:
-    with deployment.mirror(pair) as mirror:
-        page = cast("Testably", mirror.target).list_page(pair.testably, per_page=1)
+    with deployment.context(pair) as context:
+        page = cast("Testably", context.target).list_page(pair.testably, per_page=1)
     known = "" if page.total is None else f" It has {page.total} milestones."
     return f"Reachable, and the token may read the project.{known}"
 

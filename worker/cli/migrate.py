@@ -21,14 +21,13 @@ from worker.cli.signals import exit_code
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from worker.bootstrap import Deployment
     from worker.cli.pair_run import PairRun
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
+    from worker.sync.options import Options
     from worker.sync.report import RunReport
-    from worker.sync.reviewed import Document
-    from worker.sync.scene import Options
+    from worker.sync.reviewed_plan import Document
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")]
 ReportFile = Annotated[
@@ -67,7 +66,7 @@ def migrate(
     projects: Projects = None,
 ) -> int:
     """Show the plan, ask, and bring Testably in step with TestRail."""
-    from worker.sync.scene import Options, Trigger
+    from worker.sync.options import Options, Trigger
 
     options = Options(
         Trigger.MIGRATION,
@@ -100,7 +99,7 @@ def migrate(
 
 def sync(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
     """Bring both sides in step once, without questions."""
-    from worker.sync.scene import Options, Trigger
+    from worker.sync.options import Options, Trigger
 
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
@@ -147,7 +146,7 @@ class Migration:
             self._compare(reviewed)
 
     def _compare(self, reviewed: Document) -> None:
-        from worker.sync.reviewed import must_be_equal, reviewable
+        from worker.sync.reviewed_plan import must_be_equal, reviewable
 
         looked = _looked(self.runs)
         if not looked.errors:
@@ -223,7 +222,7 @@ def _only_look(
     as_json: bool,
 ) -> int:
     from worker.cli.plan import look_at, places
-    from worker.sync.reviewed import must_be_equal, reviewable
+    from worker.sync.reviewed_plan import must_be_equal, reviewable
 
     looked = look_at(deployment, pairs, options)
     if reviewed is not None and not looked.errors:
@@ -264,7 +263,7 @@ def _end(
 
 def _reviewed(file: Path | None, options: Options) -> Document | None:
     """The plan in the file. Raises UsageError if it is none, or more is asked for beside it."""
-    from worker.sync.reviewed import read_reviewed
+    from worker.sync.reviewed_plan import read_reviewed
 
     if file is None:
         return None
@@ -281,7 +280,7 @@ def _reviewed(file: Path | None, options: Options) -> Document | None:
 
 
 def _as_reviewed(options: Options, reviewed: Document) -> Options:
-    from worker.sync.reviewed import reviewed_options
+    from worker.sync.reviewed_plan import reviewed_options
 
     return replace(options, **reviewed_options(reviewed))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.sync.scene import Only
+from worker.sync.options import Only
 
 Config = Annotated[
     Path | None,

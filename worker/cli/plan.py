@@ -11,6 +11,7 @@ import typer
 
 from mappings.errors import MilesyncError
 from worker.cli import render
+from worker.cli.files import require_writable, write_private
 from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects
 from worker.cli.output import Exit, show
 from worker.cli.progress import reading
@@ -18,13 +19,12 @@ from worker.cli.session import opened, pairs_to_call
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair, Settings
-    from worker.sync.run import Mirror, Prepared
-    from worker.sync.scene import Options
+    from worker.sync.options import Options
+    from worker.sync.run import PairContext, PlannedRun
 
 Out = Annotated[
     Path | None,
@@ -42,9 +42,11 @@ def plan(
     projects: Projects = None,
 ) -> int:
     """Show what migrate would do, without doing it."""
-    from worker.sync.scene import Options, Trigger
+    from worker.sync.options import Options, Trigger
 
     options = Options(Trigger.MIGRATION, only, adopt_by_name, create_anyway)
+    if out is not None:
+        require_writable(out)
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         looked = look_at(deployment, pairs, options)
@@ -59,7 +61,7 @@ class Looked:
     """The plans of some pairs, or why there is none."""
 
     identities: Sequence[PairIdentity]
-    results: Sequence[Prepared | MilesyncError]
+    results: Sequence[PlannedRun | MilesyncError]
 
     @property
     def errors(self) -> list[MilesyncError]:
@@ -91,18 +93,18 @@ class Looked:
 def look_at(deployment: Deployment, pairs: Sequence[ProjectPair], options: Options) -> Looked:
     """Plan every pair afresh, without a lock and without a write."""
     from worker.cli.session import each
-    from worker.sync.run import look
+    from worker.sync.run import preview
 
-    def work(mirror: Mirror) -> Prepared:
-        with reading(f"project {mirror.identity.testrail_project}"):
-            return look(mirror, options)
+    def work(context: PairContext) -> PlannedRun:
+        with reading(f"project {context.identity.testrail_project}"):
+            return preview(context, options)
 
     results = each(deployment, pairs, work)
     return Looked([deployment.identity(pair) for pair in pairs], results)
 
 
 def show_one(
-    out: Console, identity: PairIdentity, result: Prepared | MilesyncError, settings: Settings
+    out: Console, identity: PairIdentity, result: PlannedRun | MilesyncError, settings: Settings
 ) -> None:
     """Print the plan of one pair, or why there is none."""
     out.print(render.title(identity.testrail_project, identity.testably_project), style="bold")
@@ -112,7 +114,7 @@ def show_one(
         render.show_plan(out, result, settings.testably.rate_limit)
 
 
-def _project_json(identity: PairIdentity, result: Prepared | MilesyncError) -> dict[str, Any]:
+def _project_json(identity: PairIdentity, result: PlannedRun | MilesyncError) -> dict[str, Any]:
     from worker.sync.report import error_json, plan_json
 
     if not isinstance(result, MilesyncError):
@@ -133,12 +135,12 @@ def _keep(file: Path, looked: Looked, options: Options, settings: Settings) -> N
     """Write the plan that can be reviewed. Raises UsageError."""
     import json
 
-    from worker.sync.reviewed import reviewable
+    from worker.sync.reviewed_plan import reviewable
 
     if looked.errors:
         return
     document = reviewable(looked.as_json(), options, places(settings))
     try:
-        file.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
+        write_private(file, json.dumps(document, indent=2, ensure_ascii=False))
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.") from None

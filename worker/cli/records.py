@@ -19,12 +19,11 @@ from worker.say import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.console import Console
-
-    from mappings.link import Link, Trouble
+    from mappings.link import Link, Problem
     from mappings.rows import Change, Pair
-    from mappings.runs import Run
+    from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
@@ -90,7 +89,7 @@ def _collected(
     facts: Callable[[Deployment, Pair | None], Facts],
 ) -> list[Facts]:
     """The facts about each chosen pair; a pair that never ran is None in the database."""
-    with opened(config) as deployment:
+    with opened(config, quiet=True) as deployment:
         return [
             {
                 "testrail_project": pair.testrail,
@@ -125,7 +124,7 @@ def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
     }
 
 
-def _run_json(run: Run) -> Facts:
+def _run_json(run: RunRecord) -> Facts:
     return {
         "run": run.id,
         "trigger": run.trigger,
@@ -155,24 +154,24 @@ def _link_json(link: Link) -> Facts:
         "testably_id": link.testably_id,
         "state": link.state.value,
         "name": link.name,
-        "pushed": dict(link.pushed),
+        "pushed": dict(link.last_applied),
     }
 
 
 def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
     links = _links(deployment, pair)
-    return {"failures": [_failure_json(k, k.trouble) for k in links if k.trouble is not None]}
+    return {"failures": [_failure_json(k, k.problem) for k in links if k.problem is not None]}
 
 
-def _failure_json(link: Link, trouble: Trouble) -> Facts:
+def _failure_json(link: Link, problem: Problem) -> Facts:
     return {
         "testrail_id": link.testrail_id,
         "testably_id": link.testably_id,
         "name": link.name,
-        "kind": trouble.kind,
-        "reason": trouble.reason,
-        "since": moment(trouble.since),
-        "count": trouble.count,
+        "kind": problem.kind,
+        "reason": problem.reason,
+        "since": moment(problem.since),
+        "count": problem.count,
     }
 
 

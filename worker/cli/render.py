@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from mappings.errors import MilesyncError
 from worker.cli.progress import duration
+from worker.cli.screen import Console, Table
 from worker.say import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from worker.settings import Rate
     from worker.sync.report import RunReport
-    from worker.sync.run import Prepared
+    from worker.sync.run import PlannedRun
 
 SHOWN: Final = 20
 """How many rows of a list are shown before it is cut."""
@@ -30,13 +28,10 @@ def title(testrail_project: int, testably_project: str) -> str:
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
     """A table with these columns, every text made fit for a terminal."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        made.add_row(*(printable("" if cell is None else str(cell)) for cell in row))
-    return made
+    return Table(
+        columns,
+        [[printable("" if cell is None else str(cell)) for cell in row] for row in rows],
+    )
 
 
 def say_error(out: Console, error: MilesyncError) -> None:
@@ -48,7 +43,7 @@ def say_error(out: Console, error: MilesyncError) -> None:
 # --- plans ------------------------------------------------------------------------------------
 
 
-def show_plan(out: Console, prepared: Prepared, rate: Rate) -> None:
+def show_plan(out: Console, prepared: PlannedRun, rate: Rate) -> None:
     """What a migration would do to one pair, and what it costs."""
     plan = prepared.plan
     counts = Counter(action.kind.value for action in plan.actions)
@@ -56,7 +51,7 @@ def show_plan(out: Console, prepared: Prepared, rate: Rate) -> None:
     rows = [
         (a.kind.value, a.testrail_id or "", a.testably_id or "", short(a.name), a.reason)
         for a in plan.actions
-        if a.kind.value != "skip" or a.trouble is not None
+        if a.kind.value != "skip" or a.problem is not None
     ]
     if rows:
         out.print(table("", "TestRail", "Testably", "Name", "Why", rows=rows[:SHOWN]))

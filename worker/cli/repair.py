@@ -18,15 +18,14 @@ from worker.cli.session import consent, each, opened, pairs_to_call, require_con
 from worker.errors import GuardTripped, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mappings.link import Link
     from mappings.rows import Pair
-    from mappings.runs import Run
+    from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.report import RunReport
-    from worker.sync.run import Mirror
+    from worker.sync.run import PairContext
     from worker.sync.undo import UndoPlan
 
 Milestones = Annotated[
@@ -80,8 +79,8 @@ def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
 
 def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
     """Forget what failed; a link that a run is writing at this moment stays as it is."""
-    marked = [link for link in links if link.trouble or link.refused or link.told]
-    blank = [replace(k, trouble=None, refused={}, told={}, attempts=0) for k in marked]
+    marked = [link for link in links if link.problem or link.refused or link.told]
+    blank = [replace(k, problem=None, refused={}, told={}, attempts=0) for k in marked]
     return len(deployment.store.save_many(pair_id, blank, deployment.clock.now()))
 
 
@@ -103,33 +102,35 @@ def undo(
     with opened(config) as deployment:
         pair = _pair_of(deployment, _known_run(deployment, run))
         deployment.settings.require_credentials([pair])
-        with deployment.mirror(pair) as mirror:
-            plan = plan_undo(mirror, run, force=force)
+        with deployment.context(pair) as context:
+            plan = plan_undo(context, run, force=force)
             if not (yes and as_json):
                 _show_undo(console(sys.stderr if as_json else sys.stdout), plan)
             if not yes and not consent("Go on?"):
                 raise GuardTripped("Nobody said yes; nothing was written.", f"Run {run} stands.")
-            report = _undo(deployment, mirror, plan, force=force)
+            report = _undo(deployment, context, plan, force=force)
     show(runs_json([report]), lambda out: render.show_run(out, report), as_json=as_json)
     return exit_of(report.state)
 
 
-def _undo(deployment: Deployment, mirror: Mirror, plan: UndoPlan, *, force: bool) -> RunReport:
+def _undo(
+    deployment: Deployment, context: PairContext, plan: UndoPlan, *, force: bool
+) -> RunReport:
     from worker.sync.undo import undo as undo_run
 
     writes = sum(bool(step.fields) for step in plan.steps)
     with progress(deployment, f"Undo of {plan.run_id}", writes) as on_outcome:
-        return undo_run(mirror, plan.run_id, force=force, on_outcome=on_outcome)
+        return undo_run(context, plan.run_id, force=force, on_outcome=on_outcome)
 
 
-def _known_run(deployment: Deployment, run_id: str) -> Run:
+def _known_run(deployment: Deployment, run_id: str) -> RunRecord:
     found = deployment.runs.get(run_id)
     if found is None:
         raise UsageError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
     return found
 
 
-def _pair_of(deployment: Deployment, run: Run) -> ProjectPair:
+def _pair_of(deployment: Deployment, run: RunRecord) -> ProjectPair:
     """The configured pair whose run it was."""
     for pair in deployment.settings.projects:
         known = recorded(deployment, pair)

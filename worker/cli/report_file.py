@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
+from worker.cli import files
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ def require_writable(file: Path) -> None:
     """Raises UsageError, before anything else is done, if the report could not be written."""
     if file.suffix.lower() not in _WRITERS:
         raise UsageError(f"{file}: a report ends in .html, .csv or .json.")
-    try:
-        file.open("a").close()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
+    files.require_writable(file)
 
 
 def write_report(file: Path, document: Document, runs: Sequence[PairRun]) -> None:
@@ -53,7 +51,7 @@ def write_report(file: Path, document: Document, runs: Sequence[PairRun]) -> Non
     ]
     text = _WRITERS[file.suffix.lower()]({**document, "projects": projects})
     try:
-        file.write_text(text, encoding="utf-8", newline="")
+        files.write_private(file, text)
     except OSError as error:
         raise ReportNotWritten(f"{file} cannot be written: {error.strerror}.") from None
 
@@ -69,7 +67,7 @@ def _items(run: PairRun) -> list[dict[str, Any]]:
             "result": outcome.result.value,
             "reason": outcome.action.reason,
             "problems": [
-                {"kind": trouble.kind, "reason": trouble.reason} for trouble in outcome.troubles
+                {"kind": problem.kind, "reason": problem.reason} for problem in outcome.problems
             ],
         }
         for outcome in run.outcomes

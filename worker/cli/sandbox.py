@@ -13,8 +13,7 @@ from worker.cli.signals import EndedBySignal, ending, exit_code
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from worker.cli.screen import Console
     from worker.sandbox.server import Sandbox
 
 Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]

@@ -23,6 +23,7 @@ from worker.sandbox.testably_app import DOCUMENTED_RATE, TOKEN, create_testably_
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_app import API_KEY, USER, create_testrail_app
 from worker.sandbox.testrail_model import TestRailModel
+from worker.settings.network import clear_text_host
 
 
 def serve_testrail(
@@ -77,6 +78,8 @@ class Sandbox:
     @property
     def settings(self) -> Mapping[str, str]:
         project = min(self.testrail.model.projects)
+        servers = (self.testrail, self.testably)
+        hosts = {host for server in servers if (host := clear_text_host(server.url)) is not None}
         return {
             "MILESYNC_TESTRAIL_URL": self.testrail.url,
             "MILESYNC_TESTRAIL_USER": USER,
@@ -84,6 +87,7 @@ class Sandbox:
             "MILESYNC_TESTABLY_URL": self.testably.url,
             "MILESYNC_TESTABLY_TOKEN": TOKEN,
             "MILESYNC_PROJECTS": f"{project}={min(self.testably.model.projects)}",
+            **({"MILESYNC_ALLOW_HTTP": ",".join(sorted(hosts))} if hosts else {}),
         }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mappings.link import Trouble
-from worker.sync.action import Action, Kind
+from mappings.link import Problem
+from worker.sync.decide.action import Action, Kind
 
 
 class Result(StrEnum):
@@ -34,22 +34,22 @@ class Outcome:
     action: Action
     result: Result
     testably_id: str | None = None
-    troubles: tuple[Trouble, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def needs_person(self) -> bool:
         """Whether the run is only partly done because of this milestone."""
-        told = any(trouble.kind not in TOLD_ONLY for trouble in self.troubles)
+        told = any(problem.kind not in TOLD_ONLY for problem in self.problems)
         return self.result in NEEDS_PERSON or told
 
 
 def unattempted(action: Action) -> Outcome:
     """The outcome of an action that writes nothing."""
-    troubles = (*((action.trouble,) if action.trouble else ()), *action.notices)
+    problems = (*((action.problem,) if action.problem else ()), *action.notices)
     if action.kind is Kind.QUARANTINE:
         result = Result.QUARANTINED
     elif action.kind is Kind.CONFLICT:
         result = Result.CONFLICTS
     else:
         result = Result.WAITING if action.waits else Result.UNCHANGED
-    return Outcome(action, result, action.testably_id, troubles)
+    return Outcome(action, result, action.testably_id, problems)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mappings.link import Link, LinkState
-from worker.sync.action import Action, Guard, Kind
-from worker.sync.scene import Scene
+from worker.sync.decide.action import Action, Guard, Kind
+from worker.sync.decide.snapshot import Snapshot
 
 MASS_SHARE = 5
 """More than one link in this many is a mass…"""
@@ -25,13 +25,13 @@ def mass_limit(links: int) -> int:
     return max(links // MASS_SHARE, MASS_LEAST - 1)
 
 
-def guards(scene: Scene, actions: Sequence[Action]) -> tuple[Guard, ...]:
+def guards(snapshot: Snapshot, actions: Sequence[Action]) -> tuple[Guard, ...]:
     """The guards that this plan trips."""
-    linked = living(scene.links.values())
+    linked = living(snapshot.links.values())
     limit = mass_limit(linked)
-    options = scene.options
+    options = snapshot.options
     archives = sum(action.kind is Kind.ARCHIVE for action in actions)
-    again = sum(_is_again(action, scene) for action in actions)
+    again = sum(_is_again(action, snapshot) for action in actions)
     found = []
     if archives > limit and not options.allow_mass_archive:
         found.append(_mass("archive", archives, linked, "--allow-mass-archive"))
@@ -51,8 +51,8 @@ def rules_guard(recorded: str | None, current: str, *, by_person: bool) -> Guard
     )
 
 
-def _is_again(action: Action, scene: Scene) -> bool:
-    link = scene.links.get(action.testrail_id)
+def _is_again(action: Action, snapshot: Snapshot) -> bool:
+    link = snapshot.links.get(action.testrail_id)
     return action.kind is Kind.CREATE and link is not None and link.has_target
 
 

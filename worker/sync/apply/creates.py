@@ -15,11 +15,11 @@ from datetime import timedelta
 
 from mappings.dates import moment
 from mappings.footer import marked_id
-from mappings.link import Link, Trouble
+from mappings.link import Link, Problem
 from mappings.milestone import ARCHIVED, MappingRules, TargetMilestone, same_value
 from mappings.rows import ChangeState
 from worker.errors import NotFound, Transient
-from worker.sync.journal import Journal, LostClaimError, linked_after_create, unlinked
+from worker.sync.apply.writer import LostLeaseError, TargetWriter, linked_after_create, unlinked
 
 LOOK_GAP = timedelta(seconds=3)
 """Between the two looks, so that a list that lags has time to catch up."""
@@ -30,58 +30,58 @@ AMBIGUOUS_ATTEMPTS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Resolution:
     """What became of an ambiguous create: its link as it stands now, or what a person decides."""
 
     link: Link
-    trouble: Trouble | None = None
+    problem: Problem | None = None
     is_conflict: bool = False
 
 
 def settle(
-    journal: Journal,
+    writer: TargetWriter,
     pending: Sequence[Link],
     parents: Mapping[int, str | None],
     linked: frozenset[str],
     rules: MappingRules,
-) -> Iterator[Settled]:
+) -> Iterator[Resolution]:
     """Find out what became of the pending creates.
 
     ``parents`` are the target ids of their parents, ``linked`` all target ids that have a link.
     Yields nothing for a create that must be looked for again. Raises ApiError where Testably's
     list cannot be read.
     """
-    journal.wait_until_settled(pending)
-    looks = _Looks(journal, pending, parents, linked)
-    complete = looks.look()
-    journal.clock.sleep(LOOK_GAP.total_seconds())
-    complete = looks.look() and complete
+    writer.wait_until_settled(pending)
+    looks = _Looks(writer, pending, parents, linked)
+    complete = looks.preview()
+    writer.clock.sleep(LOOK_GAP.total_seconds())
+    complete = looks.preview() and complete
     candidates = looks.by_marker(rules) if rules.footer else looks.by_values()
     for link in pending:
-        with suppress(LostClaimError):  # whoever has it knows what became of it
-            settled = _conclude(journal, link, candidates.get(link.testrail_id, []), complete)
+        with suppress(LostLeaseError):  # whoever has it knows what became of it
+            settled = _conclude(writer, link, candidates.get(link.testrail_id, []), complete)
             if settled is not None:
                 yield settled
 
 
 def _conclude(
-    journal: Journal, link: Link, candidates: list[TargetMilestone], complete: bool
-) -> Settled | None:
+    writer: TargetWriter, link: Link, candidates: list[TargetMilestone], complete: bool
+) -> Resolution | None:
     if len(candidates) > 1:
         ids = ", ".join(sorted(target.id for target in candidates))
         reason = f"Several milestones in Testably can be what its create left behind: {ids}."
-        return Settled(link, Trouble("several_marked", reason), is_conflict=True)
+        return Resolution(link, Problem("several_marked", reason), is_conflict=True)
     if candidates:
         linked = _found(link, candidates[0])
-        return Settled(journal.conclude(linked, ChangeState.DONE, linked.echoed))
+        return Resolution(writer.conclude(linked, ChangeState.DONE, linked.observed))
     if not complete:
         return None
-    trouble = None
+    problem = None
     if link.attempts >= AMBIGUOUS_ATTEMPTS:
         reason = f"Testably failed {link.attempts} times while creating it, and left nothing."
-        trouble = Trouble("create_fails", reason, journal.clock.now(), link.attempts)
-    undone = replace(unlinked(link), trouble=trouble, attempts=0 if trouble else link.attempts)
-    return Settled(journal.conclude(undone, ChangeState.NOT_DONE), trouble)
+        problem = Problem("create_fails", reason, writer.clock.now(), link.attempts)
+    undone = replace(unlinked(link), problem=problem, attempts=0 if problem else link.attempts)
+    return Resolution(writer.conclude(undone, ChangeState.NOT_DONE), problem)
 
 
 def _found(link: Link, target: TargetMilestone) -> Link:
@@ -89,24 +89,24 @@ def _found(link: Link, target: TargetMilestone) -> Link:
     linked = linked_after_create(link, target, None)
     if target.updated_at is not None and target.updated_at == target.created_at:
         return linked
-    posted = link.intended or {}
+    posted = link.in_flight or {}
     edited = {n: v for n, v in posted.items() if not same_value(n, v, target.values[n])}
-    return replace(linked, echoed={**linked.echoed, **edited})
+    return replace(linked, observed={**linked.observed, **edited})
 
 
 @dataclass(slots=True)
 class _Looks:
     """The looks for all pending creates together, and what they have seen."""
 
-    journal: Journal
+    writer: TargetWriter
     pending: Sequence[Link]
     parents: Mapping[int, str | None]
     linked: frozenset[str]
     seen: dict[str, TargetMilestone] = field(default_factory=dict)
 
-    def look(self) -> bool:
+    def preview(self) -> bool:
         """Both lists, and below each parent of a pending create. False if not complete."""
-        target, project = self.journal.target, self.journal.project
+        target, project = self.writer.target, self.writer.project
         listings = (target.list_all(project), target.list_all(project, ARCHIVED))
         for listing in listings:
             self.seen.update(listing.milestones)
@@ -115,7 +115,7 @@ class _Looks:
         return all(complete) and all(listing.complete for listing in listings)
 
     def _look_below(self, parent: str) -> bool:
-        target, project = self.journal.target, self.journal.project
+        target, project = self.writer.target, self.writer.project
         try:
             with suppress(NotFound):  # nothing can hang below a parent that is gone
                 for sub in target.get(project, parent).sub_milestones:
@@ -149,7 +149,7 @@ class _Looks:
 
 def _is_left_by(target: TargetMilestone, link: Link, parents: Mapping[int, str | None]) -> bool:
     """Same name, dates and parent, and created since the attempt."""
-    posted = link.intended or {}
+    posted = link.in_flight or {}
     if target.parent_id != parents.get(link.testrail_id):
         return False
     names = ("name", "start_date", "due_date")

@@ -19,7 +19,7 @@ from mappings.milestone import (
     Values,
     same_value,
 )
-from worker.sync.scene import OnTargetEdit
+from worker.sync.options import OnTargetEdit
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,23 @@ def decide(
     says that the target has sub-milestones, so that its status and dates are Testably's own;
     ``expects_children`` that it is to get them in this run, so that its status can wait.
     """
-    now = link.echoed if actual is None else actual.values
-    touched = actual is not None and actual.updated_at != link.echoed_at
-    notes = _Notes(dict(link.pushed), dict(link.echoed), dict(link.overwrote), dict(link.told))
+    now = link.observed if actual is None else actual.values
+    touched = actual is not None and actual.updated_at != link.observed_at
+    notes = _Notes(
+        dict(link.last_applied), dict(link.observed), dict(link.overwrote), dict(link.told)
+    )
     for name in FIELDS:
         own = derived or (expects_children and name == "status")
         value = _wanted(name, wanted, now, own=own)
         notes.take(_Field(name, value, now.get(name), link, touched, own, policy))
     learned = replace(
         link,
-        pushed=notes.pushed,
-        echoed=notes.echoed,
+        last_applied=notes.last_applied,
+        observed=notes.observed,
         overwrote=notes.overwrote,
         told=notes.told,
-        echoed_at=link.echoed_at if actual is None or notes.push else actual.updated_at,
-        intended=link.intended if notes.push or actual is None else None,
+        observed_at=link.observed_at if actual is None or notes.push else actual.updated_at,
+        in_flight=link.in_flight if notes.push or actual is None else None,
         target_parent=link.target_parent if actual is None else actual.parent_id,
         look_again=link.look_again and actual is None,
     )
@@ -93,13 +95,13 @@ class _Field:
     @property
     def ours(self) -> bool:
         """Whether the target shows what a write that was cut off had journaled."""
-        return self._same(self.link.intended or {})
+        return self._same(self.link.in_flight or {})
 
     @property
     def source_changed(self) -> bool:
         """Whether the source wants another value than was last pushed."""
-        pushed = self.link.pushed
-        return self.ours or self.name not in pushed or pushed[self.name] != self.wanted
+        last_applied = self.link.last_applied
+        return self.ours or self.name not in last_applied or last_applied[self.name] != self.wanted
 
     @property
     def target_changed(self) -> bool:
@@ -109,11 +111,11 @@ class _Field:
         """
         if self.ours:
             return False
-        if self.name not in self.link.echoed:
+        if self.name not in self.link.observed:
             return self.policy is OnTargetEdit.TARGET
         if self.derived and self.name in DATE_FIELDS:
             return False
-        return not self._same(self.link.echoed)
+        return not self._same(self.link.observed)
 
     @property
     def settled(self) -> bool:
@@ -149,7 +151,7 @@ class _Field:
             return False
         if self.name == "status":
             return self.now != ARCHIVED
-        unknown = self.name not in self.link.pushed
+        unknown = self.name not in self.link.last_applied
         return self.name in DATE_FIELDS and (unknown or not self.source_changed)
 
     def _same(self, others: Values) -> bool:
@@ -160,8 +162,8 @@ class _Field:
 class _Notes:
     """Collects the decision field by field."""
 
-    pushed: dict[str, str | None]
-    echoed: dict[str, str | None]
+    last_applied: dict[str, str | None]
+    observed: dict[str, str | None]
     overwrote: dict[str, str | None]
     told: dict[str, str]
     push: dict[str, str | None] = field(default_factory=dict)
@@ -174,25 +176,25 @@ class _Notes:
         elif side.settled:
             self._agreed(side)
         elif side.refused:
-            self.echoed[side.name] = side.now
+            self.observed[side.name] = side.now
         elif side.target_changed and not side.cannot_stick:
             self._edited_in_target(side)
         elif side.source_changed:
             self.push[side.name] = side.wanted
         else:
-            self.echoed[side.name] = side.now
+            self.observed[side.name] = side.now
 
     def _leave_to_testably(self, side: _Field) -> None:
-        self.echoed[side.name] = side.now
+        self.observed[side.name] = side.now
         if side.name == "status":
             # Forgotten, so that it is pushed once the last sub-milestone is gone.
-            self.pushed.pop("status", None)
+            self.last_applied.pop("status", None)
         else:
-            self.pushed[side.name] = side.wanted
+            self.last_applied[side.name] = side.wanted
 
     def _agreed(self, side: _Field) -> None:
-        self.pushed[side.name] = side.wanted
-        self.echoed[side.name] = side.now
+        self.last_applied[side.name] = side.wanted
+        self.observed[side.name] = side.now
         self.overwrote.pop(side.name, None)
         self.told.pop(side.again, None)
 

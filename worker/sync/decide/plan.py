@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mappings.link import Link, LinkState, fingerprint, target_fingerprint
+from mappings.link import Link, LinkState, fingerprint_of_source, fingerprint_of_target
 from mappings.milestone import (
     ACTIVE,
     COMPLETED,
@@ -16,28 +16,29 @@ from mappings.milestone import (
     TargetMilestone,
     desired_values,
 )
-from worker.sync.absence import absent, unreadable, with_trouble
-from worker.sync.action import Action, Kind, Plan, is_completed
-from worker.sync.fields import Decision, changed_fields, decide
-from worker.sync.guards import guards
-from worker.sync.inexact import not_exact
-from worker.sync.notices import tell
-from worker.sync.scene import OnSourceDelete, Scene
-from worker.sync.standing import Is, Standing, Standings, is_archived
+from worker.sync.decide.absence import absent, unreadable, with_trouble
+from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.guards import guards
+from worker.sync.decide.losses import not_exact
+from worker.sync.decide.merge import Decision, changed_fields, decide
+from worker.sync.decide.notices import tell
+from worker.sync.decide.rules import Is, Standing, Standings, is_archived
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.options import OnSourceDelete
 
 
-def make_plan(scene: Scene) -> Plan:
+def make_plan(snapshot: Snapshot) -> Plan:
     """Decide about every milestone in scope.
 
     The same scene always gives the same plan. Roots come first, then sub-milestones, then
     what could not be read, then what is gone at the source, sub-milestones before parents.
     """
-    planner = _Planner(scene)
-    actions = [*planner.present(), *unreadable(scene), *absent(scene)]
+    planner = _Planner(snapshot)
+    actions = [*planner.present(), *unreadable(snapshot), *absent(snapshot)]
     return Plan(
         tuple(actions),
-        not_exact(scene, actions, planner.standings, planner.children),
-        guards(scene, actions),
+        not_exact(snapshot, actions, planner.standings, planner.children),
+        guards(snapshot, actions),
     )
 
 
@@ -47,12 +48,12 @@ IN_STEP = "In step."
 class _Planner:
     """Holds the indexes that the decisions look things up in."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.source = scene.source.milestones
-        self.standings = Standings(scene)
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.source = snapshot.source.milestones
+        self.standings = Standings(snapshot)
         self.places = self.standings.places
-        self.scope = _scope(scene, {i: p.parent_id for i, p in self.places.items()})
+        self.scope = _scope(snapshot, {i: p.parent_id for i, p in self.places.items()})
         self.children = self._children()
         self.derived = self._derived(frozenset())
         self.derived_after = self._derived(self._to_archive())
@@ -71,14 +72,14 @@ class _Planner:
         standing = self.standings.of(testrail_id)
         if standing.testably_id is None:
             return standing.arrives
-        actual = self.scene.target.milestones.get(standing.testably_id)
-        link = self.scene.links.get(testrail_id, Link(testrail_id))
+        actual = self.snapshot.target.milestones.get(standing.testably_id)
+        link = self.snapshot.links.get(testrail_id, Link(testrail_id))
         hangs_below = link.target_parent if actual is None else actual.parent_id
         return hangs_below == self.standings.of(parent_id).testably_id is not None
 
     def _derived(self, leaving: frozenset[str]) -> frozenset[str]:
         """Target ids that have living sub-milestones, ours or others', beside those ``leaving``."""
-        seen = self.scene.target.milestones.values()
+        seen = self.snapshot.target.milestones.values()
         alive = [t for t in seen if not is_archived(t) and t.id not in leaving]
         listed = {t.parent_id for t in alive if t.parent_id}
         detailed = {
@@ -86,16 +87,16 @@ class _Planner:
             for t in seen
             if any(not is_archived(sub) and sub.id not in leaving for sub in t.sub_milestones)
         }
-        links = (k for k in self.scene.links.values() if k.state is not LinkState.ARCHIVED)
+        links = (k for k in self.snapshot.links.values() if k.state is not LinkState.ARCHIVED)
         staying = (k for k in links if k.has_target and k.testably_id not in leaving)
         linked = {k.target_parent for k in staying if k.target_parent}
         return frozenset(listed | detailed | linked)
 
     def _to_archive(self) -> frozenset[str]:
         """Target ids that this run takes away."""
-        if self.scene.policy.on_source_delete is not OnSourceDelete.ARCHIVE:
+        if self.snapshot.policy.on_source_delete is not OnSourceDelete.ARCHIVE:
             return frozenset()
-        links = (self.scene.links.get(id_) for id_ in self.scene.gone)
+        links = (self.snapshot.links.get(id_) for id_ in self.snapshot.gone)
         return frozenset(k.testably_id for k in links if k is not None and k.testably_id)
 
     # --- milestones that are there
@@ -107,8 +108,8 @@ class _Planner:
             yield self._act(self.source[testrail_id])
 
     def _act(self, source: SourceMilestone) -> Action:
-        if source.id in self.scene.agreed:
-            testably_id = self.scene.links[source.id].testably_id
+        if source.id in self.snapshot.agreed:
+            testably_id = self.snapshot.links[source.id].testably_id
             return Action(Kind.SKIP, source.id, source.name, IN_STEP, testably_id)
         standing = self.standings.of(source.id)
         link = self._link_for(source)
@@ -122,31 +123,31 @@ class _Planner:
 
     def _link_for(self, source: SourceMilestone) -> Link:
         """The link, with what the source now says recorded beside it."""
-        link = self.scene.links.get(source.id, Link(source.id))
+        link = self.snapshot.links.get(source.id, Link(source.id))
         return replace(
             link,
             name=source.name,
             raw=source.raw,
-            source_print=fingerprint(source),
-            target_print=None,
+            source_fingerprint=fingerprint_of_source(source),
+            target_fingerprint=None,
         )
 
     def _stuck(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
-        trouble = standing.trouble
-        assert trouble is not None  # noqa: S101  (a readable milestone is stuck for a reason)
-        unhindered = trouble.kind in ("held", "waiting", "unread")
-        noted = link if unhindered else with_trouble(link, trouble, self.scene)
+        problem = standing.problem
+        assert problem is not None  # noqa: S101  (a readable milestone is stuck for a reason)
+        unhindered = problem.kind in ("held", "waiting", "unread")
+        noted = link if unhindered else with_trouble(link, problem, self.snapshot)
         return self._action(
             standing.stuck_as,
             source,
             noted,
-            trouble.reason,
+            problem.reason,
             testably_id=standing.testably_id,
-            trouble=None if trouble.kind == "held" else trouble,
+            problem=None if problem.kind == "held" else problem,
         )
 
     def _create(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
-        wanted = desired_values(source, self.scene.rules)
+        wanted = desired_values(source, self.snapshot.rules)
         if standing.lost:
             link = _forget_target(link)
         status_later = is_completed(wanted) and source.id not in self.children
@@ -154,21 +155,21 @@ class _Planner:
         return self._action(
             Kind.CREATE,
             source,
-            replace(link, trouble=None),
+            replace(link, problem=None),
             standing.reason[:1].upper() + standing.reason[1:] + ".",
             push={name: wanted[name] for name in names if wanted[name] is not None},
             status_later=status_later,
         )
 
     def _adopt(self, source: SourceMilestone, standing: Standing, link: Link) -> Action:
-        actual = self.scene.target.milestones[standing.testably_id or ""]
-        cut_off = link.intended if link.state is LinkState.CREATING else None
+        actual = self.snapshot.target.milestones[standing.testably_id or ""]
+        cut_off = link.in_flight if link.state is LinkState.CREATING else None
         linked = replace(
             _forget_target(link),
             testably_id=actual.id,
             state=LinkState.LINKED,
-            intended=cut_off and {**cut_off, "status": ACTIVE},  # as a POST leaves it
-            trouble=None,
+            in_flight=cut_off and {**cut_off, "status": ACTIVE},  # as a POST leaves it
+            problem=None,
             attempt_at=None,
             attempt_deadline=None,
         )
@@ -177,15 +178,15 @@ class _Planner:
         return self._linked_action(Kind.ADOPT, source, actual, decision, reason)
 
     def _keep_up(self, source: SourceMilestone, link: Link) -> Action:
-        actual = self.scene.target.milestones.get(link.testably_id or "")
-        linked = replace(link, state=LinkState.LINKED, trouble=None)
+        actual = self.snapshot.target.milestones.get(link.testably_id or "")
+        linked = replace(link, state=LinkState.LINKED, problem=None)
         decision = self._decide(source, linked, actual)
         if not decision.push:
             if self._status_waits(source, decision):
                 reason = "Its status is its own again once its sub-milestones are gone."
                 return self._linked_action(Kind.UPDATE, source, actual, decision, reason)
             return self._linked_action(Kind.SKIP, source, actual, decision, IN_STEP)
-        reason = _why_update(decision, link, self.scene)
+        reason = _why_update(decision, link, self.snapshot)
         return self._linked_action(Kind.UPDATE, source, actual, decision, reason)
 
     def _decide(
@@ -193,10 +194,10 @@ class _Planner:
     ) -> Decision:
         return decide(
             link,
-            desired_values(source, self.scene.rules),
+            desired_values(source, self.snapshot.rules),
             actual,
             derived=link.testably_id in self.derived,
-            policy=self.scene.policy.on_target_edit,
+            policy=self.snapshot.policy.on_target_edit,
             expects_children=source.id in self.children,
         )
 
@@ -211,7 +212,7 @@ class _Planner:
         link, notices = tell(source, decision, actual, self.standings)
         if kind is Kind.SKIP and actual is not None and not (notices or decision.kept):
             link = self._agreement(source, link, actual)
-        now = link.echoed if actual is None else actual.values
+        now = link.observed if actual is None else actual.values
         return self._action(
             kind,
             source,
@@ -227,14 +228,14 @@ class _Planner:
 
     def _agreement(self, source: SourceMilestone, link: Link, actual: TargetMilestone) -> Link:
         """The link, with both sides' prints if nothing at all is left to decide about it."""
-        open_ends = (link.refused, link.told, link.overwrote, link.intended, link.look_again)
+        open_ends = (link.refused, link.told, link.overwrote, link.in_flight, link.look_again)
         parent = source.id in self.children or link.testably_id in self.derived
-        misplaced = self.places[source.id].trouble is not None
+        misplaced = self.places[source.id].problem is not None
         if parent or misplaced or any(open_ends):
             return link
-        if link.pushed != desired_values(source, self.scene.rules):
+        if link.last_applied != desired_values(source, self.snapshot.rules):
             return link
-        return replace(link, target_print=target_fingerprint(actual))
+        return replace(link, target_fingerprint=fingerprint_of_target(actual))
 
     def _status_waits(self, source: SourceMilestone, decision: Decision) -> bool:
         """Whether the status was only left for sub-milestones that come or go in this run.
@@ -242,22 +243,22 @@ class _Planner:
         While it is derived the milestone's own is not seen; it is active unless it was written.
         """
         link = decision.link
-        wanted = desired_values(source, self.scene.rules)["status"]
+        wanted = desired_values(source, self.snapshot.rules)["status"]
         derived = link.testably_id in self.derived
         left = derived or source.id in self.children
         if not left or link.testably_id in self.derived_after:
             return False
         if "status" in {*decision.push, *decision.kept} or link.refused.get("status") == wanted:
             return False
-        return link.echoed.get("status") != wanted or (derived and wanted == COMPLETED)
+        return link.observed.get("status") != wanted or (derived and wanted == COMPLETED)
 
     # --- shared
 
     def _action(
         self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
     ) -> Action:
-        before = self.scene.links.get(source.id, Link(source.id))
-        same = replace(before, target_print=link.target_print) == link
+        before = self.snapshot.links.get(source.id, Link(source.id))
+        same = replace(before, target_fingerprint=link.target_fingerprint) == link
         return Action(
             kind,
             source.id,
@@ -265,17 +266,17 @@ class _Planner:
             reason,
             link=link,
             learned=not same,
-            agrees=same and link.target_print not in (None, before.target_print),
-            wanted=desired_values(source, self.scene.rules),
+            agrees=same and link.target_fingerprint not in (None, before.target_fingerprint),
+            wanted=desired_values(source, self.snapshot.rules),
             parent_id=self.places[source.id].parent_id,
             **rest,
         )
 
 
-def _scope(scene: Scene, parents: Mapping[int, int | None]) -> frozenset[int]:
+def _scope(snapshot: Snapshot, parents: Mapping[int, int | None]) -> frozenset[int]:
     """The ids that ``only`` leaves, each with its parent."""
-    every = scene.source.milestones
-    only = scene.options.only
+    every = snapshot.source.milestones
+    only = snapshot.options.only
     if only is None:
         return frozenset(every)
     chosen = {id_ for id_, source in every.items() if only.takes(source)}
@@ -289,20 +290,20 @@ def _forget_target(link: Link) -> Link:
         link,
         testably_id=None,
         state=LinkState.CREATING if link.state is LinkState.CREATING else LinkState.UNLINKED,
-        pushed={},
-        echoed={},
-        echoed_at=None,
-        intended=None,
+        last_applied={},
+        observed={},
+        observed_at=None,
+        in_flight=None,
         refused={},
         overwrote={},
         target_parent=None,
     )
 
 
-def _why_update(decision: Decision, link: Link, scene: Scene) -> str:
+def _why_update(decision: Decision, link: Link, snapshot: Snapshot) -> str:
     names = ", ".join(decision.push)
     if set(decision.edited) == set(decision.push):
         return f"Edited in Testably, and the source wins: {names}."
-    if scene.links.get(link.testrail_id, link).state is LinkState.HELD:
+    if snapshot.links.get(link.testrail_id, link).state is LinkState.HELD:
         return f"Released after an undo: {names}."
     return f"Changed in TestRail: {names}."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mappings.link import Link, Trouble
+from mappings.link import Link, Problem
 from mappings.milestone import SourceMilestone, TargetMilestone
-from worker.sync.fields import Decision
-from worker.sync.standing import Standings
+from worker.sync.decide.merge import Decision
+from worker.sync.decide.rules import Standings
 
 
 def tell(
@@ -16,7 +16,7 @@ def tell(
     decision: Decision,
     actual: TargetMilestone | None,
     standings: Standings,
-) -> tuple[Link, tuple[Trouble, ...]]:
+) -> tuple[Link, tuple[Problem, ...]]:
     """What is told beside the action; a move only once for each new parent."""
     notices = []
     link = decision.link
@@ -31,15 +31,15 @@ def tell(
     notices.extend(_second_targets(source, link, standings))
     if decision.kept:
         names = ", ".join(decision.kept)
-        notices.append(Trouble("target_edit_kept", f"Edited in Testably and kept: {names}."))
+        notices.append(Problem("target_edit_kept", f"Edited in Testably and kept: {names}."))
     return link, tuple(notices)
 
 
 def _moved(
     source: SourceMilestone, link: Link, actual: TargetMilestone | None, standings: Standings
-) -> Trouble | None:
+) -> Problem | None:
     parent_id = standings.places[source.id].parent_id
-    if standings.places[source.id].trouble is not None:
+    if standings.places[source.id].problem is not None:
         return None
     expected = None if parent_id is None else standings.of(parent_id).testably_id
     is_now = link.target_parent if actual is None else actual.parent_id
@@ -50,14 +50,14 @@ def _moved(
         f"In TestRail it is {where} now; Testably's API cannot move a milestone. "
         f"Move {link.testably_id} by hand in Testably; it is kept up to date where it is."
     )
-    return Trouble("moved", reason)
+    return Problem("moved", reason)
 
 
-def _second_targets(source: SourceMilestone, link: Link, standings: Standings) -> Iterator[Trouble]:
+def _second_targets(source: SourceMilestone, link: Link, standings: Standings) -> Iterator[Problem]:
     for twin in standings.twins(source.id):
         if twin.id != link.testably_id:
             reason = (
                 f"{twin.id} in Testably carries its marker too, beside {link.testably_id}. "
                 "Archive the one that is not wanted."
             )
-            yield Trouble("second_target", reason)
+            yield Problem("second_target", reason)

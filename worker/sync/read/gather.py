@@ -22,13 +22,14 @@ from mappings.milestone import (
 )
 from mappings.rows import Pair
 from worker.errors import AccessDenied, NotFound, Transient, UnknownId
-from worker.sync.absence import is_followed
-from worker.sync.agreement import is_outline, still_agreed
-from worker.sync.guards import living, mass_limit
+from worker.sync.decide.absence import is_followed
+from worker.sync.decide.guards import living, mass_limit
+from worker.sync.decide.placement import places
+from worker.sync.decide.rules import is_blocked
+from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
+from worker.sync.decide.unchanged import is_outline, still_agreed
+from worker.sync.options import OnSourceDelete, Options, Policy
 from worker.sync.ports import Source, SourceListing, Target
-from worker.sync.scene import OnSourceDelete, Options, Policy, Scene, TargetView
-from worker.sync.standing import is_blocked
-from worker.sync.tree import places
 
 FAILED_PROOFS = 2
 """After so many questions that failed, the other absences are left for the next run."""
@@ -65,7 +66,7 @@ class Gatherer:
     links: Mapping[int, Link] = field(default_factory=dict)
     complete_links: Callable[[list[int]], Mapping[int, Link]] = lambda _: {}
 
-    def scene(self, scope: Scope, now: datetime) -> Scene:
+    def snapshot(self, scope: Scope, now: datetime) -> Snapshot:
         """Read what is in scope. ``now`` is the time of the plan, aware."""
         listing = self._read_source(scope)
         gone, unproved, still_there = self._prove_absence(listing, scope)
@@ -75,7 +76,7 @@ class Gatherer:
         view = self._look_at_target(listing, scope)
         agreed = self._agreed(listing, view, scope)
         outlined = [id_ for id_, k in self.links.items() if is_outline(k) and id_ not in agreed]
-        return Scene(
+        return Snapshot(
             rules=self.rules,
             source=listing,
             links={**self.links, **self.complete_links(outlined)},
@@ -89,7 +90,7 @@ class Gatherer:
             whole_project=scope.whole,
         )
 
-    def _agreed(self, listing: SourceListing, view: TargetView, scope: Scope) -> frozenset[int]:
+    def _agreed(self, listing: SourceListing, view: TargetSnapshot, scope: Scope) -> frozenset[int]:
         """What needs no decision, unless the mapping's settings are not those of the last run."""
         if self.pair.rules != self.rules.fingerprint:
             return frozenset()
@@ -156,7 +157,7 @@ class Gatherer:
     def _project(self) -> str:
         return self.pair.identity.testably_project
 
-    def _look_at_target(self, listing: SourceListing, scope: Scope) -> TargetView:
+    def _look_at_target(self, listing: SourceListing, scope: Scope) -> TargetSnapshot:
         if scope.recalled is not None:
             return self._view(scope.recalled, self._to_read_singly(listing, scope), listed=True)
         if not scope.whole or not (scope.list_target or self._must_list(listing)):
@@ -166,12 +167,12 @@ class Gatherer:
         first = self.target.list_all(self._project)
         found = dict(first.milestones)
         if not first.complete:
-            return TargetView(found, complete=False, unproved=self._not_listed(found))
+            return TargetSnapshot(found, complete=False, unproved=self._not_listed(found))
         if self._needs_archived(found):
             archived = self.target.list_all(self._project, ARCHIVED)
             found.update(archived.milestones)
             if not archived.complete:
-                return TargetView(found, complete=False, unproved=self._not_listed(found))
+                return TargetSnapshot(found, complete=False, unproved=self._not_listed(found))
         unreadable = {str(problem.id): problem.reason for problem in first.problems}
         seen = {*found, *unreadable}
         expected = (link for link in self.links.values() if self._is_expected(link))
@@ -185,7 +186,7 @@ class Gatherer:
         for source in listing.milestones.values():
             link = self._link(source.id)
             settled = link.has_target or is_blocked(link, source)
-            if not (settled or where[source.id].trouble):
+            if not (settled or where[source.id].problem):
                 return True
         return False
 
@@ -199,7 +200,7 @@ class Gatherer:
         return [
             k
             for k in expected
-            if k.look_again or k.intended is not None or k.testrail_id in refreshed
+            if k.look_again or k.in_flight is not None or k.testrail_id in refreshed
         ]
 
     def _is_expected(self, link: Link) -> bool:
@@ -281,7 +282,7 @@ class Gatherer:
         *,
         listed: bool,
         unreadable: Mapping[str, str] | None = None,
-    ) -> TargetView:
+    ) -> TargetSnapshot:
         """The view, with those read singly; gone is only what the project itself denies."""
         read = dict(found)
         unproved = dict(unreadable or {})
@@ -296,4 +297,4 @@ class Gatherer:
                 unproved[id_] = error.message
         if denied:
             self.target.list_all(self._project, ARCHIVED)  # raises if the project is gone as well
-        return TargetView(read, listed=listed, gone=frozenset(denied), unproved=unproved)
+        return TargetSnapshot(read, listed=listed, gone=frozenset(denied), unproved=unproved)

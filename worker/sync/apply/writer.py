@@ -22,7 +22,7 @@ from worker.clock import Clock
 from worker.errors import ApiError, Done, RateLimited, TimedOut, Transient, Unreachable
 from worker.sync.ports import Target
 
-SETTLE = timedelta(seconds=10)
+GRACE = timedelta(seconds=10)
 """How long after its deadline a request may still be carried out by the server (rule 2)."""
 STALL = timedelta(seconds=5)
 """A claim older than this before its request is sent is given back: the machine was asleep."""
@@ -36,7 +36,7 @@ POSTED = FIELDS[:-1]
 log = structlog.get_logger(__name__)
 
 
-class LostClaimError(Exception):
+class LostLeaseError(Exception):
     """Somebody else changed or holds the link; nothing was sent."""
 
 
@@ -71,14 +71,18 @@ class _Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
-    """The writes of one run of one pair."""
+class TargetWriter:
+    """The writes of one run of one pair.
+
+    ``require_pair`` is called once a write has its turn, and may raise: the wait can be long.
+    """
 
     pair: Pair
     run_id: str
     target: Target
     store: Store
     clock: Clock
+    require_pair: Callable[[], None] = lambda: None
 
     @property
     def project(self) -> str:
@@ -143,9 +147,9 @@ class Journal:
         )
         patience = _Patience(self.clock)
         while True:
-            intended = replace(link, intended={**(link.intended or {}), **values})
+            in_flight = replace(link, in_flight={**(link.in_flight or {}), **values})
             attempt = self._attempt(
-                partial(_intend_patch, intended, change),
+                partial(_intend_patch, in_flight, change),
                 lambda: self.target.update(self.project, testably_id, values),
             )
             if attempt.answer is not None:
@@ -153,7 +157,7 @@ class Journal:
                 return self._settle(conclude(patched), attempt, ChangeState.DONE)
             error = _error(attempt)
             maybe = error.done is Done.MAYBE
-            kept = attempt.link if maybe else replace(attempt.link, intended=link.intended)
+            kept = attempt.link if maybe else replace(attempt.link, in_flight=link.in_flight)
             state = ChangeState.AMBIGUOUS if maybe else _not_done(error)
             link = self._settle(kept, attempt, state)
             if not patience.allows(error):
@@ -163,7 +167,7 @@ class Journal:
         """Record what is known of a link; raises LostClaimError if somebody changed it."""
         saved = self.store.save(self.pair.id, link, self.clock.now())
         if saved is None:
-            raise LostClaimError
+            raise LostLeaseError
         return saved
 
     def keep_all(self, links: Sequence[Link]) -> list[Link]:
@@ -179,7 +183,7 @@ class Journal:
         now = self.clock.now()
         saved = self.store.settle(self.pair.id, link, link.change_id, state, now, echo=echo)
         if saved is None:
-            raise LostClaimError
+            raise LostLeaseError
         tell_write("resolve", link.testrail_id, link.testably_id, outcome=state.value)
         return saved
 
@@ -198,14 +202,14 @@ class Journal:
         However the clock was set meanwhile, no claim and no request lasts longer than that.
         """
         if moment is not None:
-            longest = timedelta(seconds=self.target.request_timeout) + STALL + SETTLE
+            longest = timedelta(seconds=self.target.request_timeout) + STALL + GRACE
             left = min(moment - self.clock.now(), longest).total_seconds()
             self.clock.sleep(max(0.0, left + 0.001))
 
     def wait_until_settled(self, pending: Sequence[Link]) -> None:
         """Return when none of these creates can still be under way on the server."""
         deadlines = [link.attempt_deadline for link in pending if link.attempt_deadline]
-        self.wait_until(max(deadlines) + SETTLE if deadlines else None)
+        self.wait_until(max(deadlines) + GRACE if deadlines else None)
 
     def _attempt(
         self,
@@ -213,21 +217,22 @@ class Journal:
         send: Callable[[], TargetMilestone],
     ) -> _Attempt:
         self.target.wait_turn()
+        self.require_pair()
         now = self.clock.now()
         link, change = intend(now)
-        until = self._deadline(now) + STALL + SETTLE
-        claimed = self.store.claim(self.pair.id, link, change, until)
-        if claimed is None:
-            raise LostClaimError
+        until = self._deadline(now) + STALL + GRACE
+        leased = self.store.lease(self.pair.id, link, change, until)
+        if leased is None:
+            raise LostLeaseError
         sent_at = self.clock.now()
         if sent_at > now + STALL:
             stalled = TimedOut("Testably", "The machine stalled before the request was sent.")
-            return _Attempt(*claimed, sent_at, error=stalled)
+            return _Attempt(*leased, sent_at, error=stalled)
         started = self.clock.monotonic()
         try:
-            attempt = _Attempt(*claimed, sent_at, answer=send())
+            attempt = _Attempt(*leased, sent_at, answer=send())
         except ApiError as error:
-            attempt = _Attempt(*claimed, sent_at, error=error)
+            attempt = _Attempt(*leased, sent_at, error=error)
         _tell_sent(attempt, change, self.clock.monotonic() - started)
         return attempt
 
@@ -236,14 +241,14 @@ class Journal:
         return sent_at + timedelta(seconds=self.target.request_timeout)
 
     def _intend_create(self, link: Link, posted: Values, at: datetime) -> tuple[Link, Change]:
-        intended = replace(
+        in_flight = replace(
             link,
             state=LinkState.CREATING,
-            intended=posted,
+            in_flight=posted,
             attempt_at=at,
             attempt_deadline=self._deadline(at) + STALL,
         )
-        return intended, Change(self.run_id, link.testrail_id, None, "create", {}, posted, at)
+        return in_flight, Change(self.run_id, link.testrail_id, None, "create", {}, posted, at)
 
     def _settle(self, link: Link, attempt: _Attempt, state: ChangeState) -> Link:
         saved = self.store.settle(
@@ -256,7 +261,7 @@ class Journal:
             note=attempt.error.message if attempt.error else "",
         )
         if saved is None:
-            raise LostClaimError
+            raise LostLeaseError
         return saved
 
 
@@ -300,41 +305,41 @@ def linked_after_create(link: Link, made: TargetMilestone, parent: str | None) -
 
     ``parent`` is the target id of the parent that was asked for; an answer may leave it out.
     """
-    pushed = dict(link.intended or {})
+    last_applied = dict(link.in_flight or {})
     if made.values["status"] == ACTIVE:
-        pushed["status"] = ACTIVE
+        last_applied["status"] = ACTIVE
     return replace(
         link,
         state=LinkState.LINKED,
         testably_id=made.id,
-        pushed=pushed,
-        echoed=made.values,
-        echoed_at=made.updated_at,
+        last_applied=last_applied,
+        observed=made.values,
+        observed_at=made.updated_at,
         target_parent=made.parent_id or parent,
-        intended=None,
+        in_flight=None,
         attempt_at=None,
         attempt_deadline=None,
         attempts=0,
-        trouble=None,
+        problem=None,
     )
 
 
 def unlinked(link: Link) -> Link:
     """The link of a create that was certainly not carried out."""
-    return replace(link, state=LinkState.UNLINKED, intended=None, attempt_deadline=None)
+    return replace(link, state=LinkState.UNLINKED, in_flight=None, attempt_deadline=None)
 
 
 def patched_link(link: Link, values: Values, answer: TargetMilestone, edited: Values) -> Link:
     """The link after a PATCH; only the fields that were sent count as echoed."""
     return replace(
         link,
-        pushed={**link.pushed, **values},
-        echoed={**link.echoed, **{name: answer.values[name] for name in values}},
-        echoed_at=answer.updated_at,
+        last_applied={**link.last_applied, **values},
+        observed={**link.observed, **{name: answer.values[name] for name in values}},
+        observed_at=answer.updated_at,
         overwrote={**_without(link.overwrote, values), **edited},
         refused=_without(link.refused, values),
-        intended=None,
-        trouble=None,
+        in_flight=None,
+        problem=None,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from worker.errors import GuardTripped, UsageError
-from worker.sync.scene import Only, Options, Trigger
+from worker.sync.options import Only, Options, Trigger
 
 VERSION: Final = 1
 SHOWN: Final = 10

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mappings.footer import marked_id
-from mappings.link import Link, fingerprint, target_fingerprint
+from mappings.link import Link, fingerprint_of_source, fingerprint_of_target
 from mappings.milestone import MappingRules, TargetMilestone
 from worker.sync.ports import SourceListing
 
 
 def is_outline(link: Link) -> bool:
     """Whether only the prints of this link were read from the store."""
-    return link.target_print is not None and not link.pushed
+    return link.target_fingerprint is not None and not link.last_applied
 
 
 def still_agreed(
@@ -32,15 +32,15 @@ def still_agreed(
     parents, whose values Testably derives, and what a second target claims to be.
     """
     parents = _parents(links.values(), targets.values())
-    claimed = _claimed(links.values(), targets.values(), rules)
+    leased = _claimed(links.values(), targets.values(), rules)
     return frozenset(
         id_
         for id_, link in links.items()
         if is_outline(link)
         and link.testably_id not in parents
-        and id_ not in claimed
+        and id_ not in leased
         and id_ in listing.milestones
-        and fingerprint(listing.milestones[id_]) == link.source_print
+        and fingerprint_of_source(listing.milestones[id_]) == link.source_fingerprint
         and _target_agrees(link, targets, read=read)
     )
 
@@ -49,7 +49,7 @@ def _target_agrees(link: Link, targets: Mapping[str, TargetMilestone], *, read: 
     actual = targets.get(link.testably_id or "")
     if actual is None:
         return not read
-    return target_fingerprint(actual) == link.target_print
+    return fingerprint_of_target(actual) == link.target_fingerprint
 
 
 def _parents(links: Iterable[Link], targets: Iterable[TargetMilestone]) -> set[str | None]:

@@ -11,21 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from mappings.link import Link, LinkState, Trouble
+from mappings.link import Link, LinkState, Problem
 from mappings.milestone import MappingRules, same_value
 from worker.errors import ApiError, NotFound, Refused, Transient, Unreachable
-from worker.sync import perform
-from worker.sync.action import Action, Kind, Plan, is_completed
-from worker.sync.journal import POSTED, Journal, LostClaimError
-from worker.sync.outcome import Outcome, Result, unattempted
-from worker.sync.settle import Settled, settle
+from worker.sync.apply import updates
+from worker.sync.apply.creates import Resolution, settle
+from worker.sync.apply.outcome import Outcome, Result, unattempted
+from worker.sync.apply.writer import POSTED, LostLeaseError, TargetWriter
+from worker.sync.decide.action import Action, Kind, Plan, is_completed
 
 FAILURES_IN_A_ROW = 5
 """So many items in a row that fail for transient reasons mean that the target is down."""
 ROUNDS = 4
 """How often ambiguous creates are settled and tried again in one run."""
 
-Deed = Callable[[Action, Link], perform.Done]
+Deed = Callable[[Action, Link], updates.Done]
 Item = tuple[int, Action]
 
 
@@ -41,7 +41,7 @@ class Applier:
     and may raise StoppedError.
     """
 
-    journal: Journal
+    writer: TargetWriter
     rules: MappingRules
     links: dict[int, Link]
     check: Callable[[], None] = lambda: None
@@ -49,7 +49,7 @@ class Applier:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     _before: dict[int, Link] = field(default_factory=dict)
     _posted: set[int] = field(default_factory=set)
-    _settled: dict[int, Settled] = field(default_factory=dict)
+    _resolved: dict[int, Resolution] = field(default_factory=dict)
     _undecided: set[int] = field(default_factory=set)
     _planned: frozenset[int] = frozenset()
     _held: list[tuple[Item, Deed, Result]] = field(default_factory=list)
@@ -77,8 +77,8 @@ class Applier:
             item for item in items if not _is_write(item[1]) and item[1].kind is not Kind.ARCHIVE
         ]
         learned = [action.link for _, action in idle if action.learned and action.link]
-        self.journal.note_agreement([a.link for _, a in idle if a.agrees and a.link])
-        saved = self.journal.keep_all(learned)
+        self.writer.note_agreement([a.link for _, a in idle if a.agrees and a.link])
+        saved = self.writer.keep_all(learned)
         self.links.update({link.testrail_id: link for link in saved})
         for number, action in idle:
             self._finish(number, unattempted(action))
@@ -86,7 +86,7 @@ class Applier:
     def _create_and_update(self, queue: list[Item]) -> None:
         for _ in range(ROUNDS):
             queue = [item for item in queue if not self._step(item)]
-            if not self._settle_pending():
+            if not self._resolve_creates():
                 break
         for item in [item for item in queue if not self._step(item)]:
             self._finish(item[0], self._left_waiting(item[1]))
@@ -98,18 +98,18 @@ class Applier:
             return self._do(item, self._adopt, Result.ADOPTED)
         if action.kind is Kind.UPDATE:
             return self._do(item, self._update, Result.UPDATED)
-        if action.testrail_id in self._settled:
-            return self._take_settled(item, self._settled.pop(action.testrail_id))
+        if action.testrail_id in self._resolved:
+            return self._take_resolved(item, self._resolved.pop(action.testrail_id))
         link = self._link_for(action)
         if link.state is LinkState.CREATING or not self._parent_is_there(action):
             return False
         return self._do(item, self._create, Result.CREATED)
 
-    def _take_settled(self, item: Item, settled: Settled) -> bool:
+    def _take_resolved(self, item: Item, settled: Resolution) -> bool:
         number, action = item
-        if settled.trouble is not None:
+        if settled.problem is not None:
             result = Result.CONFLICTS if settled.is_conflict else Result.QUARANTINED
-            self._finish(number, Outcome(action, result, None, (settled.trouble,)))
+            self._finish(number, Outcome(action, result, None, (settled.problem,)))
             return True
         if settled.link.state is LinkState.LINKED:
             result = Result.CREATED if action.testrail_id in self._posted else Result.ADOPTED
@@ -130,20 +130,20 @@ class Applier:
     def _tell_undecided(self, items: list[Item]) -> None:
         """Creates that a person has to look at although their sources are gone."""
         for item in items:
-            settled = self._settled.get(item[1].testrail_id)
-            if settled is not None and settled.trouble is not None:
-                self._take_settled(item, settled)
+            settled = self._resolved.get(item[1].testrail_id)
+            if settled is not None and settled.problem is not None:
+                self._take_resolved(item, settled)
 
-    def _settle_pending(self) -> bool:
+    def _resolve_creates(self) -> bool:
         """Find out what became of ambiguous creates; False if there were none."""
         pending = [link for link in self.links.values() if self._is_pending(link)]
         if not pending:
             return False
         self.check()
         parents = {k.testrail_id: self._target_of(k.parent_id) for k in pending}
-        for settled in settle(self.journal, pending, parents, self._linked(), self.rules):
+        for settled in settle(self.writer, pending, parents, self._linked(), self.rules):
             self.links[settled.link.testrail_id] = settled.link
-            self._settled[settled.link.testrail_id] = settled
+            self._resolved[settled.link.testrail_id] = settled
             if settled.is_conflict:
                 self._undecided.add(settled.link.testrail_id)
         return True
@@ -152,8 +152,8 @@ class Applier:
         """Whether to look for what a create left: not while another process is at it."""
         if link.state is not LinkState.CREATING or link.testrail_id in self._undecided:
             return False
-        now = self.journal.clock.now()
-        held = link.claim_until is not None and link.claim_until > now
+        now = self.writer.clock.now()
+        held = link.lease_until is not None and link.lease_until > now
         return link.testrail_id in self._planned or not held
 
     def _complete(self, items: list[Item]) -> None:
@@ -166,33 +166,33 @@ class Applier:
                 continue
             if link.testably_id in parents:
                 continue
-            unseen = action.kind is not Kind.CREATE and "status" not in link.pushed
-            differs = link.echoed.get("status") != action.wanted["status"]
+            unseen = action.kind is not Kind.CREATE and "status" not in link.last_applied
+            differs = link.observed.get("status") != action.wanted["status"]
             if number in self.outcomes and (unseen or differs):
-                told = self.outcomes[number].troubles
+                told = self.outcomes[number].problems
                 deed = partial(self._finish_status, told)
                 self._do((number, action), deed, self.outcomes[number].result)
 
     # --- one item
 
-    def _create(self, action: Action, link: Link) -> perform.Done:
+    def _create(self, action: Action, link: Link) -> updates.Done:
         self._posted.add(action.testrail_id)
         parent = self._target_of(action.parent_id)
-        intended = replace(link, parent_id=action.parent_id)
-        return self.journal.create(intended, action.wanted, parent), ()
+        in_flight = replace(link, parent_id=action.parent_id)
+        return self.writer.create(in_flight, action.wanted, parent), ()
 
-    def _adopt(self, action: Action, link: Link) -> perform.Done:
-        return perform.adopt(self.journal, action, link)
+    def _adopt(self, action: Action, link: Link) -> updates.Done:
+        return updates.adopt(self.writer, action, link)
 
-    def _update(self, action: Action, link: Link) -> perform.Done:
-        return perform.update(self.journal, action, link)
+    def _update(self, action: Action, link: Link) -> updates.Done:
+        return updates.update(self.writer, action, link)
 
-    def _finish_status(self, told: tuple[Trouble, ...], action: Action, link: Link) -> perform.Done:
-        link, more = perform.finish_status(self.journal, action, link)
+    def _finish_status(self, told: tuple[Problem, ...], action: Action, link: Link) -> updates.Done:
+        link, more = updates.finish_status(self.writer, action, link)
         return link, (*told, *more)
 
-    def _archive(self, action: Action, link: Link) -> perform.Done:
-        return perform.archive(self.journal, action, link)
+    def _archive(self, action: Action, link: Link) -> updates.Done:
+        return updates.archive(self.writer, action, link)
 
     def _do(self, item: Item, deed: Deed, result: Result) -> bool:
         """Do one item and report it; False if its outcome is not known yet."""
@@ -200,7 +200,7 @@ class Applier:
         self.check()
         try:
             link, told = deed(action, self._link_for(action))
-        except LostClaimError:
+        except LostLeaseError:
             return self._lost(item, deed, result)
         except ApiError as error:
             self._finish(number, self._failed(action, error))
@@ -217,37 +217,37 @@ class Applier:
         link = self._reload(action.testrail_id)
         gone = isinstance(error, NotFound) and (action.testably_id or action.parent_id)
         if isinstance(error, Refused):
-            trouble = self._quarantine(link, "refused", error.message)
-            return Outcome(action, Result.QUARANTINED, action.testably_id, (trouble,))
+            problem = self._quarantine(link, "refused", error.message)
+            return Outcome(action, Result.QUARANTINED, action.testably_id, (problem,))
         if not (gone or isinstance(error, Transient | Unreachable)):
             raise error
         self._failures += not gone
         if self._failures >= FAILURES_IN_A_ROW:
             raise error
-        self.journal.look_again(action.testrail_id)
+        self.writer.look_again(action.testrail_id)
         self._reload(action.testrail_id)
-        trouble = Trouble(error.kind, f"{error.message} The next run tries it again.")
-        return Outcome(action, Result.WAITING, action.testably_id, (trouble,))
+        problem = Problem(error.kind, f"{error.message} The next run tries it again.")
+        return Outcome(action, Result.WAITING, action.testably_id, (problem,))
 
-    def _quarantine(self, link: Link, kind: str, reason: str) -> Trouble:
+    def _quarantine(self, link: Link, kind: str, reason: str) -> Problem:
         before = self._before.get(link.testrail_id)
-        old = before.trouble if before else None
+        old = before.problem if before else None
         again = old is not None and old.kind == kind
-        since = old.since if old and again else self.journal.clock.now()
-        trouble = Trouble(kind, reason, since, old.count + 1 if old and again else 1)
-        with suppress(LostClaimError):  # whoever changed it has seen to it
-            self.links[link.testrail_id] = self.journal.keep(replace(link, trouble=trouble))
-        return trouble
+        since = old.since if old and again else self.writer.clock.now()
+        problem = Problem(kind, reason, since, old.count + 1 if old and again else 1)
+        with suppress(LostLeaseError):  # whoever changed it has seen to it
+            self.links[link.testrail_id] = self.writer.keep(replace(link, problem=problem))
+        return problem
 
     def _lost(self, item: Item, deed: Deed, result: Result) -> bool:
         """Somebody else holds the link or has changed it."""
         number, action = item
         expected = self._link_for(action).version
         fresh = self._reload(action.testrail_id)
-        if fresh.version == expected and fresh.claim_until is not None:
+        if fresh.version == expected and fresh.lease_until is not None:
             self._held.append((item, deed, result))
             return True
-        self.journal.look_again(action.testrail_id)
+        self.writer.look_again(action.testrail_id)
         self._finish(number, Outcome(action, Result.UNCHANGED, fresh.testably_id))
         return fresh.state is not LinkState.CREATING
 
@@ -256,13 +256,13 @@ class Applier:
         held, self._held = self._held, []
         for item, deed, result in held:
             fresh = self._reload(item[1].testrail_id)
-            self.journal.wait_until(fresh.claim_until)
+            self.writer.wait_until(fresh.lease_until)
             self._do(item, deed, result)
         for (number, action), _, _ in self._held:
-            trouble = Trouble(
+            problem = Problem(
                 "held_up", "Another process is writing to it; the next run looks again."
             )
-            self._finish(number, Outcome(action, Result.WAITING, action.testably_id, (trouble,)))
+            self._finish(number, Outcome(action, Result.WAITING, action.testably_id, (problem,)))
 
     # --- what is known
 
@@ -274,11 +274,11 @@ class Applier:
         link = self.links.get(action.testrail_id)
         if link is not None and link.state is LinkState.CREATING:
             text = "Whether Testably has created it is not known yet; the next run looks first."
-            trouble = Trouble("unsettled", text)
+            problem = Problem("unsettled", text)
         else:
             text = f"It waits for its parent {action.parent_id}, which has no target yet."
-            trouble = Trouble("waiting", text)
-        return Outcome(action, Result.WAITING, None, (trouble, *action.notices))
+            problem = Problem("waiting", text)
+        return Outcome(action, Result.WAITING, None, (problem, *action.notices))
 
     def _link_for(self, action: Action) -> Link:
         """The action's link, with whatever this run has done to it since it was planned."""
@@ -286,11 +286,15 @@ class Applier:
         now = self.links.get(action.testrail_id)
         if now is None or now.version == planned.version:
             return planned
-        facts = {"name": planned.name, "raw": planned.raw, "source_print": planned.source_print}
+        facts = {
+            "name": planned.name,
+            "raw": planned.raw,
+            "source_fingerprint": planned.source_fingerprint,
+        }
         return replace(now, **facts)  # type: ignore[arg-type]
 
     def _reload(self, testrail_id: int) -> Link:
-        link = self.journal.reload(testrail_id)
+        link = self.writer.reload(testrail_id)
         self.links[testrail_id] = link
         return link
 
@@ -311,9 +315,9 @@ def _is_write(action: Action) -> bool:
 
 def _catch_up(action: Action, link: Link) -> Action:
     """What the source has changed since the create that was cut off; a status comes later."""
-    sent = link.pushed
+    sent = link.last_applied
     push = {n: action.wanted[n] for n in POSTED if not same_value(n, action.wanted[n], sent.get(n))}
-    return replace(action, push=push, before={name: link.echoed.get(name) for name in push})
+    return replace(action, push=push, before={name: link.observed.get(name) for name in push})
 
 
 def _to_complete(action: Action) -> bool:
@@ -321,8 +325,8 @@ def _to_complete(action: Action) -> bool:
     return is_completed(action.wanted) if created else action.status_later
 
 
-def _done(action: Action, result: Result, link: Link, told: tuple[Trouble, ...]) -> Outcome:
+def _done(action: Action, result: Result, link: Link, told: tuple[Problem, ...]) -> Outcome:
     if result is Result.ARCHIVED and link.state is not LinkState.ARCHIVED:
         result = Result.UNCHANGED
-    troubles = tuple(dict.fromkeys((*told, *action.notices)))
-    return Outcome(action, result, link.testably_id, troubles)
+    problems = tuple(dict.fromkeys((*told, *action.notices)))
+    return Outcome(action, result, link.testably_id, problems)

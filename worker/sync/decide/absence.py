@@ -5,64 +5,65 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mappings.link import Link, LinkState, Trouble
+from mappings.link import Link, LinkState, Problem
 from mappings.milestone import ARCHIVED, BadRecord, Values
-from worker.sync.action import Action, Kind
-from worker.sync.scene import OnSourceDelete, Options, Scene
-from worker.sync.standing import is_archived
+from worker.sync.decide.action import Action, Kind
+from worker.sync.decide.rules import is_archived
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.options import OnSourceDelete, Options
 
 GONE = "TestRail answers that it does not exist any more."
 
 
-def unreadable(scene: Scene) -> Iterator[Action]:
+def unreadable(snapshot: Snapshot) -> Iterator[Action]:
     """A quarantine for each record that is not a milestone."""
-    for problem in scene.source.problems:
-        if problem.id not in scene.source.milestones:
-            yield _unreadable(scene, problem)
+    for record in snapshot.source.problems:
+        if record.id not in snapshot.source.milestones:
+            yield _unreadable(snapshot, record)
 
 
-def _unreadable(scene: Scene, problem: BadRecord) -> Action:
-    trouble = Trouble("bad_record", f"{problem.path}: {problem.reason} ({problem.value})")
-    if not isinstance(problem.id, int):
-        return Action(Kind.QUARANTINE, 0, problem.name, trouble.reason, trouble=trouble)
-    before = scene.links.get(problem.id)
-    link = before or Link(problem.id, name=problem.name)
-    link = with_trouble(replace(link, raw=dict(problem.raw)), trouble, scene)
+def _unreadable(snapshot: Snapshot, record: BadRecord) -> Action:
+    problem = Problem("bad_record", f"{record.path}: {record.reason} ({record.value})")
+    if not isinstance(record.id, int):
+        return Action(Kind.QUARANTINE, 0, record.name, problem.reason, problem=problem)
+    before = snapshot.links.get(record.id)
+    link = before or Link(record.id, name=record.name)
+    link = with_trouble(replace(link, raw=dict(record.raw)), problem, snapshot)
     return Action(
         Kind.QUARANTINE,
-        problem.id,
-        problem.name,
-        trouble.reason,
+        record.id,
+        record.name,
+        problem.reason,
         testably_id=link.testably_id,
         link=link,
         learned=link != before,
-        trouble=trouble,
+        problem=problem,
     )
 
 
-def absent(scene: Scene) -> Iterator[Action]:
+def absent(snapshot: Snapshot) -> Iterator[Action]:
     """An action for each link whose milestone is missing; only a whole list tells that."""
-    if not scene.whole_project or scene.options.only is not None:
+    if not snapshot.whole_project or snapshot.options.only is not None:
         return
-    known = {problem.id for problem in scene.source.problems} | set(scene.source.milestones)
-    missing = [link for id_, link in scene.links.items() if id_ not in known]
+    known = {problem.id for problem in snapshot.source.problems} | set(snapshot.source.milestones)
+    missing = [link for id_, link in snapshot.links.items() if id_ not in known]
     missing.sort(key=lambda link: (link.target_parent is None, link.testrail_id))
     for link in missing:
-        action = _missing(scene, link)
+        action = _missing(snapshot, link)
         if action is not None:
             yield action
 
 
-def _missing(scene: Scene, link: Link) -> Action | None:
-    if is_followed(link, scene.options) and link.testrail_id in scene.gone:
-        return _gone(scene, link)
-    if not scene.source.complete:
+def _missing(snapshot: Snapshot, link: Link) -> Action | None:
+    if is_followed(link, snapshot.options) and link.testrail_id in snapshot.gone:
+        return _gone(snapshot, link)
+    if not snapshot.source.complete:
         return None
-    if not is_followed(link, scene.options):
+    if not is_followed(link, snapshot.options):
         return _forgotten(link)
-    reason = scene.unproved.get(link.testrail_id, "It was not looked for.")
+    reason = snapshot.unproved.get(link.testrail_id, "It was not looked for.")
     text = f"It is missing from TestRail's list, but not proved to be gone. {reason}"
-    return _about(Kind.SKIP, text, link, trouble=Trouble("absence_unproved", text))
+    return _about(Kind.SKIP, text, link, problem=Problem("absence_unproved", text))
 
 
 def is_followed(link: Link, options: Options) -> bool:
@@ -75,15 +76,15 @@ def is_followed(link: Link, options: Options) -> bool:
 
 def _forgotten(link: Link) -> Action | None:
     """A record that never had a target and is gone needs nobody any more."""
-    if link.trouble is None or link.state is not LinkState.UNLINKED:
+    if link.problem is None or link.state is not LinkState.UNLINKED:
         return None
     reason = "It is not in TestRail's list any more, and never had a target."
-    return _about(Kind.SKIP, reason, replace(link, trouble=None), learned=True)
+    return _about(Kind.SKIP, reason, replace(link, problem=None), learned=True)
 
 
-def _gone(scene: Scene, link: Link) -> Action:
-    actual = scene.target.milestones.get(link.testably_id or "")
-    if scene.policy.on_source_delete is OnSourceDelete.KEEP:
+def _gone(snapshot: Snapshot, link: Link) -> Action:
+    actual = snapshot.target.milestones.get(link.testably_id or "")
+    if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
         if link.state is LinkState.CREATING:
             return _about(Kind.SKIP, f"{GONE} Its create was cut off.", link)
         kept = replace(link, state=LinkState.ORPHANED)
@@ -91,11 +92,11 @@ def _gone(scene: Scene, link: Link) -> Action:
     if link.state is LinkState.CREATING:
         reason = f"{GONE} Its create was cut off; what that left behind goes as well."
         return _about(Kind.ARCHIVE, reason, link, push={"status": ARCHIVED})
-    gone_too = link.testably_id in scene.target.gone
+    gone_too = link.testably_id in snapshot.target.gone
     if gone_too or (actual is not None and is_archived(actual)):
         archived = replace(link, state=LinkState.ARCHIVED)
         return _about(Kind.SKIP, f"{GONE} Archived already.", archived, learned=True)
-    before = link.echoed if actual is None else actual.values
+    before = link.observed if actual is None else actual.values
     status = {"status": before.get("status")}
     return _about(Kind.ARCHIVE, GONE, link, push={"status": ARCHIVED}, before=status)
 
@@ -108,7 +109,7 @@ def _about(
     learned: bool = False,
     push: Values | None = None,
     before: Values | None = None,
-    trouble: Trouble | None = None,
+    problem: Problem | None = None,
 ) -> Action:
     return Action(
         kind,
@@ -120,13 +121,13 @@ def _about(
         before=before or {},
         link=link,
         learned=learned,
-        trouble=trouble,
+        problem=problem,
     )
 
 
-def with_trouble(link: Link, trouble: Trouble, scene: Scene) -> Link:
+def with_trouble(link: Link, problem: Problem, snapshot: Snapshot) -> Link:
     """The link with its trouble; it keeps its age while it is of the same kind."""
-    before = scene.links.get(link.testrail_id)
-    if before is not None and before.trouble is not None and before.trouble.kind == trouble.kind:
-        return replace(link, trouble=replace(before.trouble, reason=trouble.reason))
-    return replace(link, trouble=replace(trouble, since=scene.now))
+    before = snapshot.links.get(link.testrail_id)
+    if before is not None and before.problem is not None and before.problem.kind == problem.kind:
+        return replace(link, problem=replace(before.problem, reason=problem.reason))
+    return replace(link, problem=replace(problem, since=snapshot.now))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mappings.footer import marked_id
-from mappings.link import Link, LinkState, Trouble, fingerprint
+from mappings.link import Link, LinkState, Problem, fingerprint_of_source
 from mappings.milestone import (
     ARCHIVED,
     SourceMilestone,
@@ -19,9 +19,10 @@ from mappings.milestone import (
     TargetMilestone,
     written_status,
 )
-from worker.sync.action import Kind
-from worker.sync.scene import OnTargetEdit, Scene
-from worker.sync.tree import Place, places
+from worker.sync.decide.action import Kind
+from worker.sync.decide.placement import Place, places
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.options import OnTargetEdit
 
 
 class Is(Enum):
@@ -41,7 +42,7 @@ class Standing:
     reason: str = ""
     testably_id: str | None = None
     stuck_as: Kind = Kind.QUARANTINE
-    trouble: Trouble | None = None
+    problem: Problem | None = None
     lost: bool = False
     """Its target was proved gone."""
 
@@ -51,9 +52,9 @@ class Standing:
         return self.is_ is not Is.STUCK or self.testably_id is not None
 
 
-def stuck(kind: Kind, trouble: Trouble, testably_id: str | None = None) -> Standing:
+def stuck(kind: Kind, problem: Problem, testably_id: str | None = None) -> Standing:
     """A standing that nothing is done about."""
-    return Standing(Is.STUCK, trouble.reason, testably_id, kind, trouble)
+    return Standing(Is.STUCK, problem.reason, testably_id, kind, problem)
 
 
 BLOCKING = frozenset({"refused", "create_fails"})
@@ -63,13 +64,13 @@ BLOCKING = frozenset({"refused", "create_fails"})
 class Standings:
     """The standing of every milestone in a scene; parents are judged before their children."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        known = frozenset(p.id for p in scene.source.problems if isinstance(p.id, int))
-        self.places = places(scene.source.milestones, known)
-        self._free = FreeTargets(scene)
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._scene = snapshot
+        known = frozenset(p.id for p in snapshot.source.problems if isinstance(p.id, int))
+        self.places = places(snapshot.source.milestones, known)
+        self._free = FreeTargets(snapshot)
         self._by_id: dict[int, Standing] = {}
-        self._rivals = self._rivals_for_names() if scene.options.adopt_by_name else {}
+        self._rivals = self._rivals_for_names() if snapshot.options.adopt_by_name else {}
 
     def of(self, testrail_id: int) -> Standing:
         """The standing of one milestone; of an unreadable one, whether its link has a target."""
@@ -88,9 +89,9 @@ class Standings:
             return Standing(Is.STUCK, testably_id=link.testably_id)
         if link.state is LinkState.HELD and not self._scene.options.by_person:
             reason = "An undo took it back; `milesync migrate` releases it."
-            return stuck(Kind.SKIP, Trouble("held", reason), link.testably_id)
-        if is_blocked(link, source) and link.trouble is not None:
-            return stuck(Kind.QUARANTINE, link.trouble, link.testably_id)
+            return stuck(Kind.SKIP, Problem("held", reason), link.testably_id)
+        if is_blocked(link, source) and link.problem is not None:
+            return stuck(Kind.QUARANTINE, link.problem, link.testably_id)
         if link.has_target:
             return self._judge_linked(source, link)
         return self._judge_unlinked(source, link, lost=False)
@@ -101,21 +102,21 @@ class Standings:
         if link.testably_id in target.gone:
             if self._scene.policy.on_target_edit is OnTargetEdit.TARGET:
                 reason = f"{link.testably_id} was deleted in Testably, and Testably's edits win."
-                return stuck(Kind.CONFLICT, Trouble("target_gone", reason))
+                return stuck(Kind.CONFLICT, Problem("target_gone", reason))
             return self._judge_unlinked(source, link, lost=True)
         if link.testably_id in target.unproved:
-            trouble = Trouble("unread", target.unproved[link.testably_id])
-            return stuck(Kind.SKIP, trouble, link.testably_id)
+            problem = Problem("unread", target.unproved[link.testably_id])
+            return stuck(Kind.SKIP, problem, link.testably_id)
         return Standing(Is.LINKED, testably_id=link.testably_id)
 
     def _judge_unlinked(self, source: SourceMilestone, link: Link, *, lost: bool) -> Standing:
         place = self.places[source.id]
-        if place.trouble is not None:
-            kind = Kind.SKIP if place.trouble.kind == "waiting" else Kind.QUARANTINE
-            return stuck(kind, place.trouble)
+        if place.problem is not None:
+            kind = Kind.SKIP if place.problem.kind == "waiting" else Kind.QUARANTINE
+            return stuck(kind, place.problem)
         if not (self._scene.target.listed and self._scene.target.complete):
             reason = "Testably's list did not come whole; nothing is created before it does."
-            return stuck(Kind.SKIP, Trouble("unread", reason))
+            return stuck(Kind.SKIP, Problem("unread", reason))
         return self._adoptable(source, link) or self._judge_new(source, link, place, lost=lost)
 
     def _adoptable(self, source: SourceMilestone, link: Link) -> Standing | None:
@@ -123,7 +124,7 @@ class Standings:
         if len(marked) > 1:
             ids = ", ".join(sorted(target.id for target in marked))
             reason = f"{len(marked)} milestones in Testably carry its marker: {ids}."
-            return stuck(Kind.CONFLICT, Trouble("several_marked", reason))
+            return stuck(Kind.CONFLICT, Problem("several_marked", reason))
         if not marked:
             return None
         after = ", left by a create that was cut off" if link.state is LinkState.CREATING else ""
@@ -137,7 +138,7 @@ class Standings:
             parent = self.of(place.parent_id)
             if not parent.arrives:
                 reason = f"It waits for its parent {place.parent_id}, which has no target yet."
-                return stuck(Kind.SKIP, Trouble("waiting", reason))
+                return stuck(Kind.SKIP, Problem("waiting", reason))
             parent_target = parent.testably_id
             if parent_target is None:
                 return _new(link, lost=lost)
@@ -161,7 +162,7 @@ class Standings:
         )
         if self._scene.options.adopt_by_name:
             reason = f"Which milestone of this name is meant cannot be told ({ids})."
-        return stuck(Kind.CONFLICT, Trouble("name_conflict", reason))
+        return stuck(Kind.CONFLICT, Problem("name_conflict", reason))
 
     def _rivals_for_names(self) -> Mapping[tuple[int | None, str], int]:
         """How many milestones without a target would claim each name under each parent."""
@@ -169,7 +170,7 @@ class Standings:
         for source in self._scene.source.milestones.values():
             target = self._scene.links.get(source.id, Link(source.id)).testably_id
             place = self.places[source.id]
-            if place.trouble is None and (target is None or target in self._scene.target.gone):
+            if place.problem is None and (target is None or target in self._scene.target.gone):
                 counts[(place.parent_id, source.name.strip())] += 1
         return counts
 
@@ -184,9 +185,9 @@ def _new(link: Link, *, lost: bool) -> Standing:
 
 def is_blocked(link: Link, source: SourceMilestone) -> bool:
     """Whether the link is in quarantine: its trouble stays while the source record does."""
-    if link.trouble is None or link.trouble.kind not in BLOCKING:
+    if link.problem is None or link.problem.kind not in BLOCKING:
         return False
-    return link.source_print == fingerprint(source)
+    return link.source_fingerprint == fingerprint_of_source(source)
 
 
 def is_archived(target: TargetMilestone | SubMilestone) -> bool:
@@ -197,16 +198,16 @@ def is_archived(target: TargetMilestone | SubMilestone) -> bool:
 class FreeTargets:
     """The target's milestones that no link holds, by marker and by name."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         held = {
             link.testably_id
-            for link in scene.links.values()
-            if link.testably_id not in scene.target.gone
+            for link in snapshot.links.values()
+            if link.testably_id not in snapshot.target.gone
         }
         self.marked: dict[int, list[TargetMilestone]] = defaultdict(list)
         self._named: dict[tuple[str | None, str], list[TargetMilestone]] = defaultdict(list)
-        for target in _unheld(scene.target.milestones.values(), held):
-            marked = marked_id(target.description, scene.rules.testrail_url)
+        for target in _unheld(snapshot.target.milestones.values(), held):
+            marked = marked_id(target.description, snapshot.rules.testrail_url)
             if marked is not None:
                 self.marked[marked].append(target)
             elif not is_archived(target):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from mappings.link import Link, Trouble
+from mappings.link import Link, Problem
 from mappings.milestone import COMPLETED, Values
 
 
@@ -54,8 +54,8 @@ class Action:
     learned: bool = False
     agrees: bool = False
     status_later: bool = False
-    trouble: Trouble | None = None
-    notices: tuple[Trouble, ...] = ()
+    problem: Problem | None = None
+    notices: tuple[Problem, ...] = ()
 
     @property
     def writes(self) -> int:
@@ -66,7 +66,7 @@ class Action:
     @property
     def waits(self) -> bool:
         """Whether it can only be done after something else."""
-        return self.trouble is not None and self.trouble.kind in WAITING
+        return self.problem is not None and self.problem.kind in WAITING
 
 
 WAITING = frozenset({"waiting", "unread", "absence_unproved", "unsettled", "held_up"})
