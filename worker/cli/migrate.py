@@ -246,9 +246,9 @@ def _end(
     reports = migration.reports
     document = runs_json(reports)
     if report is not None:
-        from worker.cli.report_file import write_report
+        from worker.cli.report_file import with_items, write_report
 
-        write_report(report, document, migration.runs)
+        write_report(report, with_items(document, migration.runs))
 
     def human(out: Console) -> None:
         for ended in reports:

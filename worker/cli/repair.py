@@ -10,17 +10,17 @@ import typer
 
 from mappings.errors import MilesyncError
 from worker.cli import render
-from worker.cli.options import Config, Json, Projects, Yes
+from worker.cli.options import Config, Json, Projects, RunName, Yes
 from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.progress import progress
 from worker.cli.records import recorded
+from worker.cli.run_records import find_run
 from worker.cli.session import consent, each, opened, pairs_to_call, require_consent
 from worker.errors import GuardTripped, UsageError
 
 if TYPE_CHECKING:
     from mappings.link import Link
     from mappings.rows import Pair
-    from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
@@ -32,7 +32,6 @@ Milestones = Annotated[
     list[str] | None,
     typer.Argument(metavar="[ID]...", help="Ids in TestRail or Testably; without, all of them."),
 ]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `milesync status` shows.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Take back even what was edited in Testably since.")
 ]
@@ -88,7 +87,7 @@ def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
 
 
 def undo(
-    run: RunId,
+    run: RunName,
     force: Force = False,
     yes: Yes = False,
     config: Config = None,
@@ -100,7 +99,8 @@ def undo(
 
     require_consent(yes)
     with opened(config) as deployment:
-        pair = _pair_of(deployment, _known_run(deployment, run))
+        run = find_run(deployment.runs, run).id
+        pair = _pair_of(deployment, run)
         deployment.settings.require_credentials([pair])
         with deployment.context(pair) as context:
             plan = plan_undo(context, run, force=force)
@@ -123,21 +123,15 @@ def _undo(
         return undo_run(context, plan.run_id, force=force, on_outcome=on_outcome)
 
 
-def _known_run(deployment: Deployment, run_id: str) -> RunRecord:
-    found = deployment.runs.get(run_id)
-    if found is None:
-        raise UsageError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
-    return found
-
-
-def _pair_of(deployment: Deployment, run: RunRecord) -> ProjectPair:
+def _pair_of(deployment: Deployment, run: str) -> ProjectPair:
     """The configured pair whose run it was."""
+    found = find_run(deployment.runs, run)
     for pair in deployment.settings.projects:
         known = recorded(deployment, pair)
-        if known is not None and known.id == run.pair_id:
+        if known is not None and known.id == found.pair_id:
             return pair
     raise UsageError(
-        f"Run {run.id} is of a project pair that is not configured any more.",
+        f"Run {run} is of a project pair that is not configured any more.",
         "Put the pair, and the addresses it had, back into the settings.",
     )
 
@@ -178,13 +172,14 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
 # --- stop -------------------------------------------------------------------------------------
 
 
-def stop(run: RunId, yes: Yes = False, config: Config = None, as_json: Json = False) -> int:
+def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = False) -> int:
     """Ask a running run to stop after the milestone it is at."""
     from mappings.runs import RUNNING, UNFINISHED
 
     require_consent(yes)
     with opened(config) as deployment:
-        found = _known_run(deployment, run)
+        found = find_run(deployment.runs, run)
+        run = found.id
         running = found.state in (RUNNING, UNFINISHED)
         if running and not yes and not consent(f"Stop run {run}?"):
             raise GuardTripped("Nobody said yes; the run goes on.", "`milesync status` shows it.")

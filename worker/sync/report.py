@@ -92,6 +92,7 @@ def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
             "name": outcome.action.name,
             "kind": problem.kind,
             "reason": problem.reason,
+            "result": outcome.result.value,
         }
         for outcome in outcomes
         for problem in outcome.problems

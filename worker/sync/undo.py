@@ -58,7 +58,7 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     pair = context.store.pair(context.identity)
     record = context.runs.get(run_id)
     if record is None or record.pair_id != pair.id:
-        raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync status`.")
+        raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync runs`.")
     links = context.store.links(pair.id)
     changes = context.store.changes(pair.id, run_id=run_id)
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
@@ -169,6 +169,7 @@ def undo(
 ) -> RunReport:
     """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on."""
     with open_run(context, Options(trigger=Trigger.MANUAL)) as run:
+        context.runs.change(run.record.id, options={"undoes": run_id})
         writer = TargetWriter(run.pair, run.record.id, context.target, context.store, context.clock)
         _wait_for_writes_under_way(writer)
         for number, step in enumerate(plan_undo(context, run_id, force=force).steps):
