@@ -6,6 +6,7 @@ have anything to upgrade.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -59,11 +60,16 @@ def open_engine(url: str) -> Engine:
     given = make_url(url)
     if given.get_backend_name() != "sqlite":
         bounds = {name: value for name, value in _BOUNDS.items() if name not in given.query}
-        return create_engine(url, pool_pre_ping=True, connect_args=bounds)
-    engine = create_engine(url, connect_args={"timeout": 30})
+        return create_engine(url, pool_pre_ping=True, connect_args=bounds, json_serializer=_as_json)
+    engine = create_engine(url, connect_args={"timeout": 30}, json_serializer=_as_json)
     event.listen(engine, "do_connect", lambda *_: _make_private(engine.url.database))
     event.listen(engine, "connect", _set_pragmas)
     return engine
+
+
+def _as_json(value: object) -> str:
+    """JSON as PostgreSQL takes it. Raises ValueError for a number that is none, on SQLite too."""
+    return json.dumps(value, allow_nan=False)
 
 
 def _make_private(file: str | None) -> None:

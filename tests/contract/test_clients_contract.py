@@ -204,6 +204,39 @@ def test_a_list_is_read_whole(build: Builder, count: int) -> None:
     assert side.target.requests == max(1, -(-count // 100))
 
 
+@pytest.mark.parametrize("cap", [None, 2, 3])
+@pytest.mark.parametrize("total", ["exact", "missing", "too_small"])
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_a_list_is_read_whole_whatever_it_counts(
+    build: Builder, count: int, total: str, cap: int | None
+) -> None:
+    """Also where the server gives fewer rows a page than were asked for."""
+    side = build.target(TestablySwitches(total=total, most_per_page=cap))  # type: ignore[arg-type]
+    for number in range(count):
+        side.model.create(PROJECT, {"name": f"Release {number}"})
+    found = side.target.list_all(PROJECT)
+    assert (len(found.milestones), found.complete) == (count, True)
+
+
+def test_a_list_that_always_counts_more_is_incomplete(build: Builder) -> None:
+    """It serves for what it holds, after three tries."""
+    side = build.target(TestablySwitches(total="growing"))
+    side.create()
+    found = side.target.list_all(PROJECT)
+    assert (len(found.milestones), found.complete) == (1, False)
+    assert side.target.requests == 1 + 3 * 2
+    assert found.incomplete_because
+
+
+@pytest.mark.parametrize("offset", [-600.0, 600.0])
+def test_a_listing_tells_the_targets_own_time(build: Builder, offset: float) -> None:
+    side = build.target(TestablySwitches(clock_offset=offset))
+    first = side.target.get(PROJECT, side.create())
+    assert side.target.list_all(PROJECT).newest_created_at == first.created_at
+    side.model.switches = TestablySwitches(hides_created_at=True)
+    assert side.target.list_all(PROJECT).newest_created_at is None
+
+
 def test_a_list_can_be_of_one_status(build: Builder) -> None:
     side = build.target()
     side.create("open")

@@ -6,34 +6,19 @@ PATCH; the list counts its milestones in ``meta.total``, by which a listing is k
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
 from mappings.milestone import BadRecord, TargetMilestone, Values
+from worker.clients.bounds import MOST_BYTES, TOO_MUCH_IN_ALL, too_large_at_last
 from worker.clients.records import parse_target
+from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
+from worker.errors import AnswerTooLarge
 from worker.sync.ports import TargetListing
 
-PER_PAGE: Final = 100
 TRIES: Final = 3
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
-
-
-@dataclass(frozen=True, slots=True)
-class TargetPage:
-    """One page of the list; ``total`` and ``per_page`` are from its ``meta``, None if absent."""
-
-    milestones: tuple[TargetMilestone, ...]
-    problems: tuple[BadRecord, ...]
-    total: int | None
-    per_page: int | None
-
-    @property
-    def ids(self) -> set[str]:
-        """Every id on the page that could be read, those of bad records too."""
-        bad = {str(problem.id) for problem in self.problems if problem.id is not None}
-        return bad | {milestone.id for milestone in self.milestones}
 
 
 class Testably:
@@ -66,7 +51,8 @@ class Testably:
         query = f"page={page}&per_page={per_page}"
         if status is not None:
             query += f"&status={quote(status, safe='')}"
-        return self._transport.get(f"{_path(project_id)}?{query}", _page)
+        path = f"{_path(project_id)}?{query}"
+        return self._transport.get(path, lambda value: read_page(value, per_page))
 
     def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
         """Every page of the list, tried up to three times until it is complete.
@@ -75,11 +61,11 @@ class Testably:
         """
         found = TargetListing(complete=False)
         for _ in range(TRIES):
-            listing, provable = self._list_once(project_id, status)
-            if listing.complete:
-                return listing
-            found = _together(found, listing)
-            if not provable:
+            rows = self._list_that_fits(project_id, status, PER_PAGE)
+            if rows.listing.complete:
+                return rows.listing
+            found = together(found, rows.listing)
+            if rows.is_too_much:
                 break
         return found
 
@@ -114,24 +100,26 @@ class Testably:
 
         return self._transport.patch(_path(project_id, milestone_id), dict(values), read)
 
-    def _list_once(self, project_id: str, status: str | None) -> tuple[TargetListing, bool]:
-        """One pass over the pages, and whether the last page said how many there are."""
-        milestones: dict[str, TargetMilestone] = {}
-        problems: list[BadRecord] = []
-        seen: set[str] = set()
-        number = 1
+    def _list_that_fits(self, project_id: str, status: str | None, per_page: int) -> TargetRows:
+        """One pass over the pages; with half as many rows a page where they are too large."""
         while True:
-            page = self.list_page(project_id, status=status, page=number)
-            brought_new = not page.ids <= seen
-            seen |= page.ids
-            milestones.update((found.id, found) for found in page.milestones)
-            problems.extend(page.problems)
-            if not brought_new or (page.total is not None and len(seen) >= page.total):
-                break
+            try:
+                return self._list_once(project_id, status, per_page)
+            except AnswerTooLarge as error:
+                if per_page == 1:
+                    raise too_large_at_last(error) from error
+                per_page //= 2
+
+    def _list_once(self, project_id: str, status: str | None, per_page: int) -> TargetRows:
+        rows = TargetRows()
+        began, number = self._transport.received, 1
+        while not rows.is_over:
+            page = self.list_page(project_id, status=status, page=number, per_page=per_page)
+            rows.add(page)
             number += 1
-        readable = all(problem.id is not None for problem in problems)
-        complete = readable and page.total == len(seen)
-        return TargetListing(milestones, tuple(problems), complete), page.total is not None
+            if self._transport.received - began > MOST_BYTES:
+                rows.stop(TOO_MUCH_IN_ALL)
+        return rows
 
 
 def _path(project_id: str, milestone_id: str | None = None) -> str:
@@ -145,31 +133,8 @@ def _segment(text: str) -> str:
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
-def _page(value: object) -> TargetPage:
-    rows = value.get("data") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or not isinstance(rows, list):
-        raise ValueError("a list should be an object with an array named data")
-    read = [parse_target(row) for row in rows]
-    meta = value.get("meta")
-    return TargetPage(
-        tuple(found for found in read if isinstance(found, TargetMilestone)),
-        tuple(
-            replace(found, path=f"data[{index}].{found.path}".rstrip("."))
-            for index, found in enumerate(read)
-            if isinstance(found, BadRecord)
-        ),
-        total=_count(meta, "total"),
-        per_page=_count(meta, "per_page"),
-    )
-
-
-def _count(meta: object, name: str) -> int | None:
-    found = meta.get(name) if isinstance(meta, dict) else None
-    return found if type(found) is int and found >= 0 else None
-
-
 def _milestone(value: object) -> TargetMilestone:
-    inner = value.get("data") if isinstance(value, dict) else None
+    inner = value.get("data") if isinstance(value, dict) and "id" not in value else None
     read = parse_target(inner if isinstance(inner, dict) else value)
     if isinstance(read, BadRecord):
         raise ValueError(read.reason)
@@ -181,10 +146,3 @@ def _same(milestone_id: str, value: object) -> TargetMilestone:
     if read.id != milestone_id:
         raise ValueError("it is another milestone's record")
     return read
-
-
-def _together(one: TargetListing, other: TargetListing) -> TargetListing:
-    """What two tries brought; the later one knows better, and a problem counts once."""
-    milestones = {**one.milestones, **other.milestones}
-    problems = {(bad.id, bad.path): bad for bad in (*one.problems, *other.problems)}
-    return TargetListing(milestones, tuple(problems.values()), complete=False)

@@ -95,7 +95,7 @@ class Transport:
         self._observer = observer
         self._before_request = before_request
         self._lock = threading.Lock()
-        self._requests = 0
+        self._requests = self._received = 0
         self._pauses = Pauses(api, ledger)
         own = {
             "Authorization": credentials.header.get_secret_value(),
@@ -112,6 +112,11 @@ class Transport:
             request_timeout=request_timeout,
             http=http,
         )
+
+    @property
+    def received(self) -> int:
+        """How many bytes the answers of 2xx had so far, decompressed."""
+        return self._received
 
     @property
     def requests(self) -> int:
@@ -195,6 +200,8 @@ class Transport:
         finally:
             self._count(call, outcome, self._clock.monotonic() - started)
         self._pauses.forget()
+        with self._lock:
+            self._received += len(answer.body)
         return answer
 
     def _count(self, call: Call, outcome: str, seconds: float) -> None:

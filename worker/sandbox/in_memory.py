@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from mappings.milestone import BadRecord, TargetMilestone, Values
-from worker.clients.records import collect_source, parse_target
+from worker.clients.records import parse_target
+from worker.clients.source_rows import collect_source
+from worker.clients.target_rows import TargetRows, read_page
 from worker.clock import Clock
 from worker.errors import (
     AccessDenied,
@@ -221,17 +223,12 @@ class InMemoryTarget:
         self._wire.arrive()
 
     def _list_once(self, project_id: str, status: str | None) -> TargetListing:
-        rows: list[Record] = []
-        page = self._page(project_id, status, 1)
-        rows += page.rows
-        while page.rows and len(rows) < page.total:
-            page = self._page(project_id, status, page.page + 1)
-            rows += page.rows
-        parsed = [parse_target(row) for row in rows]
-        good = {one.id: one for one in parsed if isinstance(one, TargetMilestone)}
-        bad = tuple(one for one in parsed if isinstance(one, BadRecord))
-        ids = {one.id for one in parsed if one.id is not None}
-        return TargetListing(good, bad, complete=len(ids) == page.total)
+        rows, number = TargetRows(), 1
+        while not rows.is_over:
+            page = self._page(project_id, status, number)
+            rows.add(read_page(page.body, TARGET_PAGE))
+            number += 1
+        return rows.listing
 
     def _page(self, project_id: str, status: str | None, page: int) -> Listing:
         what = f"milestones?status={status or ''}&page={page}&per_page={TARGET_PAGE}"

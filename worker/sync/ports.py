@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
@@ -31,12 +32,21 @@ class SourceListing:
 class TargetListing:
     """The milestones that Testably listed for a project, each id once.
 
-    ``complete`` is True only if as many distinct ids came as ``meta.total`` promised.
+    ``complete`` (R4): at least as many distinct ids came as the last page's ``meta.total`` says, or
+    without a total a further page brought nothing new; every record has a readable id. Otherwise
+    ``incomplete_because`` says why, and the list serves for updates of what it holds.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
     problems: tuple[BadRecord, ...] = ()
     complete: bool = True
+    incomplete_because: str = ""
+
+    @property
+    def newest_created_at(self) -> str | None:
+        """The newest ``created_at`` that was listed: what is created later is not older (R2)."""
+        shown = (one.created_at for one in self.milestones.values() if one.created_at)
+        return max(shown, key=datetime.fromisoformat, default=None)
 
 
 class Source(Protocol):
