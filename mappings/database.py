@@ -10,7 +10,8 @@ import json
 import os
 import sqlite3
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -118,12 +119,40 @@ def upgrade(engine: Engine) -> None:
     _require_known(revisions(engine)[0])
     config = _config()
     try:
-        with _alembic_lock, engine.begin() as connection:
-            connection.exec_driver_sql(_ALONE[engine.dialect.name])
+        with _alembic_lock, _alone(engine) as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except (SQLAlchemyError, OSError) as error:
         raise StoreError(f"The database could not be upgraded: {plain(error)}") from error
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """One transaction that no other upgrade runs beside.
+
+    SQLite changes a table by making it anew and dropping the old one, to whose rows others still
+    refer: its references are checked once all is done, and not on the way.
+    """
+    is_sqlite = engine.dialect.name == "sqlite"
+    with engine.connect() as connection:
+        if is_sqlite:
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            connection.commit()
+        try:
+            with connection.begin():
+                connection.exec_driver_sql(_ALONE[engine.dialect.name])
+                yield connection
+                if is_sqlite:
+                    _require_references(connection)
+        finally:
+            if is_sqlite:
+                connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+
+def _require_references(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise StoreError(f"The upgrade would leave rows of {broken[0]} without {broken[2]}.")
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:
