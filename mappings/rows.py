@@ -31,7 +31,8 @@ class Pair:
 
     ``proved_at`` is when both sides were last found to agree, ``drifted_at`` when they were last
     found to differ. A pair is paused while ``paused_because`` is set; ``refused_credentials``
-    tells the refused ones from others, and is no part of any message.
+    tells the refused ones from others, and is no part of any message. The names are the
+    projects' own, as far as they were ever read.
     """
 
     id: int

@@ -131,12 +131,12 @@ runs = Table(
     Column("problems", JSON, nullable=False),
     Column("error", JSON(none_as_null=True)),
     Column("options", JSON, nullable=False),
-    Column("not_exact", JSON(none_as_null=True)),
-    Column("verified", JSON(none_as_null=True)),
     Column("stop_requested", Boolean, nullable=False),
     Column("heartbeat_at", UtcDateTime),
     Column("due_at", UtcDateTime),
     Column("exclusive", Boolean, nullable=False, server_default=true()),
+    Column("not_exact", JSON, nullable=False, server_default="{}"),
+    Column("verified", JSON(none_as_null=True)),
     Index(None, "pair_id", "started_at"),
 )
 

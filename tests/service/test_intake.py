@@ -205,8 +205,11 @@ def test_a_delivery_waits_until_it_is_handled(engine: Engine) -> None:
     kept = Deliveries(engine)
     for number in range(3):
         assert kept.record(f"d{number}", "", Hint(1, 7, f"d{number}"), now)
-    assert kept.record("other", "", Hint(1, None, "other"), now + timedelta(minutes=5))
-    assert kept.forgotten(now + timedelta(minutes=1)) == [Hint(1, 7, "d2")]
+    assert kept.record("other", "", Hint(1, None, "other"), now + timedelta(seconds=80))
+    late = timedelta(seconds=30)
+    assert kept.forgotten(now + timedelta(minutes=1, seconds=30), late) == [Hint(1, 7, "d2")]
+    back = kept.forgotten(now - timedelta(hours=2), late)  # the clock was set back
+    assert {hint.milestone for hint in back} == {7, None}
     newest = kept.newest(1, 7)
     assert newest is not None
     kept.handled(1, 7, newest, now)

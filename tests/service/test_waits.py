@@ -70,7 +70,7 @@ def test_refused_credentials_are_tried_again_once_an_hour(stack: Stack) -> None:
         assert "`milesync sync`" in why
         assert "[credentials" not in why
         # the vendor accepts it again: as the right token, refused a moment ago
-        from worker.tasks.slices import _mark
+        from worker.tasks.paused import _mark
 
         pair = here.store.all_pairs()[0]
         mark = _mark(job.pair)

@@ -93,6 +93,7 @@ def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
             "name": outcome.action.name,
             "kind": problem.kind.value,
             "reason": problem.reason,
+            "result": outcome.result.value,
         }
         for outcome in outcomes
         for problem in outcome.problems
@@ -151,7 +152,7 @@ def plan_json(
     return document
 
 
-def _notices(action: Action) -> list[str]:
+def notes_of(action: Action) -> list[str]:
     """What stays although the action goes on."""
     problem = [action.problem.reason] if action.problem else []
     stays = [*problem, *(one.reason for one in lasting(action))]
@@ -172,5 +173,7 @@ def action_json(action: Action) -> dict[str, Any]:
             name: {"before": action.before.get(name), "after": value}
             for name, value in action.push.items()
         },
-        **({"notices": notices} if (notices := _notices(action)) else {}),
+        "parent_id": action.parent_id,
+        "edited": sorted(action.overwritten),
+        **({"notices": notices} if (notices := notes_of(action)) else {}),
     }

@@ -228,8 +228,10 @@ def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Veri
 
 def _is_missing(action: Action, *, is_there: bool) -> bool:
     """Whether a milestone of the source has no target that it can be compared with."""
-    unreadable = action.problem is not None and action.problem.kind is ProblemKind.BAD_RECORD
-    return unreadable or (is_there and action.testably_id is None)
+    unknown = (ProblemKind.BAD_RECORD, ProblemKind.IN_DOUBT)
+    if action.problem is not None and action.problem.kind in unknown:
+        return True
+    return is_there and action.testably_id is None
 
 
 def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]:

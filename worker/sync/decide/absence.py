@@ -135,7 +135,8 @@ def _gone_in_doubt(snapshot: Snapshot, link: Link) -> Action:
     if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
         return _about(Kind.SKIP, f"{GONE} Its create was cut off.", link, link)
     reason = f"{GONE} Its create was cut off; what that left behind goes as well."
-    return _about(Kind.ARCHIVE, reason, link, link, push={"status": ARCHIVED})
+    problem = Problem(ProblemKind.IN_DOUBT, reason)
+    return _about(Kind.ARCHIVE, reason, link, link, push={"status": ARCHIVED}, problem=problem)
 
 
 def _kept(link: Link, live: TargetMilestone | None) -> Action:

@@ -1,12 +1,12 @@
-"""What differs and cannot be mended, field by field; what a proof found; names of projects"""
+"""What differs and cannot be mended, field by field, and when a pair was found to differ"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -34,13 +34,8 @@ def upgrade() -> None:
         batch_op.drop_column("overwrote")
         batch_op.drop_column("told")
     with op.batch_alter_table("pairs", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("testrail_name", sa.Text(), nullable=True))
-        batch_op.add_column(sa.Column("testably_name", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("open_word", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("drifted_at", sa.DateTime(timezone=True), nullable=True))
-    with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("not_exact", sa.JSON(), nullable=True))
-        batch_op.add_column(sa.Column("verified", sa.JSON(), nullable=True))
     # every field is decided anew, so that what was refused or altered before is found again
     op.execute("UPDATE links SET target_print = NULL")
     op.execute("UPDATE links SET open_problems = 1 WHERE trouble_kind IS NOT NULL")
@@ -51,14 +46,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.drop_column("verified")
-        batch_op.drop_column("not_exact")
     with op.batch_alter_table("pairs", schema=None) as batch_op:
         batch_op.drop_column("drifted_at")
         batch_op.drop_column("open_word")
-        batch_op.drop_column("testably_name")
-        batch_op.drop_column("testrail_name")
     with op.batch_alter_table("links", schema=None) as batch_op:
         batch_op.add_column(sa.Column("told", sa.JSON(), nullable=False, server_default=NOTHING))
         batch_op.add_column(
