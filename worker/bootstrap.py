@@ -167,6 +167,7 @@ class Deployment:
             yield TestRail(source, self.settings.testrail.submilestones), Testably(target)
 
     def _context(self, pair: ProjectPair, source: TestRail, target: Testably) -> PairContext:
+        from worker.sync.context import PairContext
         from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
 
         sync = self.settings.sync

@@ -127,7 +127,7 @@ def test_a_date_that_is_silently_ignored_is_told() -> None:
     world.edit_target(below, {"start_date": "2026-01-01T00:00:00Z"})
     world.rail.update(one, {"start_on": JUNE})
     report = world.migrate()
-    assert "not_taken" in _kinds(report)
+    assert "altered" in _kinds(report)
     assert verify(world.context()).in_step  # what Testably derives is no difference
     assert writes_nothing_more(world)
     world.close()
@@ -206,7 +206,7 @@ def test_a_move_that_only_a_refresh_saw_is_told_by_the_next_full_run(world: Worl
     world.rail.update(one, {"parent_id": two})
     mode = RunMode(exclusive=False)
     run_pair(world.context(), Options(Trigger.WEBHOOK), Scope((one,)), mode=mode)
-    assert _kinds(world.migrate()) == {"moved"}
+    assert _kinds(world.migrate()) == {"immovable"}
 
 
 def test_changed_settings_reach_everything_although_the_first_run_with_them_died(
