@@ -13,7 +13,6 @@ from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
 from worker.cli.session import opened, pairs_to_call
 from worker.errors import SettingsError
-from worker.say import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +127,6 @@ def _show(checks: list[Check], *, as_json: bool, error: MilesyncError | None = N
 def _print(out: Console, checks: list[Check]) -> None:
     for one in checks:
         mark, style = ("ok", "green") if one.ok else ("FAILED", "red")
-        out.print(f"{mark:7}{one.name}: {printable(one.message)}", style=style)
+        out.print(f"{mark:7}{one.name}: {one.message}", style=style)
         if not one.ok and one.hint:
-            out.print(f"       {printable(one.hint)}")
+            out.print(f"       {one.hint}")

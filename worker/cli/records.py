@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,6 @@ from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
 from worker.cli.session import opened
 from worker.errors import UsageError
-from worker.say import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,7 +220,7 @@ def _show_status(out: Console, facts: Facts) -> None:
     proved = facts["proved_at"]
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
     if facts["paused_because"]:
-        out.print(f"  Paused: {printable(facts['paused_because'])}", style="red")
+        out.print(f"  Paused: {facts['paused_because']}", style="red")
     rows = [
         (r["run"], r["trigger"], r["state"], r["started_at"], r["finished_at"], _counts(r))
         for r in facts["runs"]
@@ -255,7 +255,8 @@ def _csv(found: Sequence[Facts]) -> str:
         for facts in found
         for k in facts["links"]
     ]
-    return csv_text(("testrail_id", "testably_id", "state", *PUSHED), rows)
+    columns = ("testrail_id", "testably_id", "state", *PUSHED)
+    return csv_text(columns, rows, for_terminal=sys.stdout.isatty())
 
 
 def _show_failures(out: Console, facts: Facts) -> None:
@@ -281,4 +282,4 @@ def _show_changes(out: Console, facts: Facts) -> None:
         )
         for name, value in change["after"].items():
             before = render.short(change["before"].get(name))
-            out.print(f"    {name}: {printable(f'{before} → {render.short(value)}')}")
+            out.print(f"    {name}: {before} → {render.short(value)}")
