@@ -23,7 +23,8 @@ from worker.say import printable
 
 MOVING = ("Cc", "Cf", "Zl", "Zp", "Cs")
 ODD = st.text(
-    st.characters(categories=MOVING) | st.sampled_from("\x1b\x9b\u202e\u2028\u200b=;\n\tab \u00e9")
+    st.characters(categories=("Cc", "Cf", "Zl", "Zp", "Cs"))
+    | st.sampled_from("\x1b\x9b\u202e\u2028\u200b=;\n\tab \u00e9")
 )
 TITLE = "\x1b]0;pwned\x07"
 HOSTILE = f"{TITLE}\x1b[2J\x9b31mred\u202edesrever\u2028\u200b\ufeff\u3164\x7fend"

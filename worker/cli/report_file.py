@@ -46,7 +46,7 @@ Document = Mapping[str, Any]
 
 class ReportNotWritten(MilesyncError):
     kind = "report"
-    default_hint = "The run itself has ended; `milesync status` and `history` show what it did."
+    default_hint = "The run itself has ended; `milesync runs` and `history` show what it did."
 
 
 def require_writable(file: Path) -> None:
@@ -56,13 +56,18 @@ def require_writable(file: Path) -> None:
     files.require_writable(file)
 
 
-def write_report(file: Path, document: Document, runs: Sequence[PairRun]) -> None:
-    """Write the report in the form that the file's name asks for. Raises ReportNotWritten."""
+def with_items(document: Document, runs: Sequence[PairRun]) -> Document:
+    """The document of ``migrate --json`` with what became of each milestone."""
     projects = [
         {**project, "testrail_url": run.identity.testrail_url, "items": _items(run)}
         for project, run in zip(document["projects"], runs, strict=True)
     ]
-    text = _WRITERS[file.suffix.lower()]({**document, "projects": projects})
+    return {**document, "projects": projects}
+
+
+def write_report(file: Path, document: Document) -> None:
+    """Write a report in the form that the file's name asks for. Raises ReportNotWritten."""
+    text = _WRITERS[file.suffix.lower()](document)
     try:
         files.write_private(file, text)
     except OSError as error:
