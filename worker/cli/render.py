@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mappings.errors import MilesyncError
 from worker.cli import words
 from worker.cli.screen import Console, Table
+from worker.say import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -177,11 +177,20 @@ def second_look(context: PairContext, snapshot: Snapshot, suspects: Iterable[Act
         if source is not None:
             sources[source.id] = _source_again(context, source)
         if action.testably_id is not None:
-            try:
-                targets[action.testably_id] = context.target.get(project, action.testably_id)
-            except NotFound:
-                targets[action.testably_id] = None
+            row = snapshot.target.milestones.get(action.testably_id)
+            targets[action.testably_id] = _target_again(context, project, action.testably_id, row)
     return with_fresh(snapshot, sources, targets)
+
+
+def _target_again(
+    context: PairContext, project: str, testably_id: str, row: TargetMilestone | None
+) -> TargetMilestone | None:
+    """None if it has gone. Of its sub-milestones it tells no more than a plan's reading does."""
+    try:
+        again = context.target.get(project, testably_id)
+    except NotFound:
+        return None
+    return again if row is None else replace(again, sub_milestones=row.sub_milestones)
 
 
 def _source_again(context: PairContext, source: SourceMilestone) -> SourceMilestone | None:
