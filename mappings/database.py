@@ -6,8 +6,12 @@ have anything to upgrade.
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +33,9 @@ _NOTED_IN: Final = "alembic_version"
 
 _alembic_lock = threading.Lock()
 """Alembic's context is a module global, so one upgrade at a time in a process."""
+
+_making = threading.Lock()
+"""Held while a database is made, so that no thread opens it before its maker has closed it."""
 
 _ALONE = {
     "sqlite": "BEGIN IMMEDIATE",
@@ -53,10 +60,28 @@ def open_engine(url: str) -> Engine:
     given = make_url(url)
     if given.get_backend_name() != "sqlite":
         bounds = {name: value for name, value in _BOUNDS.items() if name not in given.query}
-        return create_engine(url, pool_pre_ping=True, connect_args=bounds)
-    engine = create_engine(url, connect_args={"timeout": 30})
+        return create_engine(url, pool_pre_ping=True, connect_args=bounds, json_serializer=_as_json)
+    engine = create_engine(url, connect_args={"timeout": 30}, json_serializer=_as_json)
+    event.listen(engine, "do_connect", lambda *_: _make_private(engine.url.database))
     event.listen(engine, "connect", _set_pragmas)
     return engine
+
+
+def _as_json(value: object) -> str:
+    """JSON as PostgreSQL takes it. Raises ValueError for a number that is none, on SQLite too."""
+    return json.dumps(value, allow_nan=False)
+
+
+def _make_private(file: str | None) -> None:
+    """Make a database that is not there yet, for its owner only; SQLite's own files follow it.
+
+    One that is there is never opened: to close it again would let go of the locks that SQLite
+    holds on it in this process.
+    """
+    if file is None:
+        return
+    with _making, suppress(OSError):  # what cannot be made here, SQLite says in its own words
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
@@ -94,12 +119,40 @@ def upgrade(engine: Engine) -> None:
     _require_known(revisions(engine)[0])
     config = _config()
     try:
-        with _alembic_lock, engine.begin() as connection:
-            connection.exec_driver_sql(_ALONE[engine.dialect.name])
+        with _alembic_lock, _alone(engine) as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except (SQLAlchemyError, OSError) as error:
         raise StoreError(f"The database could not be upgraded: {plain(error)}") from error
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """One transaction that no other upgrade runs beside.
+
+    SQLite changes a table by making it anew and dropping the old one, to whose rows others still
+    refer: its references are checked once all is done, and not on the way.
+    """
+    is_sqlite = engine.dialect.name == "sqlite"
+    with engine.connect() as connection:
+        if is_sqlite:
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            connection.commit()
+        try:
+            with connection.begin():
+                connection.exec_driver_sql(_ALONE[engine.dialect.name])
+                yield connection
+                if is_sqlite:
+                    _require_references(connection)
+        finally:
+            if is_sqlite:
+                connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+
+def _require_references(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise StoreError(f"The upgrade would leave rows of {broken[0]} without {broken[2]}.")
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:
@@ -165,7 +218,7 @@ def _config() -> Config:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config
 
 

@@ -48,7 +48,8 @@ def pair_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
 def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     from filelock import FileLock, Timeout  # here, because most commands take no lock
 
-    lock = FileLock(f"{engine.url.database}.pair-{pair_id}.lock", timeout=0, thread_local=False)
+    file = f"{engine.url.database}.pair-{pair_id}.lock"
+    lock = FileLock(file, timeout=0, mode=0o600, thread_local=False)
     try:
         lock.acquire()
     except Timeout:

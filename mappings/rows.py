@@ -29,7 +29,8 @@ class Pair:
     """A recorded project pair. ``rules`` is the mapping that was last applied by a person.
 
     A pair is paused while ``paused_because`` is set; ``refused_credentials`` tells the refused
-    ones from others, and is no part of any message.
+    ones from others, and is no part of any message. The names are the projects' own, as far as
+    they were ever read.
     """
 
     id: int
@@ -40,6 +41,8 @@ class Pair:
     paused_because: str | None = None
     paused_at: datetime | None = None
     refused_credentials: str | None = None
+    testrail_name: str | None = None
+    testably_name: str | None = None
 
 
 class ChangeState(StrEnum):
@@ -99,6 +102,8 @@ def pair_of(row: RowMapping) -> Pair:
         row["paused_because"],
         row["paused_at"],
         row["refused_credentials"],
+        row["testrail_name"],
+        row["testably_name"],
     )
 
 

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    and_,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.database import plain, time_of
@@ -19,6 +29,8 @@ from mappings.tables import runs
 RUNNING = "running"
 UNFINISHED = "unfinished"
 """Between two parts of a run, or before the first."""
+SHORTEST_NAME: Final = 4
+"""Characters of a run's id, its first or its last, by which people may name it."""
 HEARTBEAT_EVERY: Final = 10.0
 """Seconds between two heartbeats of a run."""
 DEAD_AFTER: Final = timedelta(seconds=30)
@@ -35,7 +47,8 @@ class RunRecord:
     """One pass over one pair. Times are UTC; ``state`` is running or how it ended.
 
     ``heartbeat_at`` is the last sign of life and ``due_at`` when an unfinished run is to go on,
-    both in the database's time. A refresh is not ``exclusive``: it holds no lock.
+    both in the database's time. A refresh is not ``exclusive``: it holds no lock. ``not_exact``
+    counts what it could not carry exactly, ``verified`` is the proof that it ended with.
     """
 
     id: str
@@ -55,6 +68,8 @@ class RunRecord:
     heartbeat_at: datetime | None = None
     due_at: datetime | None = None
     exclusive: bool = True
+    not_exact: Mapping[str, int] = field(default_factory=dict)
+    verified: Mapping[str, Any] | None = None
 
     @property
     def in_background(self) -> bool:
@@ -116,7 +131,7 @@ class RunLog:
         """
         found = self.get(run_id)
         if found is None:
-            raise StoreError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
+            raise StoreError(f"There is no run {run_id}.", "`milesync runs` lists the runs.")
         going_on = {"state": RUNNING, "holder": holder, "finished_at": None, "error": None}
         with self._transaction() as connection:
             at = time_of(connection)
@@ -204,8 +219,29 @@ class RunLog:
 
     def latest(self, pair_id: int, limit: int = 5) -> list[RunRecord]:
         """The newest runs of a pair, newest first."""
-        query = select(runs).where(runs.c.pair_id == pair_id)
+        return self.of_pairs([pair_id], limit)
+
+    def of_pairs(self, pair_ids: Sequence[int], limit: int | None = None) -> list[RunRecord]:
+        """The newest runs of these pairs together, newest first; without a limit all of them."""
+        query = select(runs).where(runs.c.pair_id.in_(pair_ids))
         return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
+
+    def named(self, part: str) -> list[RunRecord]:
+        """The run with this id, else all whose id begins or ends with it, newest first."""
+        exact = self.get(part)
+        if exact is not None:
+            return [exact]
+        begins = runs.c.id.startswith(part, autoescape=True)
+        ends = runs.c.id.endswith(part, autoescape=True)
+        return self._select(select(runs).where(or_(begins, ends)).order_by(runs.c.id.desc()))
+
+    def shortest_name(self, run_id: str) -> str:
+        """The shortest ending of the id that names no other run, as `SHORTEST_NAME` allows."""
+        for length in range(SHORTEST_NAME, len(run_id)):
+            ending = run_id[-length:]
+            if len(self.named(ending)) == 1:
+                return ending
+        return run_id
 
     def running(self, pair_id: int) -> RunRecord | None:
         """The run that holds the pair, as far as is recorded; a refresh holds none."""

@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from worker.clients.budget import Ledger, Priority, RateLimit
+    from worker.clients.testably import Testably
+    from worker.clients.testrail import TestRail
     from worker.clients.transport import Observer, Transport
     from worker.sync.run import PairContext
 
@@ -138,18 +140,33 @@ class Deployment:
         ``priority`` is by default that of background work; ``patience`` is how many seconds a
         request may wait for its turn, None is for ever.
         """
+        with self._both(pair, priority, patience, on_wait=on_wait) as (source, target):
+            yield self._context(pair, source, target)
+
+    @contextmanager
+    def clients(self, pair: ProjectPair) -> Iterator[tuple[TestRail, Testably]]:
+        """The clients of a pair for a question or two: asked once each, and no database needed."""
+        timeout = self.settings.sync.http_timeout
+        with self._both(pair, None, patience=timeout, attempts=1) as both:
+            yield both
+
+    @contextmanager
+    def _both(
+        self, pair: ProjectPair, priority: Priority | None, patience: float | None, **more: Any
+    ) -> Iterator[tuple[TestRail, Testably]]:
         from worker.clients.budget import Priority
-
-        urgency = Priority.BACKGROUND if priority is None else priority
-        with (
-            self._transport_to_testrail(pair, urgency, patience, on_wait) as source,
-            self._transport_to_testably(pair, urgency, patience, on_wait) as target,
-        ):
-            yield self._mirror(pair, source, target)
-
-    def _mirror(self, pair: ProjectPair, source: Transport, target: Transport) -> PairContext:
         from worker.clients.testably import Testably
         from worker.clients.testrail import TestRail
+
+        urgency = Priority.BACKGROUND if priority is None else priority
+        how = {**more, "priority": urgency, "patience": patience}
+        with (
+            self._transport_to_testrail(pair, **how) as source,
+            self._transport_to_testably(pair, **how) as target,
+        ):
+            yield TestRail(source, self.settings.testrail.submilestones), Testably(target)
+
+    def _context(self, pair: ProjectPair, source: TestRail, target: Testably) -> PairContext:
         from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
         from worker.sync.run import PairContext
 
@@ -161,8 +178,8 @@ class Deployment:
                 self.settings.testrail.url or "", pair.timezone, sync.description_footer
             ),
             policy=Policy(OnTargetEdit(sync.on_target_edit), OnSourceDelete(sync.on_source_delete)),
-            source=TestRail(source, self.settings.testrail.submilestones),
-            target=Testably(target),
+            source=source,
+            target=target,
             store=self.store,
             runs=self.runs,
             clock=self.clock,
@@ -171,9 +188,7 @@ class Deployment:
             seconds_per_request=limit.interval,
         )
 
-    def _transport_to_testrail(
-        self, pair: ProjectPair, priority: Priority, patience: float | None, on_wait: OnWait | None
-    ) -> Transport:
+    def _transport_to_testrail(self, pair: ProjectPair, **how: Any) -> Transport:
         from worker.clients.credentials import basic_auth
         from worker.clients.testrail import HEADERS
         from worker.clients.transport import Transport
@@ -187,17 +202,13 @@ class Deployment:
             ledger=self._ledger("testrail", settings.url or "", settings.rate_limit),
             clock=self.clock,
             request_timeout=self.settings.sync.http_timeout,
-            priority=priority,
-            patience=patience,
-            on_wait=on_wait,
             observer=self._observer,
             before_request=self._before_request,
+            **how,
             headers=HEADERS,
         )
 
-    def _transport_to_testably(
-        self, pair: ProjectPair, priority: Priority, patience: float | None, on_wait: OnWait | None
-    ) -> Transport:
+    def _transport_to_testably(self, pair: ProjectPair, **how: Any) -> Transport:
         from worker.clients.credentials import bearer
         from worker.clients.transport import Transport
 
@@ -210,11 +221,9 @@ class Deployment:
             ledger=self._ledger("testably", token.get_secret_value(), settings.rate_limit),
             clock=self.clock,
             request_timeout=self.settings.sync.http_timeout,
-            priority=priority,
-            patience=patience,
-            on_wait=on_wait,
             observer=self._observer,
             before_request=self._before_request,
+            **how,
         )
 
     def _ledger(self, api: str, owner: str, rate: Rate) -> Ledger:

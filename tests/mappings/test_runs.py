@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from mappings.errors import StoreError
-from mappings.runs import RUNNING, UNFINISHED, RunLog, RunRecord, new_run_id
+from mappings.runs import RUNNING, SHORTEST_NAME, UNFINISHED, RunLog, RunRecord, new_run_id
 from mappings.store import Store
+from mappings.tables import runs
 from tests.mappings.support import MINUTE, NOW, SECOND, identity
 
 moments = st.datetimes(timezones=st.just(UTC)).filter(lambda at: at.year > 999)
@@ -165,3 +167,54 @@ def test_a_run_of_no_pair_is_a_store_error(run_log: RunLog) -> None:
     """A run belongs to a recorded pair; the database sees to it."""
     with pytest.raises(StoreError):
         run_log.begin(999, "manual", "ann", NOW)
+
+
+# --- naming one
+
+
+def test_a_run_is_named_by_its_id_or_any_unique_part_of_either_end(
+    run_log: RunLog, pair_id: int
+) -> None:
+    one, other = (run_log.begin(pair_id, "manual", "ann", NOW) for _ in range(2))
+    assert [run.id for run in run_log.named(one.id)] == [one.id]
+    assert {run.id for run in run_log.named("20260301")} == {one.id, other.id}
+    assert run_log.named("260301-120000") == []
+    for run in (one, other):
+        name = run_log.shortest_name(run.id)
+        assert len(name) >= SHORTEST_NAME
+        assert run.id.endswith(name)
+        assert [found.id for found in run_log.named(name)] == [run.id]
+
+
+def test_an_ending_that_begins_another_id_is_made_longer(run_log: RunLog, pair_id: int) -> None:
+    run = run_log.begin(pair_id, "manual", "ann", NOW)
+    rename(run_log, run.id, "20260301-120000-2026")
+    assert run_log.shortest_name("20260301-120000-2026") == "2026"
+    later = run_log.begin(pair_id, "manual", "ann", NOW)
+    assert later.id.startswith("2026")
+    assert run_log.shortest_name("20260301-120000-2026") == "-2026"
+
+
+def test_what_stands_for_any_character_stands_for_itself(run_log: RunLog, run_id: str) -> None:
+    assert run_id
+    for name in ("%%%%", "____", "2026%", "20260301_120000"):
+        assert run_log.named(name) == []
+
+
+def test_runs_of_several_pairs_come_together_newest_first(
+    run_log: RunLog, store: Store, pair_id: int
+) -> None:
+    other = store.pair(replace(identity(), testrail_project=2)).id
+    begun = [
+        run_log.begin(pair, "manual", "ann", NOW + number * MINUTE).id
+        for number, pair in enumerate([pair_id, other, pair_id])
+    ]
+    assert [run.id for run in run_log.of_pairs([pair_id, other])] == begun[::-1]
+    assert [run.id for run in run_log.of_pairs([pair_id, other], 2)] == begun[:0:-1]
+    assert [run.id for run in run_log.of_pairs([other])] == [begun[1]]
+    assert run_log.of_pairs([]) == []
+
+
+def rename(run_log: RunLog, run_id: str, name: str) -> None:
+    with run_log.engine.begin() as connection:
+        connection.execute(update(runs).where(runs.c.id == run_id).values(id=name))

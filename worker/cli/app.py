@@ -30,6 +30,9 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Look": {
         "status": "records",
+        "runs": "runs",
+        "show": "runs",
+        "report": "runs",
         "mappings": "records",
         "failures": "records",
         "history": "records",

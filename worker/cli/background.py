@@ -10,19 +10,18 @@ import typer
 
 from worker.cli import render
 from worker.cli.output import Exit, console, exit_of, show
-from worker.cli.session import consent
+from worker.cli.run_records import report_of
+from worker.cli.session import consent, declined
 from worker.cli.signals import EndedBySignal, exit_code
 from worker.errors import Interrupted
 from worker.say import say_error
 
 if TYPE_CHECKING:
-    from mappings.rows import PairIdentity
     from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.options import Options
-    from worker.sync.report import RunReport
 
 Background = Annotated[
     bool, typer.Option("--background", help="Hand it to the workers, and show how far it is.")
@@ -47,15 +46,16 @@ def hand_over(
     if not yes:
         look_at(deployment, pairs, options).show(deployment.settings, as_json=False)
         if not consent("Hand this to the workers?"):
-            return Exit.FAILED
+            return declined("Nothing was changed.", as_json=as_json)
     runs = [enqueue_migration(deployment, pair, options) for pair in pairs]
     ended = watch(deployment, runs)
     identities = [deployment.identity(pair) for pair in pairs]
-    reports = [_report(*both) for both in zip(identities, ended, strict=True)]
+    reports = [report_of(*both) for both in zip(identities, ended, strict=True)]
 
     def human(out: Console) -> None:
         for report in reports:
-            render.show_run(out, report)
+            name = deployment.runs.shortest_name(report.run) if report.run else ""
+            render.show_run(out, report, name)
 
     show(runs_json(reports), human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))
@@ -104,16 +104,3 @@ def _line(run: RunRecord) -> str:
     planned = "" if run.planned is None else f" of {run.planned}"
     state = "waiting for a worker" if run.state == "unfinished" else run.state
     return f"Run {run.id}: {state}, {done}{planned} written"
-
-
-def _report(identity: PairIdentity, run: RunRecord) -> RunReport:
-    """A recorded run as the report that its worker made."""
-    from mappings.errors import MilesyncError
-    from worker.sync.report import RunReport, State
-
-    error = None
-    if run.error is not None:
-        error = MilesyncError(run.error.get("message", ""), run.error.get("hint", ""))
-    problems = tuple(dict(problem) for problem in run.problems)
-    state = State(run.state)
-    return RunReport(identity, run.id, state, run.counts, run.requests, problems, {}, error)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mappings.errors import MilesyncError
 from worker.cli import render
+from worker.cli.files import write_private
 from worker.cli.migrate import Migration
 from worker.cli.options import Json, NoConfig
 from worker.cli.output import Exit, show
@@ -187,9 +188,9 @@ def _written(folder: Path, sandbox: Sandbox) -> Path:
     """The settings for the sandbox as files, which can be used and read afterwards."""
     lines = {**sandbox.settings, "MILESYNC_TESTABLY_RATE_LIMIT": f"{A_MINUTE}/60s"}
     lines |= {"MILESYNC_TESTRAIL_RATE_LIMIT": f"{A_MINUTE}/60s", "MILESYNC_LOG_LEVEL": "warning"}
-    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    write_private(folder / ".env", "".join(f"{name}={value}\n" for name, value in lines.items()))
     file = folder / "milesync.toml"
-    file.write_text('database_url = "sqlite:///milesync.db"\n', encoding="utf-8")
+    write_private(file, 'database_url = "sqlite:///milesync.db"\n')
     return file
 
 

@@ -65,7 +65,15 @@ def migrate(
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Show the plan, ask, and bring Testably in step with TestRail."""
+    """Show the plan, ask, and bring Testably in step with TestRail.
+
+    What was interrupted goes on when it is run again.
+
+    Examples:
+      milesync migrate
+      milesync migrate --only open --report report.html
+      milesync migrate --plan plan.json --yes
+    """
     from worker.sync.options import Options, Trigger
 
     options = Options(
@@ -98,7 +106,12 @@ def migrate(
 
 
 def sync(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """Bring both sides in step once, without questions."""
+    """Bring both sides in step once, without questions.
+
+    Examples:
+      milesync sync
+      milesync sync --project 1 --project 2
+    """
     from worker.sync.options import Options, Trigger
 
     with opened(config) as deployment:
@@ -131,6 +144,7 @@ class Migration:
         self.deployment = deployment
         self.options = options
         self.runs = [PairRun(deployment, pair, options) for pair in pairs]
+        self.is_declined = False
         self._stack = ExitStack()
 
     @property
@@ -159,7 +173,8 @@ class Migration:
         """Show the plans, ask unless ``yes``, and apply them."""
         if not (yes and as_json):
             self._show_plans(as_json=as_json)
-        if yes or not self._something_to_ask() or consent("Go on?"):
+        self.is_declined = not yes and self._something_to_ask() and not consent("Go on?")
+        if not self.is_declined:
             for run in self.runs:
                 self._apply(run)
 
@@ -239,20 +254,24 @@ def _end(
     *,
     as_json: bool,
 ) -> int:
-    """Report what became of it: the file, the printed result and the exit code."""
+    """Report what became of it: the file, the printed result, the next step and the exit code."""
     from worker.cli.pair_run import runs_json
     from worker.sync.report import worst
 
     reports = migration.reports
     document = runs_json(reports)
     if report is not None:
-        from worker.cli.report_file import write_report
+        from worker.cli.report_file import with_items, write_report
 
-        write_report(report, document, migration.runs)
+        write_report(report, with_items(document, migration.runs))
 
     def human(out: Console) -> None:
+        if migration.is_declined:
+            out.print("Nothing was changed.")
+            return
         for ended in reports:
-            render.show_run(out, ended)
+            name = migration.deployment.runs.shortest_name(ended.run) if ended.run else ""
+            render.show_run(out, ended, name, report)
 
     show(document, human, as_json=as_json)
     return exit_code(*interrupts) if interrupts else exit_of(worst(r.state for r in reports))

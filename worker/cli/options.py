@@ -26,6 +26,12 @@ Projects = Annotated[
         "--project", metavar="ID", help="Only this TestRail project; may be given several times."
     ),
 ]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="Its id, or four characters or more of its beginning or its end."
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 # --- what shapes a plan -----------------------------------------------------------------------

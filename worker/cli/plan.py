@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from mappings.errors import MilesyncError
 from worker.cli import render
+from worker.cli.files import require_writable
 from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects
-from worker.cli.output import Exit, show
+from worker.cli.output import Exit, console, show
+from worker.cli.plan_text import show_plan
+from worker.cli.plan_view import view_of
 from worker.cli.progress import reading
 from worker.cli.session import opened, pairs_to_call
-from worker.errors import UsageError
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
@@ -26,31 +29,65 @@ if TYPE_CHECKING:
     from worker.sync.run import PairContext, PlannedRun
 
 Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FILE", help="Keep the plan, for `migrate --plan FILE`."),
+    list[Path] | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Keep the plan: .json for `migrate --plan FILE`, .html or .md to hand on; may be "
+        "given several times.",
+    ),
 ]
+PAGES: Final = (".html", ".md")
+"""Endings of files that are for people; any other is JSON, for `migrate --plan`."""
+
+
+All = Annotated[bool, typer.Option("--all", help="Show every milestone, and long texts whole.")]
 
 
 def plan(
     only: OnlyThose = None,
     adopt_by_name: AdoptByName = False,
     create_anyway: CreateAnyway = False,
+    every: All = False,
     out: Out = None,
     config: Config = None,
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Show what migrate would do, without doing it."""
+    """Show what migrate would do, without doing it.
+
+    Examples:
+      milesync plan
+      milesync plan --only open --all
+      milesync plan --out plan.json --out plan.html
+    """
     from worker.sync.options import Options, Trigger
 
     options = Options(Trigger.MIGRATION, only, adopt_by_name, create_anyway)
+    for file in out or ():
+        require_writable(file)
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         looked = look_at(deployment, pairs, options)
-        if out is not None:
-            _keep(out, looked, options, deployment.settings)
-        looked.show(deployment.settings, as_json=as_json)
+        if out and not looked.errors:
+            from worker.cli.plan_files import write_plans
+
+            write_plans(out, looked, options, deployment.settings)
+        looked.show(deployment.settings, as_json=as_json, every=every)
+        if not as_json and not looked.errors:
+            _say_next(console(sys.stdout), looked, out or [])
     return looked.exit
+
+
+def _say_next(out: Console, looked: Looked, files: Sequence[Path]) -> None:
+    """What a person does next: apply the plan, or hand it on."""
+    if files:
+        out.print(f"The plan is in {' and '.join(map(str, files))}.")
+    kept = next((file for file in files if file.suffix.lower() not in PAGES), None)
+    if kept is not None:
+        out.print(f"Do exactly this with `milesync migrate --plan {kept}`.")
+    elif looked.has_changes:
+        out.print("Do it with `milesync migrate`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +103,11 @@ class Looked:
         return [result for result in self.results if isinstance(result, MilesyncError)]
 
     @property
+    def has_changes(self) -> bool:
+        """Whether a migration would write anything."""
+        return any(not isinstance(one, MilesyncError) and one.plan.changes for one in self.results)
+
+    @property
     def exit(self) -> Exit:
         """A plan with changes is as good as one without."""
         return Exit.FAILED if self.errors else Exit.OK
@@ -77,12 +119,12 @@ class Looked:
         together = zip(self.identities, self.results, strict=True)
         return projects_json([_project_json(*one) for one in together], self.errors)
 
-    def show(self, settings: Settings, *, as_json: bool) -> None:
-        """Print the plans."""
+    def show(self, settings: Settings, *, as_json: bool, every: bool = False) -> None:
+        """Print the plans, folded unless ``every`` milestone is asked for."""
 
         def human(out: Console) -> None:
             for identity, result in zip(self.identities, self.results, strict=True):
-                show_one(out, identity, result, settings)
+                show_one(out, identity, result, settings, every=every)
 
         show(self.as_json(), human, as_json=as_json)
 
@@ -101,14 +143,20 @@ def look_at(deployment: Deployment, pairs: Sequence[ProjectPair], options: Optio
 
 
 def show_one(
-    out: Console, identity: PairIdentity, result: PlannedRun | MilesyncError, settings: Settings
+    out: Console,
+    identity: PairIdentity,
+    result: PlannedRun | MilesyncError,
+    settings: Settings,
+    *,
+    every: bool = False,
 ) -> None:
     """Print the plan of one pair, or why there is none."""
     out.print(render.title(identity.testrail_project, identity.testably_project), style="bold")
     if isinstance(result, MilesyncError):
         render.say_error(out, result)
     else:
-        render.show_plan(out, result, settings.testably.rate_limit)
+        rate = render.in_words(settings.testably.rate_limit)
+        show_plan(out, view_of(identity, result, rate), every=every)
 
 
 def _project_json(identity: PairIdentity, result: PlannedRun | MilesyncError) -> dict[str, Any]:
@@ -126,18 +174,3 @@ def _project_json(identity: PairIdentity, result: PlannedRun | MilesyncError) ->
 def places(settings: Settings) -> dict[str, Any]:
     """Where the plan is for: it must not be applied elsewhere."""
     return {"testrail_url": settings.testrail.url, "testably_url": settings.testably.url}
-
-
-def _keep(file: Path, looked: Looked, options: Options, settings: Settings) -> None:
-    """Write the plan that can be reviewed. Raises UsageError."""
-    import json
-
-    from worker.sync.reviewed_plan import reviewable
-
-    if looked.errors:
-        return
-    document = reviewable(looked.as_json(), options, places(settings))
-    try:
-        file.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}.") from None

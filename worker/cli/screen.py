@@ -48,12 +48,17 @@ class Console:
         self._styled &= os.environ.get("TERM") != "dumb"
         self._rule = "─" if "utf" in (stream.encoding or "").lower() else "-"
 
-    def print(self, what: str | Table = "", style: str = "") -> None:
-        """Print a text of one line or several, or a table; a reader that is gone is no error."""
+    def print(self, what: str | Table = "", style: str = "", *, hang: int = 0) -> None:
+        """Print a text of one line or several, or a table; a reader that is gone is no error.
+
+        Where a line is wrapped, what follows stands ``hang`` places further to the right.
+        """
         if isinstance(what, Table):
             lines = list(what.lines(self.width, self._rule))
         else:
-            lines = [part for line in what.split("\n") for part in wrap(line, self.width)]
+            lines = [
+                part for line in what.split("\n") for part in wrap(line, self.width, hang=hang)
+            ]
         code = _STYLES.get(style)
         if code and self._styled:
             lines = [f"\x1b[{code}m{line}\x1b[0m" for line in lines]
@@ -77,15 +82,17 @@ def _cells_of(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def wrap(text: str, width: int | None, *, cut: bool = False) -> list[str]:
+def wrap(text: str, width: int | None, *, hang: int = 0, cut: bool = False) -> list[str]:
     """A line as lines of at most ``width`` places, wrapped between words, indented like it.
 
-    A word that is longer stands whole on a line of its own, unless it may be ``cut``.
+    All but the first stand ``hang`` places further to the right. A word that is longer stands
+    whole on a line of its own, unless it may be ``cut``.
     """
     if width is None or cells(text) <= width:
         return [text.rstrip()]
     indent = text[: len(text) - len(text.lstrip(" "))][: width // 3]
-    room = width - len(indent)
+    hanging = indent + " " * min(hang, width // 3)
+    room = width - len(hanging)
     lines = [""]
     for word in text.split():
         for piece in _pieces(word, room) if cut else [word]:
@@ -94,7 +101,7 @@ def wrap(text: str, width: int | None, *, cut: bool = False) -> list[str]:
                 lines[-1] = joined
             else:
                 lines.append(piece)
-    return [indent + line for line in lines]
+    return [indent + lines[0], *(hanging + line for line in lines[1:])]
 
 
 def _pieces(word: str, room: int) -> Iterator[str]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mappings.errors import MilesyncError
+from worker.cli.output import Exit, failure, show
 from worker.cli.signals import InterruptibleClock, ending
-from worker.errors import UsageError
+from worker.errors import GuardTripped, UsageError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
@@ -98,3 +99,10 @@ def consent(question: str) -> bool:
     with ending.waiting():
         answer = sys.stdin.readline()
     return answer.strip().lower() in ("y", "yes")
+
+
+def declined(said: str, *, as_json: bool) -> int:
+    """A person answered with no: one line, or the document of a command that did nothing."""
+    error = GuardTripped(said, "Answer with y, or give --yes, to go on.")
+    show(failure(error, "aborted"), lambda out: out.print(said), as_json=as_json)
+    return Exit.FAILED

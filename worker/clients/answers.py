@@ -7,7 +7,6 @@ and a passing one from any server.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,9 @@ from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from worker.clients.bounds import LARGEST_ANSWER, TooMuchError
 from worker.clients.causes import PROXY_LOGIN, SET_HTTPS, hint_of, hint_of_redirect, wants_tls
+from worker.clients.decode import decode
 from worker.errors import (
     AccessDenied,
     AnswerTooLarge,
@@ -38,8 +39,10 @@ from worker.errors import (
 
 TESTRAIL: Final = "TestRail"
 TESTABLY: Final = "Testably"
-LARGEST_ANSWER: Final = 16 * 1024 * 1024
+TOO_MANY_BYTES: Final = f"more than {LARGEST_ANSWER // 1024 // 1024} MiB"
 LONGEST_RETRY_AFTER: Final = 3600.0
+_NO_ENCODING: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "8bit", "binary"})
+"""What servers write into Content-Encoding for a body that is not compressed."""
 _LONGEST_TEXT: Final = 200
 _LONGEST_PLACE: Final = 2000
 
@@ -95,7 +98,7 @@ def unpacked(call: Call, answer: Answer) -> Answer:
     Raises AnswerTooLarge, and UnreadableAnswer for an unknown or broken compression.
     """
     encoding = answer.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity") or not answer.body:
+    if encoding in _NO_ENCODING or not answer.body:
         return answer
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise _unreadable(call, answer, f"compressed as {shortened(encoding)}, which was not asked")
@@ -114,14 +117,19 @@ def unpacked(call: Call, answer: Answer) -> Answer:
 def read_answer(call: Call, answer: Answer, read: Callable[[object], T]) -> T:
     """The JSON of a 2xx answer as ``read`` understands it; it raises ValueError for what it cannot.
 
-    Raises UnreadableAnswer where the body is no JSON, or not of that shape.
+    Raises UnreadableAnswer where the body is no JSON, or not of that shape, and AnswerTooLarge
+    where it holds more than is read.
     """
     try:
-        value = json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
+        value = decode(answer.body)
+    except TooMuchError as error:
+        raise too_large(call, answer.status, str(error)) from error
+    except ValueError as error:
         raise _unreadable(call, answer, _instead_of_json(answer)) from error
     try:
         return read(value)
+    except TooMuchError as error:
+        raise too_large(call, answer.status, str(error)) from error
     except ValueError as error:
         raise _unreadable(call, answer, f"in another shape than documented: {error}") from error
 
@@ -167,10 +175,9 @@ def _class_of(call: Call, answer: Answer) -> type[ApiError]:
     return _CLASSES.get(answer.status, Refused)
 
 
-def too_large(call: Call, status: int) -> AnswerTooLarge:
-    """The error for an answer beyond the bound."""
-    limit = LARGEST_ANSWER // 1024 // 1024
-    message = f"{call.api} answered {call} with more than {limit} MiB"
+def too_large(call: Call, status: int, what: str = TOO_MANY_BYTES) -> AnswerTooLarge:
+    """The error for an answer beyond a bound; ``what`` is it that there is too much of."""
+    message = f"{call.api} answered {call} with {what}"
     return AnswerTooLarge(call.api, message, status=status, done=call.if_sent)
 
 
@@ -212,8 +219,8 @@ def error_text(answer: Answer) -> str:
 
 def _own_text(answer: Answer) -> str:
     try:
-        value = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        value = decode(answer.body)
+    except ValueError:
         return ""
     for name in ("error", "message", "detail", "errors"):
         if isinstance(value, dict) and value.get(name):

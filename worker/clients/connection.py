@@ -13,7 +13,8 @@ from typing import Final
 import httpcore
 import httpx
 
-from worker.clients.answers import LARGEST_ANSWER, Answer, Call, shortened, too_large
+from worker.clients.answers import Answer, Call, shortened, too_large
+from worker.clients.bounds import LARGEST_ANSWER
 from worker.clients.causes import SET_HTTPS
 from worker.clients.deadline import BoundedBackend, Deadline
 from worker.clients.proxy import Proxy, proxy_for

@@ -57,8 +57,9 @@ class Transport:
 
     ``request_timeout`` is the deadline of one request in all, in seconds. ``patience`` bounds the
     seconds a call waits for its turn (None: as long as it takes), and ``on_wait`` is told the
-    seconds before every sleep and may raise to end it. ``observer`` is told the API, the method,
-    the status or the error's kind, and the seconds of each request. ``before_request`` is called
+    seconds before every sleep and may raise to end it. A GET is sent at most ``attempts`` times
+    for what may pass. ``observer`` is told the API, the method, the status or the error's kind,
+    and the seconds of each request. ``before_request`` is called
     before a turn is taken, when nothing is under way, and may raise to end the work there. Every
     call may raise ApiError and, where it waits, BudgetExhausted.
     """
@@ -74,6 +75,7 @@ class Transport:
         request_timeout: float = 30.0,
         priority: Priority = Priority.BACKGROUND,
         patience: float | None = None,
+        attempts: int = ATTEMPTS,
         on_wait: Callable[[float], None] | None = None,
         observer: Observer | None = None,
         before_request: Callable[[], None] = lambda: None,
@@ -84,6 +86,7 @@ class Transport:
         self.base_url = _checked_base(api, base_url)
         self.request_timeout = request_timeout
         self.patience = patience
+        self._attempts = attempts
         self._credentials = credentials
         self._ledger = ledger
         self._clock = clock
@@ -92,7 +95,7 @@ class Transport:
         self._observer = observer
         self._before_request = before_request
         self._lock = threading.Lock()
-        self._requests = 0
+        self._requests = self._received = 0
         self._pauses = Pauses(api, ledger)
         own = {
             "Authorization": credentials.header.get_secret_value(),
@@ -109,6 +112,11 @@ class Transport:
             request_timeout=request_timeout,
             http=http,
         )
+
+    @property
+    def received(self) -> int:
+        """How many bytes the answers of 2xx had so far, decompressed."""
+        return self._received
 
     @property
     def requests(self) -> int:
@@ -134,11 +142,11 @@ class Transport:
                 return read_answer(call, self._send(call, None), read)
             except RateLimited:
                 limited += 1
-                if limited >= RATE_LIMITED_ATTEMPTS:
+                if limited >= RATE_LIMITED_ATTEMPTS or self._attempts == 1:
                     raise
             except (Transient, Unreachable) as error:
                 failed += 1
-                if failed >= ATTEMPTS or isinstance(error, _FOR_GOOD):
+                if failed >= self._attempts or isinstance(error, _FOR_GOOD):
                     raise
                 self._back_off(failed, error)
 
@@ -192,6 +200,8 @@ class Transport:
         finally:
             self._count(call, outcome, self._clock.monotonic() - started)
         self._pauses.forget()
+        with self._lock:
+            self._received += len(answer.body)
         return answer
 
     def _count(self, call: Call, outcome: str, seconds: float) -> None:

@@ -298,7 +298,8 @@ class Settings(FileSettings):
         if not self.projects:
             raise SettingsError(
                 f"{variable(['projects'])} is not set: no project pair is configured.",
-                f"Example: {variable(['projects'])}=1=proj_abc123,2=proj_def456",
+                "`milesync init` asks for everything that is needed. By hand: "
+                f"{variable(['projects'])}=1=proj_abc123,2=proj_def456",
             )
         if ids:
             return self._named(ids)

@@ -92,6 +92,7 @@ def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
             "name": outcome.action.name,
             "kind": problem.kind,
             "reason": problem.reason,
+            "result": outcome.result.value,
         }
         for outcome in outcomes
         for problem in outcome.problems
@@ -162,5 +163,7 @@ def action_json(action: Action) -> dict[str, Any]:
             name: {"before": action.before.get(name), "after": value}
             for name, value in action.push.items()
         },
+        "parent_id": action.parent_id,
+        "edited": sorted(action.edited),
         **({"notices": [notice.reason for notice in action.notices]} if action.notices else {}),
     }

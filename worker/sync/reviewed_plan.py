@@ -6,6 +6,7 @@ reasons and the cost may differ.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from worker.sync.options import Only, Options, Trigger
 VERSION: Final = 1
 SHOWN: Final = 10
 _COMPARED: Final = ("action", "testably_id", "name")
+_DECIDED: Final = ("testrail_id", *_COMPARED, "fields")
 Document = Mapping[str, Any]
 
 
@@ -29,7 +31,19 @@ class PlanChanged(GuardTripped):
 
 def reviewable(document: Document, options: Options, places: Document) -> dict[str, Any]:
     """What `plan --out` writes: the plan, what shaped it, and the addresses it was made for."""
-    return {"version": VERSION, "options": options.as_json(), **places, **document}
+    kept = {"version": VERSION, "options": options.as_json(), **places, **document}
+    return {**kept, "fingerprint": fingerprint(kept)}
+
+
+def fingerprint(document: Document) -> str:
+    """What is equal for two plans that would do the same in the same place; it can be typed."""
+    pairs = {
+        pair: sorted(([one.get(name) for name in _DECIDED] for one in actions), key=str)
+        for pair, actions in _by_pair(document).items()
+    }
+    facts = [document.get("testrail_url"), document.get("testably_url"), pairs]
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def read_reviewed(text: str, name: str) -> Document:

@@ -265,6 +265,7 @@ class Run:
             state=state.value,
             finished_at=self.context.clock.now(),
             problems=[dict(problem) for problem in self.report.problems],
+            not_exact=dict(self.report.not_exact),
             error=None if error is None else error_json(error),
             **self._progress(),
         )

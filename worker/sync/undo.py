@@ -58,7 +58,7 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     pair = context.store.pair(context.identity)
     record = context.runs.get(run_id)
     if record is None or record.pair_id != pair.id:
-        raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync status`.")
+        raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync runs`.")
     links = context.store.links(pair.id)
     changes = context.store.changes(pair.id, run_id=run_id)
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
@@ -169,6 +169,7 @@ def undo(
 ) -> RunReport:
     """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on."""
     with open_run(context, Options(trigger=Trigger.MANUAL)) as run:
+        context.runs.change(run.record.id, options={"undoes": run_id})
         writer = TargetWriter(run.pair, run.record.id, context.target, context.store, context.clock)
         _wait_for_writes_under_way(writer)
         for number, step in enumerate(plan_undo(context, run_id, force=force).steps):
@@ -190,7 +191,10 @@ def _take_back(writer: TargetWriter, step: UndoStep) -> Outcome:
     link = writer.reload(step.testrail_id)
     hold = _held_without_target if step.adopted else _held
     blocked = (Problem("changed_since", step.blocked),) if step.blocked else ()
-    action = Action(_KINDS[step.does], step.testrail_id, step.name, step.does, step.testably_id)
+    kind, why = _KINDS[step.does], step.does
+    action = Action(
+        kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
+    )
     try:
         if step.fields:
             # Held before it is sent: whatever becomes of the request, no schedule takes it up.

@@ -158,7 +158,7 @@ class Standings:
         ids = ", ".join(target.id for target in alike)
         reason = (
             f"Testably has a milestone of this name already ({ids}). "
-            "Adopt it with --adopt-by-name or make a second one with --create-anyway."
+            "Link it with --adopt-by-name or make a second one with --create-anyway."
         )
         if self._scene.options.adopt_by_name:
             reason = f"Which milestone of this name is meant cannot be told ({ids})."
