@@ -72,6 +72,7 @@ class TestRailModel:
         switches: TestRailSwitches | None = None,
     ) -> None:
         self.projects = set(projects)
+        self.project_names: dict[int, str] = {}
         self.no_access: set[int] = set()
         self.read_only: set[int] = set()
         self.switches = switches or TestRailSwitches()
@@ -119,7 +120,7 @@ class TestRailModel:
         return [
             {
                 "id": project,
-                "name": f"Project {project}",
+                "name": self.project_names.get(project, f"Project {project}"),
                 "announcement": None,
                 "show_announcement": False,
                 "is_completed": False,
