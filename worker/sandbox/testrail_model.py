@@ -117,6 +117,8 @@ class TestRailModel:
     @locked
     def open_projects(self) -> list[Record]:
         """The projects that the caller may see, as get_projects shows them."""
+        if not self.switches.lists_projects:
+            raise Problem(403, "This user may not list projects.")
         return [
             {
                 "id": project,
