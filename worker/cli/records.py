@@ -11,7 +11,7 @@ from worker.cli import render
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
-from worker.cli.run_records import Facts, change_json, moment, run_json
+from worker.cli.run_records import PAIR, Facts, change_json, moment, names_of, run_json
 from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
@@ -93,7 +93,8 @@ def _collected(
             {
                 "testrail_project": pair.testrail,
                 "testably_project": pair.testably,
-                **facts(deployment, recorded(deployment, pair)),
+                **names_of(found := recorded(deployment, pair)),
+                **facts(deployment, found),
             }
             for pair in deployment.settings.require_projects(projects)
         ]
@@ -172,7 +173,7 @@ def _trigger(deployment: Deployment, run_id: str) -> str | None:
 
 def _each(out: Console, found: Sequence[Facts], show_one: Callable[[Console, Facts], None]) -> None:
     for facts in found:
-        where = render.title(facts["testrail_project"], facts["testably_project"])
+        where = render.title(*(facts[name] for name in PAIR))
         out.print(where, style="bold")
         show_one(out, facts)
 
