@@ -30,7 +30,7 @@ from mappings.database import open_engine, upgrade
 ROOT = Path(__file__).parents[1]
 PORT, REDIS_PORT = 18432, 18433
 CONNECTIONS = 8
-SECRET = "bench-secret"
+SECRET = "bench-webhook-secret"
 
 
 def main() -> None:
@@ -70,8 +70,9 @@ async def _call(calls: int) -> list[float]:
     for number in range(calls):
         body = json.dumps({"project_id": "1", "milestone_id": str(number % 50 + 1)}).encode()
         head = (
-            f"POST /webhooks/testrail HTTP/1.1\r\nHost: bench\r\nX-Milesync-Secret: {SECRET}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"POST /webhooks/testrail HTTP/1.1\r\nHost: localhost\r\n"
+            f"X-Milesync-Secret: {SECRET}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
         began = time.perf_counter()
         writer.write(head.encode() + body)

@@ -46,15 +46,15 @@ def _in_step(count: int, database: str):  # type: ignore[no-untyped-def]
     from worker.sandbox.seed import seed
     from worker.sandbox.testably_model import TestablyModel
     from worker.sandbox.testrail_model import TestRailModel
-    from worker.sync.run import Mirror, run_pair
-    from worker.sync.scene import Options, Policy, Trigger
+    from worker.sync.options import Options, Policy, Trigger
+    from worker.sync.run import PairContext, run_pair
 
     source, target = TestRailModel([PROJECT]), TestablyModel([TARGET])
     seed(source, PROJECT, count)
     engine = open_engine(database)
     ensure_ready(engine)
     identity = PairIdentity("http://source.test", PROJECT, "http://target.test", TARGET)
-    mirror = Mirror(
+    context = PairContext(
         identity,
         MappingRules(identity.testrail_url),
         Policy(),
@@ -65,7 +65,7 @@ def _in_step(count: int, database: str):  # type: ignore[no-untyped-def]
         SystemClock(),
         "benchmark",
     )
-    report = run_pair(mirror, Options(trigger=Trigger.MIGRATION))
+    report = run_pair(context, Options(trigger=Trigger.MIGRATION))
     print(f"migrated {report.counts['created']:,} in memory")
     return source, target
 
@@ -93,8 +93,8 @@ def child(job: str, database: str, testrail: str, testably: str) -> None:
     from worker.clock import SystemClock
     from worker.sandbox.testably_app import TOKEN
     from worker.sandbox.testrail_app import API_KEY, USER
-    from worker.sync.run import Mirror, run_pair
-    from worker.sync.scene import Options, Policy
+    from worker.sync.options import Options, Policy
+    from worker.sync.run import PairContext, run_pair
 
     clock = SystemClock()
     ledger = LocalLedger(RateLimit(1_000_000, 1), clock)
@@ -114,8 +114,10 @@ def child(job: str, database: str, testrail: str, testably: str) -> None:
         identity = PairIdentity("http://source.test", PROJECT, "http://target.test", TARGET)
         rules = MappingRules(identity.testrail_url)
         store, runs = Store(engine), RunLog(engine)
-        mirror = Mirror(identity, rules, Policy(), source, target, store, runs, clock, "bench")
-        report = run_pair(mirror, Options())
+        context = PairContext(
+            identity, rules, Policy(), source, target, store, runs, clock, "bench"
+        )
+        report = run_pair(context, Options())
         note = f"{report.state}, {dict(report.counts)}"
     seconds = time.perf_counter() - start
     peak = _peak_kib() / 1024

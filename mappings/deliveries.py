@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from mappings.database import plain
@@ -79,9 +90,14 @@ class Deliveries:
         with self._transaction() as connection:
             connection.execute(closing)
 
-    def forgotten(self, before: datetime) -> list[Hint]:
-        """What still waits of the deliveries received before a moment, each hint once."""
-        late = and_(deliveries.c.state == WAITING, deliveries.c.received_at < before)
+    def forgotten(self, now: datetime, after: timedelta) -> list[Hint]:
+        """What has waited for longer than that, each hint once.
+
+        So has what was received so far in the future: the clock was set back meanwhile.
+        """
+        received = deliveries.c.received_at
+        is_old = or_(received < now - after, received > now + after)
+        late = and_(deliveries.c.state == WAITING, is_old)
         columns = (deliveries.c.testrail_project, deliveries.c.testrail_id)
         query = select(*columns, func.max(deliveries.c.correlation)).where(late).group_by(*columns)
         with self._transaction() as connection:

@@ -29,7 +29,7 @@ class LinkState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """Why an item needs a person: a stable ``kind``, a ``reason``, since when and how often."""
 
     kind: str
@@ -56,25 +56,25 @@ class Link:
     testably_id: str | None = None
     state: LinkState = LinkState.UNLINKED
     name: str = ""
-    pushed: Values = field(default_factory=dict)
-    echoed: Values = field(default_factory=dict)
-    echoed_at: str | None = None
-    intended: Values | None = None
+    last_applied: Values = field(default_factory=dict)
+    observed: Values = field(default_factory=dict)
+    observed_at: str | None = None
+    in_flight: Values | None = None
     refused: Values = field(default_factory=dict)
     overwrote: Values = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
     parent_id: int | None = None
     target_parent: str | None = None
-    source_print: str = ""
-    target_print: str | None = None
+    source_fingerprint: str = ""
+    target_fingerprint: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
-    trouble: Trouble | None = None
+    problem: Problem | None = None
     attempt_at: datetime | None = None
     attempt_deadline: datetime | None = None
     attempts: int = 0
     change_id: int | None = None
     look_again: bool = False
-    claim_until: datetime | None = None
+    lease_until: datetime | None = None
     version: int = 0
 
     @property
@@ -82,7 +82,7 @@ class Link:
         return self.testably_id is not None
 
 
-def fingerprint(source: SourceMilestone) -> str:
+def fingerprint_of_source(source: SourceMilestone) -> str:
     """Equal for two readings of a TestRail milestone that say the same."""
     facts = (
         source.name,
@@ -99,7 +99,7 @@ def fingerprint(source: SourceMilestone) -> str:
     return _digest(facts)
 
 
-def target_fingerprint(target: TargetMilestone) -> str:
+def fingerprint_of_target(target: TargetMilestone) -> str:
     """Equal for two readings of a Testably milestone that say the same."""
     facts = (
         target.name,

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.database import plain
 from mappings.errors import Busy, StoreError
-from mappings.runs import UNFINISHED, Run, RunLog
+from mappings.runs import UNFINISHED, RunLog, RunRecord
 
 IsHeld = Callable[[], bool]
 
 _ADVISORY_SPACE = 0x6D736C6B
 """The first key of our advisory locks, so that they meet nobody else's in a shared database."""
+_NOTICE_A_DEAD_HOST = text(
+    "SELECT set_config('tcp_keepalives_idle', '10', false),"
+    " set_config('tcp_keepalives_interval', '5', false),"
+    " set_config('tcp_keepalives_count', '3', false)"
+)
+"""The server ends the session, and with it the lock, 25 s after the holder's machine has gone.
+
+Its own default is that of the system, which is two hours.
+"""
 
 
 @contextmanager
@@ -38,7 +46,10 @@ def pair_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
 
 @contextmanager
 def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
-    lock = FileLock(f"{engine.url.database}.pair-{pair_id}.lock", timeout=0, thread_local=False)
+    from filelock import FileLock, Timeout  # here, because most commands take no lock
+
+    file = f"{engine.url.database}.pair-{pair_id}.lock"
+    lock = FileLock(file, timeout=0, mode=0o600, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
@@ -56,6 +67,7 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     keys = {"space": _ADVISORY_SPACE, "pair": pair_id}
     try:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(_NOTICE_A_DEAD_HOST)
         taken = connection.execute(text("SELECT pg_try_advisory_lock(:space, :pair)"), keys)
         is_ours = bool(taken.scalar())
     except SQLAlchemyError as error:
@@ -71,7 +83,7 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
             connection.invalidate()
 
 
-def settle_dead(runs: RunLog) -> list[Run]:
+def settle_dead(runs: RunLog) -> list[RunRecord]:
     """Let go of every run whose heartbeat has stopped and whose lock is free.
 
     Both are needed: a lock is also freed by a connection that was cut. Returns those that are

@@ -22,7 +22,7 @@ class Overview:
     """By pair id: links by state, links in trouble by kind, the end of the last good run (UTC)."""
 
     links: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
-    troubles: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    problems: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     synced_at: Mapping[int, datetime] = field(default_factory=dict)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from mappings.link import Link, LinkState, Trouble
+from mappings.link import Link, LinkState, Problem
 from mappings.milestone import Values
 
 
@@ -29,7 +29,8 @@ class Pair:
     """A recorded project pair. ``rules`` is the mapping that was last applied by a person.
 
     A pair is paused while ``paused_because`` is set; ``refused_credentials`` tells the refused
-    ones from others, and is no part of any message.
+    ones from others, and is no part of any message. The names are the projects' own, as far as
+    they were ever read.
     """
 
     id: int
@@ -40,6 +41,8 @@ class Pair:
     paused_because: str | None = None
     paused_at: datetime | None = None
     refused_credentials: str | None = None
+    testrail_name: str | None = None
+    testably_name: str | None = None
 
 
 class ChangeState(StrEnum):
@@ -99,53 +102,56 @@ def pair_of(row: RowMapping) -> Pair:
         row["paused_because"],
         row["paused_at"],
         row["refused_credentials"],
+        row["testrail_name"],
+        row["testably_name"],
     )
 
 
-_PLAIN_COLUMNS = (
-    "testrail_id",
-    "testably_id",
-    "name",
-    "pushed",
-    "echoed",
-    "echoed_at",
-    "intended",
-    "refused",
-    "overwrote",
-    "told",
-    "parent_id",
-    "target_parent",
-    "source_print",
-    "target_print",
-    "raw",
-    "attempt_at",
-    "attempt_deadline",
-    "attempts",
-    "change_id",
-    "look_again",
-    "claim_until",
-    "version",
-)
+COLUMN_OF = {
+    "testrail_id": "testrail_id",
+    "testably_id": "testably_id",
+    "name": "name",
+    "last_applied": "pushed",
+    "observed": "echoed",
+    "observed_at": "echoed_at",
+    "in_flight": "intended",
+    "refused": "refused",
+    "overwrote": "overwrote",
+    "told": "told",
+    "parent_id": "parent_id",
+    "target_parent": "target_parent",
+    "source_fingerprint": "source_print",
+    "target_fingerprint": "target_print",
+    "raw": "raw",
+    "attempt_at": "attempt_at",
+    "attempt_deadline": "attempt_deadline",
+    "attempts": "attempts",
+    "change_id": "change_id",
+    "look_again": "look_again",
+    "lease_until": "claim_until",
+    "version": "version",
+}
+"""The column of each attribute of a link that is kept as it is."""
 
 
 def link_columns(link: Link) -> dict[str, Any]:
     """A link as a row, without its id and pair."""
-    columns = {name: getattr(link, name) for name in _PLAIN_COLUMNS}
-    trouble = link.trouble
+    columns = {column: getattr(link, name) for name, column in COLUMN_OF.items()}
+    problem = link.problem
     return columns | {
         "state": link.state.value,
-        "trouble_kind": trouble and trouble.kind,
-        "trouble_reason": trouble and trouble.reason,
-        "trouble_since": trouble and trouble.since,
-        "trouble_count": trouble and trouble.count,
+        "trouble_kind": problem and problem.kind,
+        "trouble_reason": problem and problem.reason,
+        "trouble_since": problem and problem.since,
+        "trouble_count": problem and problem.count,
     }
 
 
 def link_of(row: RowMapping) -> Link:
     """A link from its row."""
-    trouble = None
+    problem = None
     if row["trouble_kind"] is not None:
-        trouble = Trouble(
+        problem = Problem(
             row["trouble_kind"],
             row["trouble_reason"],
             row["trouble_since"],
@@ -153,8 +159,8 @@ def link_of(row: RowMapping) -> Link:
         )
     return Link(
         state=LinkState(row["state"]),
-        trouble=trouble,
-        **{name: row[name] for name in _PLAIN_COLUMNS},
+        problem=problem,
+        **{name: row[column] for name, column in COLUMN_OF.items()},
     )
 
 

@@ -9,32 +9,46 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    and_,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.database import plain, time_of
-from mappings.errors import StoreError
+from mappings.errors import LostLock, StoreError
 from mappings.tables import runs
 
 RUNNING = "running"
 UNFINISHED = "unfinished"
 """Between two parts of a run, or before the first."""
+SHORTEST_NAME: Final = 4
+"""Characters of a run's id, its first or its last, by which people may name it."""
 HEARTBEAT_EVERY: Final = 10.0
 """Seconds between two heartbeats of a run."""
 DEAD_AFTER: Final = timedelta(seconds=30)
 """A run without a heartbeat for longer has died, if its lock is free as well."""
 LOST_AFTER: Final = timedelta(seconds=15)
 """An unfinished run that is due for longer waits for a message that is lost."""
+DIED: Final = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
 _LONGEST_WAIT: Final = timedelta(minutes=10)
 """Nothing is due later than this: then the clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRecord:
     """One pass over one pair. Times are UTC; ``state`` is running or how it ended.
 
     ``heartbeat_at`` is the last sign of life and ``due_at`` when an unfinished run is to go on,
-    both in the database's time. A refresh is not ``exclusive``: it holds no lock.
+    both in the database's time. A refresh is not ``exclusive``: it holds no lock. ``not_exact``
+    counts what it could not carry exactly, ``verified`` is the proof that it ended with.
     """
 
     id: str
@@ -54,6 +68,8 @@ class Run:
     heartbeat_at: datetime | None = None
     due_at: datetime | None = None
     exclusive: bool = True
+    not_exact: Mapping[str, int] = field(default_factory=dict)
+    verified: Mapping[str, Any] | None = None
 
     @property
     def in_background(self) -> bool:
@@ -80,15 +96,15 @@ class RunLog:
         now: datetime,
         options: Mapping[str, Any] | None = None,
         *,
-        alone: bool = True,
+        exclusive: bool = True,
         state: str = RUNNING,
-    ) -> Run:
+    ) -> RunRecord:
         """Record that a run has begun; called with the pair's lock held, if it runs ``alone``.
 
         An exclusive run of the pair that still counted as running has died then: it is closed as
         aborted, or left to the workers if it was handed to them.
         """
-        run = Run(
+        run = RunRecord(
             new_run_id(now),
             pair_id,
             trigger,
@@ -96,39 +112,50 @@ class RunLog:
             holder,
             now,
             options=options or {},
-            exclusive=alone or state == UNFINISHED,  # what waits is exclusive once it goes on
+            exclusive=exclusive or state == UNFINISHED,  # what waits is exclusive once it goes on
         )
         with self._transaction() as connection:
             at = time_of(connection)
-            if alone:
+            if exclusive:
                 for dead in _running(connection, pair_id):
                     to_workers = bool(dead.options.get("background"))
-                    _let_go(connection, dead, now, at, to_workers=to_workers)
+                    _let_go(connection, dead, now, at, None if to_workers else DIED)
             run = replace(run, heartbeat_at=at) if state == RUNNING else replace(run, due_at=at)
             connection.execute(insert(runs).values(**_columns(run)))
         return run
 
-    def resume(self, run_id: str, holder: str) -> Run:
-        """Record that a run goes on. Raises StoreError if there is no such run."""
-        going_on = {"state": RUNNING, "holder": holder, "finished_at": None, "error": None}
-        with self._transaction() as connection:
-            alive = {"heartbeat_at": time_of(connection), "due_at": None}
-            chosen = update(runs).where(runs.c.id == run_id)
-            connection.execute(chosen.values(**going_on, **alive))
+    def resume(self, run_id: str, holder: str) -> RunRecord:
+        """Record that a run goes on; called with the pair's lock held.
+
+        Raises StoreError if there is no such run, LostLock if it has ended or is alive elsewhere.
+        """
         found = self.get(run_id)
         if found is None:
-            raise StoreError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
-        return found
+            raise StoreError(f"There is no run {run_id}.", "`milesync runs` lists the runs.")
+        going_on = {"state": RUNNING, "holder": holder, "finished_at": None, "error": None}
+        with self._transaction() as connection:
+            at = time_of(connection)
+            chosen = update(runs).where(_unchanged(found))
+            values = {**going_on, "heartbeat_at": at, "due_at": None}
+            waits = found.state == UNFINISHED or (found.state == RUNNING and _is_silent(found, at))
+            if not waits or connection.execute(chosen.values(**values)).rowcount != 1:
+                raise LostLock(f"Run {run_id} has ended, or somebody else goes on with it.")
+        return self.get(run_id) or found
 
-    def unfinished(self) -> list[Run]:
+    def unfinished(self) -> list[RunRecord]:
         """Every run that waits for its next part."""
         return self._select(select(runs).where(runs.c.state == UNFINISHED))
 
-    def beat(self, run: Run) -> bool:
+    def beat(self, run: RunRecord) -> bool:
         """Note that a run is alive; False if it is no longer its holder's."""
-        ours = and_(runs.c.id == run.id, runs.c.holder == run.holder, runs.c.state == RUNNING)
         with self._transaction() as connection:
-            noted = update(runs).where(ours).values(heartbeat_at=time_of(connection))
+            noted = update(runs).where(_is_still(run)).values(heartbeat_at=time_of(connection))
+            return connection.execute(noted).rowcount == 1
+
+    def note(self, run: RunRecord, **values: Any) -> bool:
+        """`change` by the run's holder; False, and nothing changed, if it is no longer its own."""
+        with self._transaction() as connection:
+            noted = update(runs).where(_is_still(run)).values(**values)
             return connection.execute(noted).rowcount == 1
 
     def postpone(self, run_id: str, seconds: float) -> None:
@@ -138,7 +165,7 @@ class RunLog:
             chosen = update(runs).where(runs.c.id == run_id)
             connection.execute(chosen.values(state=UNFINISHED, due_at=due))
 
-    def overdue(self) -> list[Run]:
+    def overdue(self) -> list[RunRecord]:
         """The unfinished runs that are due for so long that their message must be lost."""
         with self._transaction() as connection:
             at = time_of(connection)
@@ -146,28 +173,28 @@ class RunLog:
             waiting = [_run_of(row) for row in connection.execute(query).mappings()]
         return [run for run in waiting if _is_overdue(run, at)]
 
-    def silent(self) -> list[Run]:
+    def silent(self) -> list[RunRecord]:
         """The running runs whose heartbeat has stopped; dead if their lock is free as well."""
         with self._transaction() as connection:
             at = time_of(connection)
             running = _running(connection)
-        # a heartbeat out of the future: the clock was set back
-        return [r for r in running if r.heartbeat_at and abs(at - r.heartbeat_at) > DEAD_AFTER]
+        return [run for run in running if _is_silent(run, at)]
 
-    def is_alive(self, run: Run) -> bool:
+    def is_alive(self, run: RunRecord) -> bool:
         """Whether a run is running and its heartbeat has not stopped."""
         return run.state == RUNNING and run.id not in {silent.id for silent in self.silent()}
 
-    def let_go(self, run: Run) -> bool:
-        """Take a run from the holder that died or lost its lock: compare-and-set.
+    def let_go(self, run: RunRecord, error: Mapping[str, str] = DIED) -> bool:
+        """Take a running run from the holder that died or lost its lock: compare-and-set.
 
-        A run of the service, or handed to it, is unfinished and due then, another one aborted.
-        Called with the pair's lock held, unless the run is its caller's own or is a refresh.
+        A run of the service, or handed to it, is unfinished and due then, another one aborted
+        with the error. Called with the pair's lock held, unless the run is its caller's own or is
+        a refresh.
         """
         with self._transaction() as connection:
             to_workers = run.exclusive and run.in_background and not run.stop_requested
             at = time_of(connection)
-            return _let_go(connection, run, at, at, to_workers=to_workers)
+            return _let_go(connection, run, at, at, None if to_workers else error)
 
     def supersede(self, pair_id: int, run_id: str, now: datetime) -> None:
         """Close what was left unfinished of the pair: a whole run has ended in step since."""
@@ -185,22 +212,49 @@ class RunLog:
         """Set columns of a run: its progress while it works, or how it ended."""
         self._execute(update(runs).where(runs.c.id == run_id).values(**values))
 
-    def get(self, run_id: str) -> Run | None:
+    def get(self, run_id: str) -> RunRecord | None:
         """The run with this id."""
         found = self._select(select(runs).where(runs.c.id == run_id))
         return found[0] if found else None
 
-    def latest(self, pair_id: int, limit: int = 5) -> list[Run]:
+    def latest(self, pair_id: int, limit: int = 5) -> list[RunRecord]:
         """The newest runs of a pair, newest first."""
-        query = select(runs).where(runs.c.pair_id == pair_id)
+        return self.of_pairs([pair_id], limit)
+
+    def of_pairs(self, pair_ids: Sequence[int], limit: int | None = None) -> list[RunRecord]:
+        """The newest runs of these pairs together, newest first; without a limit all of them."""
+        query = select(runs).where(runs.c.pair_id.in_(pair_ids))
         return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
 
-    def running(self, pair_id: int) -> Run | None:
-        """The run that holds the pair, as far as is recorded."""
-        found = self._select(
-            select(runs).where(and_(runs.c.pair_id == pair_id, runs.c.state == RUNNING))
+    def named(self, part: str) -> list[RunRecord]:
+        """The run with this id, else all whose id begins or ends with it, newest first."""
+        exact = self.get(part)
+        if exact is not None:
+            return [exact]
+        begins = runs.c.id.startswith(part, autoescape=True)
+        ends = runs.c.id.endswith(part, autoescape=True)
+        return self._select(select(runs).where(or_(begins, ends)).order_by(runs.c.id.desc()))
+
+    def shortest_name(self, run_id: str) -> str:
+        """The shortest ending of the id that names no other run, as `SHORTEST_NAME` allows."""
+        for length in range(SHORTEST_NAME, len(run_id)):
+            ending = run_id[-length:]
+            if len(self.named(ending)) == 1:
+                return ending
+        return run_id
+
+    def running(self, pair_id: int) -> RunRecord | None:
+        """The run that holds the pair, as far as is recorded; a refresh holds none."""
+        return next((run for run in self.open(pair_id) if run.state == RUNNING), None)
+
+    def open(self, pair_id: int) -> list[RunRecord]:
+        """The exclusive runs of a pair that have not ended, newest first; refreshes are none."""
+        query = select(runs).where(
+            runs.c.pair_id == pair_id,
+            runs.c.state.in_((RUNNING, UNFINISHED)),
+            runs.c.exclusive.is_(True),
         )
-        return found[-1] if found else None
+        return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()))
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -215,7 +269,7 @@ class RunLog:
             for statement in statements:
                 connection.execute(statement)
 
-    def _select(self, query: Any) -> list[Run]:
+    def _select(self, query: Any) -> list[RunRecord]:
         try:
             with self.engine.connect() as connection:
                 return [_run_of(row) for row in connection.execute(query).mappings()]
@@ -223,7 +277,7 @@ class RunLog:
             raise StoreError(f"The database did not answer: {plain(error)}") from error
 
 
-def _running(connection: Connection, pair_id: int | None = None) -> list[Run]:
+def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:
     """Every running run; or the exclusive ones of a pair."""
     chosen: list[ColumnElement[bool]] = [runs.c.state == RUNNING]
     if pair_id is not None:
@@ -232,31 +286,50 @@ def _running(connection: Connection, pair_id: int | None = None) -> list[Run]:
 
 
 def _let_go(
-    connection: Connection, run: Run, ended_at: datetime, at: datetime, *, to_workers: bool
+    connection: Connection,
+    run: RunRecord,
+    ended_at: datetime,
+    at: datetime,
+    error: Mapping[str, str] | None,
 ) -> bool:
-    died = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
-    unchanged = and_(
-        runs.c.id == run.id,
-        runs.c.state == RUNNING,
-        runs.c.holder == run.holder,
-        runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at),
-    )
+    """Abort a running run with the error; without one it is unfinished, and due ``at`` once."""
+    if run.state != RUNNING:
+        return False
     left: dict[str, Any] = {"state": UNFINISHED, "due_at": at, "finished_at": ended_at}
-    ended: dict[str, Any] = {"state": "aborted", "finished_at": ended_at, "error": died}
-    values = left if to_workers else ended
-    return connection.execute(update(runs).where(unchanged).values(**values)).rowcount == 1
+    ended: dict[str, Any] = {"state": "aborted", "finished_at": ended_at, "error": error}
+    chosen = update(runs).where(_unchanged(run))
+    return connection.execute(chosen.values(**(ended if error else left))).rowcount == 1
 
 
-def _is_overdue(run: Run, at: datetime) -> bool:
+def _is_still(run: RunRecord) -> ColumnElement[bool]:
+    """Whether the recorded run is in the state, and with the holder, of this one."""
+    return and_(runs.c.id == run.id, runs.c.state == run.state, runs.c.holder == run.holder)
+
+
+def _unchanged(run: RunRecord) -> ColumnElement[bool]:
+    """Whether nobody has given a sign of life since this was read."""
+    return and_(_is_still(run), runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at))
+
+
+def _is_silent(run: RunRecord, at: datetime) -> bool:
+    """Whether the heartbeat of a running run has stopped.
+
+    One out of the future has too: the clock was set back. A run without any is of a version that
+    gave none.
+    """
+    return run.heartbeat_at is None or abs(at - run.heartbeat_at) > DEAD_AFTER
+
+
+def _is_overdue(run: RunRecord, at: datetime) -> bool:
     due = run.due_at or run.finished_at or run.started_at
     return due < at - LOST_AFTER or due > at + _LONGEST_WAIT
 
 
-def _columns(run: Run) -> dict[str, Any]:
+def _columns(run: RunRecord) -> dict[str, Any]:
     return {column.name: getattr(run, column.name) for column in runs.c} | {
         "problems": list(run.problems)
     }
 
 
-def _run_of(row: RowMapping) -> Run:
-    return Run(**{column.name: row[column.name] for column in runs.c})
+def _run_of(row: RowMapping) -> RunRecord:
+    return RunRecord(**{column.name: row[column.name] for column in runs.c})

@@ -29,6 +29,7 @@ from mappings.errors import StoreError
 from mappings.link import Link, LinkState
 from mappings.milestone import Values
 from mappings.rows import (
+    COLUMN_OF,
     Change,
     ChangeState,
     Pair,
@@ -124,8 +125,8 @@ class Store:
     def outlines(self, pair_id: int) -> dict[int, Link]:
         """The pair's links by TestRail id, for a run that reads thousands and changes few.
 
-        Of those with a ``target_print``, only what tells whether both sides still are what they
-        were; `links` has the rest of them.
+        Of those with a ``target_fingerprint``, only what tells whether both sides are still what
+        they were; `links` has the rest of them.
         """
         agreed = and_(
             links.c.pair_id == pair_id,
@@ -133,7 +134,7 @@ class Store:
             links.c.target_print.is_not(None),
             links.c.look_again.is_(False),
         )
-        columns = [links.c[name] for name in OUTLINE]
+        columns = [links.c[COLUMN_OF[name]] for name in OUTLINE]
         with self._transaction() as connection:
             outlined = {
                 row[0]: Link(**dict(zip(OUTLINE, row, strict=True)), state=LinkState.LINKED)
@@ -144,9 +145,9 @@ class Store:
         return dict(sorted({**outlined, **full}.items()))
 
     def note_agreement(self, pair_id: int, agreed: Iterable[Link]) -> None:
-        """Record the ``target_print`` of links that nobody has changed since they were read."""
+        """Record the ``target_fingerprint`` of links that nobody changed since they were read."""
         rows = [
-            {"of": link.testrail_id, "at": link.version, "print": link.target_print}
+            {"of": link.testrail_id, "at": link.version, "print": link.target_fingerprint}
             for link in agreed
         ]
         if not rows:
@@ -192,7 +193,7 @@ class Store:
 
     # --- the journal
 
-    def claim(
+    def lease(
         self, pair_id: int, link: Link, change: Change, until: datetime | None
     ) -> tuple[Link, int] | None:
         """Journal a write before it is sent: the link's claim and the change, or neither.
@@ -204,8 +205,8 @@ class Store:
         try:
             with self._transaction() as connection:
                 change_id = _record(connection, pair_id, change)
-                claimed = replace(link, change_id=change_id, claim_until=until)
-                saved = _save(connection, pair_id, claimed, change.at)
+                leased = replace(link, change_id=change_id, lease_until=until)
+                saved = _save(connection, pair_id, leased, change.at)
                 if saved is None:
                     raise _LostError
                 return saved, change_id
@@ -228,7 +229,7 @@ class Store:
         Returns the saved link; None if the claim had run out and somebody else took the link,
         in which case it is marked to be looked at again.
         """
-        released = replace(link, claim_until=None)
+        released = replace(link, lease_until=None)
         try:
             with self._transaction() as connection:
                 if change_id is not None:
@@ -269,8 +270,8 @@ OUTLINE = (
     "testrail_id",
     "testably_id",
     "name",
-    "source_print",
-    "target_print",
+    "source_fingerprint",
+    "target_fingerprint",
     "target_parent",
     "version",
 )

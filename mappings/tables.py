@@ -66,6 +66,8 @@ pairs = Table(
     Column("paused_because", Text),
     Column("paused_at", UtcDateTime),
     Column("refused_credentials", Text),
+    Column("testrail_name", Text),
+    Column("testably_name", Text),
     UniqueConstraint("testrail_url", "testrail_project", "testably_url", "testably_project"),
 )
 
@@ -125,6 +127,8 @@ runs = Table(
     Column("heartbeat_at", UtcDateTime),
     Column("due_at", UtcDateTime),
     Column("exclusive", Boolean, nullable=False, server_default=true()),
+    Column("not_exact", JSON, nullable=False, server_default="{}"),
+    Column("verified", JSON(none_as_null=True)),
     Index(None, "pair_id", "started_at"),
 )
 

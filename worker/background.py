@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Final
 
 from mappings.errors import Busy, MilesyncError
-from mappings.runs import RUNNING, UNFINISHED, Run
+from mappings.runs import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.errors import SettingsError
 from worker.settings import ProjectPair
-from worker.sync.scene import Options
+from worker.sync.options import Options
 from worker.tasks import go_on, use_settings
 
 LOOK_EVERY: Final = 1.0
@@ -25,7 +25,7 @@ class BrokerAway(MilesyncError):
     default_hint = "Check MILESYNC_REDIS_URL, or migrate without --background."
 
 
-def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Options) -> Run:
+def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Options) -> RunRecord:
     """Hand a migration to the workers: its recorded run, which `follow` and `status` show.
 
     Raises SettingsError without Redis, Busy if the pair is being run, BrokerAway, StoreError.
@@ -45,7 +45,7 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
         "the workers",
         deployment.clock.now(),
         kept,
-        alone=False,
+        exclusive=False,
         state=UNFINISHED,
     )
     use_settings(deployment.shared_settings)
@@ -59,25 +59,25 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
 
 
 def _require_idle(deployment: Deployment, pair_id: int) -> None:
-    for run in deployment.runs.latest(pair_id, 20):
-        if deployment.runs.is_alive(run) and run.exclusive:
+    for run in deployment.runs.open(pair_id):
+        if deployment.runs.is_alive(run):
             raise Busy(
                 f"Run {run.id} ({run.trigger}) of this project pair is running: {run.holder}.",
                 f"Wait until it has ended, or stop it with `milesync stop {run.id}`.",
             )
-        if is_open(run) and run.options.get("background"):
+        if run.options.get("background"):
             raise Busy(
                 f"Run {run.id} of this project pair is with the workers already.",
                 f"`milesync status` shows it, `milesync stop {run.id}` stops it.",
             )
 
 
-def is_open(run: Run) -> bool:
+def is_open(run: RunRecord) -> bool:
     """Whether the workers still have something to do in this run."""
     return run.state in (RUNNING, UNFINISHED)
 
 
-def follow(deployment: Deployment, run_ids: Sequence[str]) -> Iterator[list[Run]]:
+def follow(deployment: Deployment, run_ids: Sequence[str]) -> Iterator[list[RunRecord]]:
     """The runs as they are recorded, about once a second until all have ended; the last look too.
 
     Only looks: a caller that stops looking leaves them running.

@@ -1,4 +1,8 @@
-"""The one place where real clients, stores and settings are put together."""
+"""The one place where real clients, stores and settings are put together.
+
+What only some commands need is imported where it is put together: a command that only reads the
+database starts in less than half the time without the clients, Redis and the sync.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,9 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
-import structlog
 from pydantic import SecretStr
-from redis import Redis
 from sqlalchemy import Engine
 
 from mappings import database
@@ -23,28 +25,19 @@ from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
-from worker.clients.borrowed import BorrowedLedger
-from worker.clients.budget import (
-    Ledger,
-    LocalLedger,
-    Priority,
-    RateLimit,
-    RedisLedger,
-    ledger_key,
-)
-from worker.clients.credentials import basic_auth, bearer
-from worker.clients.testably import Testably
-from worker.clients.testrail import HEADERS, TestRail
-from worker.clients.transport import Observer, Transport
 from worker.clock import Clock, SharedClock, SystemClock
-from worker.embedded_broker import connect_to, find_broker
 from worker.settings import ProjectPair, Rate, Settings
-from worker.sync.run import Mirror
-from worker.sync.scene import OnSourceDelete, OnTargetEdit, Policy
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from worker.clients.budget import Ledger, Priority, RateLimit
+    from worker.clients.testably import Testably
+    from worker.clients.testrail import TestRail
+    from worker.clients.transport import Observer, Transport
+    from worker.sync.run import PairContext
 
 OnWait = Callable[[float], None]
-
-log = structlog.get_logger(__name__)
 
 
 class Deployment:
@@ -94,6 +87,10 @@ class Deployment:
     @cached_property
     def redis(self) -> Redis | None:
         """The connection that the ledgers share: to the Redis that is configured, or borrowed."""
+        from redis import Redis
+
+        from worker.embedded_broker import connect_to
+
         url = self.settings.redis_url
         if url is not None:
             return Redis.from_url(url.get_secret_value())
@@ -111,6 +108,8 @@ class Deployment:
         """Where no Redis is configured: the broker of a `milesync up` that runs beside this."""
         if self.settings.redis_url is not None or self.broker_file is None:
             return None
+        from worker.embedded_broker import find_broker
+
         return find_broker(self.broker_file)
 
     @property
@@ -128,35 +127,59 @@ class Deployment:
         )
 
     @contextmanager
-    def mirror(
+    def context(
         self,
         pair: ProjectPair,
         *,
-        priority: Priority = Priority.BACKGROUND,
+        priority: Priority | None = None,
         patience: float | None = None,
         on_wait: OnWait | None = None,
-    ) -> Iterator[Mirror]:
+    ) -> Iterator[PairContext]:
         """Everything that a run of the pair needs, with connections of its own.
 
-        ``patience`` is how many seconds a request may wait for its turn; None is for ever.
+        ``priority`` is by default that of background work; ``patience`` is how many seconds a
+        request may wait for its turn, None is for ever.
         """
-        with (
-            self._transport_to_testrail(pair, priority, patience, on_wait) as source,
-            self._transport_to_testably(pair, priority, patience, on_wait) as target,
-        ):
-            yield self._mirror(pair, source, target)
+        with self._both(pair, priority, patience, on_wait=on_wait) as (source, target):
+            yield self._context(pair, source, target)
 
-    def _mirror(self, pair: ProjectPair, source: Transport, target: Transport) -> Mirror:
+    @contextmanager
+    def clients(self, pair: ProjectPair) -> Iterator[tuple[TestRail, Testably]]:
+        """The clients of a pair for a question or two: asked once each, and no database needed."""
+        timeout = self.settings.sync.http_timeout
+        with self._both(pair, None, patience=timeout, attempts=1) as both:
+            yield both
+
+    @contextmanager
+    def _both(
+        self, pair: ProjectPair, priority: Priority | None, patience: float | None, **more: Any
+    ) -> Iterator[tuple[TestRail, Testably]]:
+        from worker.clients.budget import Priority
+        from worker.clients.testably import Testably
+        from worker.clients.testrail import TestRail
+
+        urgency = Priority.BACKGROUND if priority is None else priority
+        how = {**more, "priority": urgency, "patience": patience}
+        with (
+            self._transport_to_testrail(pair, **how) as source,
+            self._transport_to_testably(pair, **how) as target,
+        ):
+            yield TestRail(source, self.settings.testrail.submilestones), Testably(target)
+
+    def _context(self, pair: ProjectPair, source: TestRail, target: Testably) -> PairContext:
+        from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
+        from worker.sync.run import PairContext
+
         sync = self.settings.sync
         limit = _limit(self.settings.testably.rate_limit)
-        return Mirror(
+        return PairContext(
             identity=self.identity(pair),
             rules=MappingRules(
                 self.settings.testrail.url or "", pair.timezone, sync.description_footer
             ),
             policy=Policy(OnTargetEdit(sync.on_target_edit), OnSourceDelete(sync.on_source_delete)),
-            source=TestRail(source, self.settings.testrail.submilestones),
-            target=Testably(target),
+            source=source,
+            target=target,
             store=self.store,
             runs=self.runs,
             clock=self.clock,
@@ -165,9 +188,11 @@ class Deployment:
             seconds_per_request=limit.interval,
         )
 
-    def _transport_to_testrail(
-        self, pair: ProjectPair, priority: Priority, patience: float | None, on_wait: OnWait | None
-    ) -> Transport:
+    def _transport_to_testrail(self, pair: ProjectPair, **how: Any) -> Transport:
+        from worker.clients.credentials import basic_auth
+        from worker.clients.testrail import HEADERS
+        from worker.clients.transport import Transport
+
         settings = self.settings.testrail
         key = pair.testrail_api_key or SecretStr("")
         return Transport(
@@ -177,17 +202,16 @@ class Deployment:
             ledger=self._ledger("testrail", settings.url or "", settings.rate_limit),
             clock=self.clock,
             request_timeout=self.settings.sync.http_timeout,
-            priority=priority,
-            patience=patience,
-            on_wait=on_wait,
             observer=self._observer,
             before_request=self._before_request,
+            **how,
             headers=HEADERS,
         )
 
-    def _transport_to_testably(
-        self, pair: ProjectPair, priority: Priority, patience: float | None, on_wait: OnWait | None
-    ) -> Transport:
+    def _transport_to_testably(self, pair: ProjectPair, **how: Any) -> Transport:
+        from worker.clients.credentials import bearer
+        from worker.clients.transport import Transport
+
         settings = self.settings.testably
         token = pair.testably_token or SecretStr("")
         return Transport(
@@ -197,21 +221,24 @@ class Deployment:
             ledger=self._ledger("testably", token.get_secret_value(), settings.rate_limit),
             clock=self.clock,
             request_timeout=self.settings.sync.http_timeout,
-            priority=priority,
-            patience=patience,
-            on_wait=on_wait,
             observer=self._observer,
             before_request=self._before_request,
+            **how,
         )
 
     def _ledger(self, api: str, owner: str, rate: Rate) -> Ledger:
         """The one ledger of this process for an account; behind it Redis, where there is one."""
+        from worker.clients.budget import ledger_key
+
         key = ledger_key(api, owner)
         if key not in self._ledgers:
             self._ledgers[key] = self._new_ledger(key, _limit(rate))
         return self._ledgers[key]
 
     def _new_ledger(self, key: str, limit: RateLimit) -> Ledger:
+        from worker.clients.borrowed import BorrowedLedger
+        from worker.clients.budget import LocalLedger, RedisLedger
+
         own = LocalLedger(limit, self.clock)
         if self.redis is None:
             return own
@@ -246,10 +273,15 @@ def require_usable_store(settings: Settings) -> None:
         try:
             _ = needed.store
         except StoreAway as error:
+            import structlog
+
+            log = structlog.get_logger(__name__)
             log.warning("the work waits for the database", error=error.message)
 
 
 def _limit(rate: Rate) -> RateLimit:
+    from worker.clients.budget import RateLimit
+
     return RateLimit(rate.requests, rate.seconds)
 
 

@@ -12,11 +12,14 @@ MilesyncError                    what happened, and a hint: what to do next
     ├── CredentialsRefused       401
     ├── AccessDenied             403
     ├── NotFound                 404
+    │   └── MilestoneNotFound    of one milestone, while its project still answers
     ├── Refused                  any other 4xx: the API understood, and said no
     ├── UnknownId                TestRail's 400 for an id it does not know
     ├── Redirected               3xx: never followed, so credentials stay on their host
     ├── AnswerTooLarge           more than the bound on one answer
     ├── Unreachable              the connection was never made
+    │   ├── CertificateRefused   the server's certificate is not trusted
+    │   └── WrongProtocol        http is spoken where https is expected, or the reverse
     └── Transient                may succeed when it is asked again
         ├── RateLimited          429
         ├── Maintenance          409 and its like: not now
@@ -38,12 +41,14 @@ __all__ = [
     "ApiError",
     "BudgetExhausted",
     "Busy",
+    "CertificateRefused",
     "ConnectionLost",
     "CredentialsRefused",
     "Done",
     "GuardTripped",
     "Interrupted",
     "Maintenance",
+    "MilestoneNotFound",
     "MilesyncError",
     "NotFound",
     "RateLimited",
@@ -58,6 +63,7 @@ __all__ = [
     "Unreachable",
     "UnreadableAnswer",
     "UsageError",
+    "WrongProtocol",
 ]
 
 
@@ -140,6 +146,12 @@ class NotFound(ApiError):
     default_hint = "Check the base URL and the project id in MILESYNC_PROJECTS."
 
 
+class MilestoneNotFound(NotFound):
+    """It concerns this one milestone (R6); of the project itself `NotFound` is raised."""
+
+    default_hint = "It is gone in Testably, or its parent is; the next run looks for it again."
+
+
 class Refused(ApiError):
     kind = "refused"
     default_hint = "Correct the milestone at the source; it is tried again when it changes."
@@ -163,6 +175,14 @@ class AnswerTooLarge(ApiError):
 class Unreachable(ApiError):
     kind = "unreachable"
     default_hint = "Check the base URL, the network and any proxy."
+
+
+class CertificateRefused(Unreachable):
+    kind = "certificate"
+
+
+class WrongProtocol(Unreachable):
+    kind = "wrong_protocol"
 
 
 class Transient(ApiError):

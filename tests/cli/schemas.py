@@ -87,6 +87,21 @@ PAST_RUN = table(
     finished_at=MAYBE_TEXT,
     counts={"type": "object"},
 )
+RUN_OF_PAIR = {
+    **PAST_RUN,
+    "properties": {**PAST_RUN["properties"], **PAIR, "holder": MAYBE_TEXT},
+    "required": [*PAST_RUN["required"], *PAIR, "holder", "error"],
+}
+PAST_RUNS = table(runs=rows(RUN_OF_PAIR))
+SHOWN_RUN = {
+    **RUN_OF_PAIR,
+    "properties": {
+        **RUN_OF_PAIR["properties"],
+        "problems": rows(PROBLEM),
+        "verified": {"type": ["object", "null"]},
+    },
+    "required": [*RUN_OF_PAIR["required"], "problems", "verified", "changes"],
+}
 STATUS = table(
     projects=rows(
         table(

@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.conftest import Milesync
 from worker.cli import demo
+from worker.sandbox.server import run_sandbox
+from worker.sandbox.switches import parse_switches
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,3 +66,17 @@ def test_a_port_that_is_taken_is_wrong_usage(milesync: Milesync) -> None:
         ended = milesync("sandbox", "--testrail-port", port, "--testably-port", "0", "--json")
     assert ended.code == 2
     assert "--testrail-port" in ended.json["error"]["hint"]
+
+
+def test_a_switch_that_there_is_not_is_wrong_usage(milesync: Milesync) -> None:
+    """And the message names those that there are."""
+    ended = milesync("sandbox", "--switch", "slow=1", "--json")
+    assert ended.code == 2
+    assert "most_per_page" in ended.json["error"]["message"]
+
+
+def test_the_sandbox_behaves_as_its_switches_say() -> None:
+    given = parse_switches(["list_holds_completed=false", "sub_milestones=flat"])
+    with run_sandbox(count=0, switches=given) as running:
+        assert running.testrail.model.switches.sub_milestones == "flat"
+        assert not running.testably.model.switches.list_holds_completed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,9 +52,10 @@ def test_migrate_creates_all_and_a_second_time_nothing(
 def test_people_see_the_plan_its_cost_and_the_result(milesync: Milesync) -> None:
     ended = milesync("migrate", "--yes")
     assert "Project 1 → proj_abc123" in ended.out
-    assert f"{SEEDED} create." in ended.out
-    assert "With 60000 requests a minute this takes about" in ended.out
-    assert f"{SEEDED} created." in ended.out
+    assert f"{SEEDED} new; " in ended.out
+    assert "Testably allows 60000 requests a minute." in ended.out
+    assert f"{SEEDED} new." in ended.out
+    assert re.search(r"Undo it with `milesync undo [\w-]{4,}`", ended.out)
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -76,6 +78,10 @@ def test_a_person_who_says_no_has_nothing_written(
     assert ended.json["error"]["message"] == "Nobody said yes; nothing was written."
     assert "Go on? [y/N]" in ended.err
     assert sandbox.testably.count("POST") == 0
+    person("n")
+    told = milesync("migrate")
+    assert (told.code, told.out.splitlines()[-1]) == (1, "Nothing was changed.")
+    assert "Nobody" not in told.out
 
 
 def test_a_person_who_says_yes_is_obeyed(

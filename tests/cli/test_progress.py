@@ -9,12 +9,12 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from mappings.link import Trouble
+from mappings.link import Problem
 from tests.cli.conftest import SEEDED, Milesync
 from tests.fakes import FakeClock
 from worker.cli.progress import Tally, duration, logged
-from worker.sync.action import Action, Kind
-from worker.sync.outcome import Outcome, Result
+from worker.sync.apply.outcome import Outcome, Result
+from worker.sync.decide.action import Action, Kind
 
 
 def created(testrail_id: int, **more: Any) -> Outcome:
@@ -32,9 +32,9 @@ def test_a_create_that_is_completed_later_counts_twice() -> None:
 
 def test_what_needs_a_person_is_counted_once() -> None:
     tally = Tally(2, 1.0, FakeClock())
-    trouble = Trouble("refused", "No.")
+    problem = Problem("refused", "No.")
     action = Action(Kind.CREATE, 1, "Beta", "New.")
-    tally.add(Outcome(action, Result.QUARANTINED, None, (trouble,)))
+    tally.add(Outcome(action, Result.QUARANTINED, None, (problem,)))
     assert "1 for a person" in str(tally)
 
 

@@ -178,7 +178,7 @@ def test_undo_takes_a_run_back(
 def test_a_run_that_is_not_known_is_wrong_usage(milesync: Milesync, command: str) -> None:
     ended = milesync(command, "20260101-000000-abcd", "--yes", "--json")
     assert ended.code == 2
-    assert "milesync status" in ended.json["error"]["hint"]
+    assert "milesync runs" in ended.json["error"]["hint"]
 
 
 @pytest.mark.usefixtures("sandbox")

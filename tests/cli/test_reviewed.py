@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from worker.errors import UsageError
-from worker.sync.reviewed import (
+from worker.sync.options import Only, Options, Trigger
+from worker.sync.reviewed_plan import (
     PlanChanged,
     differences,
+    fingerprint,
     must_be_equal,
     read_reviewed,
     reviewable,
     reviewed_options,
 )
-from worker.sync.scene import Only, Options, Trigger
 
 PLACES = {"testrail_url": "https://a", "testably_url": "https://b"}
 
@@ -41,6 +42,7 @@ def test_reasons_cost_and_order_do_not_count() -> None:
     one = plan(action(1), action(2, reason="Because."))
     other = plan(action(2), action(1, reason="Otherwise."))
     assert differences(one, other) == []
+    assert one["fingerprint"] == other["fingerprint"]
 
 
 @pytest.mark.parametrize(
@@ -60,8 +62,10 @@ def test_reasons_cost_and_order_do_not_count() -> None:
     ],
 )
 def test_every_difference_is_said_in_words(fresh: dict[str, Any], words: str) -> None:
-    [line] = differences(plan(action()), fresh)
+    reviewed = plan(action())
+    [line] = differences(reviewed, fresh)
     assert words in line
+    assert reviewed["fingerprint"] != fingerprint(fresh)
 
 
 def test_another_project_is_a_difference() -> None:

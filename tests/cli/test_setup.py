@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -24,12 +27,53 @@ def test_init_writes_settings_that_can_be_read(milesync: Milesync, folder: Path)
     assert milesync("init", "--config", "nowhere/other.toml").code == 2
 
 
+def test_init_suggests_secrets_that_are_strong_and_new(milesync: Milesync) -> None:
+    """In what it prints, and not in the file."""
+    first, second = (milesync("init", "--force", "--json").json["suggested"] for _ in range(2))
+    assert first.keys() == {"MILESYNC_WEBHOOK_SECRET", "MILESYNC_WEB_TOKEN"}
+    found = {*first.values(), *second.values()}
+    assert len(found) == 4
+    assert min(map(len, found)) >= 32
+    assert "MILESYNC_WEBHOOK_SECRET=" in milesync("init", "--force").out
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("name", ["MILESYNC_WEBHOOK_SECRET", "MILESYNC_WEB_TOKEN"])
+@pytest.mark.parametrize("command", ["check", "up"])
+def test_a_secret_that_can_be_guessed_is_refused(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch, command: str, name: str
+) -> None:
+    """Before anything else is done; one of 16 characters is taken."""
+    monkeypatch.setenv(name, "x" * 15)
+    ended = milesync(command, "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "settings")
+    assert name in ended.json["error"]["message"]
+    assert "xxx" not in ended.out
+    monkeypatch.setenv(name, "x" * 16)
+    assert milesync("check").code == 0
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_check_says_who_reaches_the_pages(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESYNC_LISTEN", "0.0.0.0:8000")
+    told = {one["name"]: one["message"] for one in milesync("check", "--json").json["checks"]}
+    assert "on a loopback address only" in told["web"]
+    assert "MILESYNC_WEB_HOSTS" in told["web"]
+    for variable in ("WEBHOOK_SECRET", "WEB_TOKEN"):
+        monkeypatch.setenv(f"MILESYNC_{variable}", "long enough for everybody".replace(" ", "-"))
+    monkeypatch.setenv("MILESYNC_WEB_HOSTS", "milesync.example.com")
+    told = {one["name"]: one["message"] for one in milesync("check", "--json").json["checks"]}
+    assert told["web"] == "0.0.0.0:8000, with a token and a webhook secret."
+
+
 def test_check_tries_everything(milesync: Milesync, sandbox: Sandbox) -> None:
     ended = milesync("check", "--json")
     must_fit(ended.json, CHECK)
     assert (ended.code, ended.json["ok"]) == (0, True)
     names = [check["name"] for check in ended.json["checks"]]
-    assert names == ["settings", "database", "testrail 1", "testably proj_abc123"]
+    assert names == ["settings", "web", "database", "testrail 1", "testably proj_abc123"]
     assert "ok     testrail 1: Reachable" in milesync("check").out
     assert sandbox.testably.count("POST") == 0
 
@@ -46,6 +90,60 @@ def test_check_says_what_is_wrong_and_what_to_do(
     failed = {check["name"]: check["hint"] for check in ended.json["checks"] if not check["ok"]}
     assert {"testably proj_abc123", "redis"} <= failed.keys()
     assert all(failed.values())
+
+
+def test_check_asks_each_side_once_at_the_same_time_and_tells_at_once(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    """What Testably answers is told while TestRail, which is asked once, is still silent."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MILESYNC_TESTRAIL_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        command = [sys.executable, "-m", "worker.cli", "check"]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        with subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+        ) as running:
+            asking, _ = silent.accept()
+            lines = iter(running.stdout or ())
+            assert any("testably proj_abc123: Reachable" in line for line in lines)
+            asking.close()
+            assert any(line.startswith("FAILED testrail 1") for line in lines)
+            assert running.wait(60) == 1
+        silent.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    assert sandbox.testably.count("GET") == 1
+
+
+def test_check_gives_up_what_does_not_answer_in_time(
+    sandbox: Sandbox, milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESYNC_HTTP_TIMEOUT", "0.5")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MILESYNC_TESTRAIL_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        ended = milesync("check", "--json")
+    failed = [check for check in ended.json["checks"] if not check["ok"]]
+    assert [check["name"] for check in failed] == ["testrail 1"]
+    assert "0.5 s" in failed[0]["message"]
+    assert sandbox.testably.count("GET") == 1
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_wrong_database_is_one_failure_and_no_failure_of_the_apis(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESYNC_DATABASE_URL", "sqlite:///nowhere/milesync.db")
+    checks = milesync("check", "--json").json["checks"]
+    assert [check["name"] for check in checks if not check["ok"]] == ["database"]
+
+
+def test_several_wrong_settings_are_a_line_each(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MILESYNC_TESTABLY_RATE_LIMIT", "MILESYNC_SCHEDULE", "MILESYNC_HTTP_TIMEOUT"):
+        monkeypatch.setenv(name, "wrong")
+    lines = milesync("check").out.splitlines()
+    assert sum("wrong" in line for line in lines) == 3
 
 
 def test_wrong_settings_are_named(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,16 +113,21 @@ class RawServer:
 
 
 @contextmanager
-def raw_server(handler: Handler) -> Iterator[RawServer]:
-    """Serve each connection with ``handler(connection, request)`` in a thread of its own."""
+def raw_server(
+    handler: Handler, secure: Callable[[socket.socket], socket.socket] = lambda plain: plain
+) -> Iterator[RawServer]:
+    """Serve each connection with ``handler(connection, request)`` in a thread of its own.
+
+    ``secure`` may make another of the connection first, such as one with TLS.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = RawServer(f"http://127.0.0.1:{listening.getsockname()[1]}")
 
         def serve(connection: socket.socket) -> None:
-            with connection, contextlib.suppress(OSError):
-                while request := _read_request(connection):
+            with connection, contextlib.suppress(OSError), secure(connection) as open_connection:
+                while request := _read_request(open_connection):
                     server.requests.append(request)
-                    handler(connection, request)
+                    handler(open_connection, request)
 
         def accept() -> None:
             with contextlib.suppress(OSError):

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from mappings.dates import LAST_TIMESTAMP
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone
-from worker.clients.records import _Source, _Target, collect_source, parse_source, parse_target
+from worker.clients.bounds import DEEPEST
+from worker.clients.records import parse_source, parse_target
+from worker.clients.shapes import SourceShape, TargetShape
+from worker.clients.source_rows import collect_source
 
 ANY_TEXT = st.text(st.characters() | st.sampled_from("\0\ud800"))
 JSON = st.recursive(
@@ -38,7 +41,9 @@ SOURCE = st.fixed_dictionaries(
         "url": st.none() | TEXT,
     },
 )
-DOCUMENTED = sorted(_Source.model_fields.keys() | _Target.model_fields.keys() | {"milestones"})
+DOCUMENTED = sorted(
+    SourceShape.model_fields.keys() | TargetShape.model_fields.keys() | {"milestones"}
+)
 NEARLY = st.dictionaries(st.sampled_from(DOCUMENTED), JSON | IDS)
 
 
@@ -58,7 +63,10 @@ def test_no_json_value_makes_reading_raise(value: object) -> None:
         if isinstance(read, BadRecord):
             assert read.reason
             assert len(read.value) <= 80
-            f"{read.name}{json.dumps(read.raw, ensure_ascii=False)}".encode()
+        for raw in (read.raw,) if isinstance(read, BadRecord | SourceMilestone) else ():
+            stored = json.dumps(raw, ensure_ascii=False, allow_nan=False)
+            assert "\\u0000" not in stored
+            f"{read.name}{stored}".encode()
     collect_source([value, {"id": 1, "name": "a", "milestones": value}])
 
 
@@ -76,7 +84,10 @@ def test_no_json_value_makes_reading_raise(value: object) -> None:
         ({"name": "a\0b"}, "name", "name holds a NUL character, which cannot be stored"),
         ({"due_on": -1}, "due_on", "due_on is negative"),
         ({"due_on": "soon"}, "due_on", "due_on is not a whole number"),
-        ({"is_started": 1}, "is_started", "is_started is neither true nor false"),
+        ({"is_started": 2}, "is_started", "is_started is neither true nor false"),
+        ({"is_started": "1"}, "is_started", "is_started is neither true nor false"),
+        ({"due_on": float("inf")}, "due_on", "due_on is not a whole number"),
+        ({"due_on": float("nan")}, "due_on", "due_on is not a whole number"),
         ({"refs": ["RF-1"]}, "refs", "refs is not text"),
     ],
 )
@@ -126,11 +137,16 @@ def test_nested_milestones_are_flattened_at_any_depth() -> None:
     assert "milestones" not in found[1].raw
 
 
-def test_a_very_deep_nesting_is_no_problem() -> None:
+def test_a_very_deep_nesting_is_read_to_its_bound() -> None:
+    """What lies deeper has no id that is known, so the listing is incomplete."""
     record: dict[str, object] = {"id": 5000, "name": "x"}
     for number in range(4999, 0, -1):
         record = {"id": number, "name": "x", "milestones": [record]}
-    assert len(collect_source([record])[0]) == 5000
+    found, problems = collect_source([record])
+    assert len(found) == DEEPEST + 1
+    assert [(bad.id, bad.reason) for bad in problems] == [
+        (None, f"milestones nest deeper than {DEEPEST} levels")
+    ]
 
 
 def test_a_repeated_id_counts_once() -> None:
@@ -215,3 +231,47 @@ def test_a_testably_record_that_cannot_be_read_says_where(
     read = parse_target({"id": "ms_1", "name": "a", **fields})
     assert isinstance(read, BadRecord)
     assert read.path == path
+
+
+HUGE = [10**30, -(10**30), 2**63, float("inf"), float("-inf"), float("nan"), 10**5000]
+
+
+@pytest.mark.parametrize(
+    "number",
+    HUGE,
+    ids=lambda number: f"{number:.3g}"[:12] if number < 1e300 or number != number else "huge",
+)
+def test_a_number_that_no_database_holds_is_kept_as_text(number: object) -> None:
+    """In a field that nobody reads; both databases can then store the record."""
+    read = parse_source({"id": 1, "name": "a", "custom": {"deep": [number]}})
+    assert isinstance(read, SourceMilestone)
+    (kept,) = read.raw["custom"]["deep"]  # type: ignore[index]
+    assert isinstance(kept, str)
+    assert len(kept) < 80
+
+
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), 10**400, None])
+def test_a_progress_that_is_no_number_spoils_no_milestone(share: object) -> None:
+    runs = [{"id": "r", "pass_rate": share}]
+    read = parse_target({"id": "ms_1", "name": "a", "progress": share, "linked_runs": runs})
+    assert isinstance(read, TargetMilestone)
+    assert (read.progress, read.linked_runs[0].pass_rate) == (None, None)
+
+
+@pytest.mark.parametrize(("given", "flag"), [(0, False), (1, True), (True, True)])
+def test_a_flag_may_be_a_number(given: object, flag: bool) -> None:
+    read = parse_source({"id": 1, "name": "a", "is_started": given, "is_completed": given})
+    assert isinstance(read, SourceMilestone)
+    assert (read.is_started, read.is_completed) == (flag, flag)
+
+
+def test_an_empty_list_may_be_an_empty_object() -> None:
+    read = parse_target({"id": "ms_1", "name": "a", "linked_runs": {}, "sub_milestones": {}})
+    assert isinstance(read, TargetMilestone)
+    assert (read.linked_runs, read.sub_milestones) == ((), ())
+
+
+def test_an_id_that_no_index_holds_is_a_problem() -> None:
+    read = parse_target({"id": "x" * 256, "name": "a"})
+    assert isinstance(read, BadRecord)
+    assert read.reason == "id is too long"

@@ -96,22 +96,48 @@ def test_the_last_total_counts() -> None:
     assert (len(found.milestones), found.complete) == (4, True)
 
 
-def test_more_than_the_total_is_as_wrong_as_less() -> None:
-    found, _ = listed(page([row(1), row(2)], total=1))
-    assert not found.complete
+def test_a_total_that_is_too_small_does_not_end_the_list() -> None:
+    """What came is more than it says, so a further page decides."""
+    found, script = listed(page([row(1), row(2)], total=1), page([row(3)], total=1), page([]))
+    assert (len(found.milestones), found.complete, len(script.asked)) == (3, True, 3)
 
 
-@pytest.mark.parametrize("meta", [{}, {"total": "3"}, {"total": -1}, {"total": True}])
-def test_without_a_total_nothing_is_proved(meta: dict[str, object]) -> None:
-    """The list is read to its end all the same, and once."""
+NO_TOTAL = [{}, {"total": "3"}, {"total": -1}, {"total": True}, {"total": None}]
+
+
+@pytest.mark.parametrize("meta", NO_TOTAL)
+@pytest.mark.parametrize("last", [[], [row(100)]], ids=["empty", "nothing new"])
+def test_without_a_total_a_further_page_without_anything_new_ends_the_list(
+    meta: dict[str, object], last: list[object]
+) -> None:
+    """Never a short one: a server may give fewer rows a page than were asked for."""
     full = [row(number) for number in range(100)]
-    found, script = listed(page(full, **meta), page([row(100)], **meta), page([], **meta))
-    assert (len(found.milestones), found.complete, len(script.asked)) == (101, False, 3)
+    found, script = listed(page(full, **meta), page([row(100)], **meta), page(last, **meta))
+    assert (len(found.milestones), found.complete, len(script.asked)) == (101, True, 3)
 
 
-def test_a_list_without_meta_is_a_list() -> None:
-    found, _ = listed(answer({"data": [row(1)]}), answer({"data": []}))
-    assert (list(found.milestones), found.complete) == (["ms_1"], False)
+@pytest.mark.parametrize("meta", [[], {}, None, "none"])
+def test_a_list_without_meta_is_a_list(meta: object) -> None:
+    found, _ = listed(answer({"data": [row(1)], "meta": meta}), answer({"data": []}))
+    assert (list(found.milestones), found.complete) == (["ms_1"], True)
+
+
+def test_an_empty_list_without_a_total_is_complete() -> None:
+    found, script = listed(answer({"data": []}))
+    assert (found.milestones, found.complete, len(script.asked)) == ({}, True, 1)
+
+
+def test_a_total_that_is_never_reached_says_how_many_came() -> None:
+    found, _ = listed(server([row(1), row(2)], total=3))
+    assert found.incomplete_because == "2 of the 3 milestones that it counts came"
+
+
+def test_a_listing_tells_the_newest_creation_that_it_showed() -> None:
+    """As moments, in whichever form they came: half a second is later than none."""
+    times = ["2026-03-01T00:00:00.5Z", "2026-03-01T00:00:00Z", "2026-03-01T02:00:00+02:00", None]
+    found, _ = listed(page([row(n, created_at=at) for n, at in enumerate(times)], total=4))
+    assert found.newest_created_at == "2026-03-01T00:00:00.500000Z"
+    assert TargetListing().newest_created_at is None
 
 
 def test_a_bad_record_with_an_id_is_a_problem_and_counts() -> None:

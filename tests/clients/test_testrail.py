@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.clients.support import FakeClock, Reply, Script, answer, transport
-from worker.clients.testrail import PAGE, Submilestones, TestRail
+from worker.clients.source_pages import PAGE
+from worker.clients.testrail import Submilestones, TestRail
 from worker.errors import (
     AccessDenied,
     ApiError,
@@ -101,6 +102,13 @@ def test_a_server_may_give_smaller_pages() -> None:
     found, lines = read(envelope([row(1), row(2)], more=True, limit=2), envelope([row(3)]))
     assert sorted(found.milestones) == [1, 2, 3]
     assert lines[1] == f"{LIST}&offset=2"
+
+
+@pytest.mark.parametrize("links", [{"next": ""}, {"next": False}, {"next": None}, {}, [], None])
+def test_no_further_page_in_whatever_form_ends_the_list(links: object) -> None:
+    """A short page without a promise is the last, and PHP writes an empty object as a list."""
+    found, lines = read(envelope([row(1)], _links=links))
+    assert (len(found.milestones), found.complete, lines) == (1, True, [LIST])
 
 
 @pytest.mark.parametrize("last", [envelope([]), envelope([row(1)]), envelope([], more=True)])

@@ -131,7 +131,10 @@ FAILURES: list[tuple[Reply, type[ApiError], Done]] = [
     (httpx.Response(200, html="<html>Log in</html>"), UnreadableAnswer, Done.MAYBE),
     (httpx.Response(200, content=b'{"id": "ms_'), UnreadableAnswer, Done.MAYBE),
     (httpx.Response(200, content=b""), UnreadableAnswer, Done.MAYBE),
-    (httpx.Response(302, headers={"location": "/login"}), Redirected, Done.NO),
+    (httpx.Response(302, headers={"location": "/login"}), Redirected, Done.MAYBE),
+    (httpx.Response(303, headers={"location": "https:login.html"}), Redirected, Done.MAYBE),
+    (httpx.Response(101), ServerTrouble, Done.MAYBE),
+    (httpx.Response(600), ServerTrouble, Done.MAYBE),
 ]
 
 

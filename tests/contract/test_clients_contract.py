@@ -22,8 +22,10 @@ from worker.errors import (
     ApiError,
     ConnectionLost,
     Done,
+    MilestoneNotFound,
     NotFound,
     RateLimited,
+    Redirected,
     Refused,
     ServerTrouble,
     UnknownId,
@@ -139,6 +141,19 @@ def test_a_project_is_read_whole(build: Builder, sub_milestones: str, roots: int
     assert all(key == one.id for key, one in found.milestones.items())
 
 
+@pytest.mark.parametrize("reach_nested", [True, False])
+def test_a_project_can_be_read_filtered(build: Builder, reach_nested: bool) -> None:
+    """Whether filters reach sub-milestones differs, so that those may come all the same."""
+    side = build.source(TestRailSwitches(filters_reach_nested=reach_nested))
+    done, root = (side.model.add(1, {"name": name})["id"] for name in ("done", "root"))
+    side.model.update(done, {"is_completed": True})  # type: ignore[arg-type]
+    child = side.model.add(1, {"name": "child", "parent_id": root})["id"]
+    side.model.update(child, {"is_completed": True})  # type: ignore[arg-type]
+    assert list(side.source.read_project(1, is_completed=True).milestones) == [done]
+    found = set(side.source.read_project(1, is_completed=False, is_started=True).milestones)
+    assert found == ({root} if reach_nested else {root, child})
+
+
 def test_an_empty_project_is_an_empty_and_complete_listing(build: Builder) -> None:
     side = build.source()
     found = side.source.read_project(1)
@@ -203,6 +218,39 @@ def test_a_list_is_read_whole(build: Builder, count: int) -> None:
     assert side.target.requests == max(1, -(-count // 100))
 
 
+@pytest.mark.parametrize("cap", [None, 2, 3])
+@pytest.mark.parametrize("total", ["exact", "missing", "too_small"])
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_a_list_is_read_whole_whatever_it_counts(
+    build: Builder, count: int, total: str, cap: int | None
+) -> None:
+    """Also where the server gives fewer rows a page than were asked for."""
+    side = build.target(TestablySwitches(total=total, most_per_page=cap))  # type: ignore[arg-type]
+    for number in range(count):
+        side.model.create(PROJECT, {"name": f"Release {number}"})
+    found = side.target.list_all(PROJECT)
+    assert (len(found.milestones), found.complete) == (count, True)
+
+
+def test_a_list_that_always_counts_more_is_incomplete(build: Builder) -> None:
+    """It serves for what it holds, after three tries."""
+    side = build.target(TestablySwitches(total="growing"))
+    side.create()
+    found = side.target.list_all(PROJECT)
+    assert (len(found.milestones), found.complete) == (1, False)
+    assert side.target.requests == 1 + 3 * 2
+    assert found.incomplete_because
+
+
+@pytest.mark.parametrize("offset", [-600.0, 600.0])
+def test_a_listing_tells_the_targets_own_time(build: Builder, offset: float) -> None:
+    side = build.target(TestablySwitches(clock_offset=offset))
+    first = side.target.get(PROJECT, side.create())
+    assert side.target.list_all(PROJECT).newest_created_at == first.created_at
+    side.model.switches = TestablySwitches(hides_created_at=True)
+    assert side.target.list_all(PROJECT).newest_created_at is None
+
+
 def test_a_list_can_be_of_one_status(build: Builder) -> None:
     side = build.target()
     side.create("open")
@@ -214,9 +262,9 @@ def test_a_list_can_be_of_one_status(build: Builder) -> None:
 def test_an_update_changes_what_it_names_and_nothing_else(build: Builder) -> None:
     side = build.target()
     created = side.create()
-    echoed = side.target.update(PROJECT, created, {"status": "completed", "due_date": None})
-    assert echoed.values == {**VALUES, "due_date": None}
-    assert side.target.get(PROJECT, created).values == echoed.values
+    observed = side.target.update(PROJECT, created, {"status": "completed", "due_date": None})
+    assert observed.values == {**VALUES, "due_date": None}
+    assert side.target.get(PROJECT, created).values == observed.values
 
 
 def test_a_null_may_be_refused(build: Builder) -> None:
@@ -233,8 +281,26 @@ def test_a_milestone_that_is_gone_is_not_found(build: Builder) -> None:
     side.model.remove(created)
     with pytest.raises(NotFound):
         side.target.get(PROJECT, created)
-    with pytest.raises(NotFound):
+    with pytest.raises(MilestoneNotFound):
         side.target.update(PROJECT, created, {"name": "x"})
+
+
+def test_a_404_to_a_write_concerns_one_milestone_only_while_its_project_answers(
+    build: Builder,
+) -> None:
+    """So that one that is gone stops no other, and a project that is gone stops the run."""
+    side = build.target()
+    created = side.create()
+    side.target.check_project(PROJECT)
+    side.model.projects.clear()
+    for attempt in (
+        lambda: side.target.update(PROJECT, created, {"name": "x"}),
+        lambda: side.target.create(PROJECT, VALUES, created),
+        lambda: side.target.check_project(PROJECT),
+    ):
+        with pytest.raises(NotFound) as raised:
+            attempt()
+        assert type(raised.value) is NotFound
 
 
 def test_a_project_that_is_not_there_says_so(build: Builder) -> None:
@@ -249,6 +315,8 @@ WRITE_FAULTS = [
     ("reset", ConnectionLost, Done.MAYBE, 0),
     ("reset_after", ConnectionLost, Done.MAYBE, 1),
     ("cut_body", ConnectionLost, Done.MAYBE, 1),
+    ("redirect", Redirected, Done.MAYBE, 0),
+    ("redirect_after", Redirected, Done.MAYBE, 1),
     ("rate_limited", RateLimited, Done.NO, 0),
     ("rate_limited_bare", RateLimited, Done.NO, 0),
 ]

@@ -11,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.lifecycle import Lifecycle, lifecycle
-from mappings.milestone import (
-    SourceMilestone,
-)
+from mappings.milestone import SourceMilestone
 from tests.mappings.milestones import BERLIN, ZONES, aware, stamps, unix
 
 flags = list(product((False, True), (False, True), (None, unix(2026, 3, 1), unix(2026, 3, 1, 9))))

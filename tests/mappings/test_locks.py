@@ -140,3 +140,19 @@ def test_a_lock_file_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> Non
     engine = open_engine(f"sqlite:///{tmp_path / 'milesync.db'}")
     with pytest.raises(StoreError, match="lock"), pair_lock(engine, 1):
         pass
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_a_server_or_a_holder_that_is_cut_off_is_noticed(engine: Engine) -> None:
+    """By both ends, long before the system would: or the lock of a lost machine stays for hours."""
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        bounds = driver.info.get_parameters()
+    assert {"connect_timeout", "tcp_user_timeout", "keepalives_idle"} <= set(bounds)
+    given = open_engine(f"{engine.url.render_as_string(hide_password=False)}&connect_timeout=3")
+    with given.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert driver.info.get_parameters()["connect_timeout"] == "3"
+    given.dispose()

@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from mappings.database import (
     _config,
+    _known_revisions,
     _set_pragmas,
     autogenerate,
     ensure_ready,
+    newest_revision,
     open_engine,
     revisions,
     upgrade,
@@ -86,6 +90,64 @@ def test_an_upgrade_keeps_what_is_there(empty_engine: Engine) -> None:
     assert Store(empty_engine).all_pairs() == [pair]
 
 
+@pytest.mark.parametrize("revision", sorted(_known_revisions() - {newest_revision()}))
+def test_an_upgrade_from_any_revision_keeps_runs_and_their_changes(
+    empty_engine: Engine, revision: str
+) -> None:
+    """What refers to each other is still there after the tables were rebuilt, and is checked."""
+    with empty_engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    _fill(empty_engine)
+    upgrade(empty_engine)
+    assert_up_to_date(empty_engine)
+    [run] = RunLog(empty_engine).latest(1)
+    [change] = Store(empty_engine).changes(1, run_id=run.id)
+    assert (change.kind, change.after) == ("create", {"name": "Kept"})
+    with pytest.raises(IntegrityError), empty_engine.begin() as connection:
+        connection.execute(text("DELETE FROM runs"))
+
+
+def _fill(engine: Engine) -> None:
+    """A pair, a run and a change, in columns that every revision has."""
+    rows = {
+        "pairs": {
+            "testrail_url": "u",
+            "testrail_project": 1,
+            "testably_url": "v",
+            "testably_project": "p",
+        },
+        "runs": {
+            "id": "20260301-120000-abcd",
+            "pair_id": 1,
+            "trigger": "migration",
+            "state": "succeeded",
+            "holder": "ann",
+            "started_at": NOW,
+            **dict.fromkeys(("counts", "requests", "options"), "{}"),
+            "problems": "[]",
+            "stop_requested": False,
+        },
+        "changes": {
+            "pair_id": 1,
+            "run_id": "20260301-120000-abcd",
+            "testrail_id": 7,
+            "kind": "create",
+            "state": "done",
+            "before": "{}",
+            "after": '{"name": "Kept"}',
+            "note": "",
+            "at": NOW,
+        },
+    }
+    with engine.begin() as connection:
+        for table, row in rows.items():
+            names = ", ".join(f'"{name}"' for name in row)
+            values = ", ".join(f":{name}" for name in row)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+
+
 def test_a_failed_upgrade_leaves_nothing_behind(empty_engine: Engine) -> None:
     """An upgrade is whole or not at all, so it can be tried again after its cause is gone."""
     with empty_engine.begin() as connection:
@@ -118,6 +180,23 @@ def test_processes_may_upgrade_at_once(empty_engine: Engine) -> None:
         process.communicate()
     assert [process.returncode for process in started] == [0, 0, 0]
     assert_up_to_date(empty_engine)
+
+
+def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert newest_revision() == head
+
+
+def test_the_database_of_a_newer_version_is_left_alone(empty_engine: Engine) -> None:
+    """It is said who has made it, and what to do; nothing in it is changed."""
+    upgrade(empty_engine)
+    with empty_engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (ensure_ready, upgrade):
+        with pytest.raises(StoreError, match="revision 9999: a newer milesync") as caught:
+            use(empty_engine)
+        assert "Update milesync" in caught.value.hint
+    assert revisions(empty_engine)[0] == "9999"
 
 
 # --- being ready

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from mappings.errors import StoreError
-from mappings.runs import RUNNING, UNFINISHED, Run, RunLog, new_run_id
+from mappings.runs import RUNNING, SHORTEST_NAME, UNFINISHED, RunLog, RunRecord, new_run_id
 from mappings.store import Store
+from mappings.tables import runs
 from tests.mappings.support import MINUTE, NOW, SECOND, identity
 
 moments = st.datetimes(timezones=st.just(UTC)).filter(lambda at: at.year > 999)
@@ -34,7 +36,9 @@ def test_an_id_can_be_typed() -> None:
 def test_a_run_that_begins_is_running(run_log: RunLog, pair_id: int) -> None:
     """Who runs the pair, since when, why and with which options is recorded at once."""
     run = run_log.begin(pair_id, "manual", "ann on host", NOW, {"only": "open"})
-    expected = Run(run.id, pair_id, "manual", RUNNING, "ann on host", NOW, options={"only": "open"})
+    expected = RunRecord(
+        run.id, pair_id, "manual", RUNNING, "ann on host", NOW, options={"only": "open"}
+    )
     assert run.heartbeat_at is not None
     assert replace(run, heartbeat_at=None) == expected
     found = run_log.get(run.id)
@@ -94,10 +98,35 @@ def test_a_new_run_leaves_ended_and_other_runs_alone(
 
 def test_a_run_beside_others_closes_none(run_log: RunLog, run_id: str, pair_id: int) -> None:
     """A run that does not hold the pair leaves the one that does as it is."""
-    run_log.begin(pair_id, "webhook", "worker", NOW, alone=False)
+    run_log.begin(pair_id, "webhook", "worker", NOW, exclusive=False)
     holding = run_log.get(run_id)
     assert holding
     assert holding.state == RUNNING
+
+
+def test_however_many_refreshes_came_since_the_open_runs_of_a_pair_are_found(
+    run_log: RunLog, run_id: str, pair_id: int
+) -> None:
+    """The exclusive ones: what holds the pair, and what waits to go on. A refresh is neither."""
+    waiting = run_log.begin(
+        pair_id, "migration", "the workers", NOW, exclusive=False, state=UNFINISHED
+    )
+    for number in range(25):
+        run_log.begin(pair_id, "webhook", "refresher", NOW + number * MINUTE, exclusive=False)
+    assert {run.id for run in run_log.open(pair_id)} == {run_id, waiting.id}
+    running = run_log.running(pair_id)
+    assert running
+    assert running.id == run_id
+    run_log.change(run_id, state="succeeded")
+    assert run_log.running(pair_id) is None
+
+
+def test_a_run_of_an_older_version_that_gave_no_sign_of_life_is_silent(
+    run_log: RunLog, run_id: str
+) -> None:
+    """Whether it is dead, its lock says."""
+    run_log.change(run_id, heartbeat_at=None)
+    assert [run.id for run in run_log.silent()] == [run_id]
 
 
 def test_an_unfinished_run_goes_on(run_log: RunLog, run_id: str, pair_id: int) -> None:
@@ -138,3 +167,54 @@ def test_a_run_of_no_pair_is_a_store_error(run_log: RunLog) -> None:
     """A run belongs to a recorded pair; the database sees to it."""
     with pytest.raises(StoreError):
         run_log.begin(999, "manual", "ann", NOW)
+
+
+# --- naming one
+
+
+def test_a_run_is_named_by_its_id_or_any_unique_part_of_either_end(
+    run_log: RunLog, pair_id: int
+) -> None:
+    one, other = (run_log.begin(pair_id, "manual", "ann", NOW) for _ in range(2))
+    assert [run.id for run in run_log.named(one.id)] == [one.id]
+    assert {run.id for run in run_log.named("20260301")} == {one.id, other.id}
+    assert run_log.named("260301-120000") == []
+    for run in (one, other):
+        name = run_log.shortest_name(run.id)
+        assert len(name) >= SHORTEST_NAME
+        assert run.id.endswith(name)
+        assert [found.id for found in run_log.named(name)] == [run.id]
+
+
+def test_an_ending_that_begins_another_id_is_made_longer(run_log: RunLog, pair_id: int) -> None:
+    run = run_log.begin(pair_id, "manual", "ann", NOW)
+    rename(run_log, run.id, "20260301-120000-2026")
+    assert run_log.shortest_name("20260301-120000-2026") == "2026"
+    later = run_log.begin(pair_id, "manual", "ann", NOW)
+    assert later.id.startswith("2026")
+    assert run_log.shortest_name("20260301-120000-2026") == "-2026"
+
+
+def test_what_stands_for_any_character_stands_for_itself(run_log: RunLog, run_id: str) -> None:
+    assert run_id
+    for name in ("%%%%", "____", "2026%", "20260301_120000"):
+        assert run_log.named(name) == []
+
+
+def test_runs_of_several_pairs_come_together_newest_first(
+    run_log: RunLog, store: Store, pair_id: int
+) -> None:
+    other = store.pair(replace(identity(), testrail_project=2)).id
+    begun = [
+        run_log.begin(pair, "manual", "ann", NOW + number * MINUTE).id
+        for number, pair in enumerate([pair_id, other, pair_id])
+    ]
+    assert [run.id for run in run_log.of_pairs([pair_id, other])] == begun[::-1]
+    assert [run.id for run in run_log.of_pairs([pair_id, other], 2)] == begun[:0:-1]
+    assert [run.id for run in run_log.of_pairs([other])] == [begun[1]]
+    assert run_log.of_pairs([]) == []
+
+
+def rename(run_log: RunLog, run_id: str, name: str) -> None:
+    with run_log.engine.begin() as connection:
+        connection.execute(update(runs).where(runs.c.id == run_id).values(id=name))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from mappings.errors import StoreError
-from mappings.link import Link, LinkState, Trouble, fingerprint
+from mappings.link import Link, LinkState, Problem, fingerprint_of_source
 from mappings.milestone import FIELDS, SourceMilestone
 from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog
@@ -75,25 +75,25 @@ def test_a_pair_that_was_recorded_meanwhile_is_found(
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 values = st.dictionaries(st.sampled_from(FIELDS), st.none() | texts)
 moments = st.none() | st.datetimes(timezones=st.just(UTC))
-troubles = st.builds(Trouble, texts, texts, moments, st.integers(1, 10**6))
+problems = st.builds(Problem, texts, texts, moments, st.integers(1, 10**6))
 links = st.builds(
     Link,
     testrail_id=st.integers(1, 2**62),
     testably_id=st.none() | texts,
     state=st.sampled_from(LinkState),
     name=texts,
-    pushed=values,
-    echoed=values,
-    echoed_at=st.none() | texts,
-    intended=st.none() | values,
+    last_applied=values,
+    observed=values,
+    observed_at=st.none() | texts,
+    in_flight=st.none() | values,
     refused=values,
     overwrote=values,
     told=st.dictionaries(texts, texts),
     parent_id=st.none() | st.integers(1, 2**62),
     target_parent=st.none() | texts,
-    source_print=texts,
+    source_fingerprint=texts,
     raw=st.dictionaries(texts, st.none() | texts | st.integers() | st.lists(st.booleans())),
-    trouble=st.none() | troubles,
+    problem=st.none() | problems,
     attempt_at=moments,
     attempt_deadline=moments,
     attempts=st.integers(0, 99),
@@ -182,11 +182,11 @@ def test_a_claim_journals_the_link_and_the_change(store: Store, pair_id: int, ru
     """Before a write is sent both its link and its change are in the database."""
     read = store.save(pair_id, Link(1, "ms_1"), NOW)
     assert read
-    intended = replace(read, intended={"name": "new"})
-    won = store.claim(pair_id, intended, change(run_id, 1, "ms_1"), NOW + MINUTE)
+    in_flight = replace(read, in_flight={"name": "new"})
+    won = store.lease(pair_id, in_flight, change(run_id, 1, "ms_1"), NOW + MINUTE)
     assert won
     link, change_id = won
-    assert link == replace(intended, version=2, change_id=change_id, claim_until=NOW + MINUTE)
+    assert link == replace(in_flight, version=2, change_id=change_id, lease_until=NOW + MINUTE)
     assert store.links(pair_id) == {1: link}
     recorded = replace(change(run_id, 1, "ms_1"), id=change_id, pair_id=pair_id)
     assert store.changes(pair_id) == [recorded]
@@ -194,7 +194,7 @@ def test_a_claim_journals_the_link_and_the_change(store: Store, pair_id: int, ru
 
 def test_a_new_link_can_be_claimed(store: Store, pair_id: int, run_id: str) -> None:
     """The first write of a milestone records its link and claims it in one."""
-    won = store.claim(pair_id, Link(1), change(run_id), NOW + MINUTE)
+    won = store.lease(pair_id, Link(1), change(run_id), NOW + MINUTE)
     assert won
     assert store.links(pair_id) == {1: won[0]}
 
@@ -204,8 +204,8 @@ def test_a_lost_claim_leaves_no_change(store: Store, pair_id: int, run_id: str) 
     read = store.save(pair_id, Link(1), NOW)
     assert read
     newest = store.save(pair_id, replace(read, name="newer"), NOW)
-    assert store.claim(pair_id, read, change(run_id), NOW + MINUTE) is None
-    assert store.claim(pair_id, Link(1), change(run_id), NOW + MINUTE) is None
+    assert store.lease(pair_id, read, change(run_id), NOW + MINUTE) is None
+    assert store.lease(pair_id, Link(1), change(run_id), NOW + MINUTE) is None
     assert store.changes(pair_id) == []
     assert store.links(pair_id) == {1: newest}
 
@@ -214,36 +214,36 @@ def test_a_change_that_cannot_be_journaled_claims_nothing(store: Store, pair_id:
     """Without its change in the journal a link is not claimed, so nothing may be sent."""
     read = store.save(pair_id, Link(1), NOW)
     assert read
-    assert store.claim(pair_id, read, change("no such run"), NOW + MINUTE) is None
+    assert store.lease(pair_id, read, change("no such run"), NOW + MINUTE) is None
     assert store.links(pair_id) == {1: read}
 
 
 def test_a_live_claim_keeps_others_out(store: Store, pair_id: int, run_id: str) -> None:
     """While a claim lasts nobody else saves or claims the link, though they read its version."""
-    won = store.claim(pair_id, Link(1), change(run_id), NOW + MINUTE)
+    won = store.lease(pair_id, Link(1), change(run_id), NOW + MINUTE)
     assert won
     read = store.links(pair_id)[1]
     assert store.save(pair_id, read, NOW + MINUTE - SECOND) is None
     assert store.save_many(pair_id, [read], NOW + MINUTE - SECOND) == []
-    assert store.claim(pair_id, read, change(run_id), NOW + MINUTE) is None
+    assert store.lease(pair_id, read, change(run_id), NOW + MINUTE) is None
     assert len(store.changes(pair_id)) == 1
 
 
 def test_an_expired_claim_keeps_nobody_out(store: Store, pair_id: int, run_id: str) -> None:
     """What a dead process claimed can be claimed again once the claim has run out."""
-    won = store.claim(pair_id, Link(1), change(run_id), NOW + MINUTE)
+    won = store.lease(pair_id, Link(1), change(run_id), NOW + MINUTE)
     assert won
     late = replace(change(run_id), at=NOW + MINUTE + SECOND)
-    taken = store.claim(pair_id, store.links(pair_id)[1], late, NOW + 2 * MINUTE)
+    taken = store.lease(pair_id, store.links(pair_id)[1], late, NOW + 2 * MINUTE)
     assert taken
-    assert taken[0].claim_until == NOW + 2 * MINUTE
+    assert taken[0].lease_until == NOW + 2 * MINUTE
 
 
 def test_a_record_without_a_request_holds_nothing(store: Store, pair_id: int, run_id: str) -> None:
     """A change that sends nothing is journaled, and the next writer need not wait."""
-    adopted = store.claim(pair_id, Link(1, "ms_1"), change(run_id), None)
+    adopted = store.lease(pair_id, Link(1, "ms_1"), change(run_id), None)
     assert adopted
-    assert store.claim(pair_id, adopted[0], change(run_id), NOW + MINUTE)
+    assert store.lease(pair_id, adopted[0], change(run_id), NOW + MINUTE)
 
 
 @pytest.mark.parametrize("is_new", [True, False])
@@ -251,7 +251,7 @@ def test_one_of_many_claims_a_link(store: Store, pair_id: int, run_id: str, is_n
     """However many threads claim the same link at once, one wins, and one change is journaled."""
     read = Link(1) if is_new else store.save(pair_id, Link(1), NOW)
     assert read
-    won = at_once(lambda _: store.claim(pair_id, read, change(run_id), NOW + MINUTE))
+    won = at_once(lambda _: store.lease(pair_id, read, change(run_id), NOW + MINUTE))
     assert sum(result is not None for result in won) == 1
     assert len(store.changes(pair_id)) == 1
 
@@ -262,7 +262,7 @@ def test_many_write_different_links_at_once(store: Store, pair_id: int, run_id: 
     def write(testrail_id: int) -> None:
         for step in range(5):
             link = store.links(pair_id, [testrail_id]).get(testrail_id, Link(testrail_id))
-            won = store.claim(pair_id, link, change(run_id, testrail_id), NOW + MINUTE)
+            won = store.lease(pair_id, link, change(run_id, testrail_id), NOW + MINUTE)
             assert won
             linked = replace(won[0], testably_id=f"ms_{testrail_id}", attempts=step)
             assert store.settle(pair_id, linked, won[1], ChangeState.DONE, NOW)
@@ -276,9 +276,9 @@ def test_many_write_different_links_at_once(store: Store, pair_id: int, run_id: 
 # --- settling
 
 
-def claimed(store: Store, pair_id: int, run_id: str) -> tuple[Link, int]:
+def leased(store: Store, pair_id: int, run_id: str) -> tuple[Link, int]:
     """A link that is claimed for a minute."""
-    won = store.claim(pair_id, Link(1), change(run_id), NOW + MINUTE)
+    won = store.lease(pair_id, Link(1), change(run_id), NOW + MINUTE)
     assert won
     return won
 
@@ -287,12 +287,12 @@ def test_settling_lets_go_and_tells_what_became_of_it(
     store: Store, pair_id: int, run_id: str
 ) -> None:
     """After the answer the claim is gone, and the journal knows the target, the echo and when."""
-    link, change_id = claimed(store, pair_id, run_id)
+    link, change_id = leased(store, pair_id, run_id)
     linked = replace(link, testably_id="ms_1", state=LinkState.LINKED)
     at = NOW + SECOND
     done = ChangeState.DONE
     saved = store.settle(pair_id, linked, change_id, done, at, echo={"name": "New"}, note="well")
-    assert saved == replace(linked, claim_until=None, version=2)
+    assert saved == replace(linked, lease_until=None, version=2)
     assert store.links(pair_id) == {1: saved}
     [told] = store.changes(pair_id)
     assert (told.state, told.testably_id, told.echo) == (done, "ms_1", {"name": "New"})
@@ -301,7 +301,7 @@ def test_settling_lets_go_and_tells_what_became_of_it(
 
 def test_a_refusal_keeps_what_the_journal_knew(store: Store, pair_id: int, run_id: str) -> None:
     """Without an answer the change keeps its own target id, and echoes nothing."""
-    won = store.claim(pair_id, Link(1), change(run_id, 1, "ms_1"), NOW + MINUTE)
+    won = store.lease(pair_id, Link(1), change(run_id, 1, "ms_1"), NOW + MINUTE)
     assert won
     store.settle(pair_id, won[0], won[1], ChangeState.REFUSED, NOW, note="too long")
     [told] = store.changes(pair_id)
@@ -310,13 +310,13 @@ def test_a_refusal_keeps_what_the_journal_knew(store: Store, pair_id: int, run_i
 
 def test_who_holds_the_claim_settles_even_late(store: Store, pair_id: int, run_id: str) -> None:
     """A claim that has run out is still the holder's, as long as nobody took the link."""
-    link, change_id = claimed(store, pair_id, run_id)
+    link, change_id = leased(store, pair_id, run_id)
     assert store.settle(pair_id, link, change_id, ChangeState.DONE, NOW + 2 * MINUTE)
 
 
 def test_who_lost_the_claim_cannot_settle(store: Store, pair_id: int, run_id: str) -> None:
     """An answer that comes after somebody else took the link: told, and looked at again."""
-    link, change_id = claimed(store, pair_id, run_id)
+    link, change_id = leased(store, pair_id, run_id)
     late = NOW + 2 * MINUTE
     taken = store.save(pair_id, replace(store.links(pair_id)[1], name="taken"), late)
     assert taken
@@ -331,7 +331,7 @@ def test_a_target_that_is_linked_already_cannot_be_settled(
 ) -> None:
     """A second milestone for the same target keeps its link as it was, to be looked at again."""
     store.save(pair_id, Link(2, "ms_1"), NOW)
-    link, change_id = claimed(store, pair_id, run_id)
+    link, change_id = leased(store, pair_id, run_id)
     doubled = replace(link, testably_id="ms_1")
     assert store.settle(pair_id, doubled, change_id, ChangeState.DONE, NOW) is None
     assert store.links(pair_id)[1] == replace(link, look_again=True)
@@ -339,10 +339,10 @@ def test_a_target_that_is_linked_already_cannot_be_settled(
 
 def test_a_link_without_a_change_can_be_settled(store: Store, pair_id: int, run_id: str) -> None:
     """Where nothing was journaled only the claim is let go."""
-    link, _ = claimed(store, pair_id, run_id)
+    link, _ = leased(store, pair_id, run_id)
     saved = store.settle(pair_id, link, None, ChangeState.NOT_DONE, NOW)
     assert saved
-    assert saved.claim_until is None
+    assert saved.lease_until is None
     assert store.changes(pair_id)[0].state == ChangeState.INTENDED
 
 
@@ -365,7 +365,7 @@ def test_a_change_comes_back_as_it_was_recorded(store: Store, pair_id: int, run_
         undoes=7,
         settled_at=NOW + SECOND,
     )
-    won = store.claim(pair_id, Link(1), full, None)
+    won = store.lease(pair_id, Link(1), full, None)
     assert won
     assert store.changes(pair_id) == [replace(full, id=won[1], pair_id=pair_id)]
 
@@ -382,7 +382,7 @@ def test_the_journal_can_be_narrowed(store: Store, run_log: RunLog, pair_id: int
     ]
     for pair, each in wanted:
         link = store.links(pair).get(each.testrail_id, Link(each.testrail_id))
-        assert store.claim(pair, link, each, None)
+        assert store.lease(pair, link, each, None)
 
     def told(**chosen: object) -> list[str | None]:
         return [each.testably_id for each in store.changes(pair_id, **chosen)]  # type: ignore[arg-type]
@@ -438,7 +438,7 @@ SOURCE = SourceMilestone(1, "R")
 def test_equal_readings_have_equal_fingerprints() -> None:
     """What a sync does not carry (address, raw record, project) does not make a record new."""
     same = SourceMilestone(1, "R", project_id=9, url="https://moved.example", raw={"x": 1})
-    assert fingerprint(same) == fingerprint(SOURCE)
+    assert fingerprint_of_source(same) == fingerprint_of_source(SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_equal_readings_have_equal_fingerprints() -> None:
 )
 def test_every_carried_field_is_in_the_fingerprint(changed: dict[str, object]) -> None:
     """A record that changed in any field that is carried is a new record."""
-    assert fingerprint(replace(SOURCE, **changed)) != fingerprint(SOURCE)  # type: ignore[arg-type]
+    assert fingerprint_of_source(replace(SOURCE, **changed)) != fingerprint_of_source(SOURCE)  # type: ignore[arg-type]
 
 
 def test_a_link_knows_whether_it_has_a_target() -> None:

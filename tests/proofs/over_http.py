@@ -29,9 +29,9 @@ from worker.clients.transport import Transport
 from worker.clock import Clock
 from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testrail_app import API_KEY, USER
-from worker.sync.gather import Scope
-from worker.sync.run import Mirror, run_pair
-from worker.sync.scene import Policy
+from worker.sync.options import Policy
+from worker.sync.read.gather import Scope
+from worker.sync.run import PairContext, run_pair
 
 PROJECT = "proj_abc123"
 
@@ -72,7 +72,7 @@ class _MortalHTTP(httpx.BaseTransport):
 
 
 @contextmanager
-def http_mirror(
+def http_context(
     testrail_url: str,
     testably_url: str,
     engine: Engine,
@@ -80,7 +80,7 @@ def http_mirror(
     *,
     request_timeout: float = 30.0,
     point: Boundaries | None = None,
-) -> Iterator[Mirror]:
+) -> Iterator[PairContext]:
     """A mirror as `worker.bootstrap` makes it, with ledgers that hardly make anybody wait."""
     plenty = RateLimit(1_000_000, 60)
     mortal = None if point is None else _MortalHTTP(point)
@@ -106,7 +106,7 @@ def http_mirror(
             http=mortal,
         ) as target,
     ):
-        yield Mirror(
+        yield PairContext(
             PairIdentity(testrail_url, 1, testably_url, PROJECT),
             MappingRules(testrail_url),
             Policy(),
@@ -132,8 +132,8 @@ def main(testrail_url: str, testably_url: str, database_url: str, boundary: str)
     """One migration that dies at its boundary."""
     engine = open_engine(database_url)
     deadly = _Deadly(int(boundary))
-    with http_mirror(testrail_url, testably_url, engine, SkippingClock(), point=deadly) as mirror:
-        report = run_pair(mirror, MIGRATION, Scope())
+    with http_context(testrail_url, testably_url, engine, SkippingClock(), point=deadly) as context:
+        report = run_pair(context, MIGRATION, Scope())
     raise SystemExit(f"It came to its end: {report.state}, after {deadly.passed} boundaries.")
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from mappings.footer import marked_id
-from tests.proofs.over_http import PROJECT, SkippingClock, http_mirror
+from tests.proofs.over_http import PROJECT, SkippingClock, http_context
 from tests.proofs.world import MIGRATION, fresh_engine
 from worker.sandbox.faults import FaultKind, Faults
 from worker.sandbox.limit import RateLimit
 from worker.sandbox.seed import seed
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestRailSwitches
-from worker.sync.gather import Scope
+from worker.sync.read.gather import Scope
 from worker.sync.report import State
 from worker.sync.run import run_pair
 from worker.sync.verify import verify
@@ -56,13 +56,13 @@ def test_chaos_loses_nothing_and_doubles_nothing(count: int, tmp_path: Path) -> 
         serve_testably(
             clock=clock, faults=Faults(RATES, seed=2), rate=RateLimit(3000, 60.0)
         ) as ably,
-        http_mirror(rail.url, ably.url, engine, clock, request_timeout=TIMEOUT) as mirror,
+        http_context(rail.url, ably.url, engine, clock, request_timeout=TIMEOUT) as context,
     ):
         rail.model.url = rail.url
         seed(rail.model, 1, count)
         states: list[State] = []
         while len(states) < RUNS and State.SUCCEEDED not in states:
-            states.append(run_pair(mirror, MIGRATION, Scope()).state)
+            states.append(run_pair(context, MIGRATION, Scope()).state)
             clock.sleep(60)
         assert states[-1] is State.SUCCEEDED, states
         for server in (rail, ably):
@@ -70,7 +70,7 @@ def test_chaos_loses_nothing_and_doubles_nothing(count: int, tmp_path: Path) -> 
             assert server.count(status=500) > 0
         rail.faults.clear()
         ably.faults.clear()
-        verdict = verify(mirror)
+        verdict = verify(context)
         assert verdict.in_step, verdict
         rows = ably.model.everything(PROJECT)
         marked = sorted(marked_id(str(row["description"]), rail.url) or 0 for row in rows)

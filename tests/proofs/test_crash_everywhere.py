@@ -20,9 +20,9 @@ from worker.clients.records import parse_target
 from worker.sandbox.rules import Record
 from worker.sandbox.seed import seed
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.gather import Scope
+from worker.sync.read.gather import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import Mirror, run_pair
+from worker.sync.run import PairContext, run_pair
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 
@@ -33,14 +33,14 @@ LATEST = 39.0
 End = dict[int | None, Any]
 
 
-def _migrate(mirror: Mirror) -> RunReport:
-    return run_pair(mirror, MIGRATION, Scope())
+def _migrate(context: PairContext) -> RunReport:
+    return run_pair(context, MIGRATION, Scope())
 
 
-def _undo_last(mirror: Mirror) -> RunReport:
+def _undo_last(context: PairContext) -> RunReport:
     """Take back the newest run that was no undo: which one is noted in the world's first run."""
-    runs = mirror.runs.latest(mirror.store.pair(IDENTITY).id, 100)
-    return undo(mirror, min(run.id for run in runs))
+    runs = context.runs.latest(context.store.pair(IDENTITY).id, 100)
+    return undo(context, min(run.id for run in runs))
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Story:
     """What is there, the work that dies and is done again, and whether both sides then agree."""
 
     prepare: Callable[[World], None]
-    work: Callable[[Mirror], RunReport]
+    work: Callable[[PairContext], RunReport]
     agrees: bool = True
 
     def begin(self) -> World:
@@ -81,9 +81,9 @@ def _changed(world: World) -> None:
     _migrated(world, 14)
     rows = world.rail.everything(1)
     parents = {row["parent_id"] for row in rows}
-    alone = [row for row in rows if row["id"] not in {*parents, *twins}]
-    done = [_id(row) for row in alone if row["is_completed"]]
-    still_open = [_id(row) for row in alone if not row["is_completed"]]
+    exclusive = [row for row in rows if row["id"] not in {*parents, *twins}]
+    done = [_id(row) for row in exclusive if row["is_completed"]]
+    still_open = [_id(row) for row in exclusive if not row["is_completed"]]
     today = world.rail.today()
     world.rail.update(done[0], {"is_completed": False, "name": "Reopened"})
     world.rail.update(done[1], {"description": "Another text"})
@@ -124,23 +124,23 @@ def _undisturbed(story: Story) -> tuple[int, End]:
     """How many boundaries the work has, and how it ends if nothing happens."""
     with closing(story.begin()) as world:
         point = Boundaries()
-        report = story.work(world.mirror(point=point))
+        report = story.work(world.context(point=point))
         assert report.state is State.SUCCEEDED, report
         return point.passed, _end(world)
 
 
 def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
     with closing(story.begin()) as world:
-        dying = world.mirror(point=Boundaries(boundary), dies_late_by=late_by)
+        dying = world.context(point=Boundaries(boundary), dies_late_by=late_by)
         with pytest.raises(Died):
             story.work(dying)
-        report = story.work(world.mirror())
+        report = story.work(world.context())
         assert report.state is State.SUCCEEDED, report
-        assert world.mirror().runs.running(world.store.pair(IDENTITY).id) is None
+        assert world.context().runs.running(world.store.pair(IDENTITY).id) is None
         assert world.doubles() == {}
-        assert not story.agrees or verify(world.mirror()).in_step
+        assert not story.agrees or verify(world.context()).in_step
         writes = len(world.writes)
-        story.work(world.mirror())
+        story.work(world.context())
         assert len(world.writes) == writes
         return _end(world)
 

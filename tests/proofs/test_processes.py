@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import Engine
 
 from mappings.footer import marked_id
-from tests.proofs.over_http import PROJECT, SkippingClock, http_mirror
+from tests.proofs.over_http import PROJECT, SkippingClock, http_context
 from tests.proofs.world import MIGRATION, Boundaries, fresh_engine
 from worker.sandbox.http_server import SandboxServer
 from worker.sandbox.seed import seed
@@ -27,7 +27,7 @@ from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_app import API_KEY, USER
 from worker.sandbox.testrail_model import TestRailModel
-from worker.sync.gather import Scope
+from worker.sync.read.gather import Scope
 from worker.sync.report import State
 from worker.sync.run import run_pair
 from worker.sync.verify import verify
@@ -73,9 +73,11 @@ def boundaries(tmp_path_factory: pytest.TempPathFactory) -> int:
     point = Boundaries()
     with (
         serve(MILESTONES) as sides,
-        http_mirror(sides.rail.url, sides.ably.url, engine, SkippingClock(), point=point) as mirror,
+        http_context(
+            sides.rail.url, sides.ably.url, engine, SkippingClock(), point=point
+        ) as context,
     ):
-        assert run_pair(mirror, MIGRATION, Scope()).state is State.SUCCEEDED
+        assert run_pair(context, MIGRATION, Scope()).state is State.SUCCEEDED
     engine.dispose()
     return point.passed
 
@@ -94,9 +96,9 @@ def test_a_process_that_dies_is_followed_by_one_that_finishes(
     with serve(MILESTONES) as sides:
         _die_at(boundary, sides, engine)
         clock = SkippingClock()
-        with http_mirror(sides.rail.url, sides.ably.url, engine, clock) as mirror:
-            assert run_pair(mirror, MIGRATION, Scope()).state is State.SUCCEEDED
-            assert verify(mirror).in_step
+        with http_context(sides.rail.url, sides.ably.url, engine, clock) as context:
+            assert run_pair(context, MIGRATION, Scope()).state is State.SUCCEEDED
+            assert verify(context).in_step
         assert sides.marked() == sides.source_ids()
     engine.dispose()
 

@@ -14,10 +14,10 @@ from tests.proofs.world import PROJECT, URL, Boundaries, Died, FaultScript, Worl
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.gather import Scope
+from worker.sync.options import OnSourceDelete, Options, Policy, Trigger
+from worker.sync.read.gather import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import Part, run_pair
-from worker.sync.scene import OnSourceDelete, Options, Policy, Trigger
+from worker.sync.run import RunMode, run_pair
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 
@@ -75,7 +75,7 @@ def test_an_edit_before_a_create_is_found_again_is_an_edit(world: World) -> None
 
     point = Boundaries(meanwhile=edit, meanwhile_on="after POST")
     faults = FaultScript([FaultKind.RESET_AFTER])
-    run_pair(world.mirror(point=point, faults=faults), Options(Trigger.MIGRATION))
+    run_pair(world.context(point=point, faults=faults), Options(Trigger.MIGRATION))
     world.migrate()
     assert target_of(world, one)["name"] == "Ours"
     assert writes_nothing_more(world)
@@ -128,7 +128,7 @@ def test_a_date_that_is_silently_ignored_is_told() -> None:
     world.rail.update(one, {"start_on": JUNE})
     report = world.migrate()
     assert "not_taken" in _kinds(report)
-    assert verify(world.mirror()).in_step  # what Testably derives is no difference
+    assert verify(world.context()).in_step  # what Testably derives is no difference
     assert writes_nothing_more(world)
     world.close()
 
@@ -179,12 +179,12 @@ def test_a_person_s_migration_archives_again_what_an_undo_revived(world: World) 
     world.rail.delete(one)
     report = world.migrate()
     assert report.counts["archived"] == 1
-    undo(world.mirror(), report.run or "")
-    run_pair(world.mirror(), Options(Trigger.SCHEDULE))
+    undo(world.context(), report.run or "")
+    run_pair(world.context(), Options(Trigger.SCHEDULE))
     assert target_of(world, one)["status"] == "active"
     world.migrate()
     assert target_of(world, one)["status"] == "archived"
-    assert verify(world.mirror()).in_step
+    assert verify(world.context()).in_step
 
 
 def test_an_undo_waits_for_what_a_dead_one_had_under_way(world: World) -> None:
@@ -194,8 +194,8 @@ def test_an_undo_waits_for_what_a_dead_one_had_under_way(world: World) -> None:
     run = world.migrate().run or ""
     point = _Boundary("before PATCH")
     with pytest.raises(Died):
-        undo(world.mirror(point=point, dies_late_by=39.0), run)
-    assert undo(world.mirror(), run).state is State.SUCCEEDED
+        undo(world.context(point=point, dies_late_by=39.0), run)
+    assert undo(world.context(), run).state is State.SUCCEEDED
     assert world.ably.live(PROJECT) == []
 
 
@@ -204,8 +204,8 @@ def test_a_move_that_only_a_refresh_saw_is_told_by_the_next_full_run(world: Worl
     one, two = add(world, "One"), add(world, "Two")
     world.migrate()
     world.rail.update(one, {"parent_id": two})
-    part = Part(alone=False)
-    run_pair(world.mirror(), Options(Trigger.WEBHOOK), Scope((one,)), part=part)
+    mode = RunMode(exclusive=False)
+    run_pair(world.context(), Options(Trigger.WEBHOOK), Scope((one,)), mode=mode)
     assert _kinds(world.migrate()) == {"moved"}
 
 
@@ -218,12 +218,12 @@ def test_changed_settings_reach_everything_although_the_first_run_with_them_died
     world.migrate()
     world.migrate()
     berlin = MappingRules(URL, ZoneInfo("Europe/Berlin"))
-    dying = replace(world.mirror(point=_Boundary("after PATCH")), rules=berlin)
+    dying = replace(world.context(point=_Boundary("after PATCH")), rules=berlin)
     with pytest.raises(Died):
         run_pair(dying, Options(Trigger.MIGRATION))
-    resuming = replace(world.mirror(), rules=berlin)
+    resuming = replace(world.context(), rules=berlin)
     assert run_pair(resuming, Options(Trigger.MIGRATION)).counts["updated"] == 2
-    assert verify(replace(world.mirror(), rules=berlin)).in_step
+    assert verify(replace(world.context(), rules=berlin)).in_step
 
 
 def test_a_lost_database_finds_what_was_moved_where_lists_hold_no_sub_milestones() -> None:
@@ -254,9 +254,9 @@ class _Boundary(Boundaries):
 
 def _die(world: World, name: str, late_by: float | None = None) -> None:
     """A migration that dies at the first boundary of this name."""
-    mirror = world.mirror(point=_Boundary(name), dies_late_by=late_by)
+    context = world.context(point=_Boundary(name), dies_late_by=late_by)
     with pytest.raises(Died):
-        run_pair(mirror, Options(Trigger.MIGRATION))
+        run_pair(context, Options(Trigger.MIGRATION))
 
 
 def _adopted_later(world: World, testrail_id: int) -> str:

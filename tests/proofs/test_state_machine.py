@@ -39,12 +39,12 @@ from worker.errors import ApiError, MilesyncError
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
-from worker.sync.gather import Scope
+from worker.sync.decide.rules import BLOCKING
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
+from worker.sync.read.gather import Scope
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
-from worker.sync.run import Part, run_pair
-from worker.sync.scene import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
-from worker.sync.standing import BLOCKING
+from worker.sync.run import RunMode, run_pair
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 
@@ -239,14 +239,14 @@ class PairLife(RuleBasedStateMachine):
         list_target: bool,
     ) -> None:
         """A run of any kind, with faults, that may die."""
-        mirror = self.world.mirror(
+        context = self.world.context(
             policy,
             point=Boundaries(dies_at),
             faults=FaultScript(writes, reads, late_by),
             dies_late_by=dies_late_by,
         )
         with contextlib.suppress(Died):
-            self._hear(run_pair(mirror, Options(trigger), self._scope(refresh, list_target)))
+            self._hear(run_pair(context, Options(trigger), self._scope(refresh, list_target)))
 
     @rule(
         trigger=st.sampled_from(Trigger),
@@ -270,14 +270,14 @@ class PairLife(RuleBasedStateMachine):
         self.named_adoption |= adopt_by_name
         options = Options(trigger, adopt_by_name=adopt_by_name, create_anyway=create_anyway)
         scope = self._scope(refresh, list_target)
-        first = run_pair(self.world.mirror(policy), options, scope)
+        first = run_pair(self.world.context(policy), options, scope)
         self._hear(first)
         assert first.state in (State.SUCCEEDED, State.PARTIAL), first
         if not scope.list_target and "not_found" in {told["kind"] for told in first.problems}:
             return  # somebody deleted a target since the last listing, which the first run trusted
         self.world.clock.sleep(5)
         before = len(self.world.writes)
-        second = run_pair(self.world.mirror(policy), options, scope)
+        second = run_pair(self.world.context(policy), options, scope)
         assert second.state in (State.SUCCEEDED, State.PARTIAL), second
         assert self.world.writes[before:] == [], (first.as_json(), second.as_json())
 
@@ -315,8 +315,8 @@ class PairLife(RuleBasedStateMachine):
             self._refresh(refresh, policy)
 
         point = Boundaries(meanwhile_at=at, meanwhile=meanwhile)
-        mirror = self.world.mirror(policy, point=point, faults=FaultScript(writes, (), late_by))
-        self._hear(run_pair(mirror, MIGRATION, Scope()))
+        context = self.world.context(policy, point=point, faults=FaultScript(writes, (), late_by))
+        self._hear(run_pair(context, MIGRATION, Scope()))
 
     @rule(dies_at=st.none() | st.integers(1, 30), reads=READ_FAULTS)
     def verify_now(self, dies_at: int | None, reads: list[FaultKind | None]) -> None:
@@ -324,7 +324,7 @@ class PairLife(RuleBasedStateMachine):
         before = len(self.world.writes)
         faults = FaultScript((), reads)
         with contextlib.suppress(Died, ApiError):
-            verify(self.world.mirror(point=Boundaries(dies_at), faults=faults))
+            verify(self.world.context(point=Boundaries(dies_at), faults=faults))
         assert len(self.world.writes) == before
 
     @rule(
@@ -343,14 +343,14 @@ class PairLife(RuleBasedStateMachine):
         force: bool,
     ) -> None:
         """An undo of some run, which may fail or die in the middle."""
-        runs = self.world.mirror().runs.latest(self._pair_id(), 100)
+        runs = self.world.context().runs.latest(self._pair_id(), 100)
         if not runs:
             return
-        mirror = self.world.mirror(
+        context = self.world.context(
             point=Boundaries(dies_at), faults=FaultScript(writes, (), late_by)
         )
         with contextlib.suppress(Died, ApiError):
-            self._hear(undo(mirror, runs[which % len(runs)].id, force=force))
+            self._hear(undo(context, runs[which % len(runs)].id, force=force))
 
     @rule(really=RARELY)
     def lose_the_database(self, really: bool) -> None:
@@ -361,7 +361,7 @@ class PairLife(RuleBasedStateMachine):
         self.world.lose_database()
         self.lost_database = True
         before = len(self.world.writes)
-        self._hear(rebuild(self.world.mirror()))
+        self._hear(rebuild(self.world.context()))
         assert len(self.world.writes) == before
 
     @rule()
@@ -376,7 +376,7 @@ class PairLife(RuleBasedStateMachine):
         self._retry()
         rules = Policy(on_source_delete=policy)
         for _ in range(3):
-            report = run_pair(self.world.mirror(rules), MIGRATION, Scope())
+            report = run_pair(self.world.context(rules), MIGRATION, Scope())
             self._hear(report)
             assert report.state in (State.SUCCEEDED, State.PARTIAL), report
             self.world.clock.sleep(5)
@@ -441,7 +441,7 @@ class PairLife(RuleBasedStateMachine):
         """Verify finds nothing but what the reports told."""
         told = {problem["testrail_id"] for problem in report.problems}
         links = self.world.store.links(self._pair_id())
-        verdict = verify(self.world.mirror())
+        verdict = verify(self.world.context())
         for missing in verdict.missing:
             assert missing.testrail_id in told, (missing, report.problems)
         for one in verdict.differences:
@@ -501,14 +501,14 @@ class PairLife(RuleBasedStateMachine):
         """A webhook's refresh, which does not hold the pair; only of what is linked."""
         scope = self._scope(which, list_target=True)
         if not scope.whole:
-            part = Part(alone=False)
-            self._hear(run_pair(self.world.mirror(policy), REFRESH, scope, part=part))
+            mode = RunMode(exclusive=False)
+            self._hear(run_pair(self.world.context(policy), REFRESH, scope, mode=mode))
 
     def _retry(self) -> None:
         store = self.world.store
         for link in store.links(self._pair_id()).values():
-            if link.trouble is not None and link.trouble.kind in BLOCKING:
-                store.save(self._pair_id(), replace(link, trouble=None), self.world.clock.now())
+            if link.problem is not None and link.problem.kind in BLOCKING:
+                store.save(self._pair_id(), replace(link, problem=None), self.world.clock.now())
 
 
 def _plain_row(row: Record) -> Record:

@@ -30,11 +30,11 @@ from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import Listing, TestablyModel
 from worker.sandbox.testrail_model import Page, TestRailModel
-from worker.sync.gather import Scope
-from worker.sync.journal import SETTLE
+from worker.sync.apply.writer import GRACE
+from worker.sync.options import Options, Policy, Trigger
+from worker.sync.read.gather import Scope
 from worker.sync.report import RunReport
-from worker.sync.run import Mirror, run_pair
-from worker.sync.scene import Options, Policy, Trigger
+from worker.sync.run import PairContext, run_pair
 
 URL = "https://example.testrail.io"
 PROJECT = "proj_a"
@@ -321,7 +321,7 @@ class World:
     def store(self) -> Store:
         return Store(self.engine)
 
-    def mirror(
+    def context(
         self,
         policy: Policy | None = None,
         *,
@@ -329,7 +329,7 @@ class World:
         faults: FaultScript | None = None,
         dies_late_by: float | None = None,
         drift_check: timedelta | None = timedelta(0),
-    ) -> Mirror:
+    ) -> PairContext:
         """A process of milesync. ``dies_late_by`` carries out a write that was being sent when
         it died, so many seconds later."""
         point = point or Boundaries()
@@ -340,7 +340,7 @@ class World:
         if faults is not None:
             faults.on_late = lambda delay: self.under_way(TIMEOUT + delay, target.arrive)
         source = InMemorySource(cast(TestRailModel, _WatchedSource(self.rail, point)))
-        return Mirror(
+        return PairContext(
             IDENTITY,
             RULES,
             policy or Policy(),
@@ -355,7 +355,7 @@ class World:
 
     def migrate(self, policy: Policy | None = None) -> RunReport:
         """A clean migration."""
-        return run_pair(self.mirror(policy), MIGRATION, Scope())
+        return run_pair(self.context(policy), MIGRATION, Scope())
 
     def under_way(self, delay: float, work: Callable[[], object]) -> None:
         """A request that the server carries out later."""
@@ -371,7 +371,7 @@ class World:
 
     def calm_down(self) -> None:
         """Let everything arrive that is under way, and every claim run out."""
-        self.clock.sleep(TIMEOUT + 2 * SETTLE.total_seconds() + 10)
+        self.clock.sleep(TIMEOUT + 2 * GRACE.total_seconds() + 10)
 
     def note(self, write: Write) -> None:
         """milesync wrote this."""

@@ -29,6 +29,7 @@ BREAKS = {
     "timeout": httpx.ReadTimeout,
     "timeout_after": httpx.ReadTimeout,
     "late": httpx.ReadTimeout,
+    "redirect_after": httpx.InvalidURL,
 }
 
 

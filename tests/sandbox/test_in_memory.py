@@ -44,7 +44,8 @@ RAISED = {
     "timeout_after": (TimedOut, Done.MAYBE),
     "late": (TimedOut, Done.MAYBE),
     "maintenance": (Maintenance, Done.NO),
-    "redirect": (Redirected, Done.NO),
+    "redirect": (Redirected, Done.MAYBE),
+    "redirect_after": (Redirected, Done.MAYBE),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.sandbox.conftest import ManualClock
-from worker.clients.records import collect_source
+from worker.clients.source_rows import collect_source
 from worker.sandbox.seed import edit_some, seed
 from worker.sandbox.testrail_model import TestRailModel
 

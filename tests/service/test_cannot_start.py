@@ -22,6 +22,8 @@ NO_TOKEN = {"MILESYNC_TESTABLY_TOKEN": ""}
 NO_FOLDER = {"MILESYNC_DATABASE_URL": "sqlite:////nowhere/at/all/milesync.db"}
 NO_SERVER = {"MILESYNC_DATABASE_URL": "postgresql+psycopg://milesync@127.0.0.1:1/milesync"}
 NO_DATABASE = {"MILESYNC_DATABASE_URL": "mysql://somewhere/milesync"}
+GUESSED_SECRET = {"MILESYNC_WEBHOOK_SECRET": "x" * 15}
+GUESSED_TOKEN = {"MILESYNC_WEB_TOKEN": "x" * 15}
 
 
 @pytest.fixture
@@ -47,6 +49,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         (BEAT, NO_DATABASE, "MILESYNC_DATABASE_URL"),
         (WEB, NO_CRON, "MILESYNC_SCHEDULE"),
         (WEB, NO_FOLDER, "unable to open database file"),
+        (WEB, GUESSED_SECRET, "MILESYNC_WEBHOOK_SECRET is shorter than 16"),
+        (WEB, GUESSED_TOKEN, "MILESYNC_WEB_TOKEN is shorter than 16"),
+        (UVICORN, GUESSED_SECRET, "MILESYNC_WEBHOOK_SECRET is shorter than 16"),
         (UVICORN, NO_CRON, "MILESYNC_SCHEDULE"),
         (UVICORN, NO_FOLDER, "unable to open database file"),
         (UVICORN, NO_DATABASE, "MILESYNC_DATABASE_URL"),

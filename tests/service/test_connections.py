@@ -22,7 +22,7 @@ from worker.web.connections import Wait
 from worker.web.intake import BODY_DEADLINE
 
 OPEN_FILES = 128
-HEAD = b"POST /webhooks/testrail HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /webhooks/testrail HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @dataclass
@@ -94,10 +94,10 @@ def rest(connection: socket.socket) -> bytes:
     "held",
     [
         b"",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
         HEAD + b"Content-Length: 200000\r\n\r\nx",
         HEAD + b"Content-Length: 200000\r\nX-Milesync-Secret: " + SECRET.encode() + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n",
     ],
     ids=["nothing", "half the headers", "a body", "a body of one who knows", "a body for GET"],
 )
@@ -119,7 +119,7 @@ def test_callers_that_hold_on_shut_nobody_out_and_are_let_go(web: Web, held: byt
 @pytest.mark.parametrize(
     "sent",
     [
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
         HEAD + b"Content-Length: 20000\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
     ],
@@ -166,7 +166,8 @@ def test_what_the_headers_decide_is_answered_before_the_body(
 def test_a_query_string_costs_nothing_and_is_in_no_log(web: Web) -> None:
     """60 KB of colons held the process for 38 s, and its log held them."""
     query = b":" * 60_000 + b"&secret=in-the-query"
-    with web.connect(b"GET /healthz?a://" + query + b" HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+    sent = b"GET /healthz?a://" + query + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with web.connect(sent) as connection:
         connection.settimeout(20)
         assert connection.recv(4096).startswith(b"HTTP/1.1 ")
     assert web.answers()

@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 from tests.service.stack import ROOT, Stack, eventually, free_port
 from worker.settings import load_settings
+from worker.web.edge import OPEN_PATHS
 
 COMPOSE = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -103,7 +104,15 @@ def test_a_sample_is_valid_settings(name: str, tmp_path: Path) -> None:
 
 def test_the_sample_shows_what_people_set() -> None:
     shown = set(re.findall(r"MILESYNC_\w+(?==)", (ROOT / ".env.example").read_text()))
-    commonly = ("TESTRAIL_TIMEZONE", "SCHEDULE", "WEBHOOK_SECRET", "ON_TARGET_EDIT", "DATABASE_URL")
+    commonly = (
+        "WEB_TOKEN",
+        "WEB_HOSTS",
+        "TESTRAIL_TIMEZONE",
+        "SCHEDULE",
+        "WEBHOOK_SECRET",
+        "ON_TARGET_EDIT",
+        "DATABASE_URL",
+    )
     assert shown >= {f"MILESYNC_{name}" for name in commonly}
 
 
@@ -134,7 +143,21 @@ def test_the_web_container_holds_no_account_of_either_api() -> None:
     held = set(web["environment"])
     assert held >= {f"MILESYNC_{n}" for n in ("WEBHOOK_SECRET", "DATABASE_URL", "REDIS_URL")}
     assert not held & {"MILESYNC_TESTRAIL_USER", "MILESYNC_TESTRAIL_API_KEY"}
-    assert not [name for name in held if "TOKEN" in name]
+    assert [name for name in held if "TOKEN" in name] == ["MILESYNC_WEB_TOKEN"]
+
+
+@pytest.mark.parametrize("named", ["", "milesync.example.com", "*"])
+def test_the_web_container_s_health_check_is_answered(named: str) -> None:
+    """Whatever hosts the .env names: it asks for /healthz under a name that the file adds."""
+    web = SERVICES["web"]
+    written = str(web["environment"]["MILESYNC_WEB_HOSTS"])
+    hosts = written.replace("${MILESYNC_WEB_HOSTS:-localhost}", named or "localhost")
+    settings = load_settings(environ={"MILESYNC_WEB_HOSTS": hosts}, cwd=Path("/"))
+    (url,) = re.findall(r"http://\S+(?=')", " ".join(web["healthcheck"]["test"]))
+    parts = httpx.URL(url)
+    assert parts.path in OPEN_PATHS
+    assert settings.web.answers_to(parts.host)
+    assert settings.web.answers_to(named or "localhost")
 
 
 def test_the_web_container_works_with_what_it_gets(stack: Stack) -> None:

@@ -87,8 +87,8 @@ def test_work_begins_whatever_marks_there_are(redis: Redis, put: Put) -> None:
     for text in TEXTS:
         put("milesync:queued:w", text)
         put("milesync:recent:w", text)
-        assert hints.ask("w")
-        assert not hints.ask("w")
+        assert hints.ask("w", "sync")
+        assert not hints.ask("w", "sync")
         assert hints.begin("w", 60) == 0.0
         assert 0 < hints.begin("w", 60) <= 60
     redis.set("milesync:recent:w", 1, ex=10**9)
@@ -150,7 +150,7 @@ def test_readyz_and_metrics_answer(stack: Stack, kind: str) -> None:
     """And the broker counts as answering, since it does."""
     settings = stack.settings
     app = create_app(lambda: settings)
-    web = TestClient(app)
+    web = TestClient(app, "http://localhost", client=("127.0.0.1", 50000))
     for text in (b"x", b"\xff"):
         for key in (TICK_KEY, KEY):
             stack.redis.delete(key)

@@ -20,7 +20,7 @@ from worker.settings import load_settings
 from worker.web import create_app
 from worker.web.hook import delivery_name
 
-SECRET = "pässword"
+SECRET = "a long pässword of ours"
 HEADER = {"X-Milesync-Secret": SECRET.encode()}
 URL = "/webhooks/testrail"
 
@@ -37,7 +37,7 @@ def client(engine: Engine, **more: str) -> Iterator[TestClient]:
     }
     settings = load_settings(environ=environ, cwd=Path("/"))
     app = create_app(lambda: settings)
-    yield TestClient(app)
+    yield TestClient(app, "http://localhost", client=("127.0.0.1", 50000))
     app.state.service.close()
 
 
@@ -205,8 +205,11 @@ def test_a_delivery_waits_until_it_is_handled(engine: Engine) -> None:
     kept = Deliveries(engine)
     for number in range(3):
         assert kept.record(f"d{number}", "", Hint(1, 7, f"d{number}"), now)
-    assert kept.record("other", "", Hint(1, None, "other"), now + timedelta(minutes=5))
-    assert kept.forgotten(now + timedelta(minutes=1)) == [Hint(1, 7, "d2")]
+    assert kept.record("other", "", Hint(1, None, "other"), now + timedelta(seconds=80))
+    late = timedelta(seconds=30)
+    assert kept.forgotten(now + timedelta(minutes=1, seconds=30), late) == [Hint(1, 7, "d2")]
+    back = kept.forgotten(now - timedelta(hours=2), late)  # the clock was set back
+    assert {hint.milestone for hint in back} == {7, None}
     newest = kept.newest(1, 7)
     assert newest is not None
     kept.handled(1, 7, newest, now)

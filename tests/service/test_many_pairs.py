@@ -10,7 +10,7 @@ from tests.service.stack import Stack
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_model import TestRailModel
-from worker.sync.scene import Trigger
+from worker.sync.options import Trigger
 from worker.tasks.slices import Job, work
 
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from mappings.locks import pair_lock, settle_dead
-from mappings.runs import Run
+from mappings.runs import RunRecord
 from tests.service.stack import Process, Stack, eventually, free_port
 from tests.service.test_chaos import fill, in_step, own_redis, tick
 from worker.sandbox.server import serve_testably, serve_testrail
@@ -37,7 +37,7 @@ def set_back(stack: Stack, seconds: int = 31) -> None:
         )
 
 
-def runs(stack: Stack) -> list[Run]:
+def runs(stack: Stack) -> list[RunRecord]:
     with stack.deployment as here:
         return here.runs.latest(here.store.all_pairs()[0].id, 9)
 

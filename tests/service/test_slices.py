@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mappings.rows import Pair
-from mappings.runs import Run
+from mappings.runs import RunRecord
 from tests.service.stack import Stack
 from worker.background import enqueue_migration, follow
 from worker.bootstrap import Deployment
 from worker.errors import Busy
-from worker.sync.scene import Only, Options, Trigger
+from worker.sync.options import Only, Options, Trigger
 from worker.tasks import recall
 from worker.tasks.slices import Job, Next, Watch, options_of, work
 
@@ -34,7 +34,7 @@ def pair_of(here: Deployment) -> Pair:
     return here.store.all_pairs()[0]
 
 
-def latest(here: Deployment) -> Run:
+def latest(here: Deployment) -> RunRecord:
     return here.runs.latest(pair_of(here).id, 1)[0]
 
 
@@ -102,6 +102,22 @@ def test_a_tick_leaves_an_unfinished_run_alone(stack: Stack, here: Deployment) -
     assert latest(here).state == "unfinished"
     assert work(here, job(here, after=after), NEVER) is None
     assert latest(here).state == "succeeded"
+
+
+def test_refreshes_since_then_hide_no_unfinished_run(stack: Stack, here: Deployment) -> None:
+    """However many there were: a tick leaves it alone, and a second migration is refused."""
+    for number in range(3):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    migration = enqueue_migration(here, here.settings.projects[0], Options(Trigger.MIGRATION))
+    for _ in range(25):
+        refresh = here.runs.begin(
+            migration.pair_id, "webhook", "refresher", here.clock.now(), exclusive=False
+        )
+        here.runs.change(refresh.id, state="succeeded")
+    assert work(here, job(here), NEVER) is None
+    assert stack.targets() == []
+    with pytest.raises(Busy, match=migration.id):
+        enqueue_migration(here, here.settings.projects[0], Options(Trigger.MIGRATION))
 
 
 def test_a_message_that_comes_twice_does_nothing(stack: Stack, here: Deployment) -> None:

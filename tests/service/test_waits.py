@@ -10,8 +10,8 @@ from kombu.exceptions import OperationalError
 
 from tests.fakes import FakeClock
 from tests.service.stack import Stack
-from worker.sync.journal import SETTLE, STALL, Journal
-from worker.sync.scene import Trigger
+from worker.sync.apply.writer import GRACE, STALL, TargetWriter
+from worker.sync.options import Trigger
 from worker.tasks.jobs import keep_publishing
 from worker.tasks.slices import Job, work
 
@@ -43,11 +43,11 @@ def test_a_clock_that_is_set_back_lengthens_no_wait() -> None:
     """By two hours, while a create is in doubt: its own wait, and no more."""
     clock = FakeClock()
     target = SimpleNamespace(request_timeout=30.0)
-    journal = Journal(*cast("Any", (None, "run", target, None, clock)))
+    writer = TargetWriter(*cast("Any", (None, "run", target, None, clock)))
     deadline = clock.now() + timedelta(seconds=30)
     clock.start -= timedelta(hours=2)
-    journal.wait_until(deadline + SETTLE)
-    assert clock.passed <= 30 + (STALL + SETTLE).total_seconds() + 1
+    writer.wait_until(deadline + GRACE)
+    assert clock.passed <= 30 + (STALL + GRACE).total_seconds() + 1
 
 
 def test_refused_credentials_are_tried_again_once_an_hour(stack: Stack) -> None:
@@ -70,7 +70,7 @@ def test_refused_credentials_are_tried_again_once_an_hour(stack: Stack) -> None:
         assert "`milesync sync`" in why
         assert "[credentials" not in why
         # the vendor accepts it again: as the right token, refused a moment ago
-        from worker.tasks.slices import _mark
+        from worker.tasks.paused import _mark
 
         pair = here.store.all_pairs()[0]
         mark = _mark(job.pair)

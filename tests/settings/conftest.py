@@ -18,10 +18,16 @@ def load(tmp_path: Path) -> Load:
 
     def loaded(toml: str | None = None, dotenv: str | None = None, **variables: str) -> Settings:
         if toml is not None:
-            (tmp_path / "milesync.toml").write_text(toml, encoding="utf-8")
+            _written(tmp_path / "milesync.toml", toml)
         if dotenv is not None:
-            (tmp_path / ".env").write_text(dotenv, encoding="utf-8")
+            _written(tmp_path / ".env", dotenv)
         environ = {f"MILESYNC_{name}": text for name, text in variables.items()}
         return load_settings(environ=environ, cwd=tmp_path)
 
     return loaded
+
+
+def _written(file: Path, text: str) -> None:
+    """A file that only its owner reads, as people are told to keep it."""
+    file.touch(0o600)
+    file.write_text(text, encoding="utf-8")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
 from tests.settings.conftest import Load
 from worker.errors import SettingsError, UsageError
 from worker.settings import Rate, load_settings
+from worker.settings.files import _is_private
 
 FULL_FILE = """
 database_url = "postgres://me:pw@db/milesync"
@@ -349,15 +354,134 @@ def test_a_line_of_the_env_file_that_others_read_otherwise_gets_a_warning(
     assert "a$b" not in warning
 
 
-@pytest.mark.parametrize("line", ["MILESYNC_TESTABLY_TOKEN='x'y", 'MILESYNC_TESTABLY_TOKEN="x'])
+@pytest.mark.parametrize(
+    "line",
+    ["MILESYNC_TESTABLY_TOKEN='x'y", 'MILESYNC_TESTABLY_TOKEN="x', "POSTGRES_PASSWORD='x"],
+)
 def test_a_line_of_the_env_file_that_cannot_be_read_is_named_without_its_text(
     load: Load, line: str
 ) -> None:
-    """It may hold a secret, and it is not what somebody meant."""
-    (warning,) = load(dotenv=f"\n{line}\n").warnings
-    assert ".env, line" in warning
-    assert "cannot be read" in warning
-    assert "TOKEN" not in warning
+    """It may hold a secret, and it is not what somebody meant; so nothing is done."""
+    with pytest.raises(SettingsError) as caught:
+        load(dotenv=f"OTHER=1\n\n{line}\nMILESYNC_TESTRAIL_USER=me\n")
+    assert ".env, line 3, cannot be read" in caught.value.message
+    assert "'value'" in caught.value.hint
+    assert "x" not in caught.value.message.replace("cannot", "").partition(".env")[2]
+
+
+@pytest.mark.parametrize("line", ["OTHER='x'y", "OTHER='x", "'"])
+def test_a_line_of_somebody_else_s_that_cannot_be_read_is_passed_over(
+    load: Load, line: str
+) -> None:
+    settings = load(dotenv=f"\n\n{line}\nMILESYNC_TESTRAIL_USER=me\n")
+    (warning,) = settings.warnings
+    assert ".env, line 3, cannot be read and is ignored" in warning
+    assert settings.testrail.user == "me"
+
+
+@pytest.mark.parametrize("name", ["milesync.toml", ".env"])
+def test_a_file_in_another_encoding_is_named_with_the_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"# one\n# two\n# M\xfcller\n")
+    with pytest.raises(SettingsError, match=rf"{name}, line 3, cannot be read: it is not UTF-8"):
+        load_settings(environ={}, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_that_docker_leaves_in_a_value_are_taken_off(load: Load, quote: str) -> None:
+    """`docker run --env-file` hands them over, and said nothing a schedule would be refused."""
+    settings = load(SCHEDULE=f"{quote}*/5 * * * *{quote}", TESTRAIL_USER=f" {quote}me{quote} ")
+    assert (settings.sync.schedule, settings.testrail.user) == ("*/5 * * * *", "me")
+    assert len(settings.warnings) == 2
+    assert all("came with quotes" in warning for warning in settings.warnings)
+
+
+@pytest.mark.parametrize("text", ["it's", "'", "''", "'a'b'", "'a\"", "a'b'"])
+def test_other_quotes_stay(load: Load, text: str) -> None:
+    settings = load(TESTRAIL_USER=text)
+    assert (settings.testrail.user, settings.warnings) == (text, ())
+
+
+# --- who else reads and writes the files ------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["milesync.toml", ".env"])
+@pytest.mark.parametrize("mode", [0o646, 0o662, 0o602, 0o622])
+def test_a_file_that_others_may_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mode: int
+) -> None:
+    """They could send the credentials to a server of their own."""
+    monkeypatch.setattr("worker.settings.files._is_private", lambda *_: False)
+    (tmp_path / name).write_text("")
+    (tmp_path / name).chmod(mode)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ={}, cwd=tmp_path)
+    assert f"{tmp_path / name} is not used: others may write it" in caught.value.message
+    assert f"chmod 600 {tmp_path / name}" in caught.value.hint
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o604, True), (0o640, True), (0o600, False)])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("milesync.toml", "[testably]\ntoken = 'hush-hush'"),
+        ("milesync.toml", "redis_url = 'redis://:hush-hush@localhost'"),
+        (".env", "MILESYNC_TESTABLY_TOKEN=hush-hush"),
+        (".env", "MILESYNC_DATABASE_URL='postgresql://me:hush-hush@h/d'"),
+    ],
+)
+def test_a_file_with_a_secret_that_others_may_read_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, mode: int, warned: bool
+) -> None:
+    monkeypatch.setattr("worker.settings.files._is_private", lambda *_: False)
+    (tmp_path / name).write_text(text)
+    (tmp_path / name).chmod(mode)
+    warnings = load_settings(environ={}, cwd=tmp_path).warnings
+    assert len(warnings) == warned
+    assert all(f"chmod 600 {tmp_path / name}" in warning for warning in warnings)
+    assert "hush" not in str(warnings)
+
+
+def test_a_file_without_a_secret_may_be_read_by_others(load: Load, tmp_path: Path) -> None:
+    for name, text in (("milesync.toml", "[log]\nlevel = 'error'"), (".env", "OTHER=1")):
+        (tmp_path / name).touch(0o644)
+        (tmp_path / name).write_text(text)
+    assert load(TESTABLY_TOKEN="hush-hush").warnings == ()
+    assert (tmp_path / ".env").stat().st_mode & 0o044
+
+
+def test_the_owner_s_own_group_is_nobody_else() -> None:
+    """A user's private group of the same name, or of the same number where neither has a name."""
+    me = pwd.getpwuid(os.getuid())
+    assert _is_private(me.pw_uid, me.pw_gid) == (grp.getgrgid(me.pw_gid).gr_name == me.pw_name)
+    assert _is_private(4_000_000_001, 4_000_000_001)
+    assert not _is_private(4_000_000_001, 4_000_000_002)
+    assert not _is_private(me.pw_uid, 4_000_000_002)
+
+
+# --- folders and files that are not there ------------------------------------------------------
+
+
+def test_a_working_directory_that_was_deleted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SettingsError, match="working directory has been deleted"):
+        load_settings(environ={})
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/x.toml", "x" * 5000, "loop"])
+def test_a_settings_file_that_cannot_be_looked_for_is_said(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(SettingsError, match=r"cannot be read|no such file"):
+        load_settings(Path(name), {}, tmp_path)
+
+
+def test_a_table_that_is_nested_too_deeply_is_said(load: Load) -> None:
+    with pytest.raises(SettingsError, match="nested too deeply"):
+        load("x = " + "[" * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -377,3 +501,55 @@ def test_a_line_of_the_env_file_that_all_read_alike_gets_none(load: Load, line: 
 def test_a_schedule_whose_blanks_were_dropped_says_how_that_came(load: Load) -> None:
     with pytest.raises(SettingsError, match="honcho drops blanks"):
         load(SCHEDULE="*/15****")
+
+
+# --- where credentials go in clear text --------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["TESTRAIL_URL", "TESTABLY_URL"])
+@pytest.mark.parametrize(
+    "url", ["http://t.example", "http://T.example.:8080/sub", "http://10.0.0.7", "http://0.0.0.0"]
+)
+def test_credentials_go_over_http_to_named_hosts_only(load: Load, name: str, url: str) -> None:
+    """Refused with the place and what to do; taken when the host is named, in any form."""
+    host = httpx.URL(url).host.rstrip(".")
+    for other in ("", "other.example", "t.example.other"):
+        with pytest.raises(SettingsError) as caught:
+            load(ALLOW_HTTP=other, **{name: url})
+        assert f"MILESYNC_{name} (environment): http://" in caught.value.message
+        assert f"name {host} in MILESYNC_ALLOW_HTTP" in caught.value.message
+    assert load(ALLOW_HTTP=f"other.example, {host.upper()}.", **{name: url}).warnings == ()
+    assert load(f'[sync]\nallow_http = ["{host}"]', **{name: url}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "127.0.0.1:8081", "[::1]:1", "127.1.2.3"]
+)
+def test_http_to_this_machine_is_taken(load: Load, host: str) -> None:
+    assert load(TESTRAIL_URL=f"http://{host}", TESTABLY_URL=f"http://{host}").warnings == ()
+
+
+def test_a_star_does_not_allow_http_everywhere(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"MILESYNC_ALLOW_HTTP.*is no host"):
+        load(ALLOW_HTTP="*")
+
+
+@pytest.mark.parametrize(
+    ("url", "lacks"),
+    [
+        ("redis://redis:6379/0", "neither TLS nor a password"),
+        ("redis://:hush@redis.example/0", "no TLS"),
+        ("rediss://redis.example", None),
+        ("redis://localhost", None),
+        ("redis://:hush@127.0.0.1:1/0", None),
+    ],
+)
+def test_a_redis_that_others_can_read_is_warned_of(load: Load, url: str, lacks: str | None) -> None:
+    warnings = load(REDIS_URL=url).warnings
+    assert "hush" not in str(warnings)
+    if lacks is None:
+        assert warnings == ()
+    else:
+        [warning] = warnings
+        assert warning.startswith("MILESYNC_REDIS_URL (environment): ")
+        assert lacks in warning

@@ -13,7 +13,7 @@ from worker.settings import settings_template
 from worker.settings.explain import dotted, known_keys
 from worker.settings.model import variable
 
-WITHOUT_DEFAULT = {"redis_url", "testrail.url", "testrail.user", "log.format"}
+WITHOUT_DEFAULT = {"sync.allow_http", "redis_url", "testrail.url", "testrail.user", "log.format"}
 COMMENTED = re.compile(r"^#(?=[a-z_]+ = |\[\[)", re.MULTILINE)
 
 
@@ -66,7 +66,7 @@ def test_the_variables_are_those_of_the_contract() -> None:
         TESTRAIL_URL TESTRAIL_USER TESTRAIL_API_KEY TESTRAIL_TIMEZONE TESTRAIL_SUBMILESTONES
         TESTRAIL_RATE_LIMIT TESTABLY_URL TESTABLY_TOKEN TESTABLY_RATE_LIMIT PROJECTS DATABASE_URL
         REDIS_URL SCHEDULE DRIFT_CHECK WEBHOOK_SECRET ON_TARGET_EDIT ON_SOURCE_DELETE
-        DESCRIPTION_FOOTER HTTP_TIMEOUT LISTEN LOG_LEVEL LOG_FORMAT
+        DESCRIPTION_FOOTER HTTP_TIMEOUT LISTEN WEB_HOSTS WEB_TOKEN ALLOW_HTTP LOG_LEVEL LOG_FORMAT
     """
     assert {variable(key) for key in known_keys()} == {f"MILESYNC_{n}" for n in contract.split()}
 

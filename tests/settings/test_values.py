@@ -139,6 +139,11 @@ def test_testably_addresses(text: str, expected: str) -> None:
         ("sqlite:///data/m.db?timeout=5", "sqlite:////base/data/m.db?timeout=5"),
         ("sqlite:////var/m.db", "sqlite:////var/m.db"),
         ("sqlite+pysqlite:///m.db", "sqlite:////base/m.db"),
+        ("sqlite:///a?b/m.db", "sqlite:////base/a%3Fb/m.db"),
+        ("sqlite:///a?b/m.db?timeout=5", "sqlite:////base/a%3Fb/m.db?timeout=5"),
+        ("sqlite:///a?b=c/m.db", "sqlite:////base/a%3Fb=c/m.db"),
+        ("sqlite:///per%20cent/m.db", "sqlite:////base/per%2520cent/m.db"),
+        ("sqlite:////m.db?timeout=5&cached_statements=1", None),
         ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
         ("postgresql://u:p%40@h:5432/d?sslmode=require", None),
         ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
@@ -147,9 +152,12 @@ def test_testably_addresses(text: str, expected: str) -> None:
     ],
 )
 def test_databases(text: str, expected: str | None) -> None:
-    url = values.database_url(text, Path("/base")).get_secret_value()
+    made = values.database_url(text, Path("/base"))
+    url = made.get_secret_value()
     assert url == (expected or text.replace("postgresql://", "postgresql+psycopg://"))
-    assert values.database_url(url, Path("/elsewhere")).get_secret_value() == url
+    assert values.database_url(made, Path("/elsewhere")).get_secret_value() == url
+    if "%" not in url:
+        assert values.database_url(url, Path("/elsewhere")).get_secret_value() == url
 
 
 @pytest.mark.parametrize(
@@ -159,6 +167,7 @@ def test_databases(text: str, expected: str | None) -> None:
         "sqlite:///",
         "sqlite:///:memory:",
         "sqlite:///file:m?mode=memory&uri=true",
+        "sqlite:///~nobody-of-this-name/m.db",
         "mysql://u:p@h/d",
         "postgresql+asyncpg://u:p@h/d",
         "postgresql://u:p@ss@h/d",
@@ -176,8 +185,10 @@ def test_wrong_databases(wrong: object) -> None:
 def test_redis_addresses() -> None:
     for text in ("redis://localhost", "redis://:pw@h:6379/0", "rediss://u:p@h/1?ssl=required"):
         assert values.redis_url(text).get_secret_value() == text
-    for wrong in ("localhost:6379", "http://h", "redis://", "redis://h/x", "redis://h h"):
-        with pytest.raises(ValueError, match="is not a Redis URL"):
+    wrongs = ("localhost:6379", "http://h", "redis://", "redis://h/x", "redis://h h")
+    broken = ("redis://:6379", "redis://:p#w@h", "redis://:p?w@h", "redis://:[x@h", "redis://h:x")
+    for wrong in (*wrongs, *broken):
+        with pytest.raises(ValueError, match=r"is not a (Redis )?URL"):
             values.redis_url(wrong)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mappings.link import Link, LinkState, fingerprint
+from mappings.link import Link, LinkState, fingerprint_of_source
 from mappings.milestone import (
     BadRecord,
     MappingRules,
@@ -15,10 +15,11 @@ from mappings.milestone import (
     TargetMilestone,
     desired_values,
 )
-from worker.sync.action import Action, Plan
-from worker.sync.plan import make_plan
+from worker.sync.decide.action import Action, Plan
+from worker.sync.decide.plan import make_plan
+from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
+from worker.sync.options import Options, Policy
 from worker.sync.ports import SourceListing
-from worker.sync.scene import Options, Policy, Scene, TargetView
 
 RULES = MappingRules("https://rail.example")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -51,17 +52,17 @@ def link(of: SourceMilestone, to: TargetMilestone, **changed: Any) -> Link:
         to.id,
         LinkState.LINKED,
         name=of.name,
-        pushed=desired_values(of, RULES),
-        echoed=to.values,
-        echoed_at=to.updated_at,
+        last_applied=desired_values(of, RULES),
+        observed=to.values,
+        observed_at=to.updated_at,
         target_parent=to.parent_id,
-        source_print=fingerprint(of),
+        source_fingerprint=fingerprint_of_source(of),
         version=1,
     )
     return replace(known, **changed)
 
 
-def scene(
+def snapshot(
     sources: Iterable[SourceMilestone] = (),
     targets: Iterable[TargetMilestone] = (),
     links: Iterable[Link] = (),
@@ -73,15 +74,15 @@ def scene(
     rules: MappingRules = RULES,
     view: Mapping[str, Any] | None = None,
     **rest: Any,
-) -> Scene:
+) -> Snapshot:
     """A situation; ``view`` says what else is known of the target."""
-    return Scene(
+    return Snapshot(
         rules=rules,
         source=SourceListing(
             {one.id: one for one in sources}, tuple(problems), complete=source_complete
         ),
         links={one.testrail_id: one for one in links},
-        target=TargetView({one.id: one for one in targets}, **(view or {})),
+        target=TargetSnapshot({one.id: one for one in targets}, **(view or {})),
         now=NOW,
         options=options or Options(),
         policy=policy or Policy(),
@@ -109,9 +110,9 @@ class Planned:
 
 def plan(*given: Any, **rest: Any) -> Planned:
     """The plan of a scene that `scene` builds."""
-    return Planned(make_plan(scene(*given, **rest)))
+    return Planned(make_plan(snapshot(*given, **rest)))
 
 
 def trouble_of(action: Action) -> str | None:
     """The kind of an action's trouble."""
-    return action.trouble.kind if action.trouble else None
+    return action.problem.kind if action.problem else None

@@ -12,17 +12,17 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mappings.dates import Day, calendar_day
-from mappings.link import Link, LinkState, Trouble
+from mappings.link import Link, LinkState, Problem
 from mappings.milestone import ACTIVE
 from mappings.rows import Change
 from tests.sync.build import JANUARY, NOW, bad, link, plan, source, target, trouble_of
 from tests.sync.world import PROJECT, World
 from worker.errors import Refused
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.action import Kind
-from worker.sync.outcome import Outcome, Result
+from worker.sync.apply.outcome import Outcome, Result
+from worker.sync.decide.action import Kind
+from worker.sync.options import Options
 from worker.sync.run import open_run
-from worker.sync.scene import Options
 
 ABLY = TestablySwitches()
 
@@ -30,7 +30,7 @@ ABLY = TestablySwitches()
 def outcomes(world: World) -> dict[int, Outcome]:
     """A run, and what came of each milestone: one outcome for each action, told under its own."""
     world._forget_requests()
-    with open_run(world.mirror(), Options()) as run:
+    with open_run(world.context(), Options()) as run:
         actions = run.prepare().plan.actions
         run.apply()
     told = {number: outcome.action.testrail_id for number, outcome in run.outcomes.items()}
@@ -40,7 +40,7 @@ def outcomes(world: World) -> dict[int, Outcome]:
 
 def kinds(outcome: Outcome) -> list[str]:
     """The kinds of what is told about a milestone."""
-    return [trouble.kind for trouble in outcome.troubles]
+    return [problem.kind for problem in outcome.problems]
 
 
 def cut_off(world: World, fault: str, times: int = 1) -> dict[int, Outcome]:
@@ -81,7 +81,7 @@ def test_what_a_cut_off_create_left_is_archived_with_its_source(world: World) ->
     world.rail.delete(2)
     found = outcomes(world)[2]
     (id_,) = [str(row["id"]) for row in world.ably.everything(PROJECT) if row["name"] == "Gone"]
-    assert (found.result, found.testably_id, found.troubles) == (Result.ARCHIVED, id_, ())
+    assert (found.result, found.testably_id, found.problems) == (Result.ARCHIVED, id_, ())
     assert world.ably.get(PROJECT, id_)["status"] == "archived"
     assert world.links[2].state is LinkState.ARCHIVED
 
@@ -100,7 +100,7 @@ def test_cut_off_creates_that_left_nothing_are_unchanged_once_their_sources_are_
     found = outcomes(world)
     for id_ in (2, 3):
         assert (found[id_].result, found[id_].testably_id) == (Result.UNCHANGED, None)
-        assert found[id_].troubles == ()
+        assert found[id_].problems == ()
         assert world.links[id_].state is LinkState.UNLINKED
     assert world.to_ably.writes == {}
     assert set(outcomes(world)) == {1}
@@ -136,7 +136,7 @@ def test_an_unclear_create_says_that_it_is_not_known(world: World) -> None:
     world.add("One")
     found = cut_off(world, "reset")[1]
     assert (found.result, found.testably_id, kinds(found)) == (Result.WAITING, None, ["unsettled"])
-    reason = found.troubles[0].reason
+    reason = found.problems[0].reason
     assert reason.startswith("Whether Testably has created it is not known")
     assert reason.endswith("the next run looks first.")
 
@@ -148,7 +148,7 @@ def test_a_child_whose_parent_was_refused_waits_for_it_by_name(world: World) -> 
     refuse(world, "POST")
     found = outcomes(world)[child]
     assert (found.result, found.testably_id, kinds(found)) == (Result.WAITING, None, ["waiting"])
-    assert found.troubles[0].reason.startswith(f"It waits for its parent {parent}, ")
+    assert found.problems[0].reason.startswith(f"It waits for its parent {parent}, ")
     assert world.to_ably.writes == {"POST": 1}
 
 
@@ -161,7 +161,7 @@ def test_what_an_earlier_run_posted_is_adopted_and_caught_up_with(world: World) 
     world.target.arrive()
     world.edit(1, name="After")
     found = outcomes(world)[1]
-    assert (found.result, found.troubles) == (Result.ADOPTED, ())
+    assert (found.result, found.problems) == (Result.ADOPTED, ())
     assert world.to_ably.writes == {"PATCH": 1}
     last = world.changes[-1]
     assert (dict(last.before), dict(last.after)) == ({"name": "Before"}, {"name": "After"})
@@ -192,32 +192,32 @@ def test_a_refused_update_is_set_aside_with_the_reason_that_testably_gave(world:
     found = outcomes(world)[1]
     assert (found.result, found.testably_id) == (Result.QUARANTINED, world.id_of(1))
     assert kinds(found) == ["refused"]
-    assert "The name is taken." in found.troubles[0].reason
-    assert world.links[1].trouble == found.troubles[0]
+    assert "The name is taken." in found.problems[0].reason
+    assert world.links[1].problem == found.problems[0]
 
 
 def test_what_is_refused_again_keeps_its_age_and_is_counted(world: World) -> None:
     """Since the first refusal, however often the source was changed in vain."""
     world.add("One")
     refuse(world, "POST", "First.")
-    first = outcomes(world)[1].troubles[0]
+    first = outcomes(world)[1].problems[0]
     assert first.since == world.clock.now()
     for count in (2, 3):
         world.edit(1, name=f"Renamed {count}")
         refuse(world, "POST", f"Refusal {count}.")
-        again = outcomes(world)[1].troubles[0]
-        assert again == Trouble("refused", f"Refusal {count}.", first.since, count)
-        assert world.links[1].trouble == again
+        again = outcomes(world)[1].problems[0]
+        assert again == Problem("refused", f"Refusal {count}.", first.since, count)
+        assert world.links[1].problem == again
 
 
 def test_another_kind_of_trouble_starts_anew(world: World) -> None:
     """The age and the count of what was wrong before are not its own."""
     world.add("One")
-    old = Trouble("bad_record", "Its name was blank.", datetime(2026, 1, 1, tzinfo=UTC), 7)
-    world.store.save(world.pair.id, Link(1, trouble=old), world.clock.now())
+    old = Problem("bad_record", "Its name was blank.", datetime(2026, 1, 1, tzinfo=UTC), 7)
+    world.store.save(world.pair.id, Link(1, problem=old), world.clock.now())
     refuse(world, "POST", "No.")
-    found = outcomes(world)[1].troubles
-    assert found == (Trouble("refused", "No.", world.clock.now(), 1),)
+    found = outcomes(world)[1].problems
+    assert found == (Problem("refused", "No.", world.clock.now(), 1),)
 
 
 def test_an_update_that_failed_for_now_waits_and_is_looked_at_again(world: World) -> None:
@@ -229,7 +229,7 @@ def test_an_update_that_failed_for_now_waits_and_is_looked_at_again(world: World
     found = outcomes(world)[1]
     assert (found.result, found.testably_id) == (Result.WAITING, world.id_of(1))
     assert kinds(found) == ["server_error"]
-    assert found.troubles[0].reason.endswith("The next run tries it again.")
+    assert found.problems[0].reason.endswith("The next run tries it again.")
     assert world.links[1].look_again
     world.to_ably.faults.clear()
     assert outcomes(world)[1].result is Result.UPDATED
@@ -253,11 +253,11 @@ def test_a_failed_update_does_not_keep_its_status_from_being_finished(world: Wor
 # --- what somebody else holds
 
 
-def claim(world: World, until: timedelta) -> None:
+def lease(world: World, until: timedelta) -> None:
     """Another process claims the link of milestone 1 for a write."""
     now, run = world.clock.now(), world.changes[-1].run_id
     change = Change(run, 1, world.id_of(1), "update", {}, {}, now)
-    assert world.store.claim(world.pair.id, world.links[1], change, now + until) is not None
+    assert world.store.lease(world.pair.id, world.links[1], change, now + until) is not None
 
 
 def test_what_was_held_before_is_waited_for_and_written_once(world: World) -> None:
@@ -265,11 +265,11 @@ def test_what_was_held_before_is_waited_for_and_written_once(world: World) -> No
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    claim(world, timedelta(seconds=45))  # the longest that a write takes
-    until = world.links[1].claim_until
+    lease(world, timedelta(seconds=45))  # the longest that a write takes
+    until = world.links[1].lease_until
     assert until is not None
     found = outcomes(world)[1]
-    assert (found.result, found.troubles) == (Result.UPDATED, ())
+    assert (found.result, found.problems) == (Result.UPDATED, ())
     assert world.to_ably.writes == {"PATCH": 1}
     assert world.clock.now() > until
 
@@ -282,13 +282,13 @@ def test_what_was_changed_and_is_held_is_left_to_whoever_has_it(world: World) ->
 
     def meanwhile() -> None:
         del world.target.wait_turn
-        claim(world, timedelta(seconds=300))
+        lease(world, timedelta(seconds=300))
 
     world.target.wait_turn = meanwhile  # type: ignore[method-assign]
     before = world.clock.now()
     found = outcomes(world)[1]
     assert (found.result, found.testably_id) == (Result.UNCHANGED, world.id_of(1))
-    assert (found.action.kind, found.troubles) == (Kind.UPDATE, ())
+    assert (found.action.kind, found.problems) == (Kind.UPDATE, ())
     assert world.to_ably.writes == {}
     assert world.clock.now() < before + timedelta(seconds=300)
     assert world.links[1].look_again
@@ -297,12 +297,12 @@ def test_what_was_changed_and_is_held_is_left_to_whoever_has_it(world: World) ->
 # --- what is planned for a link that lost its target, or found one
 
 EVERYTHING: dict[str, Any] = {
-    "echoed_at": "2026-02-01T00:00:00Z",
-    "intended": {"name": "Cut off"},
+    "observed_at": "2026-02-01T00:00:00Z",
+    "in_flight": {"name": "Cut off"},
     "refused": {"due_date": None},
     "overwrote": {"name": "Edited"},
     "target_parent": "ms_7",
-    "trouble": Trouble("unread", "It could not be read.", NOW, 3),
+    "problem": Problem("unread", "It could not be read.", NOW, 3),
     "attempt_at": NOW,
     "attempt_deadline": NOW,
 }
@@ -328,7 +328,7 @@ def test_a_target_that_was_deleted_leaves_nothing_behind(
         state=after,
         name=one.name,
         told={"moved": "7"},
-        source_print=known.source_print,
+        source_fingerprint=known.source_fingerprint,
         attempt_at=NOW,
         attempt_deadline=NOW,
         version=1,
@@ -349,9 +349,9 @@ def test_what_a_cut_off_create_left_is_adopted_with_a_clean_link() -> None:
     assert action.notices == ()
     found = action.link
     assert found is not None
-    assert (found.state, found.testably_id, found.trouble) == (LinkState.LINKED, "ms_1", None)
+    assert (found.state, found.testably_id, found.problem) == (LinkState.LINKED, "ms_1", None)
     assert (found.attempt_at, found.attempt_deadline) == (None, None)
-    assert found.intended == {"name": "Cut off", "status": ACTIVE}
+    assert found.in_flight == {"name": "Cut off", "status": ACTIVE}
     assert (dict(found.refused), dict(found.overwrote)) == ({}, {})
     assert found.target_parent is None
 
@@ -365,7 +365,7 @@ def test_what_was_intended_for_a_deleted_target_is_not_expected_of_another() -> 
     assert (action.kind, action.testably_id) == (Kind.ADOPT, "ms_2")
     assert dict(action.before) == {"name": "Cut off"}
     assert action.link is not None
-    assert (action.link.state, action.link.intended) == (LinkState.LINKED, None)
+    assert (action.link.state, action.link.in_flight) == (LinkState.LINKED, None)
     assert (action.link.attempt_at, action.link.attempt_deadline) == (None, None)
 
 
@@ -377,7 +377,7 @@ def test_a_child_that_waits_has_no_trouble_of_its_own() -> None:
     action = plan([source(2, parent_id=9)], problems=[bad(9)])[2]
     assert (action.kind, trouble_of(action)) == (Kind.SKIP, "waiting")
     assert action.link is not None
-    assert action.link.trouble is None
+    assert action.link.problem is None
 
 
 def test_what_could_not_be_read_has_no_trouble_of_its_own() -> None:
@@ -389,7 +389,7 @@ def test_what_could_not_be_read_has_no_trouble_of_its_own() -> None:
     for action in (cut, unread):
         assert (action.kind, trouble_of(action)) == (Kind.SKIP, "unread")
         assert action.link is not None
-        assert action.link.trouble is None
+        assert action.link.problem is None
 
 
 def test_a_conflict_is_kept_with_the_link() -> None:
@@ -398,8 +398,8 @@ def test_a_conflict_is_kept_with_the_link() -> None:
     action = plan([one], [target(one, description=None)])[1]
     assert (action.kind, trouble_of(action)) == (Kind.CONFLICT, "name_conflict")
     assert action.link is not None
-    assert action.link.trouble is not None
-    assert (action.link.trouble.kind, action.link.trouble.since) == ("name_conflict", NOW)
+    assert action.link.problem is not None
+    assert (action.link.problem.kind, action.link.problem.since) == ("name_conflict", NOW)
     assert action.learned
 
 

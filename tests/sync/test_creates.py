@@ -13,11 +13,11 @@ from mappings.link import Link, LinkState
 from mappings.rows import ChangeState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.gather import Scope
-from worker.sync.journal import BACK_OFF, LIMITED_ATTEMPTS, SETTLE
+from worker.sync.apply.creates import AMBIGUOUS_ATTEMPTS
+from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
+from worker.sync.options import OnTargetEdit, Policy, Trigger
+from worker.sync.read.gather import Scope
 from worker.sync.report import State
-from worker.sync.scene import OnTargetEdit, Policy, Trigger
-from worker.sync.settle import AMBIGUOUS_ATTEMPTS
 
 ABLY = TestablySwitches()
 CARRIED_OUT = ["timeout_after", "server_error_after", "reset_after", "cut_body"]
@@ -64,7 +64,7 @@ def test_a_create_whose_answer_was_lost_is_found(
     assert (report.state, report.counts["created"]) == (State.SUCCEEDED, 3)
     assert world.to_ably.writes == {"POST": 3, "PATCH": 2}
     assert doubled(world) == []
-    assert max(world.clock.slept) >= SETTLE.total_seconds()
+    assert max(world.clock.slept) >= GRACE.total_seconds()
     world.run()
     assert world.to_ably.writes == {}
 
@@ -290,15 +290,15 @@ def test_a_create_that_fails_again_and_again_is_set_aside(world: World) -> None:
 def test_a_machine_that_slept_does_not_send(world: World) -> None:
     """The claim would run out before the request does; it is given back and made again."""
     world.add("One")
-    claim = world.store.claim
+    lease = world.store.lease
 
     def slow(*given: Any) -> Any:
-        claimed = claim(*given)
+        leased = lease(*given)
         world.clock.sleep(60)
-        world.store.claim = claim  # type: ignore[method-assign]
-        return claimed
+        world.store.lease = lease  # type: ignore[method-assign]
+        return leased
 
-    world.store.claim = slow  # type: ignore[method-assign, assignment]
+    world.store.lease = slow  # type: ignore[method-assign, assignment]
     assert world.run().state is State.SUCCEEDED
     assert world.to_ably.writes == {"POST": 1}
     assert [change.state for change in world.changes] == [ChangeState.NOT_DONE, ChangeState.DONE]
@@ -319,8 +319,8 @@ def test_the_deadline_is_journaled_before_the_request(world: World) -> None:
     assert journaled.attempt_at is not None
     timeout = timedelta(seconds=world.target.request_timeout)
     assert journaled.attempt_deadline >= journaled.attempt_at + timeout
-    assert journaled.intended is not None
-    assert journaled.intended["name"] == "One"
+    assert journaled.in_flight is not None
+    assert journaled.in_flight["name"] == "One"
 
 
 # --- a process that dies
@@ -331,7 +331,7 @@ class Died(BaseException):
 
 
 COMMITS = (
-    "claim",
+    "lease",
     "settle",
     "save",
     "save_many",
@@ -457,10 +457,10 @@ def test_a_run_waits_for_the_claim_of_one_that_died(world: World) -> None:
     with pytest.raises(Died):
         world.run(Trigger.SCHEDULE)
     revive(world)
-    claim = world.links[1].claim_until
-    assert claim is not None
+    lease = world.links[1].lease_until
+    assert lease is not None
     world.run()
-    assert world.clock.now() > claim
+    assert world.clock.now() > lease
     assert world.differences() == []
 
 
@@ -491,14 +491,14 @@ def test_a_link_that_stays_held_is_told(world: World) -> None:
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    world.store.claim = lambda *_given: None  # type: ignore[method-assign]
-    held = replace(world.links[1], claim_until=world.clock.now() + timedelta(seconds=300))
+    world.store.lease = lambda *_given: None  # type: ignore[method-assign]
+    held = replace(world.links[1], lease_until=world.clock.now() + timedelta(seconds=300))
     world.store.settle(world.pair.id, held, None, ChangeState.DONE, world.clock.now())
     reload = world.store.links
 
     def still_held(*given: Any) -> dict[int, Link]:
         later = world.clock.now() + timedelta(seconds=30)
-        return {i: replace(k, claim_until=later) for i, k in reload(*given).items()}
+        return {i: replace(k, lease_until=later) for i, k in reload(*given).items()}
 
     world.store.links = still_held  # type: ignore[method-assign, assignment]
     report = world.run(Trigger.SCHEDULE)
@@ -510,7 +510,7 @@ def test_a_refresh_does_not_wait_for_what_a_living_run_creates(world: World) -> 
     world.add("One")
     world.run()
     until = world.clock.now() + timedelta(seconds=600)
-    creating = Link(2, state=LinkState.CREATING, attempt_deadline=until, claim_until=until)
+    creating = Link(2, state=LinkState.CREATING, attempt_deadline=until, lease_until=until)
     world.store.save(world.pair.id, creating, world.clock.now())
     before = world.clock.now()
     assert world.run(Trigger.WEBHOOK, Scope((1,))).state is State.SUCCEEDED
@@ -525,7 +525,7 @@ def test_an_answer_that_lost_its_claim_is_left_to_the_next_run(world: World) -> 
 
     def stolen(*given: Any) -> Any:
         made = create(*given)
-        mine = replace(world.links[1], claim_until=None)
+        mine = replace(world.links[1], lease_until=None)
         world.store.settle(world.pair.id, mine, None, ChangeState.DONE, world.clock.now())
         return made
 

@@ -10,8 +10,8 @@ from mappings.link import LinkState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy, Trigger
 from worker.sync.report import State
-from worker.sync.scene import OnSourceDelete, OnTargetEdit, Policy, Trigger
 
 ABLY = TestablySwitches()
 

@@ -9,8 +9,8 @@ import pytest
 
 from mappings.link import Link, LinkState
 from mappings.milestone import FIELDS, TargetMilestone, Values
-from worker.sync.fields import Decision, changed_fields, decide
-from worker.sync.scene import OnTargetEdit
+from worker.sync.decide.merge import Decision, changed_fields, decide
+from worker.sync.options import OnTargetEdit
 
 SOURCE, TARGET = OnTargetEdit.SOURCE, OnTargetEdit.TARGET
 BOTH = pytest.mark.parametrize("policy", OnTargetEdit)
@@ -40,7 +40,9 @@ EACH_FIELD = pytest.mark.parametrize("name", FIELDS)
 
 def linked(**changed: Any) -> Link:
     """A link that was last pushed and echoed OLD."""
-    known = Link(1, "ms_1", LinkState.LINKED, pushed=OLD, echoed=OLD, echoed_at="before", version=1)
+    known = Link(
+        1, "ms_1", LinkState.LINKED, last_applied=OLD, observed=OLD, observed_at="before", version=1
+    )
     return replace(known, **changed)
 
 
@@ -114,7 +116,7 @@ def test_both_changed_to_the_same(name: str, policy: OnTargetEdit) -> None:
     """They agree: recorded as pushed and echoed without a write."""
     decision = decided(linked(), one(name, NEW), shows(one(name, NEW), "later"), policy)
     assert (decision.push, decision.kept) == ({}, {})
-    assert (decision.link.pushed, decision.link.echoed) == (one(name, NEW), one(name, NEW))
+    assert (decision.link.last_applied, decision.link.observed) == (one(name, NEW), one(name, NEW))
 
 
 @BOTH
@@ -128,7 +130,7 @@ def test_only_the_form_differs(policy: OnTargetEdit) -> None:
 @BOTH
 def test_what_the_target_normalised_is_not_pushed_again(policy: OnTargetEdit) -> None:
     """A value that was echoed in another form is no edit of anybody's."""
-    link = linked(echoed={**OLD, "name": "OLD!"})
+    link = linked(observed={**OLD, "name": "OLD!"})
     decision = decided(link, OLD, shows({**OLD, "name": "OLD!"}), policy)
     assert (decision.push, decision.kept) == ({}, {})
 
@@ -136,7 +138,7 @@ def test_what_the_target_normalised_is_not_pushed_again(policy: OnTargetEdit) ->
 @BOTH
 def test_without_having_read_the_target_only_source_changes_count(policy: OnTargetEdit) -> None:
     """The target then stands as last echoed; what is known of it stays as it was."""
-    link = linked(echoed={**OLD, "name": "OLD!"}, target_parent="ms_9", look_again=True)
+    link = linked(observed={**OLD, "name": "OLD!"}, target_parent="ms_9", look_again=True)
     decision = decided(link, one("due_date", NEW), None, policy)
     assert decision.push == {"due_date": NEW["due_date"]}
     assert decision.link == link
@@ -148,7 +150,7 @@ def test_what_was_read_is_recorded(policy: OnTargetEdit) -> None:
     learned = decided(
         linked(look_again=True), OLD, shows(updated_at="later", parent_id="ms_9"), policy
     ).link
-    assert (learned.echoed_at, learned.target_parent, learned.look_again) == (
+    assert (learned.observed_at, learned.target_parent, learned.look_again) == (
         "later",
         "ms_9",
         False,
@@ -162,9 +164,9 @@ def test_what_was_read_is_recorded(policy: OnTargetEdit) -> None:
 @EACH_FIELD
 def test_what_was_intended_before_a_crash_is_ours(name: str, policy: OnTargetEdit) -> None:
     """A target value equal to the journaled one is not an edit, whatever the source says now."""
-    link = linked(intended={name: NEW[name]})
+    link = linked(in_flight={name: NEW[name]})
     arrived = decided(link, one(name, NEW), shows(one(name, NEW), "later"), policy)
-    assert (arrived.push, arrived.kept, arrived.link.intended) == ({}, {}, None)
+    assert (arrived.push, arrived.kept, arrived.link.in_flight) == ({}, {}, None)
 
 
 @BOTH
@@ -173,22 +175,22 @@ def test_what_was_intended_and_undone_at_the_source_is_taken_back(
     name: str, policy: OnTargetEdit
 ) -> None:
     """The crash left a value that the source does not want any more: it is overwritten."""
-    link = linked(intended={name: NEW[name]})
+    link = linked(in_flight={name: NEW[name]})
     decision = decided(link, OLD, shows(one(name, NEW), "later"), policy)
     assert (decision.push, decision.edited, decision.kept) == ({name: OLD[name]}, {}, {})
 
 
 def test_what_was_intended_is_kept_until_the_target_was_read() -> None:
     """A run that does not read the target cannot know whether the cut-off write arrived."""
-    link = linked(intended={"name": "New"})
-    assert decided(link, OLD, None).link.intended == {"name": "New"}
+    link = linked(in_flight={"name": "New"})
+    assert decided(link, OLD, None).link.in_flight == {"name": "New"}
 
 
 @BOTH
 def test_an_edit_of_another_field_is_an_edit_also_after_a_crash(policy: OnTargetEdit) -> None:
     """Only the intended values are ours."""
     decision = decided(
-        linked(intended={"name": "New"}), OLD, shows(one("due_date", OTHER), "later"), policy
+        linked(in_flight={"name": "New"}), OLD, shows(one("due_date", OTHER), "later"), policy
     )
     assert "due_date" in (decision.edited if policy is SOURCE else decision.kept)
 
@@ -198,15 +200,15 @@ def test_an_edit_of_another_field_is_an_edit_also_after_a_crash(policy: OnTarget
 
 def test_after_adoption_the_source_pushes_what_differs() -> None:
     """Nothing was ever pushed or echoed: what is the same is recorded, what differs is pushed."""
-    adopted = linked(pushed={}, echoed={}, echoed_at=None)
+    adopted = linked(last_applied={}, observed={}, observed_at=None)
     decision = decided(adopted, OLD, shows(one("name", OTHER)))
     assert (decision.push, decision.edited) == ({"name": "Old"}, {})
-    assert decision.link.pushed == {n: v for n, v in OLD.items() if n != "name"}
+    assert decision.link.last_applied == {n: v for n, v in OLD.items() if n != "name"}
 
 
 def test_after_adoption_the_targets_edits_win_if_they_are_to() -> None:
     """Under the other policy what differs is kept, in the next run as well."""
-    adopted = linked(pushed={}, echoed={}, echoed_at=None)
+    adopted = linked(last_applied={}, observed={}, observed_at=None)
     first = decided(adopted, OLD, shows(one("name", OTHER)), TARGET)
     second = decided(first.link, OLD, shows(one("name", OTHER)), TARGET)
     assert first.kept == second.kept == {"name": "Other"}
@@ -215,7 +217,7 @@ def test_after_adoption_the_targets_edits_win_if_they_are_to() -> None:
 
 def test_adopting_what_a_crash_left_goes_on_where_it_stopped() -> None:
     """Values that our own POST left are ours, so that the milestone is completed all the same."""
-    left = linked(pushed={}, echoed={}, echoed_at=None, intended=OLD)
+    left = linked(last_applied={}, observed={}, observed_at=None, in_flight=OLD)
     decision = decided(left, {**OLD, "status": "completed"}, shows(), TARGET)
     assert (decision.push, decision.kept) == ({"status": "completed"}, {})
 
@@ -229,7 +231,7 @@ def test_a_parents_status_is_testablys_own(policy: OnTargetEdit) -> None:
     actual = shows(one("status", NEW), "later")
     decision = decided(linked(), OLD, actual, policy, derived=True)
     assert (decision.push, decision.kept) == ({}, {})
-    assert decision.link.echoed["status"] == "completed"
+    assert decision.link.observed["status"] == "completed"
 
 
 def test_a_parents_status_is_pushed_once_it_is_no_parent_any_more() -> None:
@@ -270,7 +272,7 @@ def test_a_parents_name_is_compared_like_any_other(policy: OnTargetEdit) -> None
 @BOTH
 def test_an_adopted_parents_dates_are_left_to_testably(policy: OnTargetEdit) -> None:
     """They may be derived; they are written when the source's change after that."""
-    adopted = linked(pushed={}, echoed={}, echoed_at=None)
+    adopted = linked(last_applied={}, observed={}, observed_at=None)
     actual = shows(one("due_date", OTHER))
     first = decided(adopted, OLD, actual, policy, derived=True)
     assert (first.push, first.kept) == ({}, {})
@@ -288,7 +290,7 @@ def test_a_refused_value_is_not_sent_again(policy: OnTargetEdit) -> None:
     wanted = {**OLD, "due_date": None}
     decision = decided(link, wanted, shows(one("due_date", OTHER), "later"), policy)
     assert (decision.push, decision.kept) == ({}, {})
-    assert decision.link.echoed["due_date"] == OTHER["due_date"]
+    assert decision.link.observed["due_date"] == OTHER["due_date"]
     assert decided(link, one("due_date", NEW), shows(), policy).push == {
         "due_date": NEW["due_date"]
     }
@@ -316,7 +318,7 @@ def overwritten(**changed: Any) -> Link:
 def test_a_value_that_does_not_stick_is_pushed_once() -> None:
     """The target shows what was overwritten, and says that nobody changed it since."""
     decision = decided(overwritten(), OLD, shows(one("name", OTHER)))
-    assert (decision.push, decision.link.echoed["name"]) == ({}, "Other")
+    assert (decision.push, decision.link.observed["name"]) == ({}, "Other")
 
 
 def test_the_same_edit_made_again_is_overwritten_once_more() -> None:

@@ -11,13 +11,14 @@ from mappings.link import Link, LinkState
 from tests.sync.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
-from worker.sync.gather import Gatherer, Scope
-from worker.sync.scene import OnSourceDelete, Options, Policy, Scene, Trigger
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.options import OnSourceDelete, Options, Policy, Trigger
+from worker.sync.read.gather import Gatherer, Scope
 
 ABLY = TestablySwitches()
 
 
-def gather(world: World, scope: Scope | None = None, **options: object) -> Scene:
+def gather(world: World, scope: Scope | None = None, **options: object) -> Snapshot:
     """The scene as the next run would gather it."""
     world.to_rail.requests.clear()
     world.to_ably.requests.clear()
@@ -30,7 +31,7 @@ def gather(world: World, scope: Scope | None = None, **options: object) -> Scene
         Options(**options),  # type: ignore[arg-type]
         world.links,
     )
-    return gatherer.scene(scope or Scope(), world.clock.now())
+    return gatherer.snapshot(scope or Scope(), world.clock.now())
 
 
 def migrated(world: World, roots: int = 2, children: int = 1) -> World:
@@ -57,9 +58,9 @@ LIST, ARCHIVED = "milestones?status=&page=1", "milestones?status=archived&page=1
 def test_an_empty_target_costs_one_request(world: World) -> None:
     """There is no archived list to ask for where nothing is ours."""
     world.add("One")
-    scene = gather(world)
+    snapshot = gather(world)
     assert (world.source.requests, reads(world)) == (1, [LIST])
-    assert (scene.target.listed, scene.target.complete) == (True, True)
+    assert (snapshot.target.listed, snapshot.target.complete) == (True, True)
 
 
 def test_in_step_only_the_pages_are_read(world: World) -> None:
@@ -72,9 +73,9 @@ def test_a_missing_target_costs_the_archived_list(world: World) -> None:
     """One that was archived by hand is found there, and not read singly."""
     migrated(world)
     world.ably.update(PROJECT, world.id_of(2), {"status": "archived"})
-    scene = gather(world)
+    snapshot = gather(world)
     assert reads(world) == [LIST, ARCHIVED]
-    assert scene.target.milestones[world.id_of(2)].status == "archived"
+    assert snapshot.target.milestones[world.id_of(2)].status == "archived"
 
 
 def test_a_list_that_holds_archived_ones_is_enough(world: World) -> None:
@@ -107,19 +108,19 @@ def test_a_linked_target_that_no_list_holds_is_read_singly(world: World) -> None
     """It is there: an account may list neither sub-milestones nor new ones."""
     migrated(world)
     world.behave(ably=replace(ABLY, list_holds_subs=False))
-    scene = gather(world)
+    snapshot = gather(world)
     children = {world.id_of(2), world.id_of(4)}
     assert {what.removeprefix("milestones/") for what in reads(world)[2:]} == children
-    assert children <= set(scene.target.milestones)
-    assert scene.target.gone == frozenset()
+    assert children <= set(snapshot.target.milestones)
+    assert snapshot.target.gone == frozenset()
 
 
 def test_gone_only_if_the_project_still_answers(world: World) -> None:
     """404 on the id, and then one more request to the project."""
     migrated(world)
     world.ably.remove(world.id_of(1))
-    scene = gather(world)
-    assert scene.target.gone == {world.id_of(1), world.id_of(2)}
+    snapshot = gather(world)
+    assert snapshot.target.gone == {world.id_of(1), world.id_of(2)}
     assert reads(world)[-1] == ARCHIVED
     assert world.to_ably.count("GET", "milestones/") == 2
 
@@ -143,9 +144,9 @@ def test_a_target_that_cannot_be_read_is_not_gone(world: World) -> None:
     migrated(world)
     world.ably.remove(world.id_of(1))
     world.to_ably.faults.script("server_error", contains=f"milestones/{world.id_of(1)}")
-    scene = gather(world)
-    assert scene.target.gone == {world.id_of(2)}
-    assert list(scene.target.unproved) == [world.id_of(1)]
+    snapshot = gather(world)
+    assert snapshot.target.gone == {world.id_of(2)}
+    assert list(snapshot.target.unproved) == [world.id_of(1)]
 
 
 def test_an_unreadable_row_is_not_gone(world: World) -> None:
@@ -153,9 +154,9 @@ def test_an_unreadable_row_is_not_gone(world: World) -> None:
     migrated(world)
     broken = world.id_of(2)
     world.ably.plant(PROJECT, {"id": broken, "name": "X", "due_date": "soon"})
-    scene = gather(world)
-    assert list(scene.target.unproved) == [broken]
-    assert broken not in scene.target.gone
+    snapshot = gather(world)
+    assert list(snapshot.target.unproved) == [broken]
+    assert broken not in snapshot.target.gone
     assert world.to_ably.count("GET", "milestones/") == 0
 
 
@@ -164,9 +165,9 @@ def test_an_incomplete_list_is_read_no_further(world: World) -> None:
     migrated(world)
     world.target.incomplete = True
     world.behave(ably=replace(ABLY, list_holds_subs=False))
-    scene = gather(world)
-    assert not scene.target.complete
-    assert set(scene.target.unproved) == {world.id_of(2), world.id_of(4)}
+    snapshot = gather(world)
+    assert not snapshot.target.complete
+    assert set(snapshot.target.unproved) == {world.id_of(2), world.id_of(4)}
     assert world.to_ably.count("GET", "milestones/") == 0
 
 
@@ -258,8 +259,8 @@ def test_unlisted_children_are_looked_for_below_parents_that_get_one(world: Worl
     parent = world.id_of(1)
     by_hand = world.ably.create(PROJECT, {"name": "Child", "parent_id": parent})["id"]
     world.add("Child", 1)
-    scene = gather(world)
-    assert by_hand in scene.target.milestones
+    snapshot = gather(world)
+    assert by_hand in snapshot.target.milestones
     assert [w for w in reads(world) if "/" in w] == [
         f"milestones/{parent}",
         f"milestones/{by_hand}",
@@ -330,8 +331,8 @@ def test_what_is_missing_is_asked_for(world: World) -> None:
     world.rail.projects |= {2, 3}
     world.rail.no_access.add(2)
     world.to_rail.faults.script("server_error", contains=f"get_milestone/{failing}")
-    scene = gather(world)
-    assert (set(scene.gone), set(scene.unproved)) == ({gone}, {denied, failing})
+    snapshot = gather(world)
+    assert (set(snapshot.gone), set(snapshot.unproved)) == ({gone}, {denied, failing})
     assert world.to_rail.count("GET", "get_milestone/") == 3
 
 
@@ -340,9 +341,9 @@ def test_what_is_there_after_all_counts(world: World) -> None:
     migrated(world, roots=2, children=0)
     world.rail.plant({"id": 1, "name": "Moved", "start_on": 1}, project_id=2)
     world.rail.projects.add(2)
-    scene = gather(world)
-    assert scene.gone == frozenset()
-    assert scene.source.milestones[1].name == "Moved"
+    snapshot = gather(world)
+    assert snapshot.gone == frozenset()
+    assert snapshot.source.milestones[1].name == "Moved"
 
 
 def test_an_unreadable_answer_proves_nothing(world: World) -> None:
@@ -350,8 +351,8 @@ def test_an_unreadable_answer_proves_nothing(world: World) -> None:
     migrated(world, roots=1, children=0)
     world.rail.plant({"id": 1, "name": None}, project_id=2)
     world.rail.projects.add(2)
-    scene = gather(world)
-    assert (scene.gone, list(scene.unproved)) == (frozenset(), [1])
+    snapshot = gather(world)
+    assert (snapshot.gone, list(snapshot.unproved)) == (frozenset(), [1])
 
 
 @pytest.mark.parametrize("why", ["incomplete", "only", "refresh"])
@@ -361,8 +362,8 @@ def test_absence_is_not_asked_about_where_it_means_nothing(world: World, why: st
     world.rail.delete(1)
     world.source.incomplete = why == "incomplete"
     scope = Scope((2,)) if why == "refresh" else None
-    scene = gather(world, scope, **({"only": "open"} if why == "only" else {}))
-    assert (scene.gone, scene.unproved) == (frozenset(), {})
+    snapshot = gather(world, scope, **({"only": "open"} if why == "only" else {}))
+    assert (snapshot.gone, snapshot.unproved) == (frozenset(), {})
     assert world.to_rail.count("GET", "get_milestone/1") == 0
 
 
@@ -383,12 +384,12 @@ def test_the_proof_stops_where_the_guard_stops_the_run_anyway(world: World) -> N
 def test_a_refresh_reads_the_milestone_and_its_target(world: World) -> None:
     """Itself and its sub-milestones by one call, each target by its id, and no list."""
     migrated(world)
-    scene = gather(world, Scope((1,)))
+    snapshot = gather(world, Scope((1,)))
     assert [what for _, what in world.to_rail.requests] == ["get_milestone/1"]
     ids = {world.id_of(1), world.id_of(2)}
     assert {what.removeprefix("milestones/") for what in reads(world)} == ids
-    assert (scene.target.listed, scene.whole_project) == (False, False)
-    assert set(scene.source.milestones) == {1, 2}
+    assert (snapshot.target.listed, snapshot.whole_project) == (False, False)
+    assert set(snapshot.source.milestones) == {1, 2}
 
 
 def test_a_refresh_of_what_is_gone_does_nothing(world: World) -> None:
@@ -443,6 +444,6 @@ def test_a_run_that_goes_on_reads_singly_what_is_doubtful(world: World) -> None:
     """The free milestones are recalled from its first part; the list is not read again."""
     migrated(world)
     world.store.mark_to_look_again(world.pair.id, 1)
-    scene = gather(world, Scope(recalled={}))
+    snapshot = gather(world, Scope(recalled={}))
     assert reads(world) == [f"milestones/{world.id_of(1)}"]
-    assert scene.target.listed
+    assert snapshot.target.listed

@@ -6,8 +6,8 @@ import pytest
 
 from mappings.link import LinkState
 from tests.sync.build import link, plan, source, target
-from worker.sync.guards import mass_limit, rules_guard
-from worker.sync.scene import Options
+from worker.sync.decide.guards import mass_limit, rules_guard
+from worker.sync.options import Options
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mappings.link import LinkState, Trouble
+from mappings.link import LinkState, Problem
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
+from worker.sync.options import Trigger
 from worker.sync.report import State
-from worker.sync.scene import Trigger
 
 ABLY = TestablySwitches()
 SHAPES = pytest.mark.parametrize("shape", ["nested", "flat", "roots_only"])
@@ -67,10 +67,10 @@ def test_a_bad_record_that_was_put_right_arrives(world: World) -> None:
     """Nobody has to say so, and its trouble is over."""
     world.rail.plant({"id": 90, "name": " "})
     world.run()
-    assert world.links[90].trouble is not None
+    assert world.links[90].problem is not None
     world.rail.plant({"id": 90, "name": "Fine"})
     assert world.run().state is State.SUCCEEDED
-    assert world.links[90].trouble is None
+    assert world.links[90].problem is None
     assert world.links[90].state is LinkState.LINKED
 
 
@@ -178,11 +178,11 @@ def test_a_refusal_counts_how_often_and_since_when(strict: World) -> None:
     """For the person who looks through the failures."""
     one = strict.add("Much too long a name")
     strict.run()
-    before = strict.links[one].trouble
+    before = strict.links[one].problem
     strict.clock.sleep(86_400)
     strict.edit(one, name="Still much too long")
     strict.run()
-    after = strict.links[one].trouble
+    after = strict.links[one].problem
     assert before is not None
     assert after is not None
     assert (after.since, after.count) == (before.since, 2)
@@ -193,7 +193,7 @@ def test_a_retry_by_a_person_tries_again(strict: World) -> None:
     one = strict.add("Much too long a name")
     strict.run()
     strict.behave(ably=ABLY)
-    cleared = replace(strict.links[one], trouble=None)
+    cleared = replace(strict.links[one], problem=None)
     assert strict.store.save(strict.pair.id, cleared, strict.clock.now()) is not None
     assert strict.run().counts["created"] == 1
 
@@ -205,7 +205,7 @@ def test_quarantine_survives_a_link_that_changes_meanwhile(strict: World) -> Non
     save = strict.store.save
 
     def loses(pair_id: int, link: Any, now: Any) -> Any:
-        return None if isinstance(link.trouble, Trouble) else save(pair_id, link, now)
+        return None if isinstance(link.problem, Problem) else save(pair_id, link, now)
 
     strict.store.save = loses  # type: ignore[method-assign]
     report = strict.run()

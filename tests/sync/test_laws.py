@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.link import Link, LinkState, Trouble
+from mappings.link import Link, LinkState, Problem
 from mappings.milestone import (
     FIELDS,
     SourceMilestone,
@@ -17,20 +17,13 @@ from mappings.milestone import (
     desired_values,
     same_value,
 )
-from tests.sync.build import RULES, bad, link, scene, source, target
-from worker.sync.action import Kind
-from worker.sync.fields import Decision, decide
-from worker.sync.journal import linked_after_create, patched_link
-from worker.sync.plan import make_plan
-from worker.sync.scene import (
-    Only,
-    OnSourceDelete,
-    OnTargetEdit,
-    Options,
-    Policy,
-    Scene,
-    Trigger,
-)
+from tests.sync.build import RULES, bad, link, snapshot, source, target
+from worker.sync.apply.writer import linked_after_create, patched_link
+from worker.sync.decide.action import Kind
+from worker.sync.decide.merge import Decision, decide
+from worker.sync.decide.plan import make_plan
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 
 # --- situations
 
@@ -75,18 +68,20 @@ def links(draw: st.DrawFn, of: SourceMilestone) -> Link:
     """A link of the milestone in any state, as it may have been left by an earlier run."""
     state = draw(st.sampled_from(LinkState))
     kind = draw(TROUBLES)
-    trouble = Trouble(kind, "reason") if kind else None
+    problem = Problem(kind, "reason") if kind else None
     if state in (LinkState.UNLINKED, LinkState.CREATING):
-        intended = desired_values(of, RULES) if state is LinkState.CREATING else None
-        return Link(of.id, state=state, trouble=trouble, intended=intended, version=1)
-    known = link(of, target(of), state=state, trouble=trouble)
+        in_flight = desired_values(of, RULES) if state is LinkState.CREATING else None
+        return Link(of.id, state=state, problem=problem, in_flight=in_flight, version=1)
+    known = link(of, target(of), state=state, problem=problem)
     forgotten = draw(st.sets(st.sampled_from(FIELDS)))
-    pushed = {n: v for n, v in known.pushed.items() if n not in forgotten}
-    return replace(known, pushed=pushed, intended=draw(st.none() | st.just({"name": "A"})))
+    last_applied = {n: v for n, v in known.last_applied.items() if n not in forgotten}
+    return replace(
+        known, last_applied=last_applied, in_flight=draw(st.none() | st.just({"name": "A"}))
+    )
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> Scene:
+def scenes(draw: st.DrawFn) -> Snapshot:
     """Anything: circles, unknown parents, half-known links, edits, markers without links."""
     sources = {one.id: one for one in draw(st.lists(SOURCES, max_size=6))}
     targets: list[TargetMilestone] = []
@@ -99,7 +94,7 @@ def scenes(draw: st.DrawFn) -> Scene:
             known.append(draw(links(one)))
     if draw(st.booleans()):
         targets.append(replace(target(source(3)), id="ms_x"))
-    return scene(
+    return snapshot(
         sources.values(),
         targets,
         known,
@@ -119,7 +114,7 @@ def scenes(draw: st.DrawFn) -> Scene:
 
 
 @given(scenes())
-def test_planning_is_deterministic(situation: Scene) -> None:
+def test_planning_is_deterministic(situation: Snapshot) -> None:
     """The same scene gives the same plan, in whatever order its parts were read."""
     shuffled = replace(
         situation,
@@ -139,7 +134,7 @@ def test_planning_is_deterministic(situation: Scene) -> None:
 
 
 @given(scenes())
-def test_every_milestone_in_scope_has_exactly_one_action(situation: Scene) -> None:
+def test_every_milestone_in_scope_has_exactly_one_action(situation: Snapshot) -> None:
     """None is left out and none is counted twice; without a filter that is all of them."""
     acted = [a.testrail_id for a in make_plan(situation).actions if a.testrail_id]
     assert len(acted) == len(set(acted))
@@ -151,7 +146,7 @@ def test_every_milestone_in_scope_has_exactly_one_action(situation: Scene) -> No
 
 
 @given(scenes())
-def test_children_never_come_before_their_parents(situation: Scene) -> None:
+def test_children_never_come_before_their_parents(situation: Snapshot) -> None:
     """Whatever is to get a target comes after the action of its parent."""
     order = [a.testrail_id for a in make_plan(situation).actions if a.kind is not Kind.ARCHIVE]
     for action in make_plan(situation).actions:
@@ -160,7 +155,7 @@ def test_children_never_come_before_their_parents(situation: Scene) -> None:
 
 
 @given(scenes())
-def test_no_two_milestones_are_given_one_target(situation: Scene) -> None:
+def test_no_two_milestones_are_given_one_target(situation: Snapshot) -> None:
     """Whatever carries which name or marker: one target, one milestone."""
     given_ids = [a.testably_id for a in make_plan(situation).actions if a.testably_id]
     linked = [k.testably_id for k in situation.links.values()]
@@ -172,7 +167,7 @@ def test_no_two_milestones_are_given_one_target(situation: Scene) -> None:
 
 
 @given(scenes())
-def test_nothing_is_archived_without_a_proof(situation: Scene) -> None:
+def test_nothing_is_archived_without_a_proof(situation: Snapshot) -> None:
     """Only a linked milestone that TestRail denies, only in a whole run, only if that is wanted."""
     for action in make_plan(situation).actions:
         if action.kind is Kind.ARCHIVE:
@@ -183,7 +178,7 @@ def test_nothing_is_archived_without_a_proof(situation: Scene) -> None:
 
 
 @given(scenes())
-def test_nothing_is_created_before_the_target_is_known(situation: Scene) -> None:
+def test_nothing_is_created_before_the_target_is_known(situation: Snapshot) -> None:
     """A list that did not come whole serves for updates and for nothing else."""
     kinds = {action.kind for action in make_plan(situation).actions}
     if not (situation.target.listed and situation.target.complete):
@@ -191,7 +186,7 @@ def test_nothing_is_created_before_the_target_is_known(situation: Scene) -> None
 
 
 @given(scenes())
-def test_no_value_is_pushed_that_is_there_already(situation: Scene) -> None:
+def test_no_value_is_pushed_that_is_there_already(situation: Snapshot) -> None:
     """A field is never pushed when the source's value equals the target's."""
     for action in make_plan(situation).actions:
         actual = situation.target.milestones.get(action.testably_id or "")
@@ -206,7 +201,7 @@ def test_what_is_in_step_takes_no_write(found: list[SourceMilestone], policy: Po
     sources = [replace(one, parent_id=None) for one in {one.id: one for one in found}.values()]
     targets = [target(one) for one in sources]
     known = [link(*pair) for pair in zip(sources, targets, strict=True)]
-    plan = make_plan(scene(sources, targets, known, policy=policy))
+    plan = make_plan(snapshot(sources, targets, known, policy=policy))
     assert plan.writes == 0
     assert [action.kind for action in plan.actions] == [Kind.SKIP] * len(sources)
 
@@ -226,15 +221,15 @@ TABLES: st.SearchStrategy[dict[str | None, str | None]] = st.dictionaries(
     st.none() | st.sampled_from(["A", "B", "C"]), st.none() | st.sampled_from(["A", "B", "Z"])
 )
 LINKED_VALUES = st.builds(
-    lambda pushed, echoed, overwrote, intended: Link(
+    lambda last_applied, observed, overwrote, in_flight: Link(
         1,
         "ms_1",
         LinkState.LINKED,
-        pushed=pushed,
-        echoed=echoed,
-        echoed_at="0",
+        last_applied=last_applied,
+        observed=observed,
+        observed_at="0",
         overwrote=overwrote,
-        intended=intended,
+        in_flight=in_flight,
         version=1,
     ),
     VALUES | st.just({}),
@@ -304,7 +299,7 @@ def test_no_run_repeats_a_write_that_cannot_converge(
     there = Stubborn(table, honest=honest)
     start = {**first, "status": "active"}
     posted = {name: value for name, value in start.items() if name != "status"}
-    known = linked_after_create(Link(1, intended=posted), there.write(start), None)
+    known = linked_after_create(Link(1, in_flight=posted), there.write(start), None)
     for wanted in [first, *later]:
         pushes, known = _runs(5, known, wanted, there, policy)
         assert not any(pushes[2:])

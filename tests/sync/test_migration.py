@@ -20,8 +20,8 @@ from mappings.link import LinkState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.seed import edit_some, seed
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
+from worker.sync.options import Only, Trigger
 from worker.sync.report import State
-from worker.sync.scene import Only, Trigger
 
 SHAPES = ("nested", "flat", "roots_only")
 SWITCHED: list[dict[str, Any]] = [
@@ -95,7 +95,7 @@ def test_the_first_migration_reads_as_few_pages_as_there_are(
     rows = len(world.rail.everything(1))
     roots = sum(row["parent_id"] is None for row in world.rail.everything(1))
     pages = max(1, ceil((rows if shape == "flat" else roots) / 250))
-    prepared = world.look(trigger=Trigger.MIGRATION)
+    prepared = world.preview(trigger=Trigger.MIGRATION)
     assert len(prepared.plan.changes) == count
     details = roots if shape == "roots_only" else 0
     assert prepared.reads == {"testrail": pages + details, "testably": 1}
@@ -115,7 +115,7 @@ def test_the_target_is_read_once_page_by_page(world: World, there: int) -> None:
 def test_a_dry_run_writes_nothing_and_knows_what_it_will_cost(world: World) -> None:
     """The same plan, and exactly the requests that the migration then takes."""
     several(world)
-    prepared = world.look(trigger=Trigger.MIGRATION)
+    prepared = world.preview(trigger=Trigger.MIGRATION)
     assert world.to_ably.writes == {}
     assert world.links == {}
     report = world.run(Trigger.MIGRATION)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mappings.link import Link, LinkState, Trouble, fingerprint
+from mappings.link import Link, LinkState, Problem, fingerprint_of_source
 from mappings.milestone import MappingRules, SourceMilestone, SubMilestone, TargetMilestone
 from tests.sync.build import (
     FEBRUARY,
@@ -21,14 +21,14 @@ from tests.sync.build import (
     target,
     trouble_of,
 )
-from worker.sync.action import Action, Kind
-from worker.sync.scene import Only, OnSourceDelete, OnTargetEdit, Options, Policy
+from worker.sync.decide.action import Action, Kind
+from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy
 
 PARENT, CHILD = source(1), source(2, parent_id=1)
 ABOVE = target(PARENT)
 BELOW = target(CHILD, parent_id="ms_1")
 WITHOUT_STATUS = {name: value for name, value in ABOVE.values.items() if name != "status"}
-LINKED = [link(PARENT, ABOVE, pushed=WITHOUT_STATUS), link(CHILD, BELOW)]
+LINKED = [link(PARENT, ABOVE, last_applied=WITHOUT_STATUS), link(CHILD, BELOW)]
 
 
 def only(scope: Only) -> Options:
@@ -313,12 +313,12 @@ def test_an_incomplete_list_says_nothing_about_absence(rest: dict[str, Any]) -> 
 
 def test_a_troubled_record_that_never_arrived_is_forgotten_with_its_source() -> None:
     """Nobody needs to look at it any more, once a whole list lacks it."""
-    trouble = Trouble("refused", "too long")
-    unlinked = Link(1, source_print=fingerprint(PARENT), trouble=trouble, version=1)
+    problem = Problem("refused", "too long")
+    unlinked = Link(1, source_fingerprint=fingerprint_of_source(PARENT), problem=problem, version=1)
     action = plan([], links=[unlinked])[1]
     assert (action.kind, action.learned) == (Kind.SKIP, True)
     assert action.link is not None
-    assert action.link.trouble is None
+    assert action.link.problem is None
     assert plan([], links=[unlinked], source_complete=False).by_id == {}
     assert plan([], links=[action.link]).by_id == {}
 
@@ -333,7 +333,7 @@ def test_an_unreadable_record_is_a_quarantine_and_stops_nobody() -> None:
     assert trouble_of(found[9]) == "bad_record"
     assert "name is blank" in found[9].reason
     assert found[9].link is not None
-    assert found[9].link.trouble == Trouble("bad_record", found[9].reason, NOW)
+    assert found[9].link.problem == Problem("bad_record", found[9].reason, NOW)
 
 
 def test_a_record_without_an_id_is_told_without_a_link() -> None:
@@ -360,15 +360,15 @@ def test_a_trouble_keeps_its_age_while_it_is_of_the_same_kind() -> None:
     """Since when somebody should have looked."""
     first = plan(problems=[bad(9)])[9].link
     assert first is not None
-    old = replace(first, version=1, trouble=Trouble("bad_record", "other words", None, 3))
+    old = replace(first, version=1, problem=Problem("bad_record", "other words", None, 3))
     again = plan(links=[old], problems=[bad(9)])[9].link
     assert again is not None
-    assert again.trouble is not None
-    assert (again.trouble.since, again.trouble.count) == (None, 3)
-    other = replace(old, trouble=Trouble("refused", "x", None))
+    assert again.problem is not None
+    assert (again.problem.since, again.problem.count) == (None, 3)
+    other = replace(old, problem=Problem("refused", "x", None))
     fresh = plan(links=[other], problems=[bad(9)])[9].link
     assert fresh is not None
-    assert fresh.trouble == first.trouble
+    assert fresh.problem == first.problem
 
 
 # --- what cannot be carried exactly
@@ -395,7 +395,7 @@ def test_what_the_target_does_not_take_is_counted() -> None:
     targets, links = in_step(source(1), source(2), source(3))
     shown = [replace(targets[0], name="Rel"), *targets[1:]]
     known = [
-        replace(links[0], echoed=shown[0].values),
+        replace(links[0], observed=shown[0].values),
         replace(links[1], refused={"due_date": None}),
         links[2],
     ]

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from mappings.link import Trouble
+from mappings.link import Problem
 from mappings.rows import PairIdentity
-from tests.sync.build import bad, link, plan, scene, source, target
+from tests.sync.build import bad, link, plan, snapshot, source, target
 from tests.sync.world import World
 from worker.errors import BudgetExhausted, Busy, GuardTripped, ServerTrouble
-from worker.sync.action import Action, Kind
-from worker.sync.outcome import Outcome, Result, unattempted
-from worker.sync.plan import make_plan
+from worker.sync.apply.outcome import Outcome, Result, unattempted
+from worker.sync.decide.action import Action, Kind
+from worker.sync.decide.plan import make_plan
+from worker.sync.options import Options, Trigger
 from worker.sync.report import (
     RunReport,
     State,
@@ -29,15 +30,14 @@ from worker.sync.report import (
     worst,
 )
 from worker.sync.run import open_run, run_pair
-from worker.sync.scene import Options, Trigger
 
 IDENTITY = PairIdentity("https://rail.example", 1, "https://ably.example", "proj_1")
 SKIP = Action(Kind.SKIP, 1, "One", "In step.", "ms_1")
-TOLD = Trouble("moved", "Move it by hand.")
+TOLD = Problem("moved", "Move it by hand.")
 
 
-def outcome(result: Result, *troubles: Trouble) -> Outcome:
-    return Outcome(SKIP, result, "ms_1", troubles)
+def outcome(result: Result, *problems: Problem) -> Outcome:
+    return Outcome(SKIP, result, "ms_1", problems)
 
 
 def test_every_result_has_a_counter() -> None:
@@ -53,10 +53,10 @@ def test_every_result_has_a_counter() -> None:
         (SKIP, Result.UNCHANGED),
         (replace(SKIP, kind=Kind.QUARANTINE), Result.QUARANTINED),
         (replace(SKIP, kind=Kind.CONFLICT), Result.CONFLICTS),
-        (replace(SKIP, trouble=Trouble("waiting", "…")), Result.WAITING),
-        (replace(SKIP, trouble=Trouble("unread", "…")), Result.WAITING),
-        (replace(SKIP, trouble=Trouble("absence_unproved", "…")), Result.WAITING),
-        (replace(SKIP, trouble=Trouble("other", "…")), Result.UNCHANGED),
+        (replace(SKIP, problem=Problem("waiting", "…")), Result.WAITING),
+        (replace(SKIP, problem=Problem("unread", "…")), Result.WAITING),
+        (replace(SKIP, problem=Problem("absence_unproved", "…")), Result.WAITING),
+        (replace(SKIP, problem=Problem("other", "…")), Result.UNCHANGED),
     ],
 )
 def test_what_becomes_of_actions_that_write_nothing(action: Action, result: Result) -> None:
@@ -69,7 +69,7 @@ def test_what_becomes_of_actions_that_write_nothing(action: Action, result: Resu
     [
         ([], State.SUCCEEDED),
         ([outcome(Result.CREATED), outcome(Result.UNCHANGED)], State.SUCCEEDED),
-        ([outcome(Result.UNCHANGED, Trouble("target_edit_kept", "…"))], State.SUCCEEDED),
+        ([outcome(Result.UNCHANGED, Problem("target_edit_kept", "…"))], State.SUCCEEDED),
         ([outcome(Result.UPDATED, TOLD)], State.PARTIAL),
         ([outcome(Result.WAITING)], State.PARTIAL),
         ([outcome(Result.CONFLICTS)], State.PARTIAL),
@@ -166,7 +166,7 @@ def test_the_plan_as_json() -> None:
     one = source(1, "New")
     there = target(source(1))
     twin = target(source(1), "ms_2")
-    made = make_plan(scene([one], [there, twin], [link(source(1), there)], problems=[bad(None)]))
+    made = make_plan(snapshot([one], [there, twin], [link(source(1), there)], problems=[bad(None)]))
     document = plan_json(IDENTITY, made, {"testrail": 1, "testably": 2}, 0.0345)
     update, broken = document["actions"]
     assert update["fields"] == {"name": {"before": "Release 1", "after": "New"}}
@@ -197,7 +197,7 @@ def test_a_run_is_recorded_with_its_counts(world: World) -> None:
     world.add("One")
     world.rail.plant({"id": 90, "name": ""})
     report = world.run(Trigger.MIGRATION)
-    (record,) = world.mirror().runs.latest(world.pair.id)
+    (record,) = world.context().runs.latest(world.pair.id)
     assert (record.state, record.trigger, record.planned) == ("partial", "migration", 1)
     assert (record.counts, record.requests) == (report.counts, report.requests)
     assert record.problems == [dict(problem) for problem in report.problems]
@@ -218,7 +218,7 @@ def test_agreement_is_proved_by_a_run_that_finds_nothing(world: World) -> None:
 def test_a_run_that_nobody_confirmed_is_aborted(world: World) -> None:
     """Nothing was written, and the record says so."""
     world.add("One")
-    with open_run(world.mirror(), Options()) as run:
+    with open_run(world.context(), Options()) as run:
         run.prepare()
     assert run.report.state is State.ABORTED
     assert world.to_ably.writes == {}
@@ -231,8 +231,8 @@ def test_a_run_that_is_asked_to_stop_stops(world: World) -> None:
 
     def ask(method: str, _what: str) -> None:
         if method == "POST":
-            (record,) = world.mirror().runs.latest(world.pair.id)
-            world.mirror().runs.change(record.id, stop_requested=True)
+            (record,) = world.context().runs.latest(world.pair.id)
+            world.context().runs.change(record.id, stop_requested=True)
             world.clock.sleep(2)
 
     world.to_ably.before = ask
@@ -244,8 +244,8 @@ def test_a_run_that_is_asked_to_stop_stops(world: World) -> None:
 
 def test_somebody_else_is_running(world: World) -> None:
     """Told at once, without a run of its own."""
-    with open_run(world.mirror(), Options()):
-        report = run_pair(world.mirror(), Options())
+    with open_run(world.context(), Options()):
+        report = run_pair(world.context(), Options())
     assert (report.state, report.run) == (State.ABORTED, None)
     assert report.error is not None
     assert report.error.kind == "busy"
@@ -267,7 +267,7 @@ def test_what_nobody_expected_is_recorded_and_goes_on_to_the_caller(
     world.to_rail.before = fail
     with pytest.raises(error):
         world.run()
-    (record,) = world.mirror().runs.latest(world.pair.id)
+    (record,) = world.context().runs.latest(world.pair.id)
     assert record.state == state
     assert record.error is not None
 
@@ -278,7 +278,7 @@ def test_each_outcome_is_told_as_it_comes(world: World) -> None:
     world.add("Two")
     told: list[int] = []
     run_pair(
-        world.mirror(),
+        world.context(),
         Options(),
         on_outcome=lambda outcome: told.append(outcome.action.testrail_id),
     )

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from mappings.link import Link, LinkState, Trouble, fingerprint
-from tests.sync.build import link, plan, scene, source, target, trouble_of
-from worker.sync.action import Kind
-from worker.sync.scene import OnTargetEdit, Options, Policy, Trigger
-from worker.sync.standing import Is, Standings
+from mappings.link import Link, LinkState, Problem, fingerprint_of_source
+from tests.sync.build import link, plan, snapshot, source, target, trouble_of
+from worker.sync.decide.action import Kind
+from worker.sync.decide.rules import Is, Standings
+from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
 
 ONE = source(1)
 THERE = target(ONE)
@@ -24,7 +24,7 @@ UNMARKED = target(ONE, "ms_7", description="Made by hand")
 
 def test_a_milestone_without_anything_is_new() -> None:
     """Nothing is known of it and Testably's list is whole: it is created."""
-    standing = Standings(scene([ONE])).of(1)
+    standing = Standings(snapshot([ONE])).of(1)
     assert (standing.is_, standing.arrives) == (Is.NEW, True)
 
 
@@ -73,7 +73,7 @@ def test_a_target_that_another_link_holds_is_not_free() -> None:
 
 def test_what_a_create_left_behind_is_adopted() -> None:
     """A create that was cut off is found by its marker in the list, without waiting."""
-    cut_off = Link(1, state=LinkState.CREATING, intended={"name": "Release 1"}, version=1)
+    cut_off = Link(1, state=LinkState.CREATING, in_flight={"name": "Release 1"}, version=1)
     action = plan([replace(ONE, is_completed=True)], [THERE], [cut_off], policy=TARGET_WINS)[1]
     assert (action.kind, action.push) == (Kind.ADOPT, {"status": "completed"})
     assert "cut off" in action.reason
@@ -178,33 +178,33 @@ def test_below_a_parent_that_is_created_names_are_free() -> None:
 def test_what_an_undo_took_back_is_held_until_a_person_migrates() -> None:
     """No schedule, webhook or sync touches it; a migration releases it."""
     archived = replace(THERE, status="archived")
-    held = link(ONE, archived, state=LinkState.HELD, pushed={})
+    held = link(ONE, archived, state=LinkState.HELD, last_applied={})
     for trigger in (Trigger.SCHEDULE, Trigger.WEBHOOK, Trigger.MANUAL):
         action = plan([ONE], [archived], [held], options=Options(trigger=trigger))[1]
-        assert (action.kind, action.push, action.trouble) == (Kind.SKIP, {}, None)
+        assert (action.kind, action.push, action.problem) == (Kind.SKIP, {}, None)
         assert not action.learned
     released = plan([ONE], [archived], [held], options=Options(trigger=Trigger.MIGRATION))[1]
     assert (released.kind, released.push) == (Kind.UPDATE, {"status": "active"})
     assert "undo" in released.reason
 
 
-REFUSED = Trouble("refused", "name must have at most 5 characters")
+REFUSED = Problem("refused", "name must have at most 5 characters")
 
 
 @pytest.mark.parametrize("kind", ["refused", "create_fails"])
 def test_quarantine_lasts_until_the_source_record_changes(kind: str) -> None:
     """While the record stays as it was refused, nothing is sent; any change tries again."""
-    trouble = replace(REFUSED, kind=kind)
-    blocked = Link(1, source_print=fingerprint(ONE), trouble=trouble, version=1)
+    problem = replace(REFUSED, kind=kind)
+    blocked = Link(1, source_fingerprint=fingerprint_of_source(ONE), problem=problem, version=1)
     action = plan([ONE], links=[blocked])[1]
-    assert (action.kind, action.trouble, action.writes) == (Kind.QUARANTINE, trouble, 0)
+    assert (action.kind, action.problem, action.writes) == (Kind.QUARANTINE, problem, 0)
     assert plan([replace(ONE, refs="RF-1")], links=[blocked])[1].kind is Kind.CREATE
 
 
 def test_a_linked_milestone_in_quarantine_keeps_its_target() -> None:
     """Its update was refused; its sub-milestones still have their parent."""
     child = source(2, parent_id=1)
-    blocked = link(ONE, THERE, trouble=REFUSED)
+    blocked = link(ONE, THERE, problem=REFUSED)
     found = plan([ONE, child], [THERE], [blocked])
     assert found.kinds == {1: "quarantine", 2: "create"}
     assert found[1].testably_id == "ms_1"
@@ -212,11 +212,13 @@ def test_a_linked_milestone_in_quarantine_keeps_its_target() -> None:
 
 def test_other_troubles_do_not_block() -> None:
     """A conflict that a person has solved in Testably is over by itself."""
-    solved = Link(1, source_print=fingerprint(ONE), trouble=Trouble("name_conflict", "…"))
+    solved = Link(
+        1, source_fingerprint=fingerprint_of_source(ONE), problem=Problem("name_conflict", "…")
+    )
     action = plan([ONE], links=[solved])[1]
     assert action.kind is Kind.CREATE
     assert action.link is not None
-    assert action.link.trouble is None
+    assert action.link.problem is None
 
 
 def test_children_of_what_is_stuck_wait() -> None:
@@ -240,7 +242,11 @@ def test_a_target_that_is_gone_is_created_again() -> None:
         {"name": "Release 1", "description": THERE.description},
     )
     assert action.link is not None
-    assert (action.link.testably_id, action.link.pushed, action.link.echoed) == (None, {}, {})
+    assert (action.link.testably_id, action.link.last_applied, action.link.observed) == (
+        None,
+        {},
+        {},
+    )
     assert "deleted" in action.reason
 
 

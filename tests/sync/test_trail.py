@@ -7,14 +7,14 @@ from structlog.testing import capture_logs
 from mappings.footer import marker_url
 from tests.sync.test_undo import taken_back
 from tests.sync.world import PROJECT, World
-from worker.sync.scene import Trigger
+from worker.sync.options import Trigger
 
 
 def test_every_write_is_one_line(world: World) -> None:
     """As many lines as requests that write, and one for an adoption, which sends none by itself."""
     one = world.add("Confidential", is_completed=True)
     other = world.add("Confidential too")
-    marker = f"---\nTestRail: {marker_url(world.mirror().rules.testrail_url, other)}"
+    marker = f"---\nTestRail: {marker_url(world.context().rules.testrail_url, other)}"
     world.ably.create(PROJECT, {"name": "Confidential too", "description": marker})
     with capture_logs() as lines:
         first = world.run(Trigger.MIGRATION)

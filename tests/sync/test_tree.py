@@ -6,7 +6,7 @@ import pytest
 
 from mappings.milestone import SourceMilestone
 from tests.sync.build import source
-from worker.sync.tree import Place, places
+from worker.sync.decide.placement import Place, places
 
 NOBODY: frozenset[int] = frozenset()
 
@@ -32,23 +32,23 @@ def test_a_deeper_milestone_hangs_under_its_topmost_ancestor(depth: int) -> None
 def test_its_own_parent_has_no_place() -> None:
     """It cannot be created below itself, and is told apart from a circle."""
     (place,) = placed({5: 5}).values()
-    assert place.trouble is not None
-    assert (place.parent_id, place.trouble.kind) == (None, "own_parent")
+    assert place.problem is not None
+    assert (place.parent_id, place.problem.kind) == (None, "own_parent")
 
 
 def test_a_circle_of_parents_has_no_place_and_names_its_path() -> None:
     """Every member of the circle is troubled, each with the path from itself."""
     found = placed({1: 2, 2: 3, 3: 1})
-    troubles = {i: place.trouble for i, place in found.items()}
-    assert {t.kind for t in troubles.values() if t} == {"parent_circle"}
-    assert troubles[1] is not None
-    assert "1 → 2 → 3 → 1" in troubles[1].reason
+    problems = {i: place.problem for i, place in found.items()}
+    assert {t.kind for t in problems.values() if t} == {"parent_circle"}
+    assert problems[1] is not None
+    assert "1 → 2 → 3 → 1" in problems[1].reason
 
 
 def test_below_a_circle_it_waits() -> None:
     """A milestone outside of the circle is not to blame: it waits for its parent."""
     found = placed({1: 2, 2: 1, 3: 1, 4: 5, 5: 5})
-    assert [p.trouble and p.trouble.kind for p in found.values()] == [
+    assert [p.problem and p.problem.kind for p in found.values()] == [
         "parent_circle",
         "parent_circle",
         "waiting",
@@ -60,10 +60,10 @@ def test_below_a_circle_it_waits() -> None:
 def test_a_parent_that_is_nowhere() -> None:
     """The direct child is told which parent is missing; what is deeper waits for that child."""
     found = placed({2: 1, 3: 2})
-    assert found[2].trouble is not None
-    assert (found[2].parent_id, found[2].trouble.kind) == (1, "unknown_parent")
-    assert found[3].trouble is not None
-    assert (found[3].parent_id, found[3].trouble.kind) == (2, "waiting")
+    assert found[2].problem is not None
+    assert (found[2].parent_id, found[2].problem.kind) == (1, "unknown_parent")
+    assert found[3].problem is not None
+    assert (found[3].parent_id, found[3].problem.kind) == (2, "waiting")
 
 
 def test_a_parent_that_exists_but_cannot_be_read_is_a_parent() -> None:

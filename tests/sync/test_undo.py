@@ -9,9 +9,9 @@ import pytest
 from tests.sync.world import PROJECT, World
 from worker.errors import ServerTrouble, UnreadableAnswer, UsageError
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.options import OnTargetEdit, Trigger
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
-from worker.sync.scene import OnTargetEdit, Trigger
 from worker.sync.undo import plan_undo, undo
 from worker.sync.verify import verify
 
@@ -25,7 +25,7 @@ def migrate(world: World) -> RunReport:
 
 def taken_back(world: World, report: RunReport, *, force: bool = False) -> RunReport:
     assert report.run is not None
-    return undo(world.mirror(), report.run, force=force)
+    return undo(world.context(), report.run, force=force)
 
 
 def test_created_ones_are_archived_children_first_and_stay_so(world: World) -> None:
@@ -66,7 +66,7 @@ def test_one_with_linked_runs_is_only_archived_by_force(world: World) -> None:
     made = migrate(world)
     world.ably.link_run(world.id_of(one), {"id": "run_1", "name": "Smoke", "status": "completed"})
     assert made.run is not None
-    [step] = plan_undo(world.mirror(), made.run).steps
+    [step] = plan_undo(world.context(), made.run).steps
     assert step.blocked is not None
     assert taken_back(world, made).state is State.PARTIAL
     assert len(world.ably.live(PROJECT)) == 1
@@ -116,7 +116,7 @@ def test_a_parent_that_comes_back_gets_no_status_of_its_own(world: World) -> Non
     world.target.after = lambda method: sent.append(method)
     again = migrate(world)
     assert (again.state, again.problems) == (State.SUCCEEDED, ())
-    assert verify(world.mirror()).in_step
+    assert verify(world.context()).in_step
     assert world.run().state is State.SUCCEEDED
     assert world.to_ably.writes == {}
 
@@ -125,7 +125,7 @@ def test_a_run_of_nobody_cannot_be_undone(world: World) -> None:
     """An unknown run is a wrong usage."""
     migrate(world)
     with pytest.raises(UsageError):
-        plan_undo(world.mirror(), "20260101-000000-0000")
+        plan_undo(world.context(), "20260101-000000-0000")
 
 
 def test_what_is_gone_since_needs_no_undo(world: World) -> None:
@@ -152,10 +152,10 @@ def test_verify_does_not_believe_the_database(world: World) -> None:
     migrate(world)
     world.run()
     world.edit_target(one, description="Edited by hand")
-    verdict = verify(world.mirror())
+    verdict = verify(world.context())
     assert [(d.testrail_id, d.field) for d in verdict.differences] == [(one, "description")]
     world.ably.remove(world.id_of(two))
-    assert [m.testrail_id for m in verify(world.mirror()).missing] == [two]
+    assert [m.testrail_id for m in verify(world.context()).missing] == [two]
 
 
 def test_verify_finds_what_should_not_be_there(world: World) -> None:
@@ -165,7 +165,7 @@ def test_verify_finds_what_should_not_be_there(world: World) -> None:
     text = str(world.in_target(one)["description"])
     world.ably.create(PROJECT, {"name": "Copy", "description": text})
     world.rail.delete(two)
-    assert sorted(e.name for e in verify(world.mirror()).extra) == ["Copy", "Gone soon"]
+    assert sorted(e.name for e in verify(world.context()).extra) == ["Copy", "Gone soon"]
 
 
 def test_verify_compares_the_rest_beside_a_record_without_an_id(world: World) -> None:
@@ -173,7 +173,7 @@ def test_verify_compares_the_rest_beside_a_record_without_an_id(world: World) ->
     world.add("Release")
     migrate(world)
     world.rail.plant({"id": "seven", "name": "No id", "project_id": 1}, 1)
-    verdict = verify(world.mirror())
+    verdict = verify(world.context())
     assert (verdict.in_step, verdict.compared) == (False, 1)
     assert [(m.testrail_id, m.name) for m in verdict.missing] == [(None, "No id")]
 
@@ -185,7 +185,7 @@ def test_nothing_is_proved_from_a_part(world: World, side: str) -> None:
     migrate(world)
     getattr(world, side).incomplete = True
     with pytest.raises(UnreadableAnswer):
-        verify(world.mirror())
+        verify(world.context())
 
 
 def test_what_was_deleted_while_verifying_is_no_difference(world: World) -> None:
@@ -199,7 +199,7 @@ def test_what_was_deleted_while_verifying_is_no_difference(world: World) -> None
             world.edit(one, name="Release")
 
     world.to_rail.before = renamed_back
-    assert verify(world.mirror()).in_step
+    assert verify(world.context()).in_step
 
 
 @pytest.mark.parametrize("policy", list(OnTargetEdit))
@@ -219,8 +219,8 @@ def test_a_rebuild_writes_nothing_and_knows_every_link_again(
         connection.exec_driver_sql("DELETE FROM links")
     world.to_ably.requests.clear()
     world.policy = replace(world.policy, on_target_edit=policy)
-    report = rebuild(world.mirror())
+    report = rebuild(world.context())
     assert (report.state, report.counts["adopted"]) == (State.PARTIAL, 2)
     assert world.to_ably.writes == {}
     assert {id_: world.id_of(id_) for id_ in (parent, child)} == before
-    assert rebuild(world.mirror()).counts["unchanged"] == 2
+    assert rebuild(world.context()).counts["unchanged"] == 2

@@ -11,8 +11,8 @@ from mappings.link import LinkState
 from mappings.rows import ChangeState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.options import OnTargetEdit, Policy, Trigger
 from worker.sync.report import State
-from worker.sync.scene import OnTargetEdit, Policy, Trigger
 
 ABLY = TestablySwitches()
 TARGET_WINS = Policy(on_target_edit=OnTargetEdit.TARGET)

@@ -25,11 +25,11 @@ from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_model import TestRailModel
-from worker.sync.gather import Scope
+from worker.sync.options import Options, Policy, Trigger
 from worker.sync.ports import SourceListing, TargetListing
+from worker.sync.read.gather import Scope
 from worker.sync.report import RunReport
-from worker.sync.run import Mirror, Prepared, look, run_pair
-from worker.sync.scene import Options, Policy, Trigger
+from worker.sync.run import PairContext, PlannedRun, preview, run_pair
 
 PROJECT = "proj_abc123"
 URL = "https://example.testrail.io"
@@ -63,8 +63,8 @@ class Source(InMemorySource):
 
     incomplete = False
 
-    def read_project(self, project_id: int) -> SourceListing:
-        listing = super().read_project(project_id)
+    def read_project(self, project_id: int, **filters: bool | None) -> SourceListing:
+        listing = super().read_project(project_id, **filters)
         if not self.incomplete:
             return listing
         return replace(listing, complete=False, incomplete_because="A page was missing.")
@@ -140,8 +140,8 @@ class World:
 
     # --- runs
 
-    def mirror(self) -> Mirror:
-        return Mirror(
+    def context(self) -> PairContext:
+        return PairContext(
             self.identity,
             self.rules,
             self.policy,
@@ -159,12 +159,12 @@ class World:
     ) -> RunReport:
         """One run, a minute after whatever was before."""
         self._forget_requests()
-        return run_pair(self.mirror(), Options(trigger=trigger, **options), scope)
+        return run_pair(self.context(), Options(trigger=trigger, **options), scope)
 
-    def look(self, **options: Any) -> Prepared:
+    def preview(self, **options: Any) -> PlannedRun:
         """The dry run."""
         self._forget_requests()
-        return look(self.mirror(), Options(**options))
+        return preview(self.context(), Options(**options))
 
     def _forget_requests(self) -> None:
         self.clock.sleep(60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Annotated, Final, cast
 
@@ -12,20 +13,35 @@ import typer
 from typer.main import get_command
 
 from mappings.errors import MilesyncError
-from worker.cli import check, demo, migrate, plan, records, repair, sandbox, setup, up, verify
+from worker.cli import help as help_text
 from worker.cli.output import Exit, failure, print_json, print_text, silence
 from worker.cli.signals import ending, exit_code, told
 from worker.errors import SettingsError, UsageError
 from worker.say import say_error
 
-COMMANDS: Final[Mapping[str, Sequence[Callable[..., int]]]] = {
-    "Begin": (demo.demo, setup.init, check.check),
-    "Move, and keep in step": (plan.plan, migrate.migrate, migrate.sync, verify.verify),
-    "Look": (records.status, records.mappings, records.failures, records.history),
-    "Put right": (repair.retry, repair.undo, repair.rebuild, repair.stop),
-    "Operate": (up.up, sandbox.sandbox),
+PURPOSE: Final = "Mirrors TestRail milestones into Testably."
+COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Begin": {"demo": "demo", "init": "setup", "check": "check"},
+    "Move, and keep in step": {
+        "plan": "plan",
+        "migrate": "migrate",
+        "sync": "migrate",
+        "verify": "verify",
+    },
+    "Look": {
+        "status": "records",
+        "runs": "runs",
+        "show": "runs",
+        "report": "runs",
+        "mappings": "records",
+        "failures": "records",
+        "history": "records",
+    },
+    "Put right": {"retry": "repair", "undo": "repair", "rebuild": "repair", "stop": "repair"},
+    "Operate": {"up": "up", "sandbox": "sandbox", "db upgrade": "setup"},
 }
-"""Each command by the heading under which `milesync --help` shows it. To add one, add it here."""
+"""By the heading under which `milesync --help` shows it: each command, and the module here in
+which its function is. The function is called like the command, or like its last word."""
 
 _COMPLETION_VARIABLE: Final = "_MILESYNC_COMPLETE"
 """Set by a shell that asks what may stand next on the command line."""
@@ -34,21 +50,40 @@ _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
 """Click's class for all that is wrong with arguments; newer Typers have a Click of their own."""
 
 
-def build() -> typer.Typer:
-    """The app with all its commands."""
+def functions() -> dict[str, dict[str, Callable[..., int]]]:
+    """Every command's function, by heading and name."""
+    return {
+        heading: {name: _function(name, module) for name, module in commands.items()}
+        for heading, commands in COMMANDS.items()
+    }
+
+
+def _function(name: str, module: str) -> Callable[..., int]:
+    found = getattr(import_module(f"worker.cli.{module}"), name.rsplit(maxsplit=1)[-1])
+    return cast(Callable[..., int], found)
+
+
+def build(first: str = "") -> typer.Typer:
+    """The app with the command that ``first`` begins; if there is none such, with all.
+
+    Only what is asked for is imported: the rest takes longer than most commands.
+    """
     app = typer.Typer(
-        help="Mirrors TestRail milestones into Testably.",
+        help=PURPOSE,
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )
     app.callback()(_common)
-    for heading, functions in COMMANDS.items():
-        for function in functions:
-            app.command(rich_help_panel=heading)(function)
-    database = typer.Typer(help="The database.")
-    database.command("upgrade")(setup.upgrade)
+    database = typer.Typer(help="The database.", rich_markup_mode=None)
     database.callback()(lambda: None)
-    app.add_typer(database, name="db", rich_help_panel="Operate")
+    every = {name: module for commands in COMMANDS.values() for name, module in commands.items()}
+    asked = {name: module for name, module in every.items() if name.split()[0] == first}
+    for name, module in (asked or every).items():
+        group = database if name.startswith("db ") else app
+        group.command(cls=help_text.CommandWithHelp)(_function(name, module))
+    if database.registered_commands:
+        app.add_typer(database, name="db")
     return app
 
 
@@ -79,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(args or ["--help"])
+        return _run(args)
     except MilesyncError as error:
         return _failed(args, error)
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -102,9 +137,12 @@ def behind_command(args: list[str]) -> list[str]:
 
 
 def _run(args: list[str]) -> int:
-    command = get_command(build())
     if _COMPLETION_VARIABLE in os.environ:
-        command.main(prog_name="milesync")  # answers the shell and exits
+        get_command(build()).main(prog_name="milesync")  # answers the shell and exits
+    if args in ([], ["-h"], ["--help"]):
+        print_text(help_text.of_program(PURPOSE, functions()))
+        return Exit.OK
+    command = get_command(build(args[0]))
     try:
         with command.make_context("milesync", args) as context:
             ending.check()

@@ -10,20 +10,18 @@ import typer
 
 from worker.cli import render
 from worker.cli.output import Exit, console, exit_of, show
-from worker.cli.session import consent
+from worker.cli.run_records import report_of
+from worker.cli.session import consent, declined
 from worker.cli.signals import EndedBySignal, exit_code
 from worker.errors import Interrupted
 from worker.say import say_error
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from mappings.rows import PairIdentity
-    from mappings.runs import Run
+    from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
-    from worker.sync.report import RunReport
-    from worker.sync.scene import Options
+    from worker.sync.options import Options
 
 Background = Annotated[
     bool, typer.Option("--background", help="Hand it to the workers, and show how far it is.")
@@ -48,34 +46,35 @@ def hand_over(
     if not yes:
         look_at(deployment, pairs, options).show(deployment.settings, as_json=False)
         if not consent("Hand this to the workers?"):
-            return Exit.FAILED
+            return declined("Nothing was changed.", as_json=as_json)
     runs = [enqueue_migration(deployment, pair, options) for pair in pairs]
     ended = watch(deployment, runs)
     identities = [deployment.identity(pair) for pair in pairs]
-    reports = [_report(*both) for both in zip(identities, ended, strict=True)]
+    reports = [report_of(*both) for both in zip(identities, ended, strict=True)]
 
     def human(out: Console) -> None:
         for report in reports:
-            render.show_run(out, report)
+            name = deployment.runs.shortest_name(report.run) if report.run else ""
+            render.show_run(out, report, name)
 
     show(runs_json(reports), human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))
 
 
-def watch(deployment: Deployment, runs: Sequence[Run]) -> list[Run]:
+def watch(deployment: Deployment, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """Show on stderr how far the runs are until they end; after an interrupt they go on."""
     from worker.background import follow
 
     out = console(sys.stderr)
     said: dict[str, str] = {}
-    found: list[Run] = []
+    found: list[RunRecord] = []
     try:
         for found in follow(deployment, [run.id for run in runs]):
             for run in found:
                 line = _line(run)
                 if said.get(run.id) != line:
                     said[run.id] = line
-                    out.print(line, markup=False, highlight=False)
+                    out.print(line)
     except EndedBySignal as ended:
         names = " ".join(run.id for run in runs)
         ended.error = Interrupted(
@@ -100,21 +99,8 @@ def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
     return Exit.OK
 
 
-def _line(run: Run) -> str:
+def _line(run: RunRecord) -> str:
     done = sum(run.counts.get(name, 0) for name in ("created", "adopted", "updated", "archived"))
     planned = "" if run.planned is None else f" of {run.planned}"
     state = "waiting for a worker" if run.state == "unfinished" else run.state
     return f"Run {run.id}: {state}, {done}{planned} written"
-
-
-def _report(identity: PairIdentity, run: Run) -> RunReport:
-    """A recorded run as the report that its worker made."""
-    from mappings.errors import MilesyncError
-    from worker.sync.report import RunReport, State
-
-    error = None
-    if run.error is not None:
-        error = MilesyncError(run.error.get("message", ""), run.error.get("hint", ""))
-    problems = tuple(dict(problem) for problem in run.problems)
-    state = State(run.state)
-    return RunReport(identity, run.id, state, run.counts, run.requests, problems, {}, error)

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from queue import Empty, Queue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
 from worker.cli.options import Config, Json, Projects
-from worker.cli.output import Exit, show
+from worker.cli.output import Exit, console, print_json
 from worker.cli.session import opened, pairs_to_call
+from worker.cli.signals import ending
 from worker.errors import SettingsError
 from worker.say import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from worker.bootstrap import Deployment
-    from worker.clients.testably import Testably
-    from worker.clients.testrail import TestRail
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
+
+_MOST_AT_ONCE: Final = 16
+_GRACE: Final = 0.5
+"""Seconds that an answer has beyond its own deadline: it says more than that there was none."""
+_MARK: Final = 7
+"""Places for the mark in front of each line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +47,85 @@ class Check:
 
 
 def check(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """Try the settings, the database, both APIs and Redis, without writing anything there."""
+    """Try the settings, the database, both APIs and Redis, without writing anything there.
+
+    Each is asked once, all at the same time; what is found is told at once.
+
+    Examples:
+      milesync check
+      milesync check --project 1
+    """
+    checks: list[Check] = []
+    out = console(sys.stdout)
+
+    def told(one: Check) -> None:
+        checks.append(one)
+        if not as_json:
+            _print(out, one)
+
     try:
-        checks = list(_checks(config, projects))
+        order = _check(config, projects, told)
     except SettingsError as error:
-        checks = [Check("settings", False, error.message, error.hint)]
-        _show(checks, as_json=as_json, error=error)
+        told(Check("settings", False, error.message, error.hint))
+        _end(out, checks, as_json=as_json, error=error)
         return Exit.USAGE
-    _show(checks, as_json=as_json)
+    _end(out, sorted(checks, key=lambda one: order.index(one.name)), as_json=as_json)
     return Exit.OK if all(one.ok for one in checks) else Exit.FAILED
 
 
-def _checks(config: Path | None, projects: Sequence[int] | None) -> Iterator[Check]:
+def _check(
+    config: Path | None, projects: Sequence[int] | None, told: Callable[[Check], None]
+) -> list[str]:
+    """Try everything and tell of each as soon as it is known; the names in their order."""
     with opened(config) as deployment:
-        pairs = pairs_to_call(deployment.settings, projects)
-        yield Check("settings", True, _settings_read(deployment, pairs))
-        yield _tried("database", partial(_database, deployment))
+        settings = deployment.settings
+        pairs = pairs_to_call(settings, projects)
+        told(Check("settings", True, _settings_read(deployment, pairs)))
+        told(Check("web", True, _web(deployment)))
+        attempts: dict[str, Callable[[], str]] = {"database": partial(_database, deployment)}
         for pair in pairs:
-            yield _tried(f"testrail {pair.testrail}", partial(_testrail, deployment, pair))
-            yield _tried(f"testably {pair.testably}", partial(_testably, deployment, pair))
-        if deployment.settings.redis_url is not None:
-            yield _tried("redis", partial(_redis, deployment))
+            attempts[f"testrail {pair.testrail}"] = partial(_testrail, deployment, pair)
+            attempts[f"testably {pair.testably}"] = partial(_testably, deployment, pair)
+        if settings.redis_url is not None:
+            attempts["redis"] = partial(_redis, deployment)
+        for one in _at_once(attempts, settings.sync.http_timeout):
+            told(one)
+    return ["settings", "web", *attempts]
+
+
+def _at_once(attempts: Mapping[str, Callable[[], str]], seconds: float) -> Iterator[Check]:
+    """What came of each attempt, as it comes; what takes longer than the time is given up."""
+    answers: Queue[Check | BaseException] = Queue()
+    waiting, open_names = deque(attempts.items()), set(attempts)
+    for _ in range(min(_MOST_AT_ONCE, len(attempts))):
+        Thread(target=_answer, args=(waiting, answers), daemon=True).start()
+    end = time.monotonic() + seconds + _GRACE
+    while open_names and (left := end - time.monotonic()) > 0:
+        ending.check()
+        with suppress(Empty):
+            one = answers.get(timeout=min(left, 0.1))
+            if isinstance(one, BaseException):
+                raise one
+            open_names.discard(one.name)
+            yield one
+    for name in attempts:
+        if name in open_names:
+            hint = "Raise MILESYNC_HTTP_TIMEOUT if it is only slow."
+            yield Check(name, False, f"No answer within {seconds:g} s.", hint)
+
+
+def _answer(
+    waiting: deque[tuple[str, Callable[[], str]]], answers: Queue[Check | BaseException]
+) -> None:
+    """Try one after the other; whatever goes wrong is told where the answers are read."""
+    while True:
+        try:
+            answers.put(_tried(*waiting.popleft()))
+        except IndexError:
+            return
+        except BaseException as error:
+            answers.put(error)
+            return
 
 
 def _tried(name: str, attempt: Callable[[], str]) -> Check:
@@ -69,7 +137,15 @@ def _tried(name: str, attempt: Callable[[], str]) -> Check:
 
 def _settings_read(deployment: Deployment, pairs: Sequence[ProjectPair]) -> str:
     file = deployment.settings.source_file
-    return f"{file or 'The environment'}: {len(pairs)} project pairs."
+    return (
+        f"{file or 'The environment'}: {len(pairs)} project pair{'' if len(pairs) == 1 else 's'}."
+    )
+
+
+def _web(deployment: Deployment) -> str:
+    web = deployment.settings.web
+    web.require_strong_secrets()
+    return " ".join(web.notices) or f"{web.listen}, with a token and a webhook secret."
 
 
 def _database(deployment: Deployment) -> str:
@@ -80,14 +156,14 @@ def _database(deployment: Deployment) -> str:
 
 
 def _testrail(deployment: Deployment, pair: ProjectPair) -> str:
-    with deployment.mirror(pair) as mirror:
-        cast("TestRail", mirror.source).get_milestones(pair.testrail, limit=1)
+    with deployment.clients(pair) as (source, _):
+        source.get_milestones(pair.testrail, limit=1)
     return "Reachable, and the account may read the project."
 
 
 def _testably(deployment: Deployment, pair: ProjectPair) -> str:
-    with deployment.mirror(pair) as mirror:
-        page = cast("Testably", mirror.target).list_page(pair.testably, per_page=1)
+    with deployment.clients(pair) as (_, target):
+        page = target.list_page(pair.testably, per_page=1)
     known = "" if page.total is None else f" It has {page.total} milestones."
     return f"Reachable, and the token may read the project.{known}"
 
@@ -108,20 +184,28 @@ class _NoRedis(MilesyncError):
     default_hint = "Check MILESYNC_REDIS_URL, and that the server runs."
 
 
-def _show(checks: list[Check], *, as_json: bool, error: MilesyncError | None = None) -> None:
+def _end(
+    out: Console, checks: list[Check], *, as_json: bool, error: MilesyncError | None = None
+) -> None:
+    """The document, or for people the next step."""
     ok = all(one.ok for one in checks)
+    if not as_json:
+        if ok:
+            out.print("All is well. `milesync plan` shows what a migration would do.")
+        return
     told = [
         {"name": one.name, "ok": one.ok, "message": one.message, "hint": one.hint} for one in checks
     ]
     document: dict[str, Any] = {"ok": ok, "checks": told, "state": "succeeded" if ok else "failed"}
     if error is not None:
         document["error"] = {"kind": error.kind, "message": error.message, "hint": error.hint}
-    show(document, lambda out: _print(out, checks), as_json=as_json)
+    print_json(document)
 
 
-def _print(out: Console, checks: list[Check]) -> None:
-    for one in checks:
-        mark, style = ("ok", "green") if one.ok else ("FAILED", "red")
-        out.print(f"{mark:7}{one.name}: {printable(one.message)}", style=style)
-        if not one.ok and one.hint:
-            out.print(f"       {printable(one.hint)}")
+def _print(out: Console, one: Check) -> None:
+    mark, style = ("ok", "green") if one.ok else ("FAILED", "red")
+    first, *more = one.message.splitlines() or [""]
+    out.print(f"{mark:{_MARK}}{one.name}: {printable(first)}", style=style, hang=_MARK)
+    hints = [] if one.ok else one.hint.splitlines()
+    for line in (*more, *hints):
+        out.print(f"{'':{_MARK}}{printable(line)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mappings.errors import MilesyncError
 from worker.cli import render
+from worker.cli.files import write_private
 from worker.cli.migrate import Migration
 from worker.cli.options import Json, NoConfig
 from worker.cli.output import Exit, show
@@ -17,8 +18,7 @@ from worker.cli.plan import look_at, show_one
 from worker.cli.verify import verdicts_on
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from worker.cli.screen import Console
     from worker.sandbox.server import Sandbox
     from worker.sync.report import RunReport
 
@@ -139,7 +139,7 @@ class _Demo:
 
     def _edit_and_plan(self) -> tuple[bool, dict[str, Any]]:
         from worker.sandbox.seed import edit_some
-        from worker.sync.scene import Options, Trigger
+        from worker.sync.options import Options, Trigger
 
         edited = edit_some(self._sandbox.testrail.model, 1, EDITED)
         settings = self._deployment.settings
@@ -164,8 +164,8 @@ class _Demo:
         return verdict.in_step, verdict.as_json()
 
     def _run(self, *, by_person: bool) -> RunReport:
+        from worker.sync.options import Options, Trigger
         from worker.sync.report import State
-        from worker.sync.scene import Options, Trigger
 
         options = Options(Trigger.MIGRATION if by_person else Trigger.MANUAL)
         pairs = self._deployment.settings.projects
@@ -188,9 +188,9 @@ def _written(folder: Path, sandbox: Sandbox) -> Path:
     """The settings for the sandbox as files, which can be used and read afterwards."""
     lines = {**sandbox.settings, "MILESYNC_TESTABLY_RATE_LIMIT": f"{A_MINUTE}/60s"}
     lines |= {"MILESYNC_TESTRAIL_RATE_LIMIT": f"{A_MINUTE}/60s", "MILESYNC_LOG_LEVEL": "warning"}
-    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    write_private(folder / ".env", "".join(f"{name}={value}\n" for name, value in lines.items()))
     file = folder / "milesync.toml"
-    file.write_text('database_url = "sqlite:///milesync.db"\n', encoding="utf-8")
+    write_private(file, 'database_url = "sqlite:///milesync.db"\n')
     return file
 
 

@@ -21,14 +21,13 @@ from worker.cli.signals import exit_code
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from worker.bootstrap import Deployment
     from worker.cli.pair_run import PairRun
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
+    from worker.sync.options import Options
     from worker.sync.report import RunReport
-    from worker.sync.reviewed import Document
-    from worker.sync.scene import Options
+    from worker.sync.reviewed_plan import Document
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")]
 ReportFile = Annotated[
@@ -66,8 +65,16 @@ def migrate(
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Show the plan, ask, and bring Testably in step with TestRail."""
-    from worker.sync.scene import Options, Trigger
+    """Show the plan, ask, and bring Testably in step with TestRail.
+
+    What was interrupted goes on when it is run again.
+
+    Examples:
+      milesync migrate
+      milesync migrate --only open --report report.html
+      milesync migrate --plan plan.json --yes
+    """
+    from worker.sync.options import Options, Trigger
 
     options = Options(
         Trigger.MIGRATION,
@@ -99,8 +106,13 @@ def migrate(
 
 
 def sync(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """Bring both sides in step once, without questions."""
-    from worker.sync.scene import Options, Trigger
+    """Bring both sides in step once, without questions.
+
+    Examples:
+      milesync sync
+      milesync sync --project 1 --project 2
+    """
+    from worker.sync.options import Options, Trigger
 
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
@@ -132,6 +144,7 @@ class Migration:
         self.deployment = deployment
         self.options = options
         self.runs = [PairRun(deployment, pair, options) for pair in pairs]
+        self.is_declined = False
         self._stack = ExitStack()
 
     @property
@@ -147,7 +160,7 @@ class Migration:
             self._compare(reviewed)
 
     def _compare(self, reviewed: Document) -> None:
-        from worker.sync.reviewed import must_be_equal, reviewable
+        from worker.sync.reviewed_plan import must_be_equal, reviewable
 
         looked = _looked(self.runs)
         if not looked.errors:
@@ -160,7 +173,8 @@ class Migration:
         """Show the plans, ask unless ``yes``, and apply them."""
         if not (yes and as_json):
             self._show_plans(as_json=as_json)
-        if yes or not self._something_to_ask() or consent("Go on?"):
+        self.is_declined = not yes and self._something_to_ask() and not consent("Go on?")
+        if not self.is_declined:
             for run in self.runs:
                 self._apply(run)
 
@@ -223,7 +237,7 @@ def _only_look(
     as_json: bool,
 ) -> int:
     from worker.cli.plan import look_at, places
-    from worker.sync.reviewed import must_be_equal, reviewable
+    from worker.sync.reviewed_plan import must_be_equal, reviewable
 
     looked = look_at(deployment, pairs, options)
     if reviewed is not None and not looked.errors:
@@ -240,20 +254,24 @@ def _end(
     *,
     as_json: bool,
 ) -> int:
-    """Report what became of it: the file, the printed result and the exit code."""
+    """Report what became of it: the file, the printed result, the next step and the exit code."""
     from worker.cli.pair_run import runs_json
     from worker.sync.report import worst
 
     reports = migration.reports
     document = runs_json(reports)
     if report is not None:
-        from worker.cli.report_file import write_report
+        from worker.cli.report_file import with_items, write_report
 
-        write_report(report, document, migration.runs)
+        write_report(report, with_items(document, migration.runs))
 
     def human(out: Console) -> None:
+        if migration.is_declined:
+            out.print("Nothing was changed.")
+            return
         for ended in reports:
-            render.show_run(out, ended)
+            name = migration.deployment.runs.shortest_name(ended.run) if ended.run else ""
+            render.show_run(out, ended, name, report)
 
     show(document, human, as_json=as_json)
     return exit_code(*interrupts) if interrupts else exit_of(worst(r.state for r in reports))
@@ -264,7 +282,7 @@ def _end(
 
 def _reviewed(file: Path | None, options: Options) -> Document | None:
     """The plan in the file. Raises UsageError if it is none, or more is asked for beside it."""
-    from worker.sync.reviewed import read_reviewed
+    from worker.sync.reviewed_plan import read_reviewed
 
     if file is None:
         return None
@@ -281,7 +299,7 @@ def _reviewed(file: Path | None, options: Options) -> Document | None:
 
 
 def _as_reviewed(options: Options, reviewed: Document) -> Options:
-    from worker.sync.reviewed import reviewed_options
+    from worker.sync.reviewed_plan import reviewed_options
 
     return replace(options, **reviewed_options(reviewed))
 

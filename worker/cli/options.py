@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.sync.scene import Only
+from worker.sync.options import Only
 
 Config = Annotated[
     Path | None,
@@ -24,6 +24,12 @@ Projects = Annotated[
     list[int] | None,
     typer.Option(
         "--project", metavar="ID", help="Only this TestRail project; may be given several times."
+    ),
+]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="Its id, or four characters or more of its beginning or its end."
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

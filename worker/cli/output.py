@@ -10,14 +10,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mappings.errors import MilesyncError
+from worker.cli.screen import Console
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from worker.sync.report import State
 
-Human = Callable[["Console"], None]
-_PIPE_WIDTH = 160
+Human = Callable[[Console], None]
 
 
 class Exit(IntEnum):
@@ -73,12 +71,5 @@ def silence(stream: TextIO) -> None:
 
 
 def console(stream: TextIO) -> Console:
-    """A console that prints text as it stands, without a markup of its own."""
-    from rich.console import Console
-
-    class Patient(Console):
-        def on_broken_pipe(self) -> None:
-            silence(stream)
-
-    width = None if stream.isatty() else _PIPE_WIDTH
-    return Patient(file=stream, markup=False, highlight=False, emoji=False, width=width)
+    """What prints text as it stands on a stream whose reader may go away."""
+    return Console(stream, lambda: silence(stream))

@@ -12,14 +12,14 @@ from mappings.errors import MilesyncError
 from worker.cli.output import failure
 from worker.cli.signals import told
 from worker.sync.report import RunReport, State, error_json, state_of, worst
-from worker.sync.run import OpenRun, Prepared, open_run
+from worker.sync.run import PlannedRun, Run, open_run
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair
-    from worker.sync.outcome import Outcome
-    from worker.sync.scene import Options
+    from worker.sync.apply.outcome import Outcome
+    from worker.sync.options import Options
 
 
 class PairRun:
@@ -35,7 +35,7 @@ class PairRun:
         # the log's context of one run must not spill over into those that are open beside it
         self._context = copy_context()
         self._stack = ExitStack()
-        self._run: OpenRun | None = None
+        self._run: Run | None = None
         self._report: RunReport | None = None
 
     @property
@@ -44,7 +44,7 @@ class PairRun:
         return self._deployment.identity(self.pair)
 
     @property
-    def prepared(self) -> Prepared | None:
+    def prepared(self) -> PlannedRun | None:
         """The plan, while it is still to be applied."""
         if self._report is not None or self._run is None:
             return None
@@ -66,8 +66,8 @@ class PairRun:
         self._guarded(self._prepare)
 
     def _prepare(self) -> None:
-        mirror = self._stack.enter_context(self._deployment.mirror(self.pair))
-        self._run = self._stack.enter_context(open_run(mirror, self._options))
+        context = self._stack.enter_context(self._deployment.context(self.pair))
+        self._run = self._stack.enter_context(open_run(context, self._options))
         self._run.prepare()
 
     def apply(self, on_outcome: Callable[[Outcome], None]) -> None:

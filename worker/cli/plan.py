@@ -2,56 +2,92 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from mappings.errors import MilesyncError
 from worker.cli import render
+from worker.cli.files import require_writable
 from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects
-from worker.cli.output import Exit, show
+from worker.cli.output import Exit, console, show
+from worker.cli.plan_text import show_plan
+from worker.cli.plan_view import view_of
 from worker.cli.progress import reading
 from worker.cli.session import opened, pairs_to_call
-from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair, Settings
-    from worker.sync.run import Mirror, Prepared
-    from worker.sync.scene import Options
+    from worker.sync.options import Options
+    from worker.sync.run import PairContext, PlannedRun
 
 Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FILE", help="Keep the plan, for `migrate --plan FILE`."),
+    list[Path] | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Keep the plan: .json for `migrate --plan FILE`, .html or .md to hand on; may be "
+        "given several times.",
+    ),
 ]
+PAGES: Final = (".html", ".md")
+"""Endings of files that are for people; any other is JSON, for `migrate --plan`."""
+
+
+All = Annotated[bool, typer.Option("--all", help="Show every milestone, and long texts whole.")]
 
 
 def plan(
     only: OnlyThose = None,
     adopt_by_name: AdoptByName = False,
     create_anyway: CreateAnyway = False,
+    every: All = False,
     out: Out = None,
     config: Config = None,
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Show what migrate would do, without doing it."""
-    from worker.sync.scene import Options, Trigger
+    """Show what migrate would do, without doing it.
+
+    Examples:
+      milesync plan
+      milesync plan --only open --all
+      milesync plan --out plan.json --out plan.html
+    """
+    from worker.sync.options import Options, Trigger
 
     options = Options(Trigger.MIGRATION, only, adopt_by_name, create_anyway)
+    for file in out or ():
+        require_writable(file)
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         looked = look_at(deployment, pairs, options)
-        if out is not None:
-            _keep(out, looked, options, deployment.settings)
-        looked.show(deployment.settings, as_json=as_json)
+        if out and not looked.errors:
+            from worker.cli.plan_files import write_plans
+
+            write_plans(out, looked, options, deployment.settings)
+        looked.show(deployment.settings, as_json=as_json, every=every)
+        if not as_json and not looked.errors:
+            _say_next(console(sys.stdout), looked, out or [])
     return looked.exit
+
+
+def _say_next(out: Console, looked: Looked, files: Sequence[Path]) -> None:
+    """What a person does next: apply the plan, or hand it on."""
+    if files:
+        out.print(f"The plan is in {' and '.join(map(str, files))}.")
+    kept = next((file for file in files if file.suffix.lower() not in PAGES), None)
+    if kept is not None:
+        out.print(f"Do exactly this with `milesync migrate --plan {kept}`.")
+    elif looked.has_changes:
+        out.print("Do it with `milesync migrate`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +95,17 @@ class Looked:
     """The plans of some pairs, or why there is none."""
 
     identities: Sequence[PairIdentity]
-    results: Sequence[Prepared | MilesyncError]
+    results: Sequence[PlannedRun | MilesyncError]
 
     @property
     def errors(self) -> list[MilesyncError]:
         """What kept pairs from being planned."""
         return [result for result in self.results if isinstance(result, MilesyncError)]
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether a migration would write anything."""
+        return any(not isinstance(one, MilesyncError) and one.plan.changes for one in self.results)
 
     @property
     def exit(self) -> Exit:
@@ -78,12 +119,12 @@ class Looked:
         together = zip(self.identities, self.results, strict=True)
         return projects_json([_project_json(*one) for one in together], self.errors)
 
-    def show(self, settings: Settings, *, as_json: bool) -> None:
-        """Print the plans."""
+    def show(self, settings: Settings, *, as_json: bool, every: bool = False) -> None:
+        """Print the plans, folded unless ``every`` milestone is asked for."""
 
         def human(out: Console) -> None:
             for identity, result in zip(self.identities, self.results, strict=True):
-                show_one(out, identity, result, settings)
+                show_one(out, identity, result, settings, every=every)
 
         show(self.as_json(), human, as_json=as_json)
 
@@ -91,28 +132,34 @@ class Looked:
 def look_at(deployment: Deployment, pairs: Sequence[ProjectPair], options: Options) -> Looked:
     """Plan every pair afresh, without a lock and without a write."""
     from worker.cli.session import each
-    from worker.sync.run import look
+    from worker.sync.run import preview
 
-    def work(mirror: Mirror) -> Prepared:
-        with reading(f"project {mirror.identity.testrail_project}"):
-            return look(mirror, options)
+    def work(context: PairContext) -> PlannedRun:
+        with reading(f"project {context.identity.testrail_project}"):
+            return preview(context, options)
 
     results = each(deployment, pairs, work)
     return Looked([deployment.identity(pair) for pair in pairs], results)
 
 
 def show_one(
-    out: Console, identity: PairIdentity, result: Prepared | MilesyncError, settings: Settings
+    out: Console,
+    identity: PairIdentity,
+    result: PlannedRun | MilesyncError,
+    settings: Settings,
+    *,
+    every: bool = False,
 ) -> None:
     """Print the plan of one pair, or why there is none."""
     out.print(render.title(identity.testrail_project, identity.testably_project), style="bold")
     if isinstance(result, MilesyncError):
         render.say_error(out, result)
     else:
-        render.show_plan(out, result, settings.testably.rate_limit)
+        rate = render.in_words(settings.testably.rate_limit)
+        show_plan(out, view_of(identity, result, rate), every=every)
 
 
-def _project_json(identity: PairIdentity, result: Prepared | MilesyncError) -> dict[str, Any]:
+def _project_json(identity: PairIdentity, result: PlannedRun | MilesyncError) -> dict[str, Any]:
     from worker.sync.report import error_json, plan_json
 
     if not isinstance(result, MilesyncError):
@@ -127,18 +174,3 @@ def _project_json(identity: PairIdentity, result: Prepared | MilesyncError) -> d
 def places(settings: Settings) -> dict[str, Any]:
     """Where the plan is for: it must not be applied elsewhere."""
     return {"testrail_url": settings.testrail.url, "testably_url": settings.testably.url}
-
-
-def _keep(file: Path, looked: Looked, options: Options, settings: Settings) -> None:
-    """Write the plan that can be reviewed. Raises UsageError."""
-    import json
-
-    from worker.sync.reviewed import reviewable
-
-    if looked.errors:
-        return
-    document = reviewable(looked.as_json(), options, places(settings))
-    try:
-        file.write_text(json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}.") from None

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
-from worker.cli.output import console
 from worker.cli.session import start_logging
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
     from worker.bootstrap import Deployment
     from worker.clock import Clock
     from worker.settings import Settings
-    from worker.sync.outcome import Outcome
+    from worker.sync.apply.outcome import Outcome
 
 OnOutcome = Callable[["Outcome"], None]
 LOG_EVERY: Final = 10.0
@@ -130,7 +130,7 @@ def _live(settings: Settings) -> Iterator[Progress]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[tally]}"))
-    with Progress(*columns, console=console(sys.stderr), redirect_stdout=False) as bar:
+    with Progress(*columns, console=_console(), redirect_stdout=False) as bar:
         # rich has put a proxy in the place of stderr, through which the log goes above the bar
         start_logging(settings)
         yield bar
@@ -141,4 +141,11 @@ def reading(name: str) -> AbstractContextManager[object]:
     """Say on a terminal that something is being read, which may take a while."""
     if not sys.stderr.isatty():
         return nullcontext()
-    return console(sys.stderr).status(f"Reading {name} …")
+    return _console().status(f"Reading {name} …")
+
+
+def _console() -> Console:
+    """What draws on stderr what moves; milestones' names are no markup."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr, markup=False, highlight=False, emoji=False)

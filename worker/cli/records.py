@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +11,8 @@ from worker.cli import render
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
+from worker.cli.run_records import Facts, change_json, moment, run_json
+from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
 from worker.say import printable
@@ -19,19 +20,16 @@ from worker.say import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.console import Console
-
-    from mappings.link import Link, Trouble
-    from mappings.rows import Change, Pair
-    from mappings.runs import Run
+    from mappings.link import Link, Problem
+    from mappings.rows import Pair
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
 Milestone = Annotated[
     str, typer.Argument(metavar="ID", help="The id of the milestone in TestRail or in Testably.")
 ]
-Facts = dict[str, Any]
 PUSHED = ("name", "status", "start_date", "due_date")
 
 
@@ -90,7 +88,7 @@ def _collected(
     facts: Callable[[Deployment, Pair | None], Facts],
 ) -> list[Facts]:
     """The facts about each chosen pair; a pair that never ran is None in the database."""
-    with opened(config) as deployment:
+    with opened(config, quiet=True) as deployment:
         return [
             {
                 "testrail_project": pair.testrail,
@@ -106,12 +104,6 @@ def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
     return deployment.store.find_pair(deployment.identity(pair))
 
 
-def moment(at: datetime | None) -> str | None:
-    """A time as the documents show it: in UTC, to the second."""
-    text = at and at.astimezone(UTC).isoformat(timespec="seconds")
-    return text.replace("+00:00", "Z") if text else None
-
-
 def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
     from mappings.locks import settle_dead
 
@@ -121,23 +113,7 @@ def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
         "proved_at": moment(pair.proved_at if pair else None),
         "listed_at": moment(pair.listed_at if pair else None),
         "paused_because": pair.paused_because if pair else None,
-        "runs": [_run_json(run) for run in runs],
-    }
-
-
-def _run_json(run: Run) -> Facts:
-    return {
-        "run": run.id,
-        "trigger": run.trigger,
-        "state": run.state,
-        "holder": run.holder,
-        "started_at": moment(run.started_at),
-        "finished_at": moment(run.finished_at),
-        "planned": run.planned,
-        "counts": dict(run.counts),
-        "requests": dict(run.requests),
-        "error": run.error and dict(run.error),
-        "stop_requested": run.stop_requested,
+        "runs": [run_json(run) for run in runs],
     }
 
 
@@ -155,24 +131,24 @@ def _link_json(link: Link) -> Facts:
         "testably_id": link.testably_id,
         "state": link.state.value,
         "name": link.name,
-        "pushed": dict(link.pushed),
+        "pushed": dict(link.last_applied),
     }
 
 
 def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
     links = _links(deployment, pair)
-    return {"failures": [_failure_json(k, k.trouble) for k in links if k.trouble is not None]}
+    return {"failures": [_failure_json(k, k.problem) for k in links if k.problem is not None]}
 
 
-def _failure_json(link: Link, trouble: Trouble) -> Facts:
+def _failure_json(link: Link, problem: Problem) -> Facts:
     return {
         "testrail_id": link.testrail_id,
         "testably_id": link.testably_id,
         "name": link.name,
-        "kind": trouble.kind,
-        "reason": trouble.reason,
-        "since": moment(trouble.since),
-        "count": trouble.count,
+        "kind": problem.kind,
+        "reason": problem.reason,
+        "since": moment(problem.since),
+        "count": problem.count,
     }
 
 
@@ -183,28 +159,12 @@ def _changes_of(deployment: Deployment, pair: Pair | None, milestone: str) -> Fa
     if milestone.isdecimal():
         changes += deployment.store.changes(pair.id, testrail_id=int(milestone))
     triggers = {run_id: _trigger(deployment, run_id) for run_id in {c.run_id for c in changes}}
-    return {"changes": [_change_json(change, triggers[change.run_id]) for change in changes]}
+    return {"changes": [{**change_json(one), "trigger": triggers[one.run_id]} for one in changes]}
 
 
 def _trigger(deployment: Deployment, run_id: str) -> str | None:
     run = deployment.runs.get(run_id)
     return run.trigger if run else None
-
-
-def _change_json(change: Change, trigger: str | None) -> Facts:
-    return {
-        "at": moment(change.at),
-        "kind": change.kind,
-        "state": change.state.value,
-        "run": change.run_id,
-        "trigger": trigger,
-        "testrail_id": change.testrail_id,
-        "testably_id": change.testably_id,
-        "before": dict(change.before),
-        "after": dict(change.after),
-        "echo": None if change.echo is None else dict(change.echo),
-        "note": change.note,
-    }
 
 
 # --- for people -------------------------------------------------------------------------------
@@ -222,21 +182,10 @@ def _show_status(out: Console, facts: Facts) -> None:
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
     if facts["paused_because"]:
         out.print(f"  Paused: {printable(facts['paused_because'])}", style="red")
-    rows = [
-        (r["run"], r["trigger"], r["state"], r["started_at"], r["finished_at"], _counts(r))
-        for r in facts["runs"]
-    ]
-    if not rows:
+    if not facts["runs"]:
         out.print("  There was no run yet: `milesync migrate` begins.")
         return
-    out.print(render.table("Run", "Trigger", "State", "Began", "Ended", "Counts", rows=rows))
-
-
-def _counts(run: Facts) -> str:
-    stopping = ["asked to stop"] if run["stop_requested"] and run["state"] == "running" else []
-    error = [run["error"]["message"]] if run["error"] else []
-    counts = [f"{count} {name}" for name, count in run["counts"].items() if count]
-    return ", ".join([*counts, *stopping, *error])
+    out.print(run_table(facts["runs"]))
 
 
 def _show_links(out: Console, facts: Facts) -> None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mappings.errors import MilesyncError
-from worker.cli.progress import duration
+from worker.cli import words
+from worker.cli.screen import Console, Table
 from worker.say import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from pathlib import Path
 
     from worker.settings import Rate
     from worker.sync.report import RunReport
-    from worker.sync.run import Prepared
 
 SHOWN: Final = 20
 """How many rows of a list are shown before it is cut."""
+WROTE: Final = ("created", "adopted", "updated", "archived")
+"""The counters of a run that stand for something that was written."""
 _LONGEST_VALUE: Final = 40
 
 
@@ -30,13 +30,10 @@ def title(testrail_project: int, testably_project: str) -> str:
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
     """A table with these columns, every text made fit for a terminal."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        made.add_row(*(printable("" if cell is None else str(cell)) for cell in row))
-    return made
+    return Table(
+        columns,
+        [[printable("" if cell is None else str(cell)) for cell in row] for row in rows],
+    )
 
 
 def say_error(out: Console, error: MilesyncError) -> None:
@@ -45,38 +42,10 @@ def say_error(out: Console, error: MilesyncError) -> None:
         out.print(f"  {printable(line)}", style="red")
 
 
-# --- plans ------------------------------------------------------------------------------------
-
-
-def show_plan(out: Console, prepared: Prepared, rate: Rate) -> None:
-    """What a migration would do to one pair, and what it costs."""
-    plan = prepared.plan
-    counts = Counter(action.kind.value for action in plan.actions)
-    out.print("  " + _counted(counts, "There is nothing in TestRail."))
-    rows = [
-        (a.kind.value, a.testrail_id or "", a.testably_id or "", short(a.name), a.reason)
-        for a in plan.actions
-        if a.kind.value != "skip" or a.trouble is not None
-    ]
-    if rows:
-        out.print(table("", "TestRail", "Testably", "Name", "Why", rows=rows[:SHOWN]))
-        say_more(out, len(rows), "milesync plan --json")
-    for guard in plan.guards:
-        out.print(f"  It would stop: {guard.message} {guard.hint}", style="red")
-    took = prepared.requests
-    out.print(f"  Requests: {took['testrail']} to TestRail, {took['testably']} to Testably.")
-    out.print(f"  With {in_words(rate)} this takes {duration(prepared.minutes * 60)}.")
-
-
 def in_words(rate: Rate) -> str:
     """A rate limit as people say it."""
     window = "a minute" if rate.seconds == 60 else f"in {rate.seconds:g} s"
     return f"{rate.requests} requests {window}"
-
-
-def _counted(counts: Mapping[str, int], nothing: str) -> str:
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return f"{told}." if told else nothing
 
 
 def say_more(out: Console, rows: int, command: str) -> None:
@@ -88,26 +57,40 @@ def say_more(out: Console, rows: int, command: str) -> None:
 # --- runs -------------------------------------------------------------------------------------
 
 
-def show_run(out: Console, report: RunReport) -> None:
-    """How the run of one pair ended, and what needs a person."""
+def show_run(out: Console, report: RunReport, name: str = "", file: Path | None = None) -> None:
+    """How the run of one pair ended, what needs a person, and what to do next.
+
+    ``name`` is the shortest by which a run that can be undone may be called; ``file`` holds the
+    report.
+    """
     identity = report.identity
     where = title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {report.state.value}", style="bold")
     if any(report.counts.values()) or report.error is None:
-        out.print("  " + _counted(report.counts, "There was nothing to do."))
-    if report.problems:
-        rows = [
-            (p["testrail_id"], p["testably_id"], short(p.get("name")), p["reason"])
-            for p in report.problems[:SHOWN]
-        ]
-        out.print(table("TestRail", "Testably", "Name", "What is the matter", rows=rows))
-        say_more(out, len(report.problems), "--report FILE.html")
+        out.print(f"  {words.counted(report.counts, 'Nothing to do')}.")
     if report.not_exact:
-        out.print(f"  Not carried exactly: {_counted(report.not_exact, '')}")
+        out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
+    if report.problems:
+        rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in report.problems[:SHOWN]]
+        out.print(table("TestRail", "Name", "What is the matter", rows=rows))
+        say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")
     if report.error is not None:
         say_error(out, report.error)
-    if report.run is not None:
+    if report.run is not None and not name:
         out.print(f"  Run {report.run}.")
+    if next_steps := "; ".join(_next_steps(report, name, file)):
+        out.print(f"  {next_steps[:1].upper()}{next_steps[1:]}.")
+
+
+def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str]:
+    if name and any(report.counts.get(result) for result in WROTE):
+        yield f"undo it with `milesync undo {name}`"
+        if file is None:
+            yield f"`milesync show {name}` tells what it wrote"
+    if file is not None:
+        yield f"the report is in {file}"
+    if report.problems:
+        yield "`milesync failures` lists what needs you"
 
 
 def short(value: object) -> str:

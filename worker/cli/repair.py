@@ -10,30 +10,28 @@ import typer
 
 from mappings.errors import MilesyncError
 from worker.cli import render
-from worker.cli.options import Config, Json, Projects, Yes
+from worker.cli.options import Config, Json, Projects, RunName, Yes
 from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.progress import progress
 from worker.cli.records import recorded
-from worker.cli.session import consent, each, opened, pairs_to_call, require_consent
-from worker.errors import GuardTripped, UsageError
+from worker.cli.run_records import find_run
+from worker.cli.session import consent, declined, each, opened, pairs_to_call, require_consent
+from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mappings.link import Link
     from mappings.rows import Pair
-    from mappings.runs import Run
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.report import RunReport
-    from worker.sync.run import Mirror
+    from worker.sync.run import PairContext
     from worker.sync.undo import UndoPlan
 
 Milestones = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]...", help="Ids in TestRail or Testably; without, all of them."),
+    typer.Argument(metavar="[ID...]", help="Ids in TestRail or Testably; without, all of them."),
 ]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `milesync status` shows.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Take back even what was edited in Testably since.")
 ]
@@ -48,7 +46,12 @@ def retry(
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Let the next run try again what failed."""
+    """Let the next run try again what failed.
+
+    Examples:
+      milesync retry
+      milesync retry 4711 ms_8a2f
+    """
     chosen = frozenset(milestones or ())
     with opened(config) as deployment:
         pairs = deployment.settings.require_projects(projects)
@@ -80,8 +83,8 @@ def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
 
 def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
     """Forget what failed; a link that a run is writing at this moment stays as it is."""
-    marked = [link for link in links if link.trouble or link.refused or link.told]
-    blank = [replace(k, trouble=None, refused={}, told={}, attempts=0) for k in marked]
+    marked = [link for link in links if link.problem or link.refused or link.told]
+    blank = [replace(k, problem=None, refused={}, told={}, attempts=0) for k in marked]
     return len(deployment.store.save_many(pair_id, blank, deployment.clock.now()))
 
 
@@ -89,54 +92,74 @@ def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
 
 
 def undo(
-    run: RunId,
+    run: RunName,
     force: Force = False,
     yes: Yes = False,
     config: Config = None,
     as_json: Json = False,
 ) -> int:
-    """Take back what a run did, from the values that were kept."""
+    """Take back what a run did, from the values that were kept.
+
+    What somebody edited in Testably since is left alone. What was taken back is held until
+    `milesync migrate`.
+
+    Examples:
+      milesync undo 3fa9
+      milesync undo 20261121-204512 --force
+    """
     from worker.cli.pair_run import runs_json
     from worker.sync.undo import plan_undo
 
     require_consent(yes)
     with opened(config) as deployment:
-        pair = _pair_of(deployment, _known_run(deployment, run))
+        run = find_run(deployment.runs, run).id
+        pair = _pair_of(deployment, run)
         deployment.settings.require_credentials([pair])
-        with deployment.mirror(pair) as mirror:
-            plan = plan_undo(mirror, run, force=force)
+        with deployment.context(pair) as context:
+            plan = plan_undo(context, run, force=force)
             if not (yes and as_json):
                 _show_undo(console(sys.stderr if as_json else sys.stdout), plan)
             if not yes and not consent("Go on?"):
-                raise GuardTripped("Nobody said yes; nothing was written.", f"Run {run} stands.")
-            report = _undo(deployment, mirror, plan, force=force)
-    show(runs_json([report]), lambda out: render.show_run(out, report), as_json=as_json)
+                return declined("Nothing was changed.", as_json=as_json)
+            report = _undo(deployment, context, plan, force=force)
+        held = _held(deployment, pair)
+    show(runs_json([report]), lambda out: _show_undone(out, report, held), as_json=as_json)
     return exit_of(report.state)
 
 
-def _undo(deployment: Deployment, mirror: Mirror, plan: UndoPlan, *, force: bool) -> RunReport:
+def _held(deployment: Deployment, pair: ProjectPair) -> int:
+    """How many milestones of the pair an undo has taken back, until a person migrates again."""
+    known = recorded(deployment, pair)
+    links = deployment.store.links(known.id).values() if known else ()
+    return sum(link.state.value == "held" for link in links)
+
+
+def _show_undone(out: Console, report: RunReport, held: int) -> None:
+    render.show_run(out, report)
+    if held:
+        noun = "milestone is" if held == 1 else "milestones are"
+        out.print(f"  {held} {noun} held until `milesync migrate`; a sync leaves them alone.")
+
+
+def _undo(
+    deployment: Deployment, context: PairContext, plan: UndoPlan, *, force: bool
+) -> RunReport:
     from worker.sync.undo import undo as undo_run
 
     writes = sum(bool(step.fields) for step in plan.steps)
     with progress(deployment, f"Undo of {plan.run_id}", writes) as on_outcome:
-        return undo_run(mirror, plan.run_id, force=force, on_outcome=on_outcome)
+        return undo_run(context, plan.run_id, force=force, on_outcome=on_outcome)
 
 
-def _known_run(deployment: Deployment, run_id: str) -> Run:
-    found = deployment.runs.get(run_id)
-    if found is None:
-        raise UsageError(f"There is no run {run_id}.", "`milesync status` lists the runs.")
-    return found
-
-
-def _pair_of(deployment: Deployment, run: Run) -> ProjectPair:
+def _pair_of(deployment: Deployment, run: str) -> ProjectPair:
     """The configured pair whose run it was."""
+    found = find_run(deployment.runs, run)
     for pair in deployment.settings.projects:
         known = recorded(deployment, pair)
-        if known is not None and known.id == run.pair_id:
+        if known is not None and known.id == found.pair_id:
             return pair
     raise UsageError(
-        f"Run {run.id} is of a project pair that is not configured any more.",
+        f"Run {run} is of a project pair that is not configured any more.",
         "Put the pair, and the addresses it had, back into the settings.",
     )
 
@@ -151,7 +174,12 @@ def _show_undo(out: Console, plan: UndoPlan) -> None:
 
 
 def rebuild(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """Recover the links of a lost database from the footers in Testably."""
+    """Recover the links of a lost database from the footers in Testably.
+
+    Examples:
+      milesync rebuild
+      milesync rebuild --project 1
+    """
     from worker.cli.pair_run import runs_json
     from worker.sync.rebuild import rebuild as rebuild_pair
     from worker.sync.report import RunReport, state_of, worst
@@ -177,16 +205,21 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
 # --- stop -------------------------------------------------------------------------------------
 
 
-def stop(run: RunId, yes: Yes = False, config: Config = None, as_json: Json = False) -> int:
-    """Ask a running run to stop after the milestone it is at."""
+def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = False) -> int:
+    """Ask a running run to stop after the milestone it is at.
+
+    Examples:
+      milesync stop 3fa9
+    """
     from mappings.runs import RUNNING, UNFINISHED
 
     require_consent(yes)
     with opened(config) as deployment:
-        found = _known_run(deployment, run)
+        found = find_run(deployment.runs, run)
+        run = found.id
         running = found.state in (RUNNING, UNFINISHED)
         if running and not yes and not consent(f"Stop run {run}?"):
-            raise GuardTripped("Nobody said yes; the run goes on.", "`milesync status` shows it.")
+            return declined("The run goes on.", as_json=as_json)
         if running:
             deployment.runs.change(run, stop_requested=True)
     said = "is asked to stop" if running else f"has ended already: {found.state}"

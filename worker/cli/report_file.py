@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
+from worker.cli import files
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,28 +33,30 @@ Document = Mapping[str, Any]
 
 class ReportNotWritten(MilesyncError):
     kind = "report"
-    default_hint = "The run itself has ended; `milesync status` and `history` show what it did."
+    default_hint = "The run itself has ended; `milesync runs` and `history` show what it did."
 
 
 def require_writable(file: Path) -> None:
     """Raises UsageError, before anything else is done, if the report could not be written."""
     if file.suffix.lower() not in _WRITERS:
         raise UsageError(f"{file}: a report ends in .html, .csv or .json.")
-    try:
-        file.open("a").close()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
+    files.require_writable(file)
 
 
-def write_report(file: Path, document: Document, runs: Sequence[PairRun]) -> None:
-    """Write the report in the form that the file's name asks for. Raises ReportNotWritten."""
+def with_items(document: Document, runs: Sequence[PairRun]) -> Document:
+    """The document of ``migrate --json`` with what became of each milestone."""
     projects = [
         {**project, "testrail_url": run.identity.testrail_url, "items": _items(run)}
         for project, run in zip(document["projects"], runs, strict=True)
     ]
-    text = _WRITERS[file.suffix.lower()]({**document, "projects": projects})
+    return {**document, "projects": projects}
+
+
+def write_report(file: Path, document: Document) -> None:
+    """Write a report in the form that the file's name asks for. Raises ReportNotWritten."""
+    text = _WRITERS[file.suffix.lower()](document)
     try:
-        file.write_text(text, encoding="utf-8", newline="")
+        files.write_private(file, text)
     except OSError as error:
         raise ReportNotWritten(f"{file} cannot be written: {error.strerror}.") from None
 
@@ -69,7 +72,7 @@ def _items(run: PairRun) -> list[dict[str, Any]]:
             "result": outcome.result.value,
             "reason": outcome.action.reason,
             "problems": [
-                {"kind": trouble.kind, "reason": trouble.reason} for trouble in outcome.troubles
+                {"kind": problem.kind, "reason": problem.reason} for problem in outcome.problems
             ],
         }
         for outcome in run.outcomes

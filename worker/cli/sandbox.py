@@ -13,14 +13,17 @@ from worker.cli.signals import EndedBySignal, ending, exit_code
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from worker.cli.screen import Console
     from worker.sandbox.server import Sandbox
 
 Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]
 TestRailPort = Annotated[int, typer.Option("--testrail-port", min=0, max=65535)]
 TestablyPort = Annotated[int, typer.Option("--testably-port", min=0, max=65535)]
 Count = Annotated[int, typer.Option("--count", min=0, help="How many milestones TestRail has.")]
+Switch = Annotated[
+    list[str] | None,
+    typer.Option("--switch", help="NAME=VALUE: behave otherwise, as instances may; repeatable."),
+]
 Limit = Annotated[int, typer.Option("--rate", min=1, help="Requests a minute at Testably.")]
 
 
@@ -30,18 +33,24 @@ def sandbox(
     testably_port: TestablyPort = 8082,
     count: Count = 300,
     rate: Limit = 60,
+    switch: Switch = None,
     config: NoConfig = None,  # noqa: ARG001 - all commands take it
     as_json: Json = False,
 ) -> int:
     """Run both servers until Ctrl-C, and print the settings that reach them."""
     from worker.sandbox.limit import RateLimit
     from worker.sandbox.server import serve
+    from worker.sandbox.switches import parse_switches
 
     def announce(running: Sandbox) -> None:
         document = {"state": "running", "settings": dict(running.settings)}
         show(document, lambda out: _show(out, running), as_json=as_json)
 
     limit = RateLimit(rate, 60.0)
+    try:
+        switches = parse_switches(switch or ())
+    except ValueError as error:
+        raise UsageError(str(error), "`worker/sandbox/switches.py` explains each.") from None
     try:
         serve(
             host,
@@ -51,6 +60,7 @@ def sandbox(
             until=ending.wait,
             count=count,
             rate=limit,
+            switches=switches,
         )
     except OSError as error:
         hint = "Choose other ones with --testrail-port and --testably-port; 0 is any free one."

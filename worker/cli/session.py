@@ -9,26 +9,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mappings.errors import MilesyncError
+from worker.cli.output import Exit, failure, show
 from worker.cli.signals import InterruptibleClock, ending
-from worker.errors import UsageError
+from worker.errors import GuardTripped, UsageError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair, Settings
-    from worker.sync.run import Mirror
+    from worker.sync.run import PairContext
 
 T = TypeVar("T")
 
 
 @contextmanager
-def opened(config: Path | None) -> Iterator[Deployment]:
-    """The deployment that the settings describe. Raises SettingsError."""
+def opened(config: Path | None, *, quiet: bool = False) -> Iterator[Deployment]:
+    """The deployment that the settings describe. Raises SettingsError.
+
+    ``quiet`` is a command that only reads the database: nothing that it uses logs, and it starts
+    sooner without a log, unless the settings have something to say.
+    """
     from worker.settings import load_settings
 
     settings = load_settings(config)
-    start_logging(settings)
+    if not quiet or settings.warnings or settings.log.level == "debug":
+        start_logging(settings)
+        _log_warnings(settings)
     with deployment_of(settings) as deployment:
         yield deployment
+
+
+def _log_warnings(settings: Settings) -> None:
+    import structlog
+
+    for warning in settings.warnings:
+        structlog.get_logger(__name__).warning(warning)
 
 
 def deployment_of(settings: Settings) -> Deployment:
@@ -40,16 +54,12 @@ def deployment_of(settings: Settings) -> Deployment:
 
 def start_logging(settings: Settings) -> None:
     """Log to what is stderr now (on a terminal only warnings, unless a level is set)."""
-    import structlog
-
     from worker.log import configure_logging
 
     # on a terminal a command says itself what it does
     chosen = "level" in settings.log.model_fields_set or not sys.stderr.isatty()
     level = settings.log.level if chosen else "warning"
     configure_logging(level, settings.log.format, secrets=settings.secrets)
-    for warning in settings.warnings:
-        structlog.get_logger(__name__).warning(warning)
 
 
 def pairs_to_call(settings: Settings, projects: Sequence[int] | None) -> tuple[ProjectPair, ...]:
@@ -60,14 +70,14 @@ def pairs_to_call(settings: Settings, projects: Sequence[int] | None) -> tuple[P
 
 
 def each(
-    deployment: Deployment, pairs: Sequence[ProjectPair], work: Callable[[Mirror], T]
+    deployment: Deployment, pairs: Sequence[ProjectPair], work: Callable[[PairContext], T]
 ) -> list[T | MilesyncError]:
     """Do the work for every pair; the error of one is its result and stops no other."""
     results: list[T | MilesyncError] = []
     for pair in pairs:
         try:
-            with deployment.mirror(pair) as mirror:
-                results.append(work(mirror))
+            with deployment.context(pair) as context:
+                results.append(work(context))
         except MilesyncError as error:
             results.append(error)
     return results
@@ -89,3 +99,10 @@ def consent(question: str) -> bool:
     with ending.waiting():
         answer = sys.stdin.readline()
     return answer.strip().lower() in ("y", "yes")
+
+
+def declined(said: str, *, as_json: bool) -> int:
+    """A person answered with no: one line, or the document of a command that did nothing."""
+    error = GuardTripped(said, "Answer with y, or give --yes, to go on.")
+    show(failure(error, "aborted"), lambda out: out.print(said), as_json=as_json)
+    return Exit.FAILED

@@ -41,6 +41,7 @@ def up(config: Config = None, as_json: Json = False) -> int:
     with opened(config) as deployment, ExitStack() as stack:
         settings = deployment.settings
         pairs_to_call(settings, None)
+        settings.web.require_strong_secrets()
         _ = deployment.store  # upgrades SQLite, before three processes would do it at once
         environment = _environment(deployment, stack)
         processes = stack.enter_context(_processes(parts(), environment))

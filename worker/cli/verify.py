@@ -13,11 +13,10 @@ from worker.cli.progress import reading
 from worker.cli.session import each, opened, pairs_to_call
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from worker.bootstrap import Deployment
+    from worker.cli.screen import Console
     from worker.settings import ProjectPair
-    from worker.sync.run import Mirror
+    from worker.sync.run import PairContext
     from worker.sync.verify import Verdict
 
 
@@ -41,9 +40,9 @@ def verdicts_on(
     """What a verification of each pair finds, or what kept it from being done."""
     from worker.sync.verify import verify as verify_pair
 
-    def work(mirror: Mirror) -> Verdict:
-        with reading(f"project {mirror.identity.testrail_project}"):
-            return verify_pair(mirror)
+    def work(context: PairContext) -> Verdict:
+        with reading(f"project {context.identity.testrail_project}"):
+            return verify_pair(context)
 
     return each(deployment, pairs, work)
 

@@ -7,7 +7,6 @@ and a passing one from any server.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,9 @@ from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from worker.clients.bounds import LARGEST_ANSWER, TooMuchError
+from worker.clients.causes import PROXY_LOGIN, SET_HTTPS, hint_of, hint_of_redirect, wants_tls
+from worker.clients.decode import decode
 from worker.errors import (
     AccessDenied,
     AnswerTooLarge,
@@ -30,13 +32,17 @@ from worker.errors import (
     ServerTrouble,
     TimedOut,
     UnknownId,
+    Unreachable,
     UnreadableAnswer,
+    WrongProtocol,
 )
 
 TESTRAIL: Final = "TestRail"
 TESTABLY: Final = "Testably"
-LARGEST_ANSWER: Final = 16 * 1024 * 1024
+TOO_MANY_BYTES: Final = f"more than {LARGEST_ANSWER // 1024 // 1024} MiB"
 LONGEST_RETRY_AFTER: Final = 3600.0
+_NO_ENCODING: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "8bit", "binary"})
+"""What servers write into Content-Encoding for a body that is not compressed."""
 _LONGEST_TEXT: Final = 200
 _LONGEST_PLACE: Final = 2000
 
@@ -92,7 +98,7 @@ def unpacked(call: Call, answer: Answer) -> Answer:
     Raises AnswerTooLarge, and UnreadableAnswer for an unknown or broken compression.
     """
     encoding = answer.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity") or not answer.body:
+    if encoding in _NO_ENCODING or not answer.body:
         return answer
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise _unreadable(call, answer, f"compressed as {shortened(encoding)}, which was not asked")
@@ -111,14 +117,19 @@ def unpacked(call: Call, answer: Answer) -> Answer:
 def read_answer(call: Call, answer: Answer, read: Callable[[object], T]) -> T:
     """The JSON of a 2xx answer as ``read`` understands it; it raises ValueError for what it cannot.
 
-    Raises UnreadableAnswer where the body is no JSON, or not of that shape.
+    Raises UnreadableAnswer where the body is no JSON, or not of that shape, and AnswerTooLarge
+    where it holds more than is read.
     """
     try:
-        value = json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
+        value = decode(answer.body)
+    except TooMuchError as error:
+        raise too_large(call, answer.status, str(error)) from error
+    except ValueError as error:
         raise _unreadable(call, answer, _instead_of_json(answer)) from error
     try:
         return read(value)
+    except TooMuchError as error:
+        raise too_large(call, answer.status, str(error)) from error
     except ValueError as error:
         raise _unreadable(call, answer, f"in another shape than documented: {error}") from error
 
@@ -135,12 +146,19 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
     """The error for a status outside 2xx; ``text`` is the server's own, already redacted."""
     if 300 <= answer.status < 400:
         return _redirected(call, answer, base_url)
+    if answer.status == 400 and wants_tls(base_url, answer.body):
+        message = f"{call.api} at {base_url} wants https, not http"
+        return WrongProtocol(call.api, message, status=answer.status, hint=SET_HTTPS)
+    if answer.status == 407:
+        message = "the proxy of the environment wants a user and a password"
+        return Unreachable(call.api, message, status=answer.status, hint=PROXY_LOGIN)
     kind = _class_of(call, answer)
-    may_be_done = answer.status >= 500 or kind is TimedOut
+    may_be_done = not 400 <= answer.status < 500 or kind is TimedOut
     return kind(
         call.api,
         f"{call.api} answered {call} with {answer.status}" + (f": {text}" if text else ""),
         status=answer.status,
+        hint=hint_of(call.api, answer.status, text),
         done=call.if_sent if may_be_done else Done.NO,
         retry_after=retry_after(answer.headers.get("retry-after"), now),
     )
@@ -150,17 +168,16 @@ def _class_of(call: Call, answer: Answer) -> type[ApiError]:
     # Only TestRail itself may say that an id is unknown: a proxy's 400 proves no absence.
     if answer.status == 400 and call.by_id and _own_text(answer):
         return UnknownId
-    if answer.status >= 500:
+    if not 400 <= answer.status < 500:
         return ServerTrouble
     if answer.status in _PASSING:
         return Maintenance
     return _CLASSES.get(answer.status, Refused)
 
 
-def too_large(call: Call, status: int) -> AnswerTooLarge:
-    """The error for an answer beyond the bound."""
-    limit = LARGEST_ANSWER // 1024 // 1024
-    message = f"{call.api} answered {call} with more than {limit} MiB"
+def too_large(call: Call, status: int, what: str = TOO_MANY_BYTES) -> AnswerTooLarge:
+    """The error for an answer beyond a bound; ``what`` is it that there is too much of."""
+    message = f"{call.api} answered {call} with {what}"
     return AnswerTooLarge(call.api, message, status=status, done=call.if_sent)
 
 
@@ -170,14 +187,16 @@ def _unreadable(call: Call, answer: Answer, what: str) -> UnreadableAnswer:
 
 
 def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:
-    message = f"{call.api} sent {call} on to {_place(answer.headers.get('location', ''), base_url)}"
-    return Redirected(call.api, message, status=answer.status)
+    location = answer.headers.get("location", "")[:_LONGEST_PLACE]
+    message = f"{call.api} sent {call} on to {_place(location, base_url)}"
+    hint = hint_of_redirect(base_url, location)
+    return Redirected(call.api, message, status=answer.status, hint=hint, done=call.if_sent)
 
 
 def _place(location: str, base_url: str) -> str:
     """Where a redirect points, without the query, which may hold a session or a token."""
     try:
-        parts = urlsplit(urljoin(base_url, location[:_LONGEST_PLACE]))
+        parts = urlsplit(urljoin(base_url, location))
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "an address that cannot be read"
@@ -200,8 +219,8 @@ def error_text(answer: Answer) -> str:
 
 def _own_text(answer: Answer) -> str:
     try:
-        value = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        value = decode(answer.body)
+    except ValueError:
         return ""
     for name in ("error", "message", "detail", "errors"):
         if isinstance(value, dict) and value.get(name):

@@ -1,7 +1,8 @@
-"""A network backend whose every operation is bounded by one deadline for the whole request.
+"""A network backend that bounds a whole request by one deadline, and knows whether it was sent.
 
 The timeouts of an HTTP library are counted anew for each phase and each read, so a server that
-sends one byte now and then could hold a request for ever, and with it the claim on a link.
+sends one byte now and then could hold a request for ever, and with it the lease on a link. And
+no library tells with an error whether anything of the request had left (R2).
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ SocketOptions = Iterable[httpcore.SOCKET_OPTION] | None
 
 
 class Deadline(threading.local):
-    """When the request of this thread has to be over."""
+    """When the request of this thread has to be over, and whether a byte of it was ``sent``.
+
+    ``sent`` is None where nobody looks, which is so without a `BoundedBackend`.
+    """
+
+    sent: bool | None
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._at = float("inf")
+        self.sent = None
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -47,10 +54,15 @@ class Deadline(threading.local):
 
 
 class BoundedBackend(httpcore.NetworkBackend):
-    """Connects as usual, within the deadline over all addresses of a host together."""
+    """Connects as usual, within the deadline over all addresses of a host together.
 
-    def __init__(self, deadline: Deadline) -> None:
+    ``handshakes`` is how many TLS handshakes a connection needs before it carries the request:
+    what was sent by then, to a proxy for example, is no part of it.
+    """
+
+    def __init__(self, deadline: Deadline, handshakes: int = 0) -> None:
         self._deadline = deadline
+        self._handshakes = handshakes
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -73,16 +85,19 @@ class BoundedBackend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
-                return BoundedStream(stream, self._deadline)
+                return BoundedStream(stream, self._deadline, self._handshakes)
         raise failure
 
 
 class BoundedStream(httpcore.NetworkStream):
-    """A connection that reads and writes no longer than the deadline."""
+    """A connection that reads and writes no longer than the deadline, and notes the first byte."""
 
-    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+    def __init__(
+        self, inner: httpcore.NetworkStream, deadline: Deadline, handshakes: int = 0
+    ) -> None:
         self._inner = inner
         self._deadline = deadline
+        self._handshakes = handshakes
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
@@ -90,6 +105,8 @@ class BoundedStream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
             left = self._deadline.left(timeout, httpcore.WriteTimeout)
+            if self._handshakes <= 0:
+                self._deadline.sent = True
             self._inner.write(buffer[start : start + _PIECE], left)
 
     def close(self) -> None:
@@ -103,7 +120,7 @@ class BoundedStream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         left = self._deadline.left(timeout, httpcore.ConnectTimeout)
         secure = self._inner.start_tls(ssl_context, server_hostname, left)
-        return BoundedStream(secure, self._deadline)
+        return BoundedStream(secure, self._deadline, self._handshakes - 1)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

@@ -6,34 +6,19 @@ PATCH; the list counts its milestones in ``meta.total``, by which a listing is k
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
 from mappings.milestone import BadRecord, TargetMilestone, Values
+from worker.clients.bounds import MOST_BYTES, TOO_MUCH_IN_ALL, too_large_at_last
 from worker.clients.records import parse_target
+from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
+from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound
 from worker.sync.ports import TargetListing
 
-PER_PAGE: Final = 100
 TRIES: Final = 3
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
-
-
-@dataclass(frozen=True, slots=True)
-class TargetPage:
-    """One page of the list; ``total`` and ``per_page`` are from its ``meta``, None if absent."""
-
-    milestones: tuple[TargetMilestone, ...]
-    problems: tuple[BadRecord, ...]
-    total: int | None
-    per_page: int | None
-
-    @property
-    def ids(self) -> set[str]:
-        """Every id on the page that could be read, those of bad records too."""
-        bad = {str(problem.id) for problem in self.problems if problem.id is not None}
-        return bad | {milestone.id for milestone in self.milestones}
 
 
 class Testably:
@@ -66,7 +51,8 @@ class Testably:
         query = f"page={page}&per_page={per_page}"
         if status is not None:
             query += f"&status={quote(status, safe='')}"
-        return self._transport.get(f"{_path(project_id)}?{query}", _page)
+        path = f"{_path(project_id)}?{query}"
+        return self._transport.get(path, lambda value: read_page(value, per_page))
 
     def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
         """Every page of the list, tried up to three times until it is complete.
@@ -75,16 +61,23 @@ class Testably:
         """
         found = TargetListing(complete=False)
         for _ in range(TRIES):
-            listing, provable = self._list_once(project_id, status)
-            if listing.complete:
-                return listing
-            found = _together(found, listing)
-            if not provable:
+            rows = self._list_that_fits(project_id, status, PER_PAGE)
+            if rows.listing.complete:
+                return rows.listing
+            found = together(found, rows.listing)
+            if rows.is_too_much:
                 break
         return found
 
+    def check_project(self, project_id: str) -> None:
+        """Return if the project answers. Raises NotFound: then no 404 says anything of an item."""
+        self.list_page(project_id, per_page=1)
+
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
-        """One milestone with its sub-milestones and linked runs. Raises NotFound."""
+        """One milestone with its sub-milestones and linked runs.
+
+        Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
+        """
 
         def read(value: object) -> TargetMilestone:
             return _same(milestone_id, value)
@@ -99,39 +92,59 @@ class Testably:
         """POST once, never repeated, on a turn already granted by `wait_turn`.
 
         Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
-        ``parent_id`` that are not None; never a status.
+        ``parent_id`` that are not None; never a status. Raises MilestoneNotFound where a 404
+        concerns the parent alone, and NotFound where the project is not there.
         """
         given = {key: values.get(key) for key in _CREATED_WITH} | {"parent_id": parent_id}
         body = {"name": values["name"]}
         body |= {key: value for key, value in given.items() if value is not None}
-        return self._transport.post(_path(project_id), body, _milestone)
+        try:
+            return self._transport.post(_path(project_id), body, _milestone)
+        except NotFound as error:
+            raise self._not_found(project_id, error, is_item=parent_id is not None) from error
 
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
-        """PATCH once, never repeated, with exactly ``values``, on a turn already granted."""
+        """PATCH once, never repeated, with exactly ``values``, on a turn already granted.
+
+        Raises MilestoneNotFound where a 404 concerns this milestone alone, and NotFound where the
+        project is not there.
+        """
 
         def read(value: object) -> TargetMilestone:
             return _same(milestone_id, value)
 
-        return self._transport.patch(_path(project_id, milestone_id), dict(values), read)
+        try:
+            return self._transport.patch(_path(project_id, milestone_id), dict(values), read)
+        except NotFound as error:
+            raise self._not_found(project_id, error) from error
 
-    def _list_once(self, project_id: str, status: str | None) -> tuple[TargetListing, bool]:
-        """One pass over the pages, and whether the last page said how many there are."""
-        milestones: dict[str, TargetMilestone] = {}
-        problems: list[BadRecord] = []
-        seen: set[str] = set()
-        number = 1
+    def _not_found(self, project_id: str, error: NotFound, *, is_item: bool = True) -> NotFound:
+        """What a write's 404 concerns: one milestone, if the project itself still answers."""
+        self.check_project(project_id)
+        if not is_item:
+            return error
+        return MilestoneNotFound(error.api, error.message, status=error.status)
+
+    def _list_that_fits(self, project_id: str, status: str | None, per_page: int) -> TargetRows:
+        """One pass over the pages; with half as many rows a page where they are too large."""
         while True:
-            page = self.list_page(project_id, status=status, page=number)
-            brought_new = not page.ids <= seen
-            seen |= page.ids
-            milestones.update((found.id, found) for found in page.milestones)
-            problems.extend(page.problems)
-            if not brought_new or (page.total is not None and len(seen) >= page.total):
-                break
+            try:
+                return self._list_once(project_id, status, per_page)
+            except AnswerTooLarge as error:
+                if per_page == 1:
+                    raise too_large_at_last(error) from error
+                per_page //= 2
+
+    def _list_once(self, project_id: str, status: str | None, per_page: int) -> TargetRows:
+        rows = TargetRows()
+        began, number = self._transport.received, 1
+        while not rows.is_over:
+            page = self.list_page(project_id, status=status, page=number, per_page=per_page)
+            rows.add(page)
             number += 1
-        readable = all(problem.id is not None for problem in problems)
-        complete = readable and page.total == len(seen)
-        return TargetListing(milestones, tuple(problems), complete), page.total is not None
+            if self._transport.received - began > MOST_BYTES:
+                rows.stop(TOO_MUCH_IN_ALL)
+        return rows
 
 
 def _path(project_id: str, milestone_id: str | None = None) -> str:
@@ -145,31 +158,8 @@ def _segment(text: str) -> str:
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
-def _page(value: object) -> TargetPage:
-    rows = value.get("data") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or not isinstance(rows, list):
-        raise ValueError("a list should be an object with an array named data")
-    read = [parse_target(row) for row in rows]
-    meta = value.get("meta")
-    return TargetPage(
-        tuple(found for found in read if isinstance(found, TargetMilestone)),
-        tuple(
-            replace(found, path=f"data[{index}].{found.path}".rstrip("."))
-            for index, found in enumerate(read)
-            if isinstance(found, BadRecord)
-        ),
-        total=_count(meta, "total"),
-        per_page=_count(meta, "per_page"),
-    )
-
-
-def _count(meta: object, name: str) -> int | None:
-    found = meta.get(name) if isinstance(meta, dict) else None
-    return found if type(found) is int and found >= 0 else None
-
-
 def _milestone(value: object) -> TargetMilestone:
-    inner = value.get("data") if isinstance(value, dict) else None
+    inner = value.get("data") if isinstance(value, dict) and "id" not in value else None
     read = parse_target(inner if isinstance(inner, dict) else value)
     if isinstance(read, BadRecord):
         raise ValueError(read.reason)
@@ -181,10 +171,3 @@ def _same(milestone_id: str, value: object) -> TargetMilestone:
     if read.id != milestone_id:
         raise ValueError("it is another milestone's record")
     return read
-
-
-def _together(one: TargetListing, other: TargetListing) -> TargetListing:
-    """What two tries brought; the later one knows better, and a problem counts once."""
-    milestones = {**one.milestones, **other.milestones}
-    problems = {(bad.id, bad.path): bad for bad in (*one.problems, *other.problems)}
-    return TargetListing(milestones, tuple(problems.values()), complete=False)

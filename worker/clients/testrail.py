@@ -6,16 +6,23 @@ for get_milestone only; real instances differ, so every shape is accepted.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from mappings.milestone import BadRecord, SourceMilestone
-from worker.clients.records import collect_source, parse_source
+from worker.clients.bounds import (
+    MOST_BYTES,
+    MOST_PAGES,
+    TOO_MUCH_IN_ALL,
+    too_large_at_last,
+)
+from worker.clients.records import parse_source
+from worker.clients.source_pages import PAGE, SourceList, SourcePage, goes_on, read_id, read_page
+from worker.clients.source_rows import SourceRows
 from worker.clients.transport import Transport
 from worker.errors import (
     AccessDenied,
+    AnswerTooLarge,
     ApiError,
     Maintenance,
     NotFound,
@@ -26,7 +33,6 @@ from worker.errors import (
 )
 from worker.sync.ports import SourceListing
 
-PAGE: Final = 250
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Type": "application/json",
     "x-api-ident": "beta",
@@ -35,19 +41,6 @@ HEADERS: Final[Mapping[str, str]] = {
 
 Submilestones = Literal["auto", "list", "each"]
 _FAILURES_IN_A_ROW: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePage:
-    """One answer of get_milestones, its rows as they came.
-
-    ``next`` is whether the envelope's ``_links`` promise a further page; None without such a word.
-    """
-
-    rows: list[object]
-    shape: Literal["array", "envelope"]
-    next: bool | None = None
-    limit: int = PAGE
 
 
 class TestRail:
@@ -70,7 +63,9 @@ class TestRail:
 
     def get_milestone(self, milestone_id: int) -> SourceListing:
         """One milestone and its sub-milestones. Raises UnknownId if TestRail answers 400."""
-        return _listing([self._record(milestone_id)], "")
+        rows = SourceRows()
+        rows.add([self._record(milestone_id)])
+        return _listing(rows, "")
 
     def get_milestones(
         self,
@@ -85,24 +80,35 @@ class TestRail:
 
         Raises NotFound for a project that TestRail does not know.
         """
-        filters = {"is_completed": is_completed, "is_started": is_started}
-        words = [f"&{name}={value:d}" for name, value in filters.items() if value is not None]
-        words.append(f"&limit={limit}")
-        if offset:
-            words.append(f"&offset={offset}")
+        return self._page(project_id, _filters(is_completed, is_started), limit, offset)
+
+    def _page(self, project_id: int, filters: str, limit: int, offset: int) -> SourcePage:
+        path = f"{_path('get_milestones', project_id)}{filters}&limit={limit}"
+        path += f"&offset={offset}" if offset else ""
         try:
-            return self._transport.get(_path("get_milestones", project_id) + "".join(words), _page)
+            return self._transport.get(path, lambda value: read_page(value, limit))
         except Refused as error:  # the page: 400 is an invalid or unknown project
             raise NotFound(error.api, error.message, status=error.status) from error
 
-    def read_project(self, project_id: int) -> SourceListing:
-        """Every milestone of the project, whichever way this instance gives sub-milestones."""
-        rows, because = self._all_rows(project_id)
-        if self._must_ask_each(rows):
-            details, vanished, failed = self._each(_root_ids(rows))
-            rows = [row for row in rows if _id(row) not in vanished]
-            rows.extend(details)
-            because = because or failed
+    def read_project(
+        self,
+        project_id: int,
+        *,
+        is_completed: bool | None = None,
+        is_started: bool | None = None,
+    ) -> SourceListing:
+        """Every milestone of the project, whichever way this instance gives sub-milestones.
+
+        A filter saves pages where the instance heeds it: what it leaves out may come all the same,
+        sub-milestones above all, and what is missing proves nothing.
+        """
+        rows = SourceRows()
+        list_ = self._read_list(project_id, _filters(is_completed, is_started), rows)
+        because = list_.because
+        if self._submilestones == "each" or (
+            self._submilestones == "auto" and not list_.shows_subs
+        ):
+            because = because or self._read_each(list_.roots, rows)
         return _listing(rows, because)
 
     def add_milestone(
@@ -147,43 +153,51 @@ class TestRail:
 
     # --- reading a project --------------------------------------------------------------------
 
-    def _all_rows(self, project_id: int) -> tuple[list[object], str]:
-        """The rows of all pages, and why the last of them may be missing."""
-        rows: list[object] = []
-        seen: set[int] = set()
-        promised = False
-        while True:
-            page = self.get_milestones(project_id, offset=len(rows))
-            ids = {found for row in page.rows if (found := _id(row)) is not None}
-            brought_new = not ids <= seen
-            seen |= ids
-            rows.extend(page.rows)
+    def _read_list(self, project_id: int, filters: str, into: SourceRows) -> SourceList:
+        """Read all pages of the list, and tell why the last of them may be missing."""
+        seen = SourceList()
+        began, limit, promised = self._transport.received, PAGE, False
+        for _ in range(MOST_PAGES):
+            page, limit = self._page_that_fits(project_id, filters, seen.rows, limit)
+            brought_new = seen.add(page.rows)
+            into.add(page.rows)
+            if self._transport.received - began > MOST_BYTES:
+                return seen.ended(TOO_MUCH_IN_ALL)
+            if into.is_full:
+                return seen
             if not brought_new and (promised or page.next):
-                return rows, "TestRail promised a further page, which brought nothing new"
-            if not brought_new and page.shape == "array" and len(page.rows) == PAGE == len(seen):
-                return rows, f"this TestRail lists {PAGE} milestones and ignores the offset"
-            if not brought_new or not _goes_on(page, len(rows)):
-                return rows, ""
+                return seen.ended("TestRail promised a further page, which brought nothing new")
+            if (
+                not brought_new
+                and page.shape == "array"
+                and len(page.rows) == PAGE == len(seen.ids)
+            ):
+                return seen.ended(f"this TestRail lists {PAGE} milestones and ignores the offset")
+            if not brought_new or not goes_on(page, seen.rows, limit):
+                return seen
             promised = page.next is True
+        return seen.ended(f"there are more than {MOST_PAGES:,} pages")
 
-    def _must_ask_each(self, rows: list[object]) -> bool:
-        if self._submilestones != "auto":
-            return self._submilestones == "each"
-        return not any(
-            isinstance(row, dict) and ("milestones" in row or row.get("parent_id") is not None)
-            for row in rows
-        )
+    def _page_that_fits(
+        self, project_id: int, filters: str, offset: int, limit: int
+    ) -> tuple[SourcePage, int]:
+        """The page from ``offset`` on, asked for with half the limit where it is too large."""
+        while True:
+            try:
+                return self._page(project_id, filters, limit, offset), limit
+            except AnswerTooLarge as error:
+                if limit == 1:
+                    raise too_large_at_last(error) from error
+                limit //= 2
 
-    def _each(self, roots: Iterable[int]) -> tuple[list[object], set[int], str]:
-        """The roots' own records, the roots that are gone by now, and why others are missing."""
-        details: list[object] = []
-        vanished: set[int] = set()
+    def _read_each(self, roots: Iterable[int], into: SourceRows) -> str:
+        """Read the roots' own records, forget those that are gone, and tell why others are not."""
         because, in_a_row = "", 0
         for root in roots:
             try:
-                details.append(self._record(root))
+                into.add([self._record(root)])
             except UnknownId:
-                vanished.add(root)
+                into.forget(root)
             except (RateLimited, Maintenance):
                 raise
             except (Transient, AccessDenied) as error:
@@ -193,7 +207,7 @@ class TestRail:
                 because = because or _missing(root, error)
                 continue
             in_a_row = 0
-        return details, vanished, because
+        return because
 
     def _record(self, milestone_id: int) -> object:
         path = _path("get_milestone", milestone_id)
@@ -201,35 +215,20 @@ class TestRail:
         def read(value: object) -> object:
             if not isinstance(value, dict):
                 raise ValueError("a milestone should be an object")
-            if _id(value) not in (None, milestone_id):
+            if read_id(value) not in (None, milestone_id):
                 raise ValueError("it is another milestone's record")
             return value
 
         return self._transport.get(path, read, by_id=True)
 
 
+def _filters(is_completed: bool | None, is_started: bool | None) -> str:
+    given = {"is_completed": is_completed, "is_started": is_started}
+    return "".join(f"&{name}={value:d}" for name, value in given.items() if value is not None)
+
+
 def _path(method: str, number: int) -> str:
     return f"index.php?/api/v2/{method}/{number}"
-
-
-def _page(value: object) -> SourcePage:
-    if isinstance(value, list):
-        return SourcePage(value, "array")
-    rows = value.get("milestones") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or not isinstance(rows, list):
-        raise ValueError("a list of milestones should be an array, or an object that holds one")
-    links, limit = value.get("_links"), value.get("limit")
-    promised = links["next"] is not None if isinstance(links, dict) and "next" in links else None
-    return SourcePage(rows, "envelope", promised, limit if type(limit) is int else PAGE)
-
-
-def _goes_on(page: SourcePage, received: int) -> bool:
-    """Whether there may be a further page after ``received`` rows in all."""
-    if page.shape == "array":
-        return received >= PAGE
-    if page.next is not None:
-        return page.next
-    return len(page.rows) >= page.limit
 
 
 def _milestone(value: object) -> SourceMilestone:
@@ -239,29 +238,9 @@ def _milestone(value: object) -> SourceMilestone:
     return read
 
 
-def _listing(rows: list[object], because: str) -> SourceListing:
-    milestones, problems = collect_source(_drained(rows))
-    if not because and any(not isinstance(bad.id, int) for bad in problems):
-        because = "a record has no readable id"
-    return SourceListing(milestones, tuple(problems), not because, because)
-
-
-def _drained(rows: list[object]) -> Iterator[object]:
-    """Each row, let go as soon as it was used: a large project is not held in memory twice."""
-    waiting = deque(rows)
-    rows.clear()
-    while waiting:
-        yield waiting.popleft()
-
-
-def _root_ids(rows: list[object]) -> list[int]:
-    roots = (_id(row) for row in rows if isinstance(row, dict) and row.get("parent_id") is None)
-    return list(dict.fromkeys(root for root in roots if root is not None))
-
-
-def _id(row: object) -> int | None:
-    found = row.get("id") if isinstance(row, dict) else None
-    return found if type(found) is int and found > 0 else None
+def _listing(rows: SourceRows, because: str) -> SourceListing:
+    because = because or rows.because
+    return SourceListing(rows.milestones, rows.problems, not because, because)
 
 
 def _missing(root: int, error: ApiError) -> str:

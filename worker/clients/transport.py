@@ -1,7 +1,7 @@
-"""One HTTP connection to one API: URL, credentials, deadline, budget, repeats, status → error.
+"""Calls to one API on behalf of one account: credentials, budget, repeats, status → error.
 
-The only module that knows httpx, so that a successor can take its place. URLs are built by hand
-in one place: TestRail's path is its query string, which ``params=`` and ``urljoin`` would lose.
+Addresses are put together by hand: TestRail's path is its query string, which an HTTP library's
+``params=`` and ``urljoin`` would lose.
 """
 
 from __future__ import annotations
@@ -9,50 +9,43 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import httpcore
-import httpx
 import structlog
 
 from worker.clients.answers import (
-    LARGEST_ANSWER,
     Answer,
     Call,
     error_of,
     error_text,
     read_answer,
     shortened,
-    too_large,
     unpacked,
 )
 from worker.clients.budget import Ledger, Priority, wait_turn
+from worker.clients.connection import HTTP, Connection
 from worker.clients.credentials import Credentials
-from worker.clients.deadline import BoundedBackend, Deadline
 from worker.clients.pauses import Pauses
 from worker.clock import Clock
 from worker.errors import (
     ApiError,
-    ConnectionLost,
+    CertificateRefused,
     RateLimited,
     SettingsError,
-    TimedOut,
     Transient,
     Unreachable,
+    WrongProtocol,
 )
 
 ATTEMPTS: Final = 6
 RATE_LIMITED_ATTEMPTS: Final = 20
 FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
-_ERROR_BODY: Final = 64 * 1024
-# Shorter than what servers commonly grant, so that a write rarely meets a connection just closed.
-_KEEPALIVE: Final = 2.0
-_CONNECTIONS: Final = 100
+_FOR_GOOD: Final = (CertificateRefused, WrongProtocol)
+"""Failures that no repetition mends, only a corrected setting."""
+_NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind})
 
 T = TypeVar("T")
 Observer = Callable[[str, str, str, float], None]
@@ -64,8 +57,9 @@ class Transport:
 
     ``request_timeout`` is the deadline of one request in all, in seconds. ``patience`` bounds the
     seconds a call waits for its turn (None: as long as it takes), and ``on_wait`` is told the
-    seconds before every sleep and may raise to end it. ``observer`` is told the API, the method,
-    the status or the error's kind, and the seconds of each request. ``before_request`` is called
+    seconds before every sleep and may raise to end it. A GET is sent at most ``attempts`` times
+    for what may pass. ``observer`` is told the API, the method, the status or the error's kind,
+    and the seconds of each request. ``before_request`` is called
     before a turn is taken, when nothing is under way, and may raise to end the work there. Every
     call may raise ApiError and, where it waits, BudgetExhausted.
     """
@@ -81,16 +75,18 @@ class Transport:
         request_timeout: float = 30.0,
         priority: Priority = Priority.BACKGROUND,
         patience: float | None = None,
+        attempts: int = ATTEMPTS,
         on_wait: Callable[[float], None] | None = None,
         observer: Observer | None = None,
         before_request: Callable[[], None] = lambda: None,
         headers: Mapping[str, str] | None = None,
-        http: httpx.BaseTransport | None = None,
+        http: HTTP | None = None,
     ) -> None:
         self.api = api
         self.base_url = _checked_base(api, base_url)
         self.request_timeout = request_timeout
         self.patience = patience
+        self._attempts = attempts
         self._credentials = credentials
         self._ledger = ledger
         self._clock = clock
@@ -99,21 +95,28 @@ class Transport:
         self._observer = observer
         self._before_request = before_request
         self._lock = threading.Lock()
-        self._requests = 0
+        self._requests = self._received = 0
         self._pauses = Pauses(api, ledger)
-        self._deadline = Deadline(clock)
         own = {
             "Authorization": credentials.header.get_secret_value(),
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
             "User-Agent": "milesync",
         }
-        self._client = httpx.Client(
-            transport=http or _BoundedHTTP(self.base_url, self._deadline),
-            headers={**own, **(headers or {})},
-            timeout=request_timeout,
-            follow_redirects=False,
+        self._connection = Connection(
+            api,
+            self.base_url,
+            {**own, **(headers or {})},
+            redacted=credentials.redacted,
+            clock=clock,
+            request_timeout=request_timeout,
+            http=http,
         )
+
+    @property
+    def received(self) -> int:
+        """How many bytes the answers of 2xx had so far, decompressed."""
+        return self._received
 
     @property
     def requests(self) -> int:
@@ -139,11 +142,11 @@ class Transport:
                 return read_answer(call, self._send(call, None), read)
             except RateLimited:
                 limited += 1
-                if limited >= RATE_LIMITED_ATTEMPTS:
+                if limited >= RATE_LIMITED_ATTEMPTS or self._attempts == 1:
                     raise
             except (Transient, Unreachable) as error:
                 failed += 1
-                if failed >= ATTEMPTS:
+                if failed >= self._attempts or isinstance(error, _FOR_GOOD):
                     raise
                 self._back_off(failed, error)
 
@@ -168,7 +171,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections; this object cannot be used afterwards."""
-        self._client.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -187,7 +190,8 @@ class Transport:
         started = self._clock.monotonic()
         outcome = "error"
         try:
-            answer = self._exchange(call, body)
+            content = None if body is None else json.dumps(body).encode()
+            answer = self._connection.exchange(call, content)
             outcome = str(answer.status)
             answer = self._checked(call, answer)
         except ApiError as error:
@@ -196,49 +200,16 @@ class Transport:
         finally:
             self._count(call, outcome, self._clock.monotonic() - started)
         self._pauses.forget()
+        with self._lock:
+            self._received += len(answer.body)
         return answer
 
     def _count(self, call: Call, outcome: str, seconds: float) -> None:
-        if outcome != Unreachable.kind:
+        if outcome not in _NEVER_SENT:
             with self._lock:
                 self._requests += 1
         if self._observer is not None:
             self._observer(call.api, call.method, outcome, seconds)
-
-    def _exchange(self, call: Call, body: object) -> Answer:
-        content = None if body is None else json.dumps(body).encode()
-        headers = None if body is None else {"Content-Type": "application/json"}
-        url = f"{self.base_url}/{call.path}"
-        with (
-            self._failures(call),
-            self._deadline.within(self.request_timeout),
-            self._client.stream(call.method, url, content=content, headers=headers) as response,
-        ):
-            return Answer(response.status_code, dict(response.headers), _body(call, response))
-
-    @contextmanager
-    def _failures(self, call: Call) -> Iterator[None]:
-        """What httpx raises, as the error tree has it."""
-        try:
-            yield
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise self._unreachable(call, error) from error
-        except (httpx.ProxyError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise self._unreachable(call, error) from error
-        except httpx.TimeoutException as error:
-            message = f"{call.api} did not answer {call} within {self.request_timeout:g} s"
-            raise TimedOut(call.api, message, done=call.if_sent) from error
-        except httpx.HTTPError as error:
-            message = f"the connection to {call.api} was cut during {call}{self._reason(error)}"
-            raise ConnectionLost(call.api, message, done=call.if_sent) from error
-
-    def _unreachable(self, call: Call, error: Exception) -> Unreachable:
-        message = f"{call.api} cannot be reached at {self.base_url}{self._reason(error)}"
-        return Unreachable(call.api, message)
-
-    def _reason(self, error: Exception) -> str:
-        text = shortened(self._credentials.redacted(str(error)))
-        return f": {text}" if text else ""
 
     def _checked(self, call: Call, answer: Answer) -> Answer:
         if 200 <= answer.status < 300:
@@ -267,72 +238,11 @@ class Transport:
         self._clock.sleep(delay)
 
 
-# --- the connection ---------------------------------------------------------------------------
-
-
-class _BoundedHTTP(httpx.HTTPTransport):
-    """httpx's own transport over a pool whose connections keep to the deadline.
-
-    The proxy settings of the environment apply; httpx would read them for its own transport only.
-    """
-
-    def __init__(self, base_url: str, deadline: Deadline) -> None:
-        secure = httpx.create_ssl_context() if base_url.startswith("https:") else None
-        backend = BoundedBackend(deadline)
-        if (proxy := _proxy_for(base_url)) is None:
-            self._pool = httpcore.ConnectionPool(
-                ssl_context=secure,
-                max_connections=_CONNECTIONS,
-                keepalive_expiry=_KEEPALIVE,
-                network_backend=backend,
-            )
-            return
-        self._pool = httpcore.HTTPProxy(
-            proxy_url=str(proxy.url),
-            proxy_auth=proxy.raw_auth,
-            ssl_context=secure,
-            max_connections=_CONNECTIONS,
-            keepalive_expiry=_KEEPALIVE,
-            network_backend=backend,
-        )
-
-
-def _proxy_for(base_url: str) -> httpx.Proxy | None:
-    parts = urlsplit(base_url)
-    proxies = getproxies()
-    found = proxies.get(parts.scheme) or proxies.get("all")
-    if not found or proxy_bypass(parts.netloc):
-        return None
-    url = found if "://" in found else f"http://{found}"
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise SettingsError("Only HTTP proxies are supported; check HTTPS_PROXY and ALL_PROXY.")
-    return httpx.Proxy(url)
-
-
 def _checked_base(api: str, base_url: str) -> str:
-    # httpx would send the user and password of a URL in place of our own credentials.
+    # A client of HTTP would send the user and password of a URL in place of our own credentials.
     if "@" in urlsplit(base_url).netloc:
         raise SettingsError(f"The URL of {api} must not contain a user or a password.")
     return base_url.rstrip("/")
-
-
-def _body(call: Call, response: httpx.Response) -> bytes:
-    """The body as it came, within the bound; of an error only the beginning, as far as it comes."""
-    failed = response.status_code >= 300
-    parts: list[bytes] = []
-    size = 0
-    try:
-        for part in response.iter_raw():
-            parts.append(part)
-            size += len(part)
-            if failed and size > _ERROR_BODY:
-                break
-            if size > LARGEST_ANSWER:
-                raise too_large(call, response.status_code)
-    except httpx.HTTPError:
-        if not failed:
-            raise
-    return b"".join(parts)
 
 
 def _readable(call: Call, answer: Answer, redacted: Callable[[str], str]) -> Answer:

@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 HANG_UP: Final = "milesync.hang_up"
 """The scope extension that closes the connection (see `worker.sandbox.server`)."""
 OTHER_HOST: Final = "http://elsewhere.invalid/login"
+NO_HOST: Final = "https:login.html"
+"""A place that no request can go to, so that a library raises where it prepares one."""
 _LOGIN_PAGE: Final = "<html><body><form action='/login'>Please sign in</form></body></html>"
 
 
@@ -45,6 +47,7 @@ class FaultKind(StrEnum):
     LATE = "late"
     MAINTENANCE = "maintenance"
     REDIRECT = "redirect"
+    REDIRECT_AFTER = "redirect_after"
 
 
 CARRIED_OUT: Final = frozenset(
@@ -54,6 +57,7 @@ CARRIED_OUT: Final = frozenset(
         FaultKind.CUT_BODY,
         FaultKind.TIMEOUT_AFTER,
         FaultKind.LATE,
+        FaultKind.REDIRECT_AFTER,
     }
 )
 """The kinds whose request is carried out although its caller does not hear so."""
@@ -187,6 +191,8 @@ async def _after(fault: Fault, app: ASGIApp, scope: Scope, receive: Receive, sen
     await app(scope, receive, keep)
     if fault.kind is FaultKind.SERVER_ERROR_AFTER:
         await _json(500, "Internal error")(scope, receive, send)
+    elif fault.kind is FaultKind.REDIRECT_AFTER:
+        await Response(b"", 302, {"Location": NO_HOST})(scope, receive, send)
     elif fault.kind is FaultKind.RESET_AFTER:
         await _hang_up(scope, receive)
     elif fault.kind is FaultKind.CUT_BODY:

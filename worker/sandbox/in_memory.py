@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from mappings.milestone import BadRecord, TargetMilestone, Values
-from worker.clients.records import collect_source, parse_target
+from worker.clients.records import parse_target
+from worker.clients.source_rows import collect_source
+from worker.clients.target_rows import TargetRows, read_page
 from worker.clock import Clock
 from worker.errors import (
     AccessDenied,
@@ -19,6 +21,7 @@ from worker.errors import (
     ConnectionLost,
     Done,
     Maintenance,
+    MilestoneNotFound,
     NotFound,
     RateLimited,
     Redirected,
@@ -57,8 +60,9 @@ _RAISED: Final[Mapping[FaultKind, tuple[type[ApiError], int | None]]] = {
     FaultKind.LATE: (TimedOut, None),
     FaultKind.MAINTENANCE: (Maintenance, 409),
     FaultKind.REDIRECT: (Redirected, 302),
+    FaultKind.REDIRECT_AFTER: (Redirected, 302),
 }
-_NOT_DONE: Final = (RateLimited, Maintenance, Refused, Redirected)
+_NOT_DONE: Final = (RateLimited, Maintenance, Refused)
 
 
 class _Wire:
@@ -127,8 +131,16 @@ class InMemorySource:
     def requests(self) -> int:
         return self._wire.requests
 
-    def read_project(self, project_id: int) -> SourceListing:
-        rows = self._all_pages(project_id)
+    def read_project(
+        self,
+        project_id: int,
+        *,
+        is_completed: bool | None = None,
+        is_started: bool | None = None,
+    ) -> SourceListing:
+        asked = {"is_completed": is_completed, "is_started": is_started}
+        filters = {name: value for name, value in asked.items() if value is not None}
+        rows = self._all_pages(project_id, filters)
         if self.model.switches.sub_milestones == "roots_only":
             rows = [self._detail(row) for row in rows]
         milestones, problems = collect_source(rows)
@@ -141,17 +153,19 @@ class InMemorySource:
         milestones, problems = collect_source([row])
         return SourceListing(milestones, tuple(problems))
 
-    def _all_pages(self, project_id: int) -> list[Record]:
+    def _all_pages(self, project_id: int, filters: Mapping[str, bool]) -> list[Record]:
         rows: list[Record] = []
         while True:
-            page = self._page(project_id, len(rows))
+            page = self._page(project_id, len(rows), filters)
             rows += page.rows
             if not page.rows or len(rows) >= page.total:
                 return rows
 
-    def _page(self, project_id: int, offset: int) -> Page:
+    def _page(self, project_id: int, offset: int, filters: Mapping[str, bool]) -> Page:
         what = f"get_milestones/{project_id}&limit={SOURCE_PAGE}&offset={offset}"
-        return self._wire.call("GET", what, lambda: self.model.page(project_id, offset=offset))
+        return self._wire.call(
+            "GET", what, lambda: self.model.page(project_id, offset=offset, **filters)
+        )
 
     def _detail(self, row: Record) -> Record:
         own = row.get("id")
@@ -195,6 +209,9 @@ class InMemoryTarget:
                 break
         return listing
 
+    def check_project(self, project_id: str) -> None:
+        self._page(project_id, None, 1)
+
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
         what = f"milestones/{milestone_id}"
         return self._one("GET", what, lambda: self.model.get(project_id, milestone_id))
@@ -213,24 +230,25 @@ class InMemoryTarget:
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
         body = dict(values)
         what = f"milestones/{milestone_id}"
-        return self._one("PATCH", what, lambda: self.model.update(project_id, milestone_id, body))
+        try:
+            return self._one(
+                "PATCH", what, lambda: self.model.update(project_id, milestone_id, body)
+            )
+        except NotFound as error:
+            self.check_project(project_id)
+            raise MilestoneNotFound(error.api, error.message, status=404) from error
 
     def arrive(self) -> None:
         """Let the server carry out the writes of ``late`` faults now."""
         self._wire.arrive()
 
     def _list_once(self, project_id: str, status: str | None) -> TargetListing:
-        rows: list[Record] = []
-        page = self._page(project_id, status, 1)
-        rows += page.rows
-        while page.rows and len(rows) < page.total:
-            page = self._page(project_id, status, page.page + 1)
-            rows += page.rows
-        parsed = [parse_target(row) for row in rows]
-        good = {one.id: one for one in parsed if isinstance(one, TargetMilestone)}
-        bad = tuple(one for one in parsed if isinstance(one, BadRecord))
-        ids = {one.id for one in parsed if one.id is not None}
-        return TargetListing(good, bad, complete=len(ids) == page.total)
+        rows, number = TargetRows(), 1
+        while not rows.is_over:
+            page = self._page(project_id, status, number)
+            rows.add(read_page(page.body, TARGET_PAGE))
+            number += 1
+        return rows.listing
 
     def _page(self, project_id: str, status: str | None, page: int) -> Listing:
         what = f"milestones?status={status or ''}&page={page}&per_page={TARGET_PAGE}"

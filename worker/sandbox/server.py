@@ -18,11 +18,12 @@ from worker.sandbox.faults import FaultKind, Faults
 from worker.sandbox.http_server import SandboxServer
 from worker.sandbox.limit import RateLimit
 from worker.sandbox.seed import seed as plant_seed
-from worker.sandbox.switches import TestablySwitches, TestRailSwitches
+from worker.sandbox.switches import Switches, TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_app import DOCUMENTED_RATE, TOKEN, create_testably_app
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_app import API_KEY, USER, create_testrail_app
 from worker.sandbox.testrail_model import TestRailModel
+from worker.settings.network import clear_text_host
 
 
 def serve_testrail(
@@ -77,6 +78,8 @@ class Sandbox:
     @property
     def settings(self) -> Mapping[str, str]:
         project = min(self.testrail.model.projects)
+        servers = (self.testrail, self.testably)
+        hosts = {host for server in servers if (host := clear_text_host(server.url)) is not None}
         return {
             "MILESYNC_TESTRAIL_URL": self.testrail.url,
             "MILESYNC_TESTRAIL_USER": USER,
@@ -84,6 +87,7 @@ class Sandbox:
             "MILESYNC_TESTABLY_URL": self.testably.url,
             "MILESYNC_TESTABLY_TOKEN": TOKEN,
             "MILESYNC_PROJECTS": f"{project}={min(self.testably.model.projects)}",
+            **({"MILESYNC_ALLOW_HTTP": ",".join(sorted(hosts))} if hosts else {}),
         }
 
 
@@ -97,19 +101,31 @@ def run_sandbox(
     seed: int = 1,
     rate: RateLimit | None = DOCUMENTED_RATE,
     faults: Mapping[str, float] | None = None,
+    switches: Switches | None = None,
     log: bool = True,
 ) -> Iterator[Sandbox]:
     """Both servers, with ``count`` seeded milestones in TestRail project 1 and an empty Testably.
 
-    ``rate`` is Testably's; ``faults`` maps kinds to probabilities, on both sides.
+    ``rate`` is Testably's; ``faults`` maps kinds to probabilities, on both sides; ``switches`` are
+    how the two behave, TestRail first.
     """
+    rail, ably = switches or (None, None)
     rates = {FaultKind(kind): share for kind, share in (faults or {}).items()}
     with (
         serve_testrail(
-            host=host, port=testrail_port, faults=Faults(rates, seed=seed), log=log
+            host=host,
+            port=testrail_port,
+            switches=rail,
+            faults=Faults(rates, seed=seed),
+            log=log,
         ) as testrail,
         serve_testably(
-            host=host, port=testably_port, rate=rate, faults=Faults(rates, seed=seed + 1), log=log
+            host=host,
+            port=testably_port,
+            switches=ably,
+            rate=rate,
+            faults=Faults(rates, seed=seed + 1),
+            log=log,
         ) as testably,
     ):
         testrail.model.url = testrail.url
@@ -127,6 +143,7 @@ def serve(
     seed: int = 1,
     rate: RateLimit | None = DOCUMENTED_RATE,
     faults: Mapping[str, float] | None = None,
+    switches: Switches | None = None,
     until: Callable[[], object],
 ) -> None:
     """Run both servers while ``until`` lasts; ``announce`` is called once they run.
@@ -141,6 +158,7 @@ def serve(
         seed=seed,
         rate=rate,
         faults=faults,
+        switches=switches,
         log=False,
     ) as sandbox:
         announce(sandbox)

@@ -1,7 +1,8 @@
 """The Testably side over HTTP: routes, bearer tokens, answers and the rate limit of each token.
 
-Routes and status codes: the Testably page on milestones. What its errors look like is not
-documented; here they are ``{"error": {"message": …}}``.
+Routes and status codes: the Testably page on milestones; the lists of projects and of runs: the
+vendor's other public pages. What errors look like is not documented; here they are
+``{"error": {"message": …}}``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from starlette.routing import Route
 
 from worker.clock import Clock, SystemClock
 from worker.sandbox.limit import RateLimit, SlidingWindow
-from worker.sandbox.rules import Problem
+from worker.sandbox.rules import Problem, Record
 from worker.sandbox.testably_model import TestablyModel
 
 TOKEN: Final = "sandbox-token"  # noqa: S105  # the sandbox's own, known to everybody
@@ -42,8 +43,11 @@ def create_testably_app(
     """
     window = SlidingWindow(rate, clock or SystemClock()) if rate else None
     api = _Api(model, {TOKEN: None} if tokens is None else tokens, window)
-    base = "/v1/projects/{project_id}/milestones"
+    project = "/v1/projects/{project_id}"
+    base = f"{project}/milestones"
     routes = [
+        Route("/v1/projects", api.guarded(api.projects), methods=["GET"]),
+        Route(f"{project}/runs", api.guarded(api.runs), methods=["GET"]),
         Route(base, api.guarded(api.list), methods=["GET"]),
         Route(base, api.guarded(api.create), methods=["POST"]),
         Route(base + "/{milestone_id}", api.guarded(api.get), methods=["GET"]),
@@ -68,13 +72,13 @@ class _Api:
         """The handler behind the checks of token, rate limit and project, in this order."""
 
         async def guard(request: Request) -> Response:
-            scheme, _, token = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or token not in self._tokens:
+            token = _token(request)
+            if token not in self._tokens:
                 raise Problem(401, "Missing or invalid API token")
             wait = self._window.wait(token) if self._window else None
             if self._window and wait is not None:
                 return _error(429, "Rate limit exceeded", self._window.headers(wait))
-            mine, project = self._tokens[token], request.path_params["project_id"]
+            mine, project = self._tokens[token], request.path_params.get("project_id")
             if mine is not None and project not in mine and project in self._model.projects:
                 raise Problem(403, "Insufficient permissions")
             return await handler(request)
@@ -92,8 +96,22 @@ class _Api:
             _number(params, "page", 1),
             _number(params, "per_page", 20),
         )
-        meta = {"page": found.page, "per_page": found.per_page, "total": found.total}
-        return JSONResponse({"data": found.rows, "meta": meta})
+        return JSONResponse(found.body)
+
+    async def projects(self, request: Request) -> Response:
+        mine = self._tokens[_token(request)]
+        open_ = sorted(self._model.projects if mine is None else self._model.projects & set(mine))
+        rows: list[Record] = [
+            {"id": one, "name": f"Project {one}", "prefix": one[-4:].upper()} for one in open_
+        ]
+        return JSONResponse(_whole(rows))
+
+    async def runs(self, request: Request) -> Response:
+        params = request.query_params
+        found = self._model.runs(
+            request.path_params["project_id"], params.get("milestone_id"), params.get("status")
+        )
+        return JSONResponse(_whole(found))
 
     async def get(self, request: Request) -> Response:
         return JSONResponse(self._model.get(**request.path_params))
@@ -105,6 +123,17 @@ class _Api:
     async def update(self, request: Request) -> Response:
         body = await _json_body(request)
         return JSONResponse(self._model.update(**request.path_params, body=body))
+
+
+def _token(request: Request) -> str:
+    """The bearer token of a request; empty where there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
+def _whole(rows: list[Record]) -> Record:
+    """A list that has a single page."""
+    return {"data": rows, "meta": {"page": 1, "per_page": len(rows), "total": len(rows)}}
 
 
 def _number(params: Mapping[str, str], name: str, default: int) -> int:

@@ -8,42 +8,40 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
-from mappings.dates import moment
 from mappings.milestone import ACTIVE, ARCHIVED, COMPLETED
 from worker.clock import Clock, SystemClock
 from worker.sandbox import testably_view as view
-from worker.sandbox.rules import (
-    Check,
-    Problem,
-    Record,
-    checked,
-    filled_text,
-    locked,
-    nullable,
-    text,
-)
+from worker.sandbox.rules import Problem, Record, locked
 from worker.sandbox.shelf import Shelf
 from worker.sandbox.switches import TestablySwitches
+from worker.sandbox.testably_checks import FILTERS, checked_create, checked_update, one_of
+from worker.sandbox.testably_storage import DATES, TEXTS, stored
 
 PAGE: Final = 100
 """The most rows of one page (Testably page); 20 is its default."""
-WORDS: Final = (ACTIVE, COMPLETED, ARCHIVED)
-CLEARABLE: Final = ("description", "start_date", "due_date")
-DATES: Final = ("start_date", "due_date")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of a list, and how many rows all its pages have."""
+    """One page of a list; ``total`` is what the account says, None where it says nothing."""
 
     rows: list[Record]
     page: int
     per_page: int
-    total: int
+    total: int | None
+
+    @property
+    def body(self) -> Record:
+        """The answer over HTTP."""
+        meta: Record = {"page": self.page, "per_page": self.per_page}
+        if self.total is not None:
+            meta["total"] = self.total
+        return {"data": self.rows, "meta": meta}
 
 
 def opaque_ids(prefix: str = "ms_", seed: int = 1) -> Iterator[str]:
@@ -52,19 +50,6 @@ def opaque_ids(prefix: str = "ms_", seed: int = 1) -> Iterator[str]:
     while True:
         number += 1
         yield prefix + hashlib.blake2s(f"{seed}/{number}".encode(), digest_size=6).hexdigest()
-
-
-def _iso_date(field: str, value: object) -> None:
-    text(field, value)
-    try:
-        moment(str(value))
-    except (ValueError, OverflowError):
-        raise Problem(400, f"{field} must be an ISO 8601 date") from None
-
-
-def _status_word(field: str, value: object) -> None:
-    if value not in WORDS:
-        raise Problem(400, f"{field} must be one of: {', '.join(WORDS)}")
 
 
 class TestablyModel:
@@ -92,6 +77,7 @@ class TestablyModel:
         self._shelf: Shelf[str] = Shelf()
         self._made: dict[Hashable, float] = {}
         self._lists: dict[Hashable, Sequence[Hashable]] = {}
+        self._reads = 0
 
     # --- reading
 
@@ -104,11 +90,13 @@ class TestablyModel:
         if page < 1 or not 1 <= per_page <= PAGE:
             raise Problem(400, f"page starts at 1, per_page goes from 1 to {PAGE}")
         if status is not None:
-            _status_word("status", status)
+            one_of("status", status, FILTERS)
+        per_page = min(per_page, self.switches.most_per_page or PAGE)
         keys = self._keys(project_id, status)
         start = (page - 1) * per_page
         rows = [self._shown(key) for key in keys[start : start + per_page]]
-        return Listing(rows, page, per_page, len(keys))
+        total = view.shown_total(len(keys), page * per_page, self.switches)
+        return Listing(rows, page, per_page, total)
 
     @locked
     def get(self, project_id: str, milestone_id: str) -> Record:
@@ -121,6 +109,21 @@ class TestablyModel:
             ],
         }
         return details | self._shown(milestone_id)
+
+    @locked
+    def runs(
+        self, project_id: str, milestone_id: str | None = None, status: str | None = None
+    ) -> list[Record]:
+        """The test runs that hang on a project's milestones, each with its ``milestone_id``."""
+        self._open_project(project_id)
+        asked = {"milestone_id": milestone_id, "status": status}
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        return [
+            run
+            for key in self._shelf.order(project_id, roots=False)
+            for run in view.runs_of(self._shelf.record(key), key)
+            if all(run.get(name) == value for name, value in wanted.items())
+        ]
 
     @locked
     def everything(self, project_id: str) -> list[Record]:
@@ -138,12 +141,11 @@ class TestablyModel:
     def create(self, project_id: str, body: object) -> Record:
         """A new milestone as its 201 answer shows it; without a status, as POST takes none."""
         self._open_project(project_id)
-        fields = checked(body, self._checks(parent_id=nullable(text)))
-        filled_text("name", fields.get("name", ""))
+        fields = checked_create(body, self.switches)
         parent = fields.pop("parent_id", None)
         self._may_hang(project_id, parent)
         new_id = next(key for key in self._ids if key not in self._shelf)
-        record = view.blank(new_id, self._now()) | self._stored(fields)
+        record = view.blank(new_id, self._now()) | stored(fields, self.switches)
         self._shelf.put(new_id, record, project_id, str(parent) if parent is not None else None)
         self._lists.clear()
         self._made[new_id] = self._clock.monotonic()
@@ -153,10 +155,10 @@ class TestablyModel:
     def update(self, project_id: str, milestone_id: str, body: object) -> Record:
         """The milestone with only the given fields changed."""
         self._known(project_id, milestone_id)
-        fields = checked(body, self._checks(status=_status_word))
+        fields = checked_update(body, self.switches)
         fields = self._writable(milestone_id, fields)
         record = self._shelf.record(milestone_id)
-        record |= self._stored(fields)
+        record |= stored(fields, self.switches)
         record["updated_at"] = self._now()
         self._lists.clear()
         return self._echo(milestone_id, fields)
@@ -209,22 +211,6 @@ class TestablyModel:
         if self._shelf.parent(str(parent)) is not None:
             raise Problem(400, "milestones nest one level deep")
 
-    def _checks(self, **more: Check) -> Mapping[str, Check]:
-        optional = nullable if self.switches.null_clears else (lambda check: check)
-        return {
-            "name": self._name_check,
-            "description": optional(text),
-            "start_date": optional(_iso_date),
-            "due_date": optional(_iso_date),
-            **more,
-        }
-
-    def _name_check(self, field: str, value: object) -> None:
-        filled_text(field, value)
-        longest = self.switches.max_name_length
-        if longest is not None and len(str(value)) > longest:
-            raise Problem(400, f"{field} must have at most {longest} characters")
-
     def _writable(self, key: str, fields: Record) -> Record:
         """The fields that may be written: a parent's status is derived, and so are auto dates."""
         if not self._deciding_subs(key):
@@ -265,7 +251,9 @@ class TestablyModel:
             return False
         own = self._status(key)
         if status is None:
-            return own != ARCHIVED or self.switches.list_holds_archived
+            hidden = {ARCHIVED: not self.switches.list_holds_archived}
+            hidden[COMPLETED] = not self.switches.list_holds_completed
+            return not hidden.get(str(own), False)
         return own == status
 
     def _status(self, key: Hashable) -> object:
@@ -284,17 +272,16 @@ class TestablyModel:
             return dict(planted)
         subs = [self._shelf.record(sub) for sub in self._deciding_subs(key)]
         whole = view.with_derived(record, subs) | {"status": self._status(key)}
-        return view.shown(whole, self._shelf.parent(key), self.switches, self._now())
-
-    def _stored(self, fields: Record) -> Record:
-        trims = self.switches.trims_text or self.switches.echo_differs
-        return {name: view.stored(name, value, trims=trims) for name, value in fields.items()}
+        self._reads += 1
+        parent = self._shelf.parent(key)
+        return view.shown(whole, parent, self.switches, self._now(), self._reads)
 
     def _echo(self, key: str, fields: Record) -> Record:
         answer = self._shown(key)
         if self.switches.echo_differs:
-            answer |= {name: fields[name] for name in ("name", "description") if name in fields}
+            answer |= {name: fields[name] for name in TEXTS if name in fields}
         return answer
 
     def _now(self) -> str:
-        return self._clock.now().replace(microsecond=0).isoformat()
+        ahead = timedelta(seconds=self.switches.clock_offset)
+        return (self._clock.now() + ahead).replace(microsecond=0).isoformat()

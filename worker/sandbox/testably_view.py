@@ -6,7 +6,6 @@ from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from mappings.dates import moment
 from mappings.milestone import ACTIVE, ARCHIVED, COMPLETED
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
@@ -31,15 +30,6 @@ def blank(new_id: str, now: str) -> Record:
     }
 
 
-def stored(field: str, value: object, *, trims: bool) -> object:
-    """A value as the account keeps it: dates as canonical moments, text trimmed or as it came."""
-    if not isinstance(value, str):
-        return value
-    if field in _DATES:
-        return moment(value)
-    return value.strip() if trims and field in ("name", "description") else value
-
-
 def with_derived(record: Record, subs: Sequence[Record]) -> Record:
     """The record with its progress, and with the dates that sub-milestones give it.
 
@@ -57,8 +47,13 @@ def with_derived(record: Record, subs: Sequence[Record]) -> Record:
     return whole
 
 
-def shown(record: Record, parent: Hashable, switches: TestablySwitches, now: str) -> Record:
-    """The record in the vocabulary and the date style of this account, without details."""
+def shown(
+    record: Record, parent: Hashable, switches: TestablySwitches, now: str, reading: int
+) -> Record:
+    """The record in the vocabulary and the date style of this account, without details.
+
+    ``reading`` is another number each time, for an account that is ``unsteady``.
+    """
     answer = {name: value for name, value in record.items() if name != "linked_runs"}
     if switches.status_vocabulary == "lifecycle" and record["status"] == ACTIVE:
         answer["status"] = _open_word(record, now)
@@ -68,7 +63,26 @@ def shown(record: Record, parent: Hashable, switches: TestablySwitches, now: str
     answer |= {key: parent for key in keys if switches.parent_key in (key, "both")}
     if not switches.shows_date_mode:
         del answer["date_mode"]
+    if switches.hides_created_at:
+        del answer["created_at"]
+    if switches.unsteady and answer["description"]:
+        answer["description"] = f"{answer['description']} ({reading})"
     return answer
+
+
+def shown_total(total: int, shown: int, switches: TestablySwitches) -> int | None:
+    """What ``meta.total`` says where there are ``total`` rows and ``shown`` of them were asked."""
+    if switches.total == "missing":
+        return None
+    if switches.total == "growing":
+        return max(total, shown) + 1
+    return total // 2 if switches.total == "too_small" else total
+
+
+def runs_of(record: Record, milestone_id: Hashable) -> list[Record]:
+    """The test runs that hang on a milestone, as the list of a project's runs shows them."""
+    runs = record.get("linked_runs")
+    return [{**run, "milestone_id": milestone_id} for run in runs] if isinstance(runs, list) else []
 
 
 def brief(row: Record) -> Record:

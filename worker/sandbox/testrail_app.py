@@ -26,6 +26,11 @@ from worker.sandbox.testrail_model import PAGE, Page, TestRailModel
 
 USER: Final = "qa@example.com"
 API_KEY: Final = "sandbox-api-key"
+API_IS_OFF: Final = (
+    "The API is disabled for your installation. It can be enabled in the administration area in"
+    " TestRail under Administration > Site Settings > API."
+)
+"""As people quote it in public bug reports."""
 _PREFIX: Final = "/api/v2/"
 _FILTERS: Final = ("is_completed", "is_started")
 _ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -77,6 +82,7 @@ class _Api:
         self._calls: Mapping[tuple[str, str], Callable[[Call], Response]] = {
             ("GET", "get_milestone"): self._get,
             ("GET", "get_milestones"): self._list,
+            ("GET", "get_projects"): self._projects,
             ("POST", "add_milestone"): self._add,
             ("POST", "update_milestone"): self._update,
             ("POST", "delete_milestone"): self._delete,
@@ -92,6 +98,8 @@ class _Api:
             return _error(problem.status, problem.message)
 
     def _api_answer(self, request: Request, query: str, body: bytes) -> Response:
+        if not self._model.switches.api_is_on:
+            raise Problem(403, API_IS_OFF)
         given = request.headers.get("authorization", "")
         if not secrets.compare_digest(given.encode(), self._authorization.encode()):
             raise Problem(401, "Authentication failed: invalid or missing user/password.")
@@ -122,9 +130,7 @@ class _Api:
     def _list(self, call: Call) -> Response:
         project_id = _id(call, "project_id")
         limit, offset = _span(call.params)
-        shape = self._model.switches.list_shape
-        if shape == "beta_header":
-            shape = "envelope" if call.beta else "array"
+        shape = self._shape(call)
         if shape == "array":
             limit, offset = None, 0
         elif shape == "array_cut":
@@ -132,6 +138,20 @@ class _Api:
         filters = {name: _flag(name, call.params) for name in _FILTERS if name in call.params}
         page = self._model.page(project_id, **filters, limit=limit, offset=offset)
         return JSONResponse(_envelope(page, call) if shape == "envelope" else page.rows)
+
+    def _projects(self, call: Call) -> Response:
+        rows = self._model.open_projects()
+        if self._shape(call) != "envelope":
+            return JSONResponse(rows)
+        limit, offset = _span(call.params)
+        page = Page(rows[offset:][:limit], len(rows), offset, limit or PAGE)
+        return JSONResponse(_envelope(page, call, "projects"))
+
+    def _shape(self, call: Call) -> str:
+        shape = self._model.switches.list_shape
+        if shape == "beta_header":
+            return "envelope" if call.beta else "array"
+        return shape
 
 
 def _taken_apart(query: str) -> tuple[str, str, dict[str, str]]:
@@ -179,7 +199,7 @@ def _span(params: Mapping[str, str]) -> tuple[int | None, int]:
     return min(int(limit), PAGE), int(given["offset"])
 
 
-def _envelope(page: Page, call: Call) -> dict[str, object]:
+def _envelope(page: Page, call: Call, rows: str = "milestones") -> dict[str, object]:
     before, after = page.offset - page.limit, page.offset + page.limit
     return {
         "offset": page.offset,
@@ -189,14 +209,15 @@ def _envelope(page: Page, call: Call) -> dict[str, object]:
             "next": _link(call, page.limit, after) if after < page.total else None,
             "prev": _link(call, page.limit, max(before, 0)) if page.offset > 0 else None,
         },
-        "milestones": page.rows,
+        rows: page.rows,
     }
 
 
 def _link(call: Call, limit: int, offset: int) -> str:
     """A neighbouring page's address as instances give it: without host, sub-directory or script."""
     filters = "".join(f"&{name}={call.params[name]}" for name in _FILTERS if name in call.params)
-    return f"{_PREFIX}{call.name}/{call.id}{filters}&limit={limit}&offset={offset}"
+    id_ = f"/{call.id}" if call.id else ""
+    return f"{_PREFIX}{call.name}{id_}{filters}&limit={limit}&offset={offset}"
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -114,6 +114,23 @@ class TestRailModel:
         return Page(rows, len(keys), offset, len(keys) if limit is None else limit)
 
     @locked
+    def open_projects(self) -> list[Record]:
+        """The projects that the caller may see, as get_projects shows them."""
+        return [
+            {
+                "id": project,
+                "name": f"Project {project}",
+                "announcement": None,
+                "show_announcement": False,
+                "is_completed": False,
+                "completed_on": None,
+                "suite_mode": 1,
+                "url": f"{self.url}/index.php?/projects/overview/{project}",
+            }
+            for project in sorted(self.projects - self.no_access)
+        ]
+
+    @locked
     def everything(self, project_id: int) -> list[Record]:
         """Every milestone of a project as one flat list: what is true, for tests to compare."""
         order = self._shelf.order(project_id, roots=False)

@@ -1,4 +1,4 @@
-"""The ``.env`` beside the settings, which docker compose and honcho read as well.
+"""The ``.env`` beside the settings, which docker compose and honcho read as well; its quotes.
 
 The three agree on a plain value and on one in single quotes. Elsewhere they differ: honcho drops
 blanks that are not in quotes and ends a value at any ``#``, compose replaces ``$NAME``, and each
@@ -7,40 +7,70 @@ has rules of its own for backslashes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from pathlib import Path
+from io import StringIO
 from typing import Final
 
 from dotenv.parser import Binding, parse_stream
+
+from worker.errors import SettingsError
+from worker.settings.files import SettingsFile
 
 _READ_DIFFERENTLY: Final = {"'": "'\\", '"': '"$\\`', "": "\"'$\\# \t"}
 """By the quote that a value is written in: the characters that the readers disagree about."""
 _OF_COMPOSE: Final = ("POSTGRES_PASSWORD",)
 """What the compose file takes from there beside our own variables."""
+_IN_QUOTES: Final = re.compile(r"(['\"])((?:(?!\1).)+)\1", re.DOTALL)
+_QUOTED: Final = "Write NAME='value' on one line, with both quotes."
 
 
-def read_env_file(file: Path, prefix: str) -> tuple[Mapping[str, str], list[str]]:
+def read_env_file(file: SettingsFile, prefix: str) -> tuple[Mapping[str, str], list[str]]:
     """The variables with this prefix, and a warning for each line that others read otherwise.
 
-    A value is taken as it stands: a "${" in a secret is no reference to another variable. Without
-    the file there are none. Raises OSError, UnicodeDecodeError.
+    A value is taken as it stands: a "${" in a secret is no reference to another variable.
+    Raises SettingsError for a line that cannot be read and may be one of ours.
     """
-    if not file.is_file():
-        return {}, []
-    with file.open(encoding="utf-8-sig") as text:
-        lines = list(parse_stream(text))
+    ours = (prefix, *_OF_COMPOSE)
     values, warnings = {}, []
-    for line in lines:
-        place = f"{file}, line {line.original.line}"
+    for line in parse_stream(StringIO(file.text)):
+        place = f"{file.path}, line {_number(line)}"
         if line.error:
-            warnings.append(f"{place}, cannot be read and is ignored. Put the value in quotes.")
-        elif (line.key or "").startswith((prefix, *_OF_COMPOSE)) and _is_ambiguous(line):
+            if any(name in line.original.string for name in ours):
+                raise SettingsError(f"{place}, cannot be read.", _QUOTED)
+            warnings.append(f"{place}, cannot be read and is ignored. {_QUOTED}")
+        elif (line.key or "").startswith(ours) and _is_ambiguous(line):
             warnings.append(
                 f"{line.key} ({place}) is another value for docker compose or honcho. "
                 "Put it in single quotes, with nothing before the name."
             )
         if line.key and line.key.startswith(prefix) and line.value is not None:
             values[line.key] = line.value
+    return values, warnings
+
+
+def _number(line: Binding) -> int:
+    """The number of the line, counted from 1; the parser's own may be that of a blank before it."""
+    text = line.original.string
+    return line.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def without_quotes(environ: Mapping[str, str], prefix: str) -> tuple[Mapping[str, str], list[str]]:
+    """The variables with this prefix, without quotes around a whole value; a warning for each.
+
+    `docker run --env-file` hands a quoted value over with its quotes, other than everybody else.
+    """
+    values, warnings = {}, []
+    for name, text in environ.items():
+        if not name.startswith(prefix):
+            continue
+        quoted = _IN_QUOTES.fullmatch(text.strip())
+        values[name] = quoted[2] if quoted else text
+        if quoted:
+            warnings.append(
+                f"{name} (environment) came with quotes around it, which were taken off:"
+                " `docker run --env-file` leaves them there."
+            )
     return values, warnings
 
 

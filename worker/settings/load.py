@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +15,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from worker.errors import SettingsError
-from worker.settings.env_file import read_env_file
+from worker.settings.env_file import read_env_file, without_quotes
 from worker.settings.explain import PAIR_EXAMPLE, Key, dotted, known_keys, problem, shown
+from worker.settings.files import SettingsFile, read_settings_file
 from worker.settings.model import PREFIX, FileSettings, Settings, variable
+from worker.settings.network import clear_text_host
 
 FILE_NAME: Final = "milesync.toml"
 Variables = Mapping[str, tuple[str, str]]
@@ -43,41 +45,54 @@ def load_settings(
     ``environ`` and ``cwd`` are by default the process's own. Raises SettingsError that names
     everything that is wrong, one problem a line.
     """
-    folder = (cwd or Path.cwd()).resolve()
-    file = _settings_file(config, folder)
-    base = file.parent if file else folder
-    layers = _Layers(file, _read_toml(file) if file else {})
-    kept, layers.warnings = _read_env_file(base / ".env")
-    layers.overlay(_variables(kept, os.environ if environ is None else environ, base / ".env"))
-    return layers.settings(base)
+    folder = _folder(cwd)
+    path = _settings_file(config, folder)
+    base = path.parent if path else folder
+    files = [read_settings_file(file) for file in (path, base / ".env") if file and file.is_file()]
+    texts = {file.path: file for file in files}
+    layers = _Layers(path, _toml(texts[path]) if path else {})
+    kept: Mapping[str, str] = {}
+    if (beside := texts.get(base / ".env")) is not None:
+        kept, layers.warnings = read_env_file(beside, PREFIX)
+    plain, quoted = without_quotes(os.environ if environ is None else environ, PREFIX)
+    layers.warnings += quoted
+    layers.overlay(_variables(kept, plain, base / ".env"))
+    return layers.settings(base, files)
 
 
 # --- reading ----------------------------------------------------------------------------------
+
+
+def _folder(cwd: Path | None) -> Path:
+    try:
+        return (cwd or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise SettingsError(
+            "The working directory has been deleted.", "Change to one that is there."
+        ) from None
 
 
 def _settings_file(config: Path | None, folder: Path) -> Path | None:
     if config is None:
         usual = folder / FILE_NAME
         return usual if usual.is_file() else None
-    file = (folder / config.expanduser()).resolve()
-    if not file.is_file():
+    try:
+        file = (folder / config.expanduser()).resolve()
+        is_file = file.is_file()
+    except (OSError, RuntimeError) as error:  # the latter for a home or a link that leads nowhere
+        raise SettingsError(f"{config} cannot be read: {error}.") from None
+    if not is_file:
         raise SettingsError(f"{file}: there is no such file.", "`milesync init` writes one.")
     return file
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _toml(file: SettingsFile) -> dict[str, Any]:
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{file} cannot be read: {_short(error)}.") from None
+        found = tomllib.loads(file.text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        told = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise SettingsError(f"{file.path} cannot be read: {told}.") from None
     return {key: _without_blanks(value) for key, value in found.items() if not _is_blank(value)}
-
-
-def _read_env_file(file: Path) -> tuple[Mapping[str, str], list[str]]:
-    try:
-        return read_env_file(file, PREFIX)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} cannot be read: {_short(error)}.") from None
 
 
 def _variables(kept: Mapping[str, str], environ: Mapping[str, str], file: Path) -> Variables:
@@ -86,15 +101,8 @@ def _variables(kept: Mapping[str, str], environ: Mapping[str, str], file: Path) 
         name: (text, place)
         for texts, place in ((kept, str(file)), (environ, "environment"))
         for name, text in texts.items()
-        if name.startswith(PREFIX) and text.strip()
+        if text.strip()
     }
-
-
-def _short(error: Exception) -> str:
-    """What is wrong with a file, without a piece of its content."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _without_blanks(value: Any) -> Any:
@@ -136,7 +144,7 @@ class _Layers:
         for index, pair in enumerate(_tables(self.raw.get("projects"))):
             self._inherit(index, pair)
 
-    def settings(self, base: Path) -> Settings:
+    def settings(self, base: Path, files: Sequence[SettingsFile]) -> Settings:
         """All of it checked; a relative SQLite path is relative to ``base``."""
         found = None
         try:
@@ -144,11 +152,32 @@ class _Layers:
         except ValidationError as refused:
             self.problems += [problem(one, self._place(one["loc"])) for one in refused.errors()]
         # outside of the handler: its exception holds the values, secrets too
+        if found is not None:
+            self._look_at_addresses(found)
         if found is None or self.problems:
             raise SettingsError("\n".join(dict.fromkeys(self.problems)))
-        return Settings.model_construct(
-            **dict(found), source_file=self.file, warnings=tuple(self.warnings)
-        )
+        made = Settings.model_construct(**dict(found), source_file=self.file)
+        told = [line for file in files for line in file.warnings(made.secrets)]
+        return made.model_copy(update={"warnings": (*self.warnings, *told)})
+
+    def _look_at_addresses(self, found: FileSettings) -> None:
+        """Refuse to send credentials over a network without TLS; warn of an open Redis."""
+        addresses = {"testrail": found.testrail.url or "", "testably": found.testably.url}
+        for table, url in addresses.items():
+            host = clear_text_host(url)
+            if host is not None and host not in found.sync.allow_http:
+                self.problems.append(
+                    f"{self._place((table, 'url'))}: http:// sends the credentials to {host}"
+                    f" unencrypted. Use https://, or name {host} in MILESYNC_ALLOW_HTTP."
+                )
+        redis = found.redis_url.get_secret_value() if found.redis_url else ""
+        host = clear_text_host(redis)
+        if host is not None:
+            lacks = "no TLS" if "@" in redis else "neither TLS nor a password"
+            self.warnings.append(
+                f"{self._place(('redis_url',))}: the connection to {host} has {lacks}."
+                " Use rediss:// with a password, unless the network is yours alone."
+            )
 
     def _place(self, key: Key) -> str:
         return self.places.get(key) or f"{dotted(key)} ({self.file})"

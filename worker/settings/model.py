@@ -24,13 +24,16 @@ from pydantic import (
 )
 
 from worker.errors import SettingsError, UsageError
-from worker.settings import values
+from worker.settings import network, values
 from worker.settings.schedule import cron
 
 PREFIX: Final = "MILESYNC_"
+SHORTEST_SECRET: Final = 16
+"""Characters of what the web process asks callers for: a shorter one can be guessed."""
 DEFAULT_SCHEDULE: Final = "*/15 * * * *"
 _ACCOUNT: Final = ("TESTRAIL_USER", "TESTRAIL_API_KEY", "TESTABLY_TOKEN")
 _NAMED_BY_TABLE: Final = ("testrail", "testably", "log")
+_NAMED_BY_TABLE_TOO: Final = (("web", "hosts"), ("web", "token"))
 
 
 def _maybe(parse: Callable[[object], object]) -> BeforeValidator:
@@ -50,7 +53,8 @@ _Word = BeforeValidator(values.word)
 
 def variable(key: Sequence[str | int]) -> str:
     """The variable of a key in the file: ``("sync", "schedule")`` → ``MILESYNC_SCHEDULE``."""
-    words = key if key[0] in _NAMED_BY_TABLE else key[-1:]
+    by_table = key[0] in _NAMED_BY_TABLE or tuple(key) in _NAMED_BY_TABLE_TOO
+    words = key if by_table else key[-1:]
     return PREFIX + "_".join(str(word) for word in words).upper()
 
 
@@ -138,6 +142,11 @@ class SyncSettings(_Section):
     http_timeout: Annotated[float, BeforeValidator(values.seconds)] = Field(
         30.0, description="Seconds in all for one request.", examples=[30]
     )
+    allow_http: Annotated[tuple[str, ...], BeforeValidator(network.hosts)] = Field(
+        (),
+        description="Hosts to which credentials may go over http, without TLS; with commas.",
+        examples=["testrail.intranet.example"],
+    )
 
 
 class WebSettings(_Section):
@@ -151,6 +160,46 @@ class WebSettings(_Section):
     webhook_secret: _Secret = Field(
         None, description="What TestRail's webhooks must send; without it they are refused."
     )
+    hosts: Annotated[tuple[str, ...], BeforeValidator(network.hosts_or_any)] = Field(
+        network.LOOPBACK_NAMES,
+        description="The host names that it answers to, with commas; * for any.",
+        examples=[",".join(network.LOOPBACK_NAMES)],
+    )
+    token: _Token = Field(
+        None, description="What pages, /metrics and /readyz ask for, unless on loopback."
+    )
+
+    def answers_to(self, host: str | None) -> bool:
+        """Whether a call to this host, in the form of `network.host_of`, is answered."""
+        return network.ANY_HOST in self.hosts or host in self.hosts
+
+    def require_strong_secrets(self) -> None:
+        """Raises SettingsError for a secret that can be guessed."""
+        held = {"WEBHOOK_SECRET": self.webhook_secret, "WEB_TOKEN": self.token}
+        for name, secret in held.items():
+            if secret is not None and len(secret.get_secret_value()) < SHORTEST_SECRET:
+                raise SettingsError(
+                    f"{PREFIX}{name} is shorter than {SHORTEST_SECRET} characters.",
+                    "Make one at random, for example with `openssl rand -hex 24`.",
+                )
+
+    @property
+    def notices(self) -> list[str]:
+        """What an operator should know of who can reach what; nothing of it is an error."""
+        found = []
+        if self.webhook_secret is None:
+            found.append("Webhooks are refused with 503: MILESYNC_WEBHOOK_SECRET is not set.")
+        if self.token is None:
+            found.append(
+                "MILESYNC_WEB_TOKEN is not set: the pages, /metrics and /readyz are answered on a"
+                " loopback address only."
+            )
+        if not network.is_loopback(self.listen.host) and network.are_loopback(self.hosts):
+            found.append(
+                f"It listens on {self.listen} and answers to {', '.join(self.hosts)} only; other"
+                " names go into MILESYNC_WEB_HOSTS."
+            )
+        return found
 
 
 class LogSettings(_Section):
@@ -249,7 +298,8 @@ class Settings(FileSettings):
         if not self.projects:
             raise SettingsError(
                 f"{variable(['projects'])} is not set: no project pair is configured.",
-                f"Example: {variable(['projects'])}=1=proj_abc123,2=proj_def456",
+                "`milesync init` asks for everything that is needed. By hand: "
+                f"{variable(['projects'])}=1=proj_abc123,2=proj_def456",
             )
         if ids:
             return self._named(ids)
@@ -289,7 +339,8 @@ class Settings(FileSettings):
     def secrets(self) -> tuple[SecretStr, ...]:
         """Every secret, passwords inside of URLs too: what `worker.log` keeps out of the log."""
         urls = [url for url in (self.database_url, self.redis_url) if url]
-        owned = [self.testrail.api_key, self.testably.token, self.web.webhook_secret]
+        owned = [self.testrail.api_key, self.testably.token]
+        owned += [self.web.webhook_secret, self.web.token]
         for pair in self.projects:
             owned += [pair.testably_token, pair.testrail_api_key]
         texts = [found.get_secret_value() for found in owned if found]

@@ -219,11 +219,16 @@ _POSTGRES: Final = re.compile(
     r"(?P<rest>(?:[^@/?#\s]*@)?(?:\[[0-9a-fA-F:.]+\]|[^\[\]@:/?#\s]*)(?::\d{1,5})?"
     r"(?:/[^?#\s]*)?(?:\?\S*)?)"
 )
-_SQLITE: Final = re.compile(r"sqlite(?:\+pysqlite)?://(?P<file>/[^?]*)?(?P<options>\?.*)?")
+# a "?" that no name of an option follows is part of the file's name
+_SQLITE: Final = re.compile(
+    r"sqlite(?:\+pysqlite)?://(?P<file>/.*?)?(?P<options>\?(?:\w+=[^&/]*(?:&|$))*)?"
+)
 
 
 def database_url(value: object, base: Path) -> SecretStr:
     """A SQLAlchemy URL for SQLite (a file, made absolute from ``base``) or psycopg."""
+    if isinstance(value, SecretStr) and value.get_secret_value().startswith("sqlite:////"):
+        return value
     text = secret(value).get_secret_value()
     if found := _POSTGRES.fullmatch(text):
         return SecretStr(f"postgresql+psycopg://{found['rest']}")
@@ -241,14 +246,23 @@ def _sqlite_url(file: str | None, options: str, base: Path) -> str:
     name = (file or "").removeprefix("/")
     if name in ("", ":memory:") or name.startswith("file:"):
         raise ValueError("is not a file: a database in memory cannot be shared by processes")
-    return f"sqlite:///{(base / Path(name).expanduser()).resolve()}{options}"
+    try:
+        path = (base / Path(name).expanduser()).resolve()
+    except (OSError, RuntimeError):  # a home or a link that leads nowhere
+        raise ValueError("is not a file that can be found") from None
+    # the name as it stands: SQLAlchemy ends it at a "?", and decodes it
+    escaped = str(path).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{escaped}{options}"
 
 
 def redis_url(value: object) -> SecretStr:
     """``redis://`` or, with TLS, ``rediss://``."""
     text = secret(value).get_secret_value()
-    if not re.fullmatch(r"rediss?://(?:[^@/\s]*@)?[^@/?#\s]+(?:/\d*)?(?:\?\S*)?", text):
-        raise ValueError("is not a Redis URL")
+    form = r"rediss?://(?:[^@/?#\s]*@)?[^@/?#\s]+(?:/\d*)?(?:\?[^#\s]*)?"
+    if not re.fullmatch(form, text) or not _split(text).hostname:
+        raise ValueError(
+            "is not a Redis URL (special characters in a password have to be percent-encoded)"
+        )
     return SecretStr(text)
 
 

@@ -6,13 +6,14 @@ until a create in doubt can be looked for.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
 
-from mappings.errors import LostLock, StoreError
+from mappings.errors import LostLock
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +33,9 @@ class Heartbeat:
 
     @contextmanager
     def every(self, seconds: float) -> Iterator[Heartbeat]:
-        """Beat every so many seconds inside."""
-        thread = threading.Thread(target=self._run, args=(seconds,), daemon=True)
+        """Beat every so many seconds inside; its log lines carry what is bound to the context."""
+        run = contextvars.copy_context().run
+        thread = threading.Thread(target=run, args=(self._run, seconds), daemon=True)
         thread.start()
         try:
             yield self
@@ -46,9 +48,9 @@ class Heartbeat:
             try:
                 if self._beat():
                     continue
-            except StoreError as error:
+            except Exception as error:
                 # the lock may still be held: another beat tells
-                log.warning("no heartbeat could be noted", error=error.message)
+                log.warning("no heartbeat could be noted", error=str(error))
                 continue
             self._lost.set()
             return

@@ -11,9 +11,9 @@ from typing import Any
 from mappings.errors import Busy, MilesyncError
 from mappings.rows import PairIdentity
 from worker.errors import BudgetExhausted, GuardTripped
-from worker.sync.action import Action, Plan
-from worker.sync.outcome import Outcome, Result
-from worker.sync.scene import Scene
+from worker.sync.apply.outcome import Outcome, Result
+from worker.sync.decide.action import Action, Plan
+from worker.sync.decide.snapshot import Snapshot
 
 
 class State(StrEnum):
@@ -90,30 +90,31 @@ def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
             "testrail_id": outcome.action.testrail_id or None,
             "testably_id": outcome.testably_id,
             "name": outcome.action.name,
-            "kind": trouble.kind,
-            "reason": trouble.reason,
+            "kind": problem.kind,
+            "reason": problem.reason,
+            "result": outcome.result.value,
         }
         for outcome in outcomes
-        for trouble in outcome.troubles
+        for problem in outcome.problems
     )
 
 
-def gaps_of(scene: Scene) -> tuple[dict[str, Any], ...]:
+def gaps_of(snapshot: Snapshot) -> tuple[dict[str, Any], ...]:
     """What could not be read whole, and so was not concluded from, as problems."""
     found = []
-    if scene.whole_project and not scene.source.complete:
-        found.append(("source_incomplete", scene.source.incomplete_because))
-    if not scene.target.complete:
+    if snapshot.whole_project and not snapshot.source.complete:
+        found.append(("source_incomplete", snapshot.source.incomplete_because))
+    if not snapshot.target.complete:
         text = "Testably listed fewer milestones than it counts, three times; nothing was created."
         found.append(("target_incomplete", text))
     blank = {"testrail_id": None, "testably_id": None, "name": ""}
     return tuple({**blank, "kind": kind, "reason": reason} for kind, reason in found)
 
 
-def state_after(outcomes: Iterable[Outcome], scene: Scene | None = None) -> State:
+def state_after(outcomes: Iterable[Outcome], snapshot: Snapshot | None = None) -> State:
     """The state of a run that came to its end; partial where something needs a person."""
     partial = any(outcome.needs_person for outcome in outcomes)
-    unread = scene is not None and bool(gaps_of(scene))
+    unread = snapshot is not None and bool(gaps_of(snapshot))
     return State.PARTIAL if partial or unread else State.SUCCEEDED
 
 
@@ -162,5 +163,7 @@ def action_json(action: Action) -> dict[str, Any]:
             name: {"before": action.before.get(name), "after": value}
             for name, value in action.push.items()
         },
+        "parent_id": action.parent_id,
+        "edited": sorted(action.edited),
         **({"notices": [notice.reason for notice in action.notices]} if action.notices else {}),
     }

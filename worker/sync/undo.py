@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from mappings.link import Link, LinkState, Trouble
+from mappings.link import Link, LinkState, Problem
 from mappings.milestone import ARCHIVED, DATE_FIELDS, TargetMilestone, Values, same_value
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused, UsageError
-from worker.sync.action import Action, Kind
-from worker.sync.journal import Journal, LostClaimError
-from worker.sync.outcome import Outcome, Result
+from worker.sync.apply.outcome import Outcome, Result
+from worker.sync.apply.writer import LostLeaseError, TargetWriter
+from worker.sync.decide.action import Action, Kind
+from worker.sync.options import Options, Trigger
 from worker.sync.report import RunReport, state_after
-from worker.sync.run import Mirror, open_run
-from worker.sync.scene import Options, Trigger
+from worker.sync.run import PairContext, open_run
 
 OnOutcome = Callable[[Outcome], None]
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
@@ -53,16 +53,16 @@ class UndoPlan:
     steps: tuple[UndoStep, ...]
 
 
-def plan_undo(mirror: Mirror, run_id: str, *, force: bool = False) -> UndoPlan:
+def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> UndoPlan:
     """What an undo of the run would do; reads the target. Raises UsageError, ApiError."""
-    pair = mirror.store.pair(mirror.identity)
-    record = mirror.runs.get(run_id)
+    pair = context.store.pair(context.identity)
+    record = context.runs.get(run_id)
     if record is None or record.pair_id != pair.id:
-        raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync status`.")
-    links = mirror.store.links(pair.id)
-    changes = mirror.store.changes(pair.id, run_id=run_id)
+        raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync runs`.")
+    links = context.store.links(pair.id)
+    changes = context.store.changes(pair.id, run_id=run_id)
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
-    planner = _Planner(mirror, links, force)
+    planner = _Planner(context, links, force)
     return UndoPlan(run_id, tuple(planner.step(group) for group in groups))
 
 
@@ -81,7 +81,7 @@ def _id(change: Change) -> int:
 
 @dataclass(slots=True)
 class _Planner:
-    mirror: Mirror
+    context: PairContext
     links: dict[int, Link]
     force: bool
 
@@ -95,7 +95,7 @@ class _Planner:
             why = "Whether it was created is not known; run `milesync migrate` first."
             return replace(blank, blocked=why if last.kind == "create" else None)
         try:
-            actual = self.mirror.target.get(self.mirror.identity.testably_project, testably_id)
+            actual = self.context.target.get(self.context.identity.testably_project, testably_id)
         except NotFound:
             return blank
         if any(change.kind == "create" for change in group):
@@ -156,55 +156,59 @@ def _edited_since(link: Link, actual: TargetMilestone) -> str:
     """The fields that somebody edited since the last push; derived ones tell nothing."""
     own = ("status", *DATE_FIELDS) if actual.sub_milestones else ()
     now = actual.values
-    known = ((name, value) for name, value in link.echoed.items() if name not in own)
+    known = ((name, value) for name, value in link.observed.items() if name not in own)
     return ", ".join(name for name, value in known if not same_value(name, value, now[name]))
 
 
 def undo(
-    mirror: Mirror,
+    context: PairContext,
     run_id: str,
     *,
     force: bool = False,
     on_outcome: OnOutcome = lambda _: None,
 ) -> RunReport:
     """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on."""
-    with open_run(mirror, Options(trigger=Trigger.MANUAL)) as run:
-        journal = Journal(run.pair, run.record.id, mirror.target, mirror.store, mirror.clock)
-        _wait_for_writes_under_way(journal)
-        for number, step in enumerate(plan_undo(mirror, run_id, force=force).steps):
-            outcome = _take_back(journal, step)
+    with open_run(context, Options(trigger=Trigger.MANUAL)) as run:
+        context.runs.change(run.record.id, options={"undoes": run_id})
+        writer = TargetWriter(run.pair, run.record.id, context.target, context.store, context.clock)
+        _wait_for_writes_under_way(writer)
+        for number, step in enumerate(plan_undo(context, run_id, force=force).steps):
+            outcome = _take_back(writer, step)
             run.outcomes[number] = outcome
             on_outcome(outcome)
         run.close(state_after(run.outcomes.values()))
     return run.report
 
 
-def _wait_for_writes_under_way(journal: Journal) -> None:
+def _wait_for_writes_under_way(writer: TargetWriter) -> None:
     """A process that died may have left claims, and requests that the server still carries out."""
-    links = journal.store.links(journal.pair.id).values()
-    claims = [link.claim_until for link in links if link.claim_until is not None]
-    journal.wait_until(max(claims, default=None))
+    links = writer.store.links(writer.pair.id).values()
+    claims = [link.lease_until for link in links if link.lease_until is not None]
+    writer.wait_until(max(claims, default=None))
 
 
-def _take_back(journal: Journal, step: UndoStep) -> Outcome:
-    link = journal.reload(step.testrail_id)
+def _take_back(writer: TargetWriter, step: UndoStep) -> Outcome:
+    link = writer.reload(step.testrail_id)
     hold = _held_without_target if step.adopted else _held
-    blocked = (Trouble("changed_since", step.blocked),) if step.blocked else ()
-    action = Action(_KINDS[step.does], step.testrail_id, step.name, step.does, step.testably_id)
+    blocked = (Problem("changed_since", step.blocked),) if step.blocked else ()
+    kind, why = _KINDS[step.does], step.does
+    action = Action(
+        kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
+    )
     try:
         if step.fields:
             # Held before it is sent: whatever becomes of the request, no schedule takes it up.
             held, id_ = _held(link), step.change_id
-            journal.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
+            writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
         elif step.adopted or not step.blocked:
-            journal.keep(hold(link))
+            writer.keep(hold(link))
     except Refused as error:
-        journal.keep(hold(journal.reload(step.testrail_id)))
-        trouble = Trouble("refused", error.message)
-        return Outcome(action, Result.QUARANTINED, step.testably_id, (trouble, *blocked))
-    except LostClaimError:
-        trouble = Trouble("held_up", "Another process is writing to it; run the undo again.")
-        return Outcome(action, Result.WAITING, step.testably_id, (trouble, *blocked))
+        writer.keep(hold(writer.reload(step.testrail_id)))
+        problem = Problem("refused", error.message)
+        return Outcome(action, Result.QUARANTINED, step.testably_id, (problem, *blocked))
+    except LostLeaseError:
+        problem = Problem("held_up", "Another process is writing to it; run the undo again.")
+        return Outcome(action, Result.WAITING, step.testably_id, (problem, *blocked))
     result = Result.CONFLICTS if blocked and not step.fields else _RESULTS[step.does]
     return Outcome(action, result, step.testably_id, blocked)
 
@@ -225,9 +229,9 @@ _RESULTS = {
 
 def _held(link: Link) -> Link:
     """The link, held: what it was pushed is forgotten, so that a migration pushes it again."""
-    return replace(link, state=LinkState.HELD, pushed={}, refused={}, told={}, intended=None)
+    return replace(link, state=LinkState.HELD, last_applied={}, refused={}, told={}, in_flight=None)
 
 
 def _held_without_target(link: Link) -> Link:
     """The link of an adopted milestone: unlinked, and held until a person migrates again."""
-    return replace(_held(link), testably_id=None, echoed={}, target_parent=None)
+    return replace(_held(link), testably_id=None, observed={}, target_parent=None)

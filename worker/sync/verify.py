@@ -24,11 +24,12 @@ from mappings.milestone import (
 )
 from mappings.rows import PairIdentity
 from worker.errors import ApiError, NotFound, UnknownId, UnreadableAnswer
-from worker.sync.gather import Gatherer, Scope
-from worker.sync.run import Mirror
-from worker.sync.scene import Options, Scene
-from worker.sync.standing import is_archived
-from worker.sync.tree import places
+from worker.sync.decide.placement import places
+from worker.sync.decide.rules import is_archived
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.options import Options
+from worker.sync.read.gather import Gatherer, Scope
+from worker.sync.run import PairContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,43 +90,43 @@ class Verdict:
         }
 
 
-def verify(mirror: Mirror) -> Verdict:
+def verify(context: PairContext) -> Verdict:
     """Read both sides and compare them; notes the time in the store if they agree.
 
     Raises ApiError where a side cannot be read whole: then nothing can be proved.
     """
-    pair = mirror.store.pair(mirror.identity)
-    links = mirror.store.outlines(pair.id)
+    pair = context.store.pair(context.identity)
+    links = context.store.outlines(pair.id)
     gatherer = Gatherer(
-        pair, mirror.source, mirror.target, mirror.rules, mirror.policy, Options(), links
+        pair, context.source, context.target, context.rules, context.policy, Options(), links
     )
-    scene = gatherer.scene(Scope(), mirror.clock.now())
-    _must_be_whole(scene)
-    verdict = _Verifier(mirror, scene).verdict()
+    snapshot = gatherer.snapshot(Scope(), context.clock.now())
+    _must_be_whole(snapshot)
+    verdict = _Verifier(context, snapshot).verdict()
     if verdict.in_step:
-        mirror.store.update_pair(pair.id, proved_at=scene.now)
+        context.store.update_pair(pair.id, proved_at=snapshot.now)
     return verdict
 
 
-def _must_be_whole(scene: Scene) -> None:
+def _must_be_whole(snapshot: Snapshot) -> None:
     hint = "Nothing can be proved from a part; run `milesync verify` again."
-    unreadable_id = any(problem.id is None for problem in scene.source.problems)
-    if not (scene.source.complete or unreadable_id):
-        because = scene.source.incomplete_because
+    unreadable_id = any(problem.id is None for problem in snapshot.source.problems)
+    if not (snapshot.source.complete or unreadable_id):
+        because = snapshot.source.incomplete_because
         raise UnreadableAnswer("TestRail", f"The list is not complete: {because}", hint=hint)
-    if not scene.target.complete:
+    if not snapshot.target.complete:
         text = "Testably's list came with fewer milestones than it counts, three times."
         raise UnreadableAnswer("Testably", text, hint=hint)
 
 
 class _Verifier:
-    def __init__(self, mirror: Mirror, scene: Scene) -> None:
-        self._mirror = mirror
-        self._scene = scene
-        known = frozenset(p.id for p in scene.source.problems if isinstance(p.id, int))
-        self._places = places(scene.source.milestones, known)
+    def __init__(self, context: PairContext, snapshot: Snapshot) -> None:
+        self._mirror = context
+        self._scene = snapshot
+        known = frozenset(p.id for p in snapshot.source.problems if isinstance(p.id, int))
+        self._places = places(snapshot.source.milestones, known)
         self._marked = self._by_marker()
-        self._chosen = {id_: self._choose(id_) for id_ in scene.source.milestones}
+        self._chosen = {id_: self._choose(id_) for id_ in snapshot.source.milestones}
         self._parents = self._with_children()
         self._compared = 0
 
@@ -202,7 +203,7 @@ class _Verifier:
     ) -> Iterator[Difference]:
         place = self._places[source.id]
         expected = self._chosen.get(place.parent_id) if place.parent_id is not None else None
-        if place.trouble is None and expected != actual.parent_id:
+        if place.problem is None and expected != actual.parent_id:
             shown = expected or (f"TestRail {place.parent_id}" if place.parent_id else None)
             yield Difference(source.id, actual.id, "parent_id", shown, actual.parent_id)
 

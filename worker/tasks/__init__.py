@@ -5,6 +5,7 @@
 ``jobs``        the tasks, and how to ask for them
 ``slices``      one slice of a run, and what comes after it
 ``refresh``     one milestone read afresh
+``paused``      pairs whose credentials were refused
 ``recall``      what the first slice saw of the target
 ``hints``       many hints, little work
 """

@@ -15,6 +15,7 @@ from multiprocessing import Event
 from multiprocessing.synchronize import Event as SharedEvent
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import structlog
 from celery import Celery
@@ -35,6 +36,8 @@ CONFIG_VARIABLE: Final = "MILESYNC_CONFIG"
 """Names the settings file of a process that was started without ``--config``."""
 VISIBILITY_TIMEOUT: Final = 900
 LONGEST_COUNTDOWN: Final = 300.0
+_ACCOUNT: Final = ("username", "password")
+"""What a Redis URL may hold in front of the host or among its options, by redis-py's names."""
 
 log = structlog.get_logger(__name__)
 app = Celery("milesync", set_as_current=False)
@@ -134,7 +137,6 @@ _FIXED: Final[dict[str, Any]] = {
     "enable_utc": True,
     "beat_scheduler": "worker.tasks.beat:Scheduler",
     "beat_max_loop_interval": 5,
-    "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 2},
     "redbeat_key_prefix": "milesync:beat:",
     "redbeat_lock_timeout": 30,
 }
@@ -156,8 +158,23 @@ def _configured() -> dict[str, Any]:
     return {
         "broker_url": url,
         "broker_transport": None if redis is None else "worker.tasks.transport:Transport",
-        "redbeat_redis_url": url,
+        **_redbeat(url),
         "beat_schedule": beat_schedule(settings),
+    }
+
+
+def _redbeat(url: str) -> dict[str, Any]:
+    """How RedBeat reaches Redis: Celery hides a password by its key, and not in this URL."""
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    account = {name: text for name, text in query if name in _ACCOUNT}
+    before = zip(_ACCOUNT, (parts.username, parts.password), strict=True)
+    account |= {name: unquote(text) for name, text in before if text}
+    left = urlencode([(name, text) for name, text in query if name not in _ACCOUNT])
+    place = parts._replace(netloc=parts.netloc.rpartition("@")[2], query=left)
+    return {
+        "redbeat_redis_url": urlunsplit(place),
+        "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 2, **account},
     }
 
 

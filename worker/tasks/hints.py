@@ -1,8 +1,9 @@
 """Many hints, little work: of each piece of work at most one is queued and one is under way.
 
-Two marks in Redis for each piece: ``queued`` from the hint until the work begins, and ``recent``
-from the beginning until a quiet time after the end. They are an economy, nothing more: the
-deliveries are in the database, and the sweep asks again for what a lost mark or message left.
+Two marks in Redis for each piece: ``queued`` from the hint until the work begins, also while it is
+put off, and ``recent`` from the beginning until a quiet time after the end. They are an economy,
+nothing more: the deliveries are in the database, and the sweep asks again for what a lost mark or
+message left.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 from typing import Final
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
-QUEUED_FOR: Final = 120
+QUEUED_FOR: Final = 30
 """Seconds after which a queued message that never arrived is asked for again."""
+QUEUED_BEHIND_OTHERS: Final = 120
+"""The same where others were in the queue before it."""
 
 
 class Hints:
@@ -21,9 +25,20 @@ class Hints:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def ask(self, work: str) -> bool:
+    def ask(self, work: str, queue: str) -> bool:
         """Whether the caller has to enqueue the work; False if it is queued already."""
-        return self._mark(_queued(work), QUEUED_FOR) == 0.0
+        longest = QUEUED_BEHIND_OTHERS if self._has_others(queue) else QUEUED_FOR
+        return self._mark(_queued(work), longest, QUEUED_BEHIND_OTHERS) == 0.0
+
+    def _has_others(self, queue: str) -> bool:
+        try:
+            return int(self._redis.llen(queue)) > 0
+        except ResponseError:  # a key of its name that is none: a worker moves it away
+            return False
+
+    def put_off(self, work: str) -> None:
+        """For a while nobody has to enqueue the work."""
+        self._redis.set(_queued(work), 1, ex=QUEUED_FOR)
 
     def forget(self, work: str) -> None:
         """The queued work has been taken up."""
@@ -34,22 +49,22 @@ class Hints:
 
         ``longest`` is how many seconds it may be under way before somebody else may begin it.
         """
-        left = self._mark(_recent(work), longest)
+        left = self._mark(_recent(work), longest, longest)
         if left == 0.0:
             self._redis.delete(_queued(work))
-            return 0.0
-        self._redis.expire(_queued(work), QUEUED_FOR)
+        else:
+            self.put_off(work)
         return left
 
-    def _mark(self, key: str, longest: int) -> float:
+    def _mark(self, key: str, longest: int, most: int) -> float:
         """0.0 if the mark is set now, for ``longest`` seconds; else how long it will still stand.
 
-        One that never ends, or later than any of ours, is not ours and is replaced.
+        One that never ends, or stands for more than ``most`` seconds, is not ours and is replaced.
         """
         if self._redis.set(key, 1, nx=True, ex=longest):
             return 0.0
         left = int(self._redis.pttl(key)) / 1000
-        if left < 0 or left > longest:
+        if left < 0 or left > most:
             self._redis.set(key, 1, ex=longest)
             return 0.0
         return max(left, 0.1)
@@ -57,6 +72,11 @@ class Hints:
     def end(self, work: str, quiet: int) -> None:
         """The work is over; it may begin again ``quiet`` seconds from now."""
         self._redis.set(_recent(work), 1, ex=quiet)
+
+    def put_back(self, work: str) -> None:
+        """The work could not be done, and is queued again."""
+        self._redis.delete(_recent(work))
+        self.put_off(work)
 
 
 def _queued(work: str) -> str:

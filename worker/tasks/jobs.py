@@ -16,20 +16,19 @@ from structlog.contextvars import bound_contextvars
 from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
-from mappings.runs import Run
+from mappings.runs import RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
 from worker.settings import ProjectPair, Settings
-from worker.sync.scene import Trigger
+from worker.sync.options import Trigger
 from worker.tasks import slices
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.hints import Hints
+from worker.tasks.paused import to_try_again
 from worker.tasks.refresh import QUIET, pairs_of, refresh, refresh_name
 
 SYNC_QUIET: Final = 60
-"""Seconds from one hinted sync of a pair to the next."""
-_SYNC_LONGEST: Final = 600
-_LONGEST_WAIT: Final = 30.0
+"""Seconds from one hinted sync of a pair to the next; the pair's lock sees to those that last."""
 OVERDUE: Final = timedelta(seconds=30)
 """A delivery that waits for longer is asked for again by the sweep."""
 KEPT: Final = timedelta(days=7)
@@ -58,13 +57,13 @@ def ask_refresh(redis: Redis, hint: Hint) -> None:
     """Enqueue what a hint asks for, unless it is queued already. Raises on a broken broker."""
     if hint.milestone is None:
         raise ValueError("a hint at a project is asked for with `ask_sync`")
-    if Hints(redis).ask(refresh_name(hint.project, hint.milestone)):
+    if Hints(redis).ask(refresh_name(hint.project, hint.milestone), "refresh"):
         refresh_milestone.apply_async((hint.project, hint.milestone, hint.correlation))
 
 
 def ask_sync(redis: Redis, pair: ProjectPair, correlation: str) -> None:
     """Enqueue a hinted sync of a pair, unless one is queued already."""
-    if Hints(redis).ask(f"sync {pair}"):
+    if Hints(redis).ask(f"sync {pair}", "sync"):
         sync_project.apply_async(
             (pair.testrail, pair.testably, Trigger.WEBHOOK.value),
             {"correlation": correlation},
@@ -80,9 +79,9 @@ def ask(redis: Redis, settings: Settings, hint: Hint) -> None:
         ask_sync(redis, pair, hint.correlation)
 
 
-def go_on(pair: tuple[int, str], run: Run, countdown: float = 0.0) -> None:
-    """Enqueue the next slice of a recorded run."""
-    _enqueue(pair, Trigger(run.trigger), slices.Next(run.id, 0, countdown), None)
+def go_on(pair: tuple[int, str], run: RunRecord, countdown: float = 0.0) -> None:
+    """Enqueue the next slice of a recorded run; what it writes can be followed by the run's id."""
+    _enqueue(pair, Trigger(run.trigger), slices.Next(run.id, 0, countdown), run.id)
 
 
 def _enqueue(
@@ -94,9 +93,13 @@ def _enqueue(
     sync_project.apply_async(
         (*pair, trigger.value),
         {"run": after.run, "attempt": after.attempt, "correlation": correlation},
-        queue="migration" if trigger is Trigger.MIGRATION else "sync",
+        queue=_queue_of(trigger),
         countdown=after.countdown or None,
     )
+
+
+def _queue_of(trigger: Trigger) -> str:
+    return "migration" if trigger is Trigger.MIGRATION else "sync"
 
 
 def keep_publishing(
@@ -139,39 +142,55 @@ def sync_project(
         if found is None:
             log.warning("skipped: this pair is not configured or not enabled", testrail=testrail)
             if run is not None:
-                deployment().runs.change(run, state="aborted")
+                _close_what_nobody_does(run)
             return
         _sync(found, Trigger(trigger), run, attempt, correlation)
+
+
+def _close_what_nobody_does(run: str) -> None:
+    here = deployment()
+    error = {"kind": "settings", "message": "This pair is not configured any more.", "hint": ""}
+    here.runs.change(run, state="aborted", finished_at=here.clock.now(), error=error)
 
 
 def _sync(
     pair: ProjectPair, trigger: Trigger, run: str | None, attempt: int, correlation: str | None
 ) -> None:
-    redis = _redis()
-    hinted = trigger is Trigger.WEBHOOK and run is None
-    ids = (pair.testrail, pair.testably)
-    wait = Hints(redis).begin(f"sync {pair}", _SYNC_LONGEST) if hinted else 0.0
-    if wait:
-        after = slices.Next(None, attempt, min(wait, _LONGEST_WAIT))
-        _continue(ids, trigger, after, correlation)
+    if trigger is Trigger.WEBHOOK and run is None:
+        _sync_because_of_a_hint(pair, attempt, correlation)
         return
     if run is not None:
-        Hints(redis).forget(f"run {run}")
-    job = slices.Job(pair, trigger, run, attempt)
-    try:
-        then = slices.work(deployment(), job, _watch(redis))
-    finally:
-        if hinted:
-            Hints(redis).end(f"sync {pair}", SYNC_QUIET)
+        Hints(_redis()).forget(f"run {run}")
+    _do_slice(slices.Job(pair, trigger, run, attempt), correlation)
+
+
+def _sync_because_of_a_hint(pair: ProjectPair, attempt: int, correlation: str | None) -> None:
+    hints, name = Hints(_redis()), f"sync {pair}"
+    job = slices.Job(pair, Trigger.WEBHOOK, attempt=attempt)
+    wait = hints.begin(name, SYNC_QUIET)
+    if wait:
+        log.info("put off: it was synced just now, or is being synced", seconds=round(wait, 1))
+        _continue(job, slices.Next(None, attempt, min(wait, slices.SOON)), correlation)
+        return
+    then = _do_slice(job, correlation)
+    with suppress(RedisError):
+        if then is not None and then.run is None:
+            hints.put_back(name)
+        else:
+            hints.end(name, SYNC_QUIET)
+
+
+def _do_slice(job: slices.Job, correlation: str | None) -> slices.Next | None:
+    """One slice, and its continuation in the queue."""
+    then = slices.work(deployment(), job, _watch(_redis()))
     if then is not None:
-        _continue(ids, trigger, then, correlation)
+        _continue(job, then, correlation)
+    return then
 
 
-def _continue(
-    pair: tuple[int, str], trigger: Trigger, after: slices.Next, correlation: str | None
-) -> None:
+def _continue(job: slices.Job, after: slices.Next, correlation: str | None) -> None:
     def publish() -> None:
-        _enqueue(pair, trigger, after, correlation)
+        _enqueue((job.pair.testrail, job.pair.testably), job.trigger, after, correlation)
 
     keep_publishing(publish, is_stopping, deployment().clock, PUBLISH_FOR)
 
@@ -191,25 +210,27 @@ def refresh_milestone(
             refresh_milestone.apply_async(
                 (project, milestone, correlation), countdown=min(done.wait, QUIET)
             )
-        if done.error is not None:
-            raise self.retry(exc=done.error, countdown=min(10 * 2**self.request.retries, 300))
 
 
 @app.task(name="milesync.sweep_deliveries")  # type: ignore[untyped-decorator]
 def sweep_deliveries() -> None:
-    """Ask again for what a lost message left: waiting deliveries, unfinished runs."""
+    """Ask for what no message asks for: waiting deliveries, unfinished runs, paused pairs."""
     here = deployment()
     redis, now = _redis(), here.clock.now()
     deliveries = Deliveries(here.store.engine)
-    for hint in deliveries.forgotten(now - OVERDUE):
+    for hint in deliveries.forgotten(now, OVERDUE):
         ask(redis, here.settings, hint)
     for run in [*settle_dead(here.runs), *here.runs.overdue()]:
-        if run.in_background and Hints(redis).ask(f"run {run.id}"):
+        if run.in_background and Hints(redis).ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
             _go_on_again(here, run)
+    for pair in to_try_again(here):
+        if Hints(redis).ask(f"paused {pair}", "sync"):
+            log.info("tries the credentials of a paused pair again", pair=str(pair))
+            sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
     deliveries.purge(now - KEPT)
 
 
-def _go_on_again(here: Deployment, run: Run) -> None:
+def _go_on_again(here: Deployment, run: RunRecord) -> None:
     found = next((pair for pair in here.store.all_pairs() if pair.id == run.pair_id), None)
     if found is not None:
         log.info("goes on: its message was lost", run=run.id, pair=str(found.id))

@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from mappings.milestone import TargetMilestone
-from worker.sync.scene import Scene
+from worker.sync.decide.snapshot import Snapshot
 
 KEPT_FOR: Final = 3600
 _LARGEST: Final = 256 * 1024 * 1024
@@ -31,14 +31,14 @@ _NAMES: Final = [
 ]
 
 
-def save(redis: Redis | None, run_id: str, scene: Scene) -> None:
+def save(redis: Redis | None, run_id: str, snapshot: Snapshot) -> None:
     """Keep what a complete listing showed, for an hour."""
-    if redis is None or not (scene.target.listed and scene.target.complete):
+    if redis is None or not (snapshot.target.listed and snapshot.target.complete):
         return
-    linked = {link.testably_id for link in scene.links.values()} - scene.target.gone
+    linked = {link.testably_id for link in snapshot.links.values()} - snapshot.target.gone
     rows = [
         {name: getattr(target, name) for name in _NAMES}
-        for id_, target in scene.target.milestones.items()
+        for id_, target in snapshot.target.milestones.items()
         if id_ not in linked
     ]
     with suppress(RedisError):

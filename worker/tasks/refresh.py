@@ -21,12 +21,13 @@ from worker.errors import (
     Unreachable,
 )
 from worker.settings import ProjectPair, Settings
-from worker.sync.gather import Scope
+from worker.sync.options import Options, Trigger
+from worker.sync.read.gather import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import Part, run_pair
-from worker.sync.scene import Options, Trigger
+from worker.sync.run import RunMode, run_pair
 from worker.tasks.hints import Hints
-from worker.tasks.slices import is_paused, pause, waiting_counter
+from worker.tasks.paused import is_paused, pause
+from worker.tasks.slices import waiting_counter
 
 QUIET: Final = 10
 """Seconds from one refresh of a milestone to the next: a burst of hints costs two."""
@@ -39,7 +40,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What is left to do: begin again in so many seconds, sync these pairs whole."""
+    """What is left to do: begin again in so many seconds, sync these pairs whole.
+
+    After an ``error`` that passes by itself there is nothing to do: the sweep asks again.
+    """
 
     wait: float = 0.0
     to_sync: tuple[ProjectPair, ...] = ()
@@ -57,7 +61,7 @@ def pairs_of(settings: Settings, project: int) -> list[ProjectPair]:
 
 
 def refresh(deployment: Deployment, redis: Redis, hint: Hint) -> Refreshed:
-    """Read the milestone if a delivery waits for that. ``error`` is one that passes by itself."""
+    """Read the milestone if a delivery waits for that."""
     assert hint.milestone is not None  # noqa: S101  (a hint at a project is a sync)
     hints, name = Hints(redis), refresh_name(hint.project, hint.milestone)
     wait = hints.begin(name, _LONGEST)
@@ -67,9 +71,13 @@ def refresh(deployment: Deployment, redis: Redis, hint: Hint) -> Refreshed:
         )
         return Refreshed(wait)
     try:
-        return _read_again(deployment, hint)
+        done = _read_again(deployment, hint)
     finally:
         hints.end(name, QUIET)
+    if done.error is not None:
+        hints.put_off(name)
+        log.info("put off until the sweep asks again", because=str(done.error))
+    return done
 
 
 def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
@@ -109,14 +117,14 @@ def _refresh_pair(
     link = deployment.store.links(pair.id, [milestone]).get(milestone)
     if link is None or not link.has_target:
         return None
-    with deployment.mirror(
+    with deployment.context(
         configured,
         priority=Priority.REFRESH,
         patience=_PATIENCE,
         on_wait=waiting_counter(deployment, Priority.REFRESH),
-    ) as mirror:
+    ) as context:
         options = Options(trigger=Trigger.WEBHOOK)
-        return run_pair(mirror, options, Scope((milestone,)), part=Part(alone=False))
+        return run_pair(context, options, Scope((milestone,)), mode=RunMode(exclusive=False))
 
 
 def _close(deployment: Deployment, report: RunReport | None) -> None:

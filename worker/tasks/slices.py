@@ -6,11 +6,9 @@ A run that is longer than a slice stays one run, with one id: its slice ends cle
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -19,7 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from mappings.deliveries import FAILED, Deliveries
 from mappings.errors import LostLock
 from mappings.rows import Pair
-from mappings.runs import RUNNING, UNFINISHED, Run
+from mappings.runs import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.clients.budget import Priority
 from worker.counters import Counters
@@ -33,19 +31,20 @@ from worker.errors import (
     Unreachable,
 )
 from worker.settings import ProjectPair
-from worker.sync.gather import Scope
+from worker.sync.options import Only, Options, Trigger
+from worker.sync.read.gather import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import OpenRun, Part, open_run
-from worker.sync.scene import Only, Options, Trigger
+from worker.sync.run import Run, RunMode, open_run
 from worker.tasks import recall
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
+from worker.tasks.paused import is_paused, pause
 
 SLICE: Final = 480.0
 """Seconds after which a run ends its slice; a task's soft time limit leaves it a minute more."""
 PATIENCE: Final = 45.0
 """Seconds that a request may wait for its turn before the slice ends instead."""
-PAUSED_FOR: Final = timedelta(hours=1)
-"""A pair whose credentials were refused tries them again after so long."""
+SOON: Final = 20.0
+"""Seconds, at most, to the next attempt at what has no run yet; so long its mark stands."""
 ATTEMPTS: Final = 6
 BUSY_ATTEMPTS: Final = 60
 _PASSING = (Transient, Unreachable, StoreError, SoftTimeLimitExceeded)
@@ -110,7 +109,7 @@ def deployment_counters(deployment: Deployment) -> Counters:
 # --- before the slice
 
 
-def _to_go_on_with(deployment: Deployment, job: Job) -> Run | None:
+def _to_go_on_with(deployment: Deployment, job: Job) -> RunRecord | None:
     """The run, unless it has come to its end (a message can arrive twice) or was stopped."""
     record = deployment.runs.get(job.run) if job.run else None
     if record is None:
@@ -137,7 +136,7 @@ def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:
         return False
     # An unfinished run that this service goes on with does the same work; the sweep sees to it.
     # Of those that run, only one that a person handed over is worth keeping if it has died.
-    for run in deployment.runs.latest(pair.id, 20):
+    for run in deployment.runs.open(pair.id):
         handed_over = run.state == RUNNING and bool(run.options.get("background"))
         if handed_over or (run.state == UNFINISHED and run.in_background):
             log.info(
@@ -151,7 +150,7 @@ def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:
     return True
 
 
-def options_of(run: Run) -> Options:
+def options_of(run: RunRecord) -> Options:
     """The options with which a run was begun."""
     known = {field.name for field in fields(Options)} - {"trigger"}
     kept: dict[str, Any] = {name: run.options[name] for name in known if name in run.options}
@@ -172,17 +171,17 @@ class _Done:
 def _slice(
     deployment: Deployment, job: Job, options: Options, is_over: Callable[[], bool]
 ) -> _Done:
-    run: OpenRun | None = None
+    run: Run | None = None
     try:
-        with deployment.mirror(
+        with deployment.context(
             job.pair,
             priority=Priority.BACKGROUND,
             patience=PATIENCE,
             on_wait=waiting_counter(deployment, Priority.BACKGROUND),
-        ) as mirror:
-            part = Part(job.run, is_over)
+        ) as context:
+            mode = RunMode(job.run, is_over)
             try:
-                with open_run(mirror, options, part) as run:
+                with open_run(context, options, mode) as run:
                     return _Done(_go(deployment, run))
             finally:
                 if run is not None:
@@ -193,16 +192,16 @@ def _slice(
         return _Done(report, error)
 
 
-def _go(deployment: Deployment, run: OpenRun) -> RunReport:
-    seen = recall.load(deployment.redis, run.record.id) if run.part.of else None
+def _go(deployment: Deployment, run: Run) -> RunReport:
+    seen = recall.load(deployment.redis, run.record.id) if run.mode.of else None
     run.prepare(None if seen is None else Scope(recalled=seen))
     return run.apply()
 
 
-def _keep_what_was_listed(deployment: Deployment, run: OpenRun) -> None:
+def _keep_what_was_listed(deployment: Deployment, run: Run) -> None:
     prepared = run.prepared
     if run.report.state is State.UNFINISHED and prepared is not None:
-        recall.save(deployment.redis, run.record.id, prepared.scene)
+        recall.save(deployment.redis, run.record.id, prepared.snapshot)
 
 
 def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[float], None]:
@@ -237,29 +236,40 @@ class Watch:
 
 
 def _after(deployment: Deployment, job: Job, pair: Pair, done: _Done) -> Next | None:
+    """What comes next; whatever is not over is logged with the reason."""
     error, run = done.error, done.report.run
     if error is None:
         return None
+    if isinstance(error, LostLock):
+        log.info("left to whoever has the run now, or to the sweep", run=run)
+        return None
+    after = _next(job, run, error)
+    if after is not None:
+        log.info("goes on later", run=run, seconds=round(after.countdown, 1), because=str(error))
+    elif isinstance(error, Busy):
+        log.info("skipped: the pair is being run", pair=str(job.pair), reason=error.message)
+    else:
+        if isinstance(error, CredentialsRefused):
+            pause(deployment, job.pair, pair, error)
+        _tell(deployment, pair, run, error)
+    return after
+
+
+def _next(job: Job, run: str | None, error: BaseException) -> Next | None:
     if isinstance(error, BudgetExhausted):
         return Next(run, 0, min(max(error.wait, 0.0), LONGEST_COUNTDOWN))
-    if isinstance(error, LostLock):
-        return None  # whoever has the run goes on, or the sweep does
     if isinstance(error, Busy):
-        log.info("skipped: the pair is being run", pair=str(job.pair), reason=error.message)
-        again = job.trigger is not Trigger.SCHEDULE or job.run is not None
-        return _again(job, BUSY_ATTEMPTS, 20.0) if again else None
-    if isinstance(error, CredentialsRefused):
-        pause(deployment, job.pair, pair, error)
-    elif isinstance(error, _PASSING):
-        return _again(Job(job.pair, job.trigger, run, job.attempt), ATTEMPTS, 300.0)
-    _tell(deployment, pair, run, error)
+        to_wait = job.trigger is not Trigger.SCHEDULE or job.run is not None
+        return _again(job, job.run, BUSY_ATTEMPTS, SOON) if to_wait else None
+    if isinstance(error, _PASSING):
+        return _again(job, run, ATTEMPTS, LONGEST_COUNTDOWN if run else SOON)
     return None
 
 
-def _again(job: Job, attempts: int, longest: float) -> Next | None:
+def _again(job: Job, run: str | None, attempts: int, longest: float) -> Next | None:
     if job.attempt + 1 >= attempts:
         return None
-    return Next(job.run, job.attempt + 1, min(5.0 * 2.0**job.attempt, longest))
+    return Next(run, job.attempt + 1, min(5.0 * 2.0**job.attempt, longest))
 
 
 def _tell(deployment: Deployment, pair: Pair, run: str | None, error: BaseException) -> None:
@@ -268,39 +278,3 @@ def _tell(deployment: Deployment, pair: Pair, run: str | None, error: BaseExcept
     known = bool(before) and (before[0].error or {}).get("message") == str(error)
     tell = log.info if known else log.error
     tell("the run failed", kind=getattr(error, "kind", "error"), error=str(error))
-
-
-# --- refused credentials
-
-
-def is_paused(configured: ProjectPair, pair: Pair, now: datetime) -> bool:
-    """Whether the credentials that are configured now were refused less than an hour ago."""
-    if pair.paused_because is None or pair.refused_credentials != _mark(configured):
-        return False
-    age = timedelta(0) if pair.paused_at is None else abs(now - pair.paused_at)
-    return age < PAUSED_FOR
-
-
-def pause(
-    deployment: Deployment, configured: ProjectPair, pair: Pair, error: CredentialsRefused
-) -> None:
-    """Leave the pair alone for an hour, until its credentials change or a run succeeds."""
-    reason = (
-        f"{error.message.rstrip('.')}. Correct the credentials and start the service again, or "
-        "repair them at the vendor: they are tried again once an hour, and `milesync sync` tries "
-        "them at once."
-    )
-    deployment.store.update_pair(
-        pair.id,
-        paused_because=reason,
-        paused_at=deployment.clock.now(),
-        refused_credentials=_mark(configured),
-    )
-
-
-def _mark(configured: ProjectPair) -> str:
-    """Tells one set of credentials from another, and says nothing else about them."""
-    secrets = (configured.testrail_api_key, configured.testably_token)
-    texts = [configured.testrail_user or "", *(s.get_secret_value() if s else "" for s in secrets)]
-    packed = "\0".join(texts).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(packed, digest_size=4).hexdigest()

@@ -1,9 +1,11 @@
 """The web process, ``python -m worker.web``: webhook intake, health, metrics, status pages.
 
 Another server can run `app`; it then has to bound its connections itself. With uvicorn:
-``uvicorn worker.web:app --http worker.web.connections:BoundedProtocol --ws none``.
+``uvicorn worker.web:app --http worker.web.connections:BoundedProtocol --ws none
+--no-server-header``.
 
 ``connections``  how long a caller may take, and how many there may be
+``edge``         which callers get to an endpoint, and the headers of every answer
 ``service``      the parts that the endpoints share, opened at the first request
 ``intake``       POST /webhooks/testrail
 ``hook``         what one call says, as values
@@ -25,6 +27,7 @@ from worker.say import starting
 from worker.settings import Settings
 from worker.tasks import process_settings
 from worker.web import health, intake, metrics, pages
+from worker.web.edge import Edge
 from worker.web.service import Service
 
 
@@ -46,6 +49,9 @@ def create_app(read_settings: Callable[[], Settings] = process_settings) -> Star
         Route("/", pages.show),
     ]
     made = Starlette(routes=routes, lifespan=lifespan)
+    made.router.redirect_slashes = False  # it would redirect to whatever host the caller named
+    # around all of Starlette's own, whose answer to an error needs the headers as well
+    made.middleware_stack = Edge(made.build_middleware_stack(), service)
     made.state.service = service
     return made
 
@@ -59,6 +65,7 @@ def __getattr__(name: str) -> Starlette:
     if name != "app":
         raise AttributeError(name)
     with starting():
+        process_settings().web.require_strong_secrets()
         require_usable_store(process_settings())
     made = create_app()
     globals()["app"] = made

@@ -18,6 +18,8 @@ def main() -> None:
         http=BoundedProtocol,
         ws="none",
         backlog=backlog(),
+        proxy_headers=False,
+        server_header=False,
         access_log=False,
         log_config=None,
     )

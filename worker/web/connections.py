@@ -12,20 +12,19 @@ from __future__ import annotations
 import asyncio
 import resource
 from enum import Enum
+from http import HTTPStatus
 from typing import ClassVar, Final
 
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from worker.web.edge import HEADERS
 
 MOST_CONNECTIONS: Final = 1000
 LARGEST_BACKLOG: Final = 128
 _OWN_FILES: Final = 100
 """Open files that are left for the database, Redis and everything else."""
 _TELL_EVERY: Final = 60.0
-_TOO_LATE: Final = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 27\r\n"
-    b"connection: close\r\n\r\nThe request took too long.\n"
-)
 
 log = structlog.get_logger(__name__)
 
@@ -126,11 +125,23 @@ class BoundedProtocol(H11Protocol):
         """The caller took too long: say so where a request was begun, and close."""
         unread, _ = self.conn.trailing_data
         if self._wait is Wait.REQUEST and unread and not self.transport.is_closing():
-            self.transport.write(_TOO_LATE)
-            self.transport.close()
-            self._look()
+            self._end_with(408, "The request took too long.")
         else:
             self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls for bytes that are no HTTP; ``msg`` is its own text."""
+        self._end_with(400, msg)
+
+    def _end_with(self, status: int, text: str) -> None:
+        """Answer where there is no request that the application could answer, and close."""
+        headers = {"content-type": "text/plain", "connection": "close", **HEADERS}
+        headers["content-length"] = str(len(text) + 1)
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.transport.write("\r\n".join([*lines, "", f"{text}\n"]).encode("ascii"))
+        self.transport.close()
+        self._look()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -12,6 +13,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from mappings.errors import MilesyncError
 from worker.tasks.alive import OLDEST_BEAT, beat_age
 from worker.web.service import Service, service_of
+
+log = structlog.get_logger(__name__)
 
 
 async def healthz(_: Request) -> Response:
@@ -33,15 +36,15 @@ def _look(service: Service) -> dict[str, str]:
         "broker": _broker,
         "beat": _beat,
     }
-    return {name: _outcome(check, service) for name, check in checks.items()}
+    return {name: _outcome(name, check, service) for name, check in checks.items()}
 
 
-def _outcome(check: Callable[[Service], str], service: Service) -> str:
+def _outcome(name: str, check: Callable[[Service], str], service: Service) -> str:
+    """What is wrong in one word: the error's own text, with addresses, goes to the log."""
     try:
         return check(service)
-    except MilesyncError as error:
-        return error.message
-    except RedisError as error:
+    except (MilesyncError, RedisError) as error:
+        log.warning("not ready", part=name, error=str(error))
         return f"does not answer ({type(error).__name__})"
 
 

@@ -143,7 +143,7 @@ class _Pairs:
 
     def _counted(self, name: str, text: str, label: str) -> Metric:
         family = GaugeMetricFamily(f"milesync_pair_{name}", text, labels=["pair", label])
-        counts = self._counts.links if name == "links" else self._counts.troubles
+        counts = self._counts.links if name == "links" else self._counts.problems
         for configured, pair in self._pairs:
             for value, number in counts.get(pair.id, {}).items():
                 family.add_metric([str(configured), value], number)

@@ -2,38 +2,66 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
+import structlog
 from jinja2 import Environment, PackageLoader
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from mappings.errors import MilesyncError
+from mappings.errors import MilesyncError, StoreError
 from mappings.overview import Overview, overview
 from mappings.rows import Pair
 from worker.settings import ProjectPair
+from worker.web.edge import NOTHING
 from worker.web.service import Service, service_of
 
+_NO_DATABASE: Final = "The database did not answer; the log says why."
 _RUNS: Final = 5
 _PROBLEMS: Final = 20
+log = structlog.get_logger(__name__)
 
 
 async def show(request: Request) -> Response:
-    """The page; 503 with the reason where the database does not answer."""
+    """The page; 503 where the database does not answer."""
     service = service_of(request)
     try:
         rows = await run_in_threadpool(_rows, service)
     except MilesyncError as error:
-        return HTMLResponse(_template().render(rows=[], error=error.message), 503)
-    return HTMLResponse(_template().render(rows=rows, error=None))
+        log.warning("the page cannot be shown", error=error.message)
+        return _page(503, rows=[], error=_NO_DATABASE)
+    return _page(200, rows=rows, error=None)
+
+
+def _page(status: int, **values: object) -> Response:
+    style, policy = _style()
+    page = _pages().get_template("status.html").render(style=style, **values)
+    return HTMLResponse(page, status, {"content-security-policy": policy})
 
 
 @cache
-def _template() -> Any:
+def _pages() -> Environment:
     pages = Environment(loader=PackageLoader("worker.web"), autoescape=True)
-    return pages.get_template("status.html")
+    pages.filters["told"] = _told
+    return pages
+
+
+@cache
+def _style() -> tuple[str, str]:
+    """The pages' style, and the policy that allows exactly this text and loads nothing."""
+    style = _pages().get_template("status.css").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return style, f"{NOTHING}; style-src 'sha256-{digest}'"
+
+
+def _told(error: Mapping[str, Any]) -> str:
+    """The error of a run, as the page shows it: a database's text holds its address."""
+    return _NO_DATABASE if error.get("kind") == StoreError.kind else str(error.get("message"))
 
 
 def _rows(service: Service) -> list[dict[str, Any]]:
@@ -53,7 +81,7 @@ def _row(
     if pair is not None:
         row["runs"] = service.deployment.runs.latest(pair.id, _RUNS)
         row["links"] = counts.links.get(pair.id, {})
-        row["troubles"] = counts.troubles.get(pair.id, {})
+        row["troubles"] = counts.problems.get(pair.id, {})
         row["synced_at"] = counts.synced_at.get(pair.id)
         row["problems"] = list(row["runs"][0].problems)[:_PROBLEMS] if row["runs"] else []
     return row

@@ -59,8 +59,8 @@ class Service:
         """Send this process's log where the settings say. Raises SettingsError."""
         settings = self.settings
         configure_logging(settings.log.level, settings.log.format, secrets=settings.secrets)
-        if settings.web.webhook_secret is None:
-            log.warning("webhooks are refused with 503: MILESYNC_WEBHOOK_SECRET is not set")
+        for warning in (*settings.warnings, *settings.web.notices):
+            log.warning(warning)
 
     def close(self) -> None:
         """Close what was opened."""

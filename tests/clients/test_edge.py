@@ -1,0 +1,296 @@
+"""What a person reads when the network, a proxy or a setting stands between us and an API."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.clients.certificates import AUTHORITY, EXPIRED, OTHER_HOST, SERVER, tls_server
+from tests.clients.support import FakeClock, Script, answer, http, raw_server, transport
+from worker.errors import (
+    AccessDenied,
+    ApiError,
+    CertificateRefused,
+    ConnectionLost,
+    CredentialsRefused,
+    Done,
+    MilesyncError,
+    Redirected,
+    SettingsError,
+    Unreachable,
+    WrongProtocol,
+)
+
+OK = http(b"{}")
+SECRET = "pr0xy-secret"
+TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+@pytest.fixture(autouse=True)
+def a_bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in TRUST:
+        monkeypatch.delenv(name, raising=False)
+
+
+def anything(value: object) -> object:
+    return value
+
+
+def read(url: str, api: str = "Testably") -> object:
+    with transport(api, url, clock=FakeClock(), request_timeout=5.0) as client:
+        return client.get("v1/x", anything)
+
+
+def error_of(url: str, api: str = "Testably") -> MilesyncError:
+    with pytest.raises(MilesyncError) as raised:
+        read(url, api)
+    assert SECRET not in f"{raised.value.message}{raised.value.hint}"
+    return raised.value
+
+
+# --- certificates -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("certificate", "trusted", "reason", "hint"),
+    [
+        (SERVER, False, "unable to get local issuer certificate", "SSL_CERT_FILE"),
+        (OTHER_HOST, True, "IP address mismatch", "base URL"),
+        (EXPIRED, True, "certificate has expired", "clock"),
+    ],
+    ids=["unknown authority", "other host", "expired"],
+)
+def test_a_certificate_that_is_refused_is_said_at_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: str,
+    trusted: bool,
+    reason: str,
+    hint: str,
+) -> None:
+    """With the host, the reason and what to set; asking again would not help."""
+    if trusted:
+        (tmp_path / "ca.pem").write_text(AUTHORITY)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    clock = FakeClock()
+    with (
+        tls_server(certificate, tmp_path, OK) as server,
+        transport("Testably", server.url, clock=clock) as client,
+        pytest.raises(CertificateRefused) as raised,
+    ):
+        client.get("v1/x", anything)
+    host = server.url.removeprefix("https://")
+    assert raised.value.message.startswith(f"the certificate of {host} (Testably) is refused: ")
+    assert reason in raised.value.message
+    assert hint in raised.value.hint
+    assert (clock.slept, client.requests, raised.value.done) == ([], 0, Done.NO)
+
+
+@pytest.mark.parametrize("variable", TRUST)
+def test_the_certificates_of_the_environment_are_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text(AUTHORITY)
+    if variable == "SSL_CERT_DIR":  # OpenSSL looks there for a file with the name's hash
+        file.rename(tmp_path / f"{NAME_HASH}.0")
+        file = tmp_path
+    monkeypatch.setenv(variable, str(file))
+    with tls_server(SERVER, tmp_path, OK) as server:
+        assert read(server.url) == {}
+
+
+NAME_HASH = "316b760e"
+
+
+def test_the_first_variable_that_is_set_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with other programs; and one that is empty is not set."""
+    (tmp_path / "ca.pem").write_text(AUTHORITY)
+    monkeypatch.setenv("SSL_CERT_FILE", "")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "not there"))
+    with tls_server(SERVER, tmp_path, OK) as server:
+        assert read(server.url) == {}
+
+
+@pytest.mark.parametrize("variable", TRUST)
+def test_a_certificate_setting_that_names_nothing_is_a_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "absent.pem"))
+    error = error_of("https://api.example")
+    assert type(error) is SettingsError
+    assert error.message == f"{variable} names {tmp_path / 'absent.pem'}, which is not there."
+    assert variable in error.hint
+
+
+@pytest.mark.parametrize("content", ["", "no certificate"])
+def test_a_certificate_file_without_a_certificate_is_a_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    (tmp_path / "ca.pem").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    error = error_of("https://api.example")
+    assert type(error) is SettingsError
+    assert "holds no certificate in PEM form" in error.message
+
+
+# --- http and https ---------------------------------------------------------------------------
+
+
+def test_a_server_without_tls_is_named_as_one() -> None:
+    clock = FakeClock()
+
+    def answer_at_once(connection: socket.socket) -> socket.socket:
+        connection.sendall(OK)
+        return connection
+
+    with raw_server(lambda *_: None, answer_at_once) as server:
+        url = server.url.replace("http:", "https:")
+        with (
+            transport("TestRail", url, clock=clock) as client,
+            pytest.raises(WrongProtocol) as raised,
+        ):
+            client.get("v1/x", anything)
+    error = raised.value
+    assert error.message == f"TestRail at {url} answers without TLS: it speaks http, not https"
+    assert "http://" in error.hint
+    assert (clock.slept, error.done) == ([], Done.NO)
+
+
+def test_a_server_that_answers_in_tls_is_named_as_one() -> None:
+    alert = b"\x15\x03\x01\x00\x02\x02\x46"
+    with raw_server(lambda connection, _: connection.sendall(alert)) as server:
+        error = error_of(server.url)
+    assert type(error) is WrongProtocol
+    assert error.message == f"Testably at {server.url} does not answer in HTTP; it may speak https"
+    assert "https://" in error.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port",
+        "Client sent an HTTP request to an HTTPS server.",
+        "Reason: You're speaking plain HTTP to an SSL-enabled server port.",
+    ],
+    ids=["nginx", "Go", "Apache"],
+)
+def test_a_server_that_says_it_wants_https_is_understood(text: str) -> None:
+    with raw_server(lambda connection, _: connection.sendall(http(text.encode(), "400 Bad"))) as s:
+        error = error_of(s.url)
+    assert type(error) is WrongProtocol
+    assert error.message == f"Testably at {s.url} wants https, not http"
+    assert "https://" in error.hint
+
+
+def test_a_cut_over_plain_http_may_mean_that_tls_is_wanted(tmp_path: Path) -> None:
+    with tls_server(SERVER, tmp_path, OK) as server:
+        error = error_of(server.url.replace("https:", "http:"))
+    assert type(error) is ConnectionLost
+    assert "https://" in error.hint
+
+
+def test_a_redirect_from_http_to_https_says_which_url_to_set() -> None:
+    script = Script(answer({}, 301, location="https://api.example/v1/x"))
+    with (
+        transport("Testably", "http://api.example", http=script) as client,
+        pytest.raises(Redirected) as raised,
+    ):
+        client.get("v1/x", anything)
+    assert raised.value.hint == "It wants https: set the base URL to https://api.example."
+
+
+# --- proxies ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_dead_proxy_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"http://ann:{SECRET}@127.0.0.1:{port}")
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://ann:{SECRET}@127.0.0.1:{port}")
+    error = error_of(f"{scheme}://api.example")
+    assert type(error) is Unreachable
+    assert f"{scheme}://api.example through the proxy http://127.0.0.1:{port}" in error.message
+    assert f"{scheme}_proxy" in error.hint
+
+
+@pytest.mark.parametrize(
+    "status", ["407 Proxy Authentication Required", "502 Bad Gateway", "403 Forbidden"]
+)
+def test_a_proxy_that_makes_no_tunnel_is_named(
+    monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    with raw_server(lambda connection, _: connection.sendall(http(b"", status))) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url.replace("//", f"//ann:{SECRET}@"))
+        error = error_of("https://api.example")
+    assert type(error) is Unreachable
+    assert f"through the proxy {proxy.url}: {status}" in error.message
+
+
+def test_a_proxy_that_wants_a_password_is_told_from_the_api() -> None:
+    """Over plain http its 407 looks like the API's own answer."""
+    script = Script(answer({}, 407))
+    with transport(http=script, clock=FakeClock()) as client, pytest.raises(Unreachable) as raised:
+        client.get("v1/x", anything)
+    assert "proxy" in raised.value.message
+    assert "HTTP_PROXY" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "value",
+    [f"http://ann:{SECRET}@proxy:port", "http://[::1", f"http://:{SECRET}@", "http://a b:1"],
+)
+def test_a_malformed_proxy_variable_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """It is named; its value, which may hold a password, is not shown."""
+    monkeypatch.setenv("https_proxy", value)
+    error = error_of("https://api.example")
+    assert type(error) is SettingsError
+    assert error.message == "https_proxy holds no address of a proxy that can be read."
+
+
+@pytest.mark.parametrize("value", ["socks5://127.0.0.1:1", "ftp://proxy.example"])
+def test_a_kind_of_proxy_that_is_not_supported_is_said(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", value)
+    error = error_of("https://api.example")
+    assert error.message == "Only HTTP proxies are supported; check ALL_PROXY."
+
+
+# --- TestRail ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (403, "The API is disabled for your installation. It can be enabled in the area …"),
+        (401, "Session authentication is disabled for the API. It can be enabled in …"),
+        (403, "API access is not enabled"),
+    ],
+)
+def test_an_api_that_is_switched_off_says_where_to_switch_it_on(status: int, text: str) -> None:
+    script = Script(answer({"error": text}, status))
+    with transport("TestRail", http=script) as client, pytest.raises(ApiError) as raised:
+        client.get("index.php?/api/v2/get_milestones/1", anything)
+    assert type(raised.value) is {401: CredentialsRefused, 403: AccessDenied}[status]
+    assert "Administration > Site Settings > API" in raised.value.hint
+
+
+def test_another_denial_keeps_its_own_hint() -> None:
+    script = Script(answer({"error": "No access to this project via the API."}, 403))
+    with transport("TestRail", http=script) as client, pytest.raises(AccessDenied) as raised:
+        client.get("index.php?/api/v2/get_milestones/1", anything)
+    assert "Site Settings" not in raised.value.hint

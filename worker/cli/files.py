@@ -1,0 +1,54 @@
+"""The files that a command writes: for their owner only, never through a link, whole or not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from worker.errors import UsageError
+
+
+def require_writable(file: Path) -> None:
+    """Raises UsageError, before anything else is done, if `write_private` could not write it."""
+    try:
+        with _beside(file):
+            pass
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write the file, or put it in the place of the one that is there. Raises OSError."""
+    with _beside(file) as part:
+        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        part.replace(file)
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[Path]:
+    """A new file in the same folder, which only its owner can read; gone afterwards."""
+    _require_plain(file)
+    handle, name = tempfile.mkstemp(prefix=".milesync-", dir=file.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _require_plain(file: Path) -> None:
+    """Raises OSError for what must not be replaced: a link, a folder, a device."""
+    try:
+        mode = file.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, "It is a link; name the file itself")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "It is no plain file")

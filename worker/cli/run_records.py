@@ -1,0 +1,187 @@
+"""What the database knows of a run: found by a part of its id, as facts for JSON and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from mappings.rows import Change, Pair, PairIdentity
+    from mappings.runs import RunLog, RunRecord
+    from worker.bootstrap import Deployment
+    from worker.sync.report import RunReport
+
+Facts = dict[str, Any]
+DONE: Final = "done"
+"""The state of a change that the target has carried out."""
+WRITTEN: Final = {"create": "created", "adopt": "adopted", "archive": "archived"}
+"""What a change makes of a milestone, by its kind; all others have updated it."""
+
+
+def find_run(runs: RunLog, name: str) -> RunRecord:
+    """The run whose id is, begins or ends with ``name``. Raises UsageError."""
+    from mappings.runs import SHORTEST_NAME
+
+    if len(name) < SHORTEST_NAME:
+        raise UsageError(
+            f"'{name}' is too short to name a run.",
+            f"Give the beginning or the end of its id, {SHORTEST_NAME} characters or more; "
+            "`milesync runs` lists the ids.",
+        )
+    found = runs.named(name)
+    if not found:
+        raise UsageError(f"There is no run {name}.", "`milesync runs` lists the runs.")
+    if len(found) > 1:
+        candidates = ", ".join(run.id for run in found)
+        raise UsageError(
+            f"'{name}' could be any of {len(found)} runs: {candidates}.", "Give more of the id."
+        )
+    return found[0]
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time as the documents show it: in UTC, to the second."""
+    text = at and at.astimezone(UTC).isoformat(timespec="seconds")
+    return text.replace("+00:00", "Z") if text else None
+
+
+def run_json(run: RunRecord) -> Facts:
+    """A run as ``status --json`` and ``runs --json`` show it."""
+    return {
+        "run": run.id,
+        "trigger": run.trigger,
+        "undoes": run.options.get("undoes"),
+        "state": run.state,
+        "holder": run.holder,
+        "started_at": moment(run.started_at),
+        "finished_at": moment(run.finished_at),
+        "planned": run.planned,
+        "counts": dict(run.counts),
+        "requests": dict(run.requests),
+        "error": run.error and dict(run.error),
+        "stop_requested": run.stop_requested,
+    }
+
+
+def change_json(change: Change) -> Facts:
+    """One write to a milestone, with the values before and after."""
+    return {
+        "at": moment(change.at),
+        "kind": change.kind,
+        "state": change.state.value,
+        "run": change.run_id,
+        "testrail_id": change.testrail_id,
+        "testably_id": change.testably_id,
+        "before": dict(change.before),
+        "after": dict(change.after),
+        "echo": None if change.echo is None else dict(change.echo),
+        "note": change.note,
+    }
+
+
+def report_of(identity: PairIdentity, run: RunRecord) -> RunReport:
+    """A recorded run as the report that was made when it ended."""
+    from mappings.errors import MilesyncError
+    from worker.sync.report import RunReport, State
+
+    error = None
+    if run.error is not None:
+        error = MilesyncError(run.error.get("message", ""), run.error.get("hint", ""))
+    problems = tuple(dict(problem) for problem in run.problems)
+    known = {state.value for state in State}
+    state = State(run.state) if run.state in known else State.UNFINISHED
+    return RunReport(
+        identity, run.id, state, run.counts, run.requests, problems, run.not_exact, error
+    )
+
+
+# --- one run with everything about it -----------------------------------------------------------
+
+
+def where(pair: Pair) -> Facts:
+    """The ids of a pair's projects."""
+    identity = pair.identity
+    return {
+        "testrail_project": identity.testrail_project,
+        "testably_project": identity.testably_project,
+    }
+
+
+def _pair_of(deployment: Deployment, run: RunRecord) -> Pair:
+    return next(pair for pair in deployment.store.all_pairs() if pair.id == run.pair_id)
+
+
+def whole(deployment: Deployment, run: RunRecord) -> Facts:
+    """Everything that is known of a run."""
+    pair = _pair_of(deployment, run)
+    changes = deployment.store.changes(pair.id, run_id=run.id)
+    links = deployment.store.links(pair.id, {change.testrail_id for change in changes})
+    names = {id_: link.name for id_, link in links.items()}
+    return {
+        **where(pair),
+        **run_json(run),
+        "problems": [dict(problem) for problem in run.problems],
+        "not_exact": dict(run.not_exact),
+        "verified": run.verified and dict(run.verified),
+        "changes": [
+            {**change_json(one), "name": names.get(one.testrail_id, "")} for one in changes
+        ],
+    }
+
+
+def reported(deployment: Deployment, run: RunRecord) -> Facts:
+    """The report of a run that is over: the document that its command would have written."""
+    pair = _pair_of(deployment, run)
+    facts = whole(deployment, run)
+    project = {
+        **report_of(pair.identity, run).as_json(),
+        **{name: facts[name] for name in ("trigger", "undoes", "started_at", "finished_at")},
+        "verified": facts["verified"],
+        "testrail_url": pair.identity.testrail_url,
+        "items": list(_items(facts)),
+    }
+    if run.error is not None:
+        project["error"] = dict(run.error)
+    return {"state": project["state"], "projects": [project]}
+
+
+def _items(facts: Facts) -> Iterator[Facts]:
+    """Every milestone that the run wrote to or could not deal with."""
+    problems = {
+        key: [{"kind": one["kind"], "reason": one["reason"]} for one in found]
+        for key, found in by_milestone(facts["problems"]).items()
+    }
+    for testrail_id, changes in by_milestone(facts["changes"]).items():
+        kind = changes[0]["kind"]
+        done = any(change["state"] == DONE for change in changes)
+        yield {
+            "testrail_id": testrail_id,
+            "testably_id": changes[-1]["testably_id"],
+            "name": changes[0]["name"],
+            "action": kind,
+            "result": WRITTEN.get(kind, "updated") if done else "quarantined",
+            "reason": "",
+            "problems": problems.pop(testrail_id, []),
+        }
+    for testrail_id, left in problems.items():
+        first = next(one for one in facts["problems"] if one["testrail_id"] == testrail_id)
+        yield {
+            "testrail_id": testrail_id,
+            "testably_id": first.get("testably_id"),
+            "name": first.get("name") or "",
+            "action": "skip",
+            "result": first.get("result", "quarantined"),
+            "reason": "",
+            "problems": left,
+        }
+
+
+def by_milestone(rows: Sequence[Facts]) -> dict[int | None, list[Facts]]:
+    """The rows of each milestone, in the order of the first."""
+    found: dict[int | None, list[Facts]] = {}
+    for row in rows:
+        found.setdefault(row["testrail_id"], []).append(row)
+    return found

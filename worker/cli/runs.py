@@ -1,0 +1,233 @@
+"""`milesync runs`, `show` and `report`: every run that there was, and what each one did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from worker.cli import output, render, words
+from worker.cli.options import Config, Json, Projects, RunName
+from worker.cli.output import Exit
+from worker.cli.run_records import (
+    DONE,
+    WRITTEN,
+    Facts,
+    by_milestone,
+    find_run,
+    reported,
+    run_json,
+    where,
+    whole,
+)
+from worker.cli.session import opened
+from worker.say import printable
+
+if TYPE_CHECKING:
+    from mappings.rows import Pair
+    from worker.bootstrap import Deployment
+    from worker.cli.screen import Console, Table
+
+SHOWN: Final = 20
+"""How many runs are shown unless more are asked for."""
+_LONGEST_TEXT: Final = 100
+
+All = Annotated[bool, typer.Option("--all", help="Every run that is recorded.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help=f"So many runs; {SHOWN} if not given."),
+]
+ReportFile = Annotated[
+    Path, typer.Option("--out", metavar="FILE", help="Where to write it: .html, .csv or .json.")
+]
+
+
+def runs(
+    every: All = False,
+    limit: Limit = None,
+    config: Config = None,
+    as_json: Json = False,
+    projects: Projects = None,
+) -> int:
+    """List the runs, newest first: what each was, how it ended and what it did.
+
+    Examples:
+      milesync runs
+      milesync runs --project 1 --limit 50
+    """
+    with opened(config, quiet=True) as deployment:
+        found = _listed(deployment, projects, None if every else limit or SHOWN)
+        more = bool(found) and not every and _has_more(deployment, projects, len(found))
+    output.show({"runs": found}, lambda out: _show_runs(out, found, more), as_json=as_json)
+    return Exit.OK
+
+
+def show(run: RunName, config: Config = None, as_json: Json = False) -> int:
+    """Show what a run did: every milestone it wrote to, with the values before and after.
+
+    Examples:
+      milesync show 3fa9
+      milesync show 20261121-204512 --json
+    """
+    with opened(config, quiet=True) as deployment:
+        found = find_run(deployment.runs, run)
+        facts = whole(deployment, found)
+        name = deployment.runs.shortest_name(found.id)
+    output.show(facts, lambda out: _show_run(out, facts, name), as_json=as_json)
+    return Exit.OK
+
+
+def report(run: RunName, file: ReportFile, config: Config = None, as_json: Json = False) -> int:
+    """Write the report of a run: a page, a table or JSON, as the file's ending says.
+
+    Examples:
+      milesync report 3fa9 --out report.html
+    """
+    from worker.cli.report_file import require_writable, write_report
+
+    require_writable(file)
+    with opened(config, quiet=True) as deployment:
+        found = find_run(deployment.runs, run)
+        write_report(file, reported(deployment, found))
+    document = {"state": "succeeded", "run": found.id, "file": str(file)}
+    output.show(
+        document,
+        lambda out: out.print(f"The report of run {found.id} is in {file}."),
+        as_json=as_json,
+    )
+    return Exit.OK
+
+
+# --- what is recorded -------------------------------------------------------------------------
+
+
+def _pairs(deployment: Deployment, projects: Sequence[int] | None) -> dict[int, Pair]:
+    """The chosen pairs that ever ran, by their id."""
+    chosen = deployment.settings.require_projects(projects)
+    found = (deployment.store.find_pair(deployment.identity(pair)) for pair in chosen)
+    return {pair.id: pair for pair in found if pair is not None}
+
+
+def _listed(
+    deployment: Deployment, projects: Sequence[int] | None, limit: int | None
+) -> list[Facts]:
+    from mappings.locks import settle_dead
+
+    settle_dead(deployment.runs)  # or it would show as running what has died
+    pairs = _pairs(deployment, projects)
+    found = deployment.runs.of_pairs(list(pairs), limit)
+    return [{**where(pairs[run.pair_id]), **run_json(run)} for run in found]
+
+
+def _has_more(deployment: Deployment, projects: Sequence[int] | None, shown: int) -> bool:
+    pairs = list(_pairs(deployment, projects))
+    return len(deployment.runs.of_pairs(pairs, shown + 1)) > shown
+
+
+# --- for people -------------------------------------------------------------------------------
+
+
+def _show_runs(out: Console, found: Sequence[Facts], more: bool) -> None:
+    if not found:
+        out.print("There was no run yet: `milesync migrate` begins.")
+        return
+    out.print(run_table(found))
+    out.print("`milesync show RUN` tells what one did; the last characters of its id will do.")
+    if more:
+        out.print(f"These are the latest {len(found)}; `milesync runs --all` lists every one.")
+
+
+def run_table(found: Sequence[Facts]) -> Table:
+    """Runs, one a row."""
+    several = len({run.get("testrail_project") for run in found}) > 1
+    columns = ("Run", *(("Project",) if several else ()), "Began", "Kind", "State", "What it did")
+    rows = [
+        (
+            run["run"],
+            *((run["testrail_project"],) if several else ()),
+            _minute(run["started_at"]),
+            kind(run),
+            run["state"],
+            what(run),
+        )
+        for run in found
+    ]
+    return render.table(*columns, rows=rows)
+
+
+def kind(run: Facts) -> str:
+    """What sort of run it was."""
+    if run["undoes"]:
+        return "undo"
+    return "sync" if run["trigger"] == "manual" else str(run["trigger"])
+
+
+def what(run: Facts) -> str:
+    """What a run did so far, in a few words."""
+    asked = run["stop_requested"] and run["state"] == "running"
+    parts = [words.counted(run["counts"])]
+    parts += [f"undoes {run['undoes']}"] if run["undoes"] else []
+    parts += ["asked to stop"] if asked else []
+    parts += [run["error"]["message"]] if run["error"] else []
+    return "; ".join(parts)
+
+
+def _minute(moment_text: str | None) -> str:
+    """A moment to the minute, as one word that is never cut."""
+    return f"{(moment_text or '')[:16]}Z" if moment_text else ""
+
+
+def _show_run(out: Console, run: Facts, name: str) -> None:
+    where = render.title(run["testrail_project"], run["testably_project"])
+    out.print(f"{where}: {kind(run)} {run['run']}, {run['state']}", style="bold")
+    out.print(f"  {_when(run)}")
+    out.print(f"  {what(run)}. {words.requests(run['requests'])}.")
+    if run["not_exact"]:
+        out.print(f"  Not carried exactly: {words.not_exact(run['not_exact'])}.")
+    _show_problems(out, run)
+    for changes in by_milestone(run["changes"]).values():
+        _show_milestone(out, changes)
+    if run["changes"] and not run["undoes"]:
+        out.print(f"Undo it with `milesync undo {name}`.")
+    out.print(f"Write it down with `milesync report {name} --out report.html`.")
+
+
+def _when(run: Facts) -> str:
+    began, ended = run["started_at"], run["finished_at"]
+    text = f"Began {began}, by {printable(run['holder'])}"
+    if ended is None:
+        return f"{text}; has not ended."
+    took = datetime.fromisoformat(ended) - datetime.fromisoformat(began)
+    return f"{text}; took {words.lasted(took)}."
+
+
+def _show_problems(out: Console, run: Facts) -> None:
+    if run["problems"]:
+        rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in run["problems"]]
+        out.print("What needs you:", style="bold")
+        out.print(render.table("TestRail", "Name", "What is the matter", rows=rows))
+
+
+def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
+    first, last = changes[0], changes[-1]
+    told = words.called(WRITTEN.get(first["kind"], "updated"))
+    name = printable(first["name"] or last["after"].get("name") or "")
+    out.print(f"{told}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}")
+    for change in changes:
+        state = "" if change["state"] == DONE else f" ({change['state']}: {change['note']})"
+        for field, after in change["after"].items():
+            before = change["before"].get(field)
+            if before == after is None or (change["kind"] == "create" and field == "name"):
+                continue  # the headline says the name
+            was = "" if before is None else f"{_short(field, before)} → "
+            text = f"{was}{_short(field, after)}{state}"
+            out.print(f"    {words.field_called(field)}: {printable(text)}")
+
+
+def _short(field: str, value: object) -> str:
+    text = words.value_shown(value)
+    whole_text = field != "description" or len(text) <= _LONGEST_TEXT
+    return text if whole_text else f"{text[:_LONGEST_TEXT]}…"

@@ -1,0 +1,93 @@
+"""The words in which people are told what is done about milestones; the JSON has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+_COUNTED: Final = (
+    (("created", "create"), "new", "new"),
+    (("adopted", "adopt"), "linked", "linked"),
+    (("updated", "update"), "changed", "changed"),
+    (("archived", "archive"), "gone", "gone"),
+    (("unchanged", "skip"), "the same", "the same"),
+    (("held",), "held", "held"),
+    (("waiting",), "waiting", "waiting"),
+    (("quarantined", "quarantine", "conflicts", "conflict"), "needs you", "need you"),
+)
+"""Results of a run and kinds of action, in the order in which people want to know of them, and
+what one and what several of them are called."""
+_FIELDS: Final = {"start_date": "start", "due_date": "due"}
+_NOT_EXACT: Final = {
+    "parent_status": "parents with the status that Testably derives from their sub-milestones",
+    "parent_dates": "parents with the dates that Testably takes from their sub-milestones",
+    "lifecycle": "whose dates make Testably show another status",
+    "nesting": "that hang one level higher, because Testably has only two",
+    "dates": "with a moment that is no whole day in the time zone",
+    "moved": "that were moved in TestRail, which Testably cannot do",
+    "altered": "whose text Testably has altered",
+    "rejected": "with a value that Testably does not take",
+    "not_taken": "with a value that Testably does not take",
+    "planned_start": "whose planned start stands in the description",
+}
+"""What cannot be carried exactly, by its kind in the JSON: each stands behind a number."""
+_MIDNIGHT: Final = "T00:00:00Z"
+
+
+def counted(counts: Mapping[str, int], nothing: str = "nothing to do") -> str:
+    """How many milestones there are of each: ``30 new, 3 changed, 1 needs you``."""
+    parts = []
+    for names, one, several in _COUNTED:
+        if number := sum(counts.get(name, 0) for name in names):
+            parts.append(f"{number} {one if number == 1 else several}")
+    return ", ".join(parts) or nothing
+
+
+def not_exact(counts: Mapping[str, int]) -> str:
+    """What could not be carried exactly, in words."""
+    return ", ".join(
+        f"{number} {_NOT_EXACT.get(kind, kind)}" for kind, number in counts.items() if number
+    )
+
+
+def called(name: str) -> str:
+    """One result or kind of action: ``new`` for ``created``."""
+    return next(one for names, one, _ in _COUNTED if name in names)
+
+
+def field_called(name: str) -> str:
+    """A field of Testably as people say it."""
+    return _FIELDS.get(name, name)
+
+
+def value_shown(value: object) -> str:
+    """A field's value on one line: a day for a midnight, ``empty`` for nothing."""
+    text = " ".join(str(value).split()) if value is not None else ""
+    return text.removesuffix(_MIDNIGHT) if text else "empty"
+
+
+def requests(counts: Mapping[str, int]) -> str:
+    """How many requests went to each side."""
+    number = counts.get("testrail", 0)
+    noun = "request" if number == 1 else "requests"
+    return f"{number} {noun} to TestRail, {counts.get('testably', 0)} to Testably"
+
+
+def about(seconds: float) -> str:
+    """How long something will take, roughly: ``about a minute``."""
+    minutes = round(seconds / 60)
+    if seconds < 45:
+        return f"about {max(round(seconds), 1)} s"
+    if minutes <= 1:
+        return "about a minute"
+    return f"about {minutes} minutes" if minutes < 100 else f"about {seconds / 3600:.1f} hours"
+
+
+def lasted(time: timedelta) -> str:
+    """How long something took: ``3 s``, ``14 min``, ``2 h 5 min``."""
+    seconds = round(time.total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -1,0 +1,56 @@
+"""R11: everything that is read is bounded, in memory and in number; here are the numbers.
+
+With them the process stays below 250 MB whatever a server sends, and a project of a hundred
+thousand milestones is read all the same. Times: `worker.clients.connection` for a request, and
+whoever waits for a turn for the work in all.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worker.errors import AnswerTooLarge
+
+LARGEST_ANSWER: Final = 8 * 1024 * 1024
+"""Bytes of one answer, decompressed: a page of 250 milestones of 30 KB each."""
+
+MOST_OBJECTS: Final = 150_000
+"""Objects and arrays in one answer: an empty one takes thirty times its length in memory."""
+
+MOST_VALUES: Final = 600_000
+"""Values in one answer, by its commas: twice as many as a full answer of milestones has."""
+
+PAGE_FACTOR: Final = 10
+"""A page may hold so many times the rows that were asked for."""
+
+MOST_BYTES: Final = 160 * 1024 * 1024
+"""Bytes of all answers of one list, decompressed."""
+
+MOST_ROWS: Final = 125_000
+"""Milestones of one project, at either side, those that cannot be read among them."""
+
+MOST_PAGES: Final = 12_500
+"""Pages of one list: ten rows a page at the least, if there are as many rows as may be."""
+
+MOST_PROBLEMS: Final = 2_000
+"""Records of one list that cannot be read and are kept with their reasons."""
+
+DEEPEST: Final = 20
+"""Levels of nesting, of milestones in milestones and of values in a raw record."""
+
+
+TOO_MUCH_IN_ALL: Final = f"there are more than {MOST_BYTES // 1024 // 1024} MiB of milestones"
+
+
+class TooMuchError(ValueError):
+    """More was sent than is read; the text says what, to stand behind "answered … with"."""
+
+
+def too_large_at_last(error: AnswerTooLarge) -> AnswerTooLarge:
+    """The error of a page that stays too large although a single milestone was asked for."""
+    return AnswerTooLarge(
+        error.api,
+        f"{error.message}, although a single milestone was asked for",
+        status=error.status,
+        hint="Check that the base URL is the API's, and shorten what that milestone holds.",
+    )

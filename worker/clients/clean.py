@@ -1,0 +1,53 @@
+"""Values from outside in a form that every database can store (R11)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from worker.clients.bounds import DEEPEST
+
+_LARGEST: Final = 2**63
+_NAMES: Final = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+def clean_text(text: str) -> str:
+    """The text as a database can store it: UTF-8, and without NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def clean(value: object, depth: int = 0) -> object:
+    """A JSON value that SQLite and PostgreSQL both store: numbers of 64 bits, finite, or as text.
+
+    What lies deeper than the bound is left out.
+    """
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list | dict) and depth > DEEPEST:
+        return None
+    if isinstance(value, list):
+        return [clean(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {clean_text(key): clean(item, depth + 1) for key, item in value.items()}
+    return _clean_number(value)
+
+
+def clean_record(record: Mapping[str, object]) -> dict[str, object]:
+    """A record without its nested ``milestones``, which are records of their own."""
+    return {clean_text(key): clean(v) for key, v in record.items() if key != "milestones"}
+
+
+def _clean_number(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NAMES.get(value, "NaN")
+    if type(value) is int and not -_LARGEST <= value < _LARGEST:
+        return _shown(value)
+    return value
+
+
+def _shown(number: int) -> str:
+    """A whole number of any length as a short text."""
+    if number.bit_length() > 1000:
+        return f"a whole number of {number.bit_length()} bits"
+    return str(number)

@@ -1,0 +1,115 @@
+"""TestRail's rows as milestones: each id once, nested ones included, within the bounds of R11."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from mappings.milestone import BadRecord, SourceMilestone
+from worker.clients.bad_records import bad_children, too_deep
+from worker.clients.bounds import DEEPEST, MOST_PROBLEMS, MOST_ROWS
+from worker.clients.records import parse_source
+
+Read = SourceMilestone | BadRecord
+
+
+class SourceRows:
+    """What rows were read as, page by page.
+
+    An id that repeats counts once: the first record wins, and takes a ``parent_id`` that it lacks
+    from a later one. A child without a ``parent_id`` belongs to the record around it.
+    ``milestones`` are by id; ``because`` says why something may be missing, else it is empty.
+    """
+
+    def __init__(self) -> None:
+        self.milestones: dict[int, SourceMilestone] = {}
+        self.because = ""
+        self._problems: dict[object, BadRecord] = {}
+        self._rows = 0
+        self._records = 0
+
+    @property
+    def problems(self) -> tuple[BadRecord, ...]:
+        """What could not be read; of ids that a later row made readable there is none."""
+        return tuple(bad for key, bad in self._problems.items() if key not in self.milestones)
+
+    def add(self, rows: Iterable[object]) -> None:
+        """Read these rows, until there is too much."""
+        for row in rows:
+            for path, result in _walk(f"milestones[{self._rows}]", row):
+                self._records += 1
+                if self._records > MOST_ROWS:
+                    self._miss(f"there are more than {MOST_ROWS:,} milestones")
+                    return
+                self._keep(path, result)
+            self._rows += 1
+
+    def forget(self, id_: int) -> None:
+        """Leave out a milestone that is gone by now."""
+        self.milestones.pop(id_, None)
+        self._problems.pop(id_, None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further row is read."""
+        return self._records > MOST_ROWS
+
+    def _keep(self, path: str, result: Read) -> None:
+        if isinstance(result, BadRecord):
+            self._keep_problem(path, result)
+            return
+        first = self.milestones.setdefault(result.id, result)
+        if first.parent_id is None and result.parent_id is not None:
+            self.milestones[result.id] = replace(first, parent_id=result.parent_id)
+
+    def _keep_problem(self, path: str, bad: BadRecord) -> None:
+        if not isinstance(bad.id, int):
+            self._miss("a record has no readable id")
+        key = path if bad.id is None else bad.id
+        if len(self._problems) >= MOST_PROBLEMS and key not in self._problems:
+            self._miss(f"more than {MOST_PROBLEMS:,} records cannot be read")
+            return
+        self._problems.setdefault(key, replace(bad, path=f"{path}.{bad.path}".rstrip(".")))
+
+    def _miss(self, because: str) -> None:
+        self.because = self.because or because
+
+
+def collect_source(
+    rows: Iterable[object],
+) -> tuple[dict[int, SourceMilestone], list[BadRecord]]:
+    """The milestones of TestRail rows by id, nested ones included, and what could not be read."""
+    read = SourceRows()
+    read.add(rows)
+    return read.milestones, list(read.problems)
+
+
+def _walk(top: str, row: object) -> Iterator[tuple[str, Read]]:
+    """Each record with its path, the enclosing one first; without recursion."""
+    waiting: list[tuple[str, int, object, Read | None]] = [(top, 0, row, None)]
+    while waiting:
+        path, depth, record, around = waiting.pop()
+        result = _within(around, record)
+        yield path, result
+        if not isinstance(record, dict) or not record.get("milestones"):
+            continue
+        children = record["milestones"]
+        if not isinstance(children, list):
+            yield path, bad_children(children)
+        elif depth == DEEPEST:
+            yield path, too_deep()
+        else:
+            places = [(f"{path}.milestones[{i}]", child) for i, child in enumerate(children)]
+            waiting.extend((place, depth + 1, child, result) for place, child in reversed(places))
+
+
+def _within(around: Read | None, record: object) -> Read:
+    enclosing = around.id if around is not None and isinstance(around.id, int) else None
+    result = parse_source(record, enclosing)
+    if around is None or enclosing is not None or isinstance(result, BadRecord):
+        return result
+    if result.parent_id is not None:
+        return result
+    # Without its parent it would be created at the root, from where it could never be moved.
+    reason = "the milestone around it has no readable id"
+    return BadRecord(result.id, result.name, "parent_id", "None", reason, raw=result.raw)

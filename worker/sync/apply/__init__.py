@@ -1,0 +1,1 @@
+"""Doing what was decided: one short transaction an item, and one request a write."""

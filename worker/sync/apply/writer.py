@@ -1,0 +1,347 @@
+"""One write to the target, the way every write is made: journal, send, record.
+
+Commit what is about to be written, then send it, then commit what the target answered. The turn
+at the rate ledger comes first, then the claim on the link, then a look at the clock: so that a
+claim never waits for the ledger, and a request never outlives its claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from mappings.link import Link, LinkState
+from mappings.milestone import ACTIVE, FIELDS, TargetMilestone, Values
+from mappings.rows import Change, ChangeState, Pair
+from mappings.store import Store
+from worker.clock import Clock
+from worker.errors import ApiError, Done, RateLimited, TimedOut, Transient, Unreachable
+from worker.sync.ports import Target
+
+GRACE = timedelta(seconds=10)
+"""How long after its deadline a request may still be carried out by the server (rule 2)."""
+STALL = timedelta(seconds=5)
+"""A claim older than this before its request is sent is given back: the machine was asleep."""
+BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between the attempts at what is safe to repeat."""
+LIMITED_ATTEMPTS = 20
+"""A 429 was not carried out and is waited for at the ledger, so it may come more often."""
+POSTED = FIELDS[:-1]
+"""What POST takes; it takes no status."""
+
+log = structlog.get_logger(__name__)
+
+
+class LostLeaseError(Exception):
+    """Somebody else changed or holds the link; nothing was sent."""
+
+
+@dataclass(slots=True)
+class _Patience:
+    """Counts the failures of one write; waits before the next attempt."""
+
+    clock: Clock
+    failures: int = 0
+    limited: int = 0
+
+    def allows(self, error: ApiError) -> bool:
+        if isinstance(error, RateLimited):
+            self.limited += 1
+            return self.limited < LIMITED_ATTEMPTS
+        if not isinstance(error, Transient | Unreachable) or self.failures >= len(BACK_OFF):
+            return False
+        self.clock.sleep(BACK_OFF[self.failures])
+        self.failures += 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A journaled request and what came back: an answer, or the error."""
+
+    link: Link
+    change_id: int
+    sent_at: datetime
+    answer: TargetMilestone | None = None
+    error: ApiError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetWriter:
+    """The writes of one run of one pair.
+
+    ``require_pair`` is called once a write has its turn, and may raise: the wait can be long.
+    """
+
+    pair: Pair
+    run_id: str
+    target: Target
+    store: Store
+    clock: Clock
+    require_pair: Callable[[], None] = lambda: None
+
+    @property
+    def project(self) -> str:
+        """The Testably project that is written to."""
+        return self.pair.identity.testably_project
+
+    def create(self, link: Link, wanted: Values, parent: str | None) -> Link:
+        """POST a milestone; returns its link: linked, or still creating if that is ambiguous.
+
+        Repeats only a POST that was certainly not done. Raises LostClaimError, or the ApiError
+        of the last attempt with the link recorded as unlinked.
+        """
+        posted = {name: wanted[name] for name in POSTED}
+        patience = _Patience(self.clock)
+        while True:
+            attempt = self._attempt(
+                partial(self._intend_create, link, posted),
+                lambda: self.target.create(self.project, posted, parent),
+            )
+            if attempt.answer is not None:
+                linked = linked_after_create(attempt.link, attempt.answer, parent)
+                return self._settle(linked, attempt, ChangeState.DONE)
+            error = _error(attempt)
+            if error.done is Done.MAYBE:
+                unclear = replace(
+                    attempt.link,
+                    attempts=attempt.link.attempts + 1,
+                    attempt_deadline=self._deadline(attempt.sent_at),
+                )
+                return self._settle(unclear, attempt, ChangeState.AMBIGUOUS)
+            link = self._settle(unlinked(attempt.link), attempt, _not_done(error))
+            if not patience.allows(error):
+                raise error
+
+    def patch(
+        self,
+        link: Link,
+        values: Values,
+        before: Values,
+        kind: str = "update",
+        *,
+        edited: Values | None = None,
+        undoes: int | None = None,
+        conclude: Callable[[Link], Link] = lambda link: link,
+    ) -> Link:
+        """PATCH a linked milestone with ``values``; returns the link with the target's answer.
+
+        ``edited`` are target values that this overwrites; ``conclude`` may change the link
+        before it is committed together with the answer. Repeats what is transient. Raises
+        LostClaimError, or the ApiError of the last attempt, which the journal then tells.
+        """
+        testably_id = link.testably_id or ""
+        change = Change(
+            self.run_id,
+            link.testrail_id,
+            testably_id,
+            kind,
+            before,
+            values,
+            self.clock.now(),
+            undoes=undoes,
+        )
+        patience = _Patience(self.clock)
+        while True:
+            in_flight = replace(link, in_flight={**(link.in_flight or {}), **values})
+            attempt = self._attempt(
+                partial(_intend_patch, in_flight, change),
+                lambda: self.target.update(self.project, testably_id, values),
+            )
+            if attempt.answer is not None:
+                patched = patched_link(attempt.link, values, attempt.answer, edited or {})
+                return self._settle(conclude(patched), attempt, ChangeState.DONE)
+            error = _error(attempt)
+            maybe = error.done is Done.MAYBE
+            kept = attempt.link if maybe else replace(attempt.link, in_flight=link.in_flight)
+            state = ChangeState.AMBIGUOUS if maybe else _not_done(error)
+            link = self._settle(kept, attempt, state)
+            if not patience.allows(error):
+                raise error
+
+    def keep(self, link: Link) -> Link:
+        """Record what is known of a link; raises LostClaimError if somebody changed it."""
+        saved = self.store.save(self.pair.id, link, self.clock.now())
+        if saved is None:
+            raise LostLeaseError
+        return saved
+
+    def keep_all(self, links: Sequence[Link]) -> list[Link]:
+        """Record what is known of many links; leaves out those that somebody changed."""
+        return self.store.save_many(self.pair.id, links, self.clock.now())
+
+    def note_agreement(self, links: Sequence[Link]) -> None:
+        """Record the links whose both sides were found to agree."""
+        self.store.note_agreement(self.pair.id, links)
+
+    def conclude(self, link: Link, state: ChangeState, echo: Values | None = None) -> Link:
+        """Record what became of a create that was ambiguous."""
+        now = self.clock.now()
+        saved = self.store.settle(self.pair.id, link, link.change_id, state, now, echo=echo)
+        if saved is None:
+            raise LostLeaseError
+        tell_write("resolve", link.testrail_id, link.testably_id, outcome=state.value)
+        return saved
+
+    def reload(self, testrail_id: int) -> Link:
+        """The link as it stands in the database."""
+        found = self.store.links(self.pair.id, [testrail_id])
+        return found.get(testrail_id, Link(testrail_id))
+
+    def look_again(self, testrail_id: int) -> None:
+        """Have the next run read this milestone's target."""
+        self.store.mark_to_look_again(self.pair.id, testrail_id)
+
+    def wait_until(self, moment: datetime | None) -> None:
+        """Return when the clock has passed ``moment``, or when the longest claim would be over.
+
+        However the clock was set meanwhile, no claim and no request lasts longer than that.
+        """
+        if moment is not None:
+            longest = timedelta(seconds=self.target.request_timeout) + STALL + GRACE
+            left = min(moment - self.clock.now(), longest).total_seconds()
+            self.clock.sleep(max(0.0, left + 0.001))
+
+    def wait_until_settled(self, pending: Sequence[Link]) -> None:
+        """Return when none of these creates can still be under way on the server."""
+        deadlines = [link.attempt_deadline for link in pending if link.attempt_deadline]
+        self.wait_until(max(deadlines) + GRACE if deadlines else None)
+
+    def _attempt(
+        self,
+        intend: Callable[[datetime], tuple[Link, Change]],
+        send: Callable[[], TargetMilestone],
+    ) -> _Attempt:
+        self.target.wait_turn()
+        self.require_pair()
+        now = self.clock.now()
+        link, change = intend(now)
+        until = self._deadline(now) + STALL + GRACE
+        leased = self.store.lease(self.pair.id, link, change, until)
+        if leased is None:
+            raise LostLeaseError
+        sent_at = self.clock.now()
+        if sent_at > now + STALL:
+            stalled = TimedOut("Testably", "The machine stalled before the request was sent.")
+            return _Attempt(*leased, sent_at, error=stalled)
+        started = self.clock.monotonic()
+        try:
+            attempt = _Attempt(*leased, sent_at, answer=send())
+        except ApiError as error:
+            attempt = _Attempt(*leased, sent_at, error=error)
+        _tell_sent(attempt, change, self.clock.monotonic() - started)
+        return attempt
+
+    def _deadline(self, sent_at: datetime) -> datetime:
+        """When a request sent at this moment has been given up at the latest."""
+        return sent_at + timedelta(seconds=self.target.request_timeout)
+
+    def _intend_create(self, link: Link, posted: Values, at: datetime) -> tuple[Link, Change]:
+        in_flight = replace(
+            link,
+            state=LinkState.CREATING,
+            in_flight=posted,
+            attempt_at=at,
+            attempt_deadline=self._deadline(at) + STALL,
+        )
+        return in_flight, Change(self.run_id, link.testrail_id, None, "create", {}, posted, at)
+
+    def _settle(self, link: Link, attempt: _Attempt, state: ChangeState) -> Link:
+        saved = self.store.settle(
+            self.pair.id,
+            link,
+            attempt.change_id,
+            state,
+            self.clock.now(),
+            echo=attempt.answer.values if attempt.answer else None,
+            note=attempt.error.message if attempt.error else "",
+        )
+        if saved is None:
+            raise LostLeaseError
+        return saved
+
+
+def _intend_patch(link: Link, change: Change, at: datetime) -> tuple[Link, Change]:
+    return link, replace(change, at=at)
+
+
+def tell_write(
+    action: str, testrail_id: int, testably_id: str | None, **more: str | float | None
+) -> None:
+    """Log one write: run, pair and correlation come from the context; names stay out of it."""
+    log.info("write", action=action, testrail_id=testrail_id, testably_id=testably_id, **more)
+
+
+def _tell_sent(attempt: _Attempt, change: Change, seconds: float) -> None:
+    """Log a request and its answer; of a success the port tells no more than that it was one."""
+    error, answer = attempt.error, attempt.answer
+    only_status = change.kind == "update" and set(change.after) == {"status"}
+    tell_write(
+        "status" if only_status else change.kind,
+        attempt.link.testrail_id,
+        answer.id if answer else attempt.link.testably_id,
+        status="2xx" if error is None else error.status,
+        outcome="done" if error is None else error.kind,
+        seconds=round(seconds, 3),
+    )
+
+
+def _error(attempt: _Attempt) -> ApiError:
+    assert attempt.error is not None  # noqa: S101  (an attempt has an answer or an error)
+    return attempt.error
+
+
+def _not_done(error: ApiError) -> ChangeState:
+    transient = isinstance(error, Transient | Unreachable)
+    return ChangeState.NOT_DONE if transient else ChangeState.REFUSED
+
+
+def linked_after_create(link: Link, made: TargetMilestone, parent: str | None) -> Link:
+    """The link of a milestone that the target has now, as posted in ``link.intended``.
+
+    ``parent`` is the target id of the parent that was asked for; an answer may leave it out.
+    """
+    last_applied = dict(link.in_flight or {})
+    if made.values["status"] == ACTIVE:
+        last_applied["status"] = ACTIVE
+    return replace(
+        link,
+        state=LinkState.LINKED,
+        testably_id=made.id,
+        last_applied=last_applied,
+        observed=made.values,
+        observed_at=made.updated_at,
+        target_parent=made.parent_id or parent,
+        in_flight=None,
+        attempt_at=None,
+        attempt_deadline=None,
+        attempts=0,
+        problem=None,
+    )
+
+
+def unlinked(link: Link) -> Link:
+    """The link of a create that was certainly not carried out."""
+    return replace(link, state=LinkState.UNLINKED, in_flight=None, attempt_deadline=None)
+
+
+def patched_link(link: Link, values: Values, answer: TargetMilestone, edited: Values) -> Link:
+    """The link after a PATCH; only the fields that were sent count as echoed."""
+    return replace(
+        link,
+        last_applied={**link.last_applied, **values},
+        observed={**link.observed, **{name: answer.values[name] for name in values}},
+        observed_at=answer.updated_at,
+        overwrote={**_without(link.overwrote, values), **edited},
+        refused=_without(link.refused, values),
+        in_flight=None,
+        problem=None,
+    )
+
+
+def _without(values: Values, names: Values) -> dict[str, str | None]:
+    return {name: value for name, value in values.items() if name not in names}

@@ -1,0 +1,61 @@
+"""What makes a run stop before its first write. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mappings.link import Link, LinkState
+from worker.sync.decide.action import Action, Guard, Kind
+from worker.sync.decide.snapshot import Snapshot
+
+MASS_SHARE = 5
+"""More than one link in this many is a mass…"""
+MASS_LEAST = 10
+"""…if it is at least this many."""
+_LIVING = frozenset({LinkState.LINKED, LinkState.HELD})
+
+
+def living(links: Iterable[Link]) -> int:
+    """How many links there are that a run keeps up to date."""
+    return sum(link.has_target and link.state in _LIVING for link in links)
+
+
+def mass_limit(links: int) -> int:
+    """How many of ``links`` may be archived, or created again, without a person's word."""
+    return max(links // MASS_SHARE, MASS_LEAST - 1)
+
+
+def guards(snapshot: Snapshot, actions: Sequence[Action]) -> tuple[Guard, ...]:
+    """The guards that this plan trips."""
+    linked = living(snapshot.links.values())
+    limit = mass_limit(linked)
+    options = snapshot.options
+    archives = sum(action.kind is Kind.ARCHIVE for action in actions)
+    again = sum(_is_again(action, snapshot) for action in actions)
+    found = []
+    if archives > limit and not options.allow_mass_archive:
+        found.append(_mass("archive", archives, linked, "--allow-mass-archive"))
+    if again > limit and not options.allow_mass_recreate:
+        found.append(_mass("create again", again, linked, "--allow-mass-recreate"))
+    return tuple(found)
+
+
+def rules_guard(recorded: str | None, current: str, *, by_person: bool) -> Guard | None:
+    """Stops a run without a person when the mapping's settings changed since the last one."""
+    if by_person or recorded is None or recorded == current:
+        return None
+    return Guard(
+        "settings_changed",
+        f"The field mapping's settings changed from {recorded} to {current}.",
+        "Look at `milesync plan`, then run `milesync migrate` once.",
+    )
+
+
+def _is_again(action: Action, snapshot: Snapshot) -> bool:
+    link = snapshot.links.get(action.testrail_id)
+    return action.kind is Kind.CREATE and link is not None and link.has_target
+
+
+def _mass(verb: str, count: int, linked: int, flag: str) -> Guard:
+    message = f"This run would {verb} {count} of {linked} linked milestones. Nothing was written."
+    return Guard("mass_guard", message, f"If that is meant: `milesync migrate {flag}`.")

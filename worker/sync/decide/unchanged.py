@@ -1,0 +1,65 @@
+"""Which milestones need no decision, because both sides are as they were when they last agreed.
+
+A pair in step costs a run little more than reading it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mappings.footer import marked_id
+from mappings.link import Link, fingerprint_of_source, fingerprint_of_target
+from mappings.milestone import MappingRules, TargetMilestone
+from worker.sync.ports import SourceListing
+
+
+def is_outline(link: Link) -> bool:
+    """Whether only the prints of this link were read from the store."""
+    return link.target_fingerprint is not None and not link.last_applied
+
+
+def still_agreed(
+    links: Mapping[int, Link],
+    listing: SourceListing,
+    targets: Mapping[str, TargetMilestone],
+    rules: MappingRules,
+    *,
+    read: bool,
+) -> frozenset[int]:
+    """The TestRail ids whose prints are those of the last agreement.
+
+    ``read`` says that the target was read now; otherwise it stands as it was. Left out are
+    parents, whose values Testably derives, and what a second target claims to be.
+    """
+    parents = _parents(links.values(), targets.values())
+    leased = _claimed(links.values(), targets.values(), rules)
+    return frozenset(
+        id_
+        for id_, link in links.items()
+        if is_outline(link)
+        and link.testably_id not in parents
+        and id_ not in leased
+        and id_ in listing.milestones
+        and fingerprint_of_source(listing.milestones[id_]) == link.source_fingerprint
+        and _target_agrees(link, targets, read=read)
+    )
+
+
+def _target_agrees(link: Link, targets: Mapping[str, TargetMilestone], *, read: bool) -> bool:
+    actual = targets.get(link.testably_id or "")
+    if actual is None:
+        return not read
+    return fingerprint_of_target(actual) == link.target_fingerprint
+
+
+def _parents(links: Iterable[Link], targets: Iterable[TargetMilestone]) -> set[str | None]:
+    return {link.target_parent for link in links} | {target.parent_id for target in targets}
+
+
+def _claimed(
+    links: Iterable[Link], targets: Iterable[TargetMilestone], rules: MappingRules
+) -> set[int | None]:
+    """The TestRail ids that the markers of unlinked targets name."""
+    linked = {link.testably_id for link in links}
+    free = (target for target in targets if target.id not in linked)
+    return {marked_id(target.description, rules.testrail_url) for target in free}

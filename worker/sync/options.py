@@ -1,0 +1,82 @@
+"""What a person allowed or asked for in a run, and the decisions that the settings make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mappings.milestone import SourceMilestone
+
+
+class Trigger(StrEnum):
+    """What started a run."""
+
+    MIGRATION = "migration"
+    SCHEDULE = "schedule"
+    WEBHOOK = "webhook"
+    MANUAL = "manual"
+
+
+class Only(StrEnum):
+    """A migration narrowed by the source's flags; a child's parent always comes along."""
+
+    OPEN = "open"
+    COMPLETED = "completed"
+    STARTED = "started"
+    UPCOMING = "upcoming"
+
+    def takes(self, source: SourceMilestone) -> bool:
+        """Whether the milestone itself is in scope."""
+        if self is Only.COMPLETED:
+            return source.is_completed
+        if source.is_completed:
+            return False
+        return self is Only.OPEN or source.is_started == (self is Only.STARTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person allowed or asked for in this run."""
+
+    trigger: Trigger = Trigger.MANUAL
+    only: Only | None = None
+    adopt_by_name: bool = False
+    create_anyway: bool = False
+    allow_mass_archive: bool = False
+    allow_mass_recreate: bool = False
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person has seen the plan: then held links and changed rules are released."""
+        return self.trigger is Trigger.MIGRATION
+
+    def as_json(self) -> dict[str, Any]:
+        """The options that decide the plan."""
+        return {
+            "only": self.only.value if self.only else None,
+            "adopt_by_name": self.adopt_by_name,
+            "create_anyway": self.create_anyway,
+        }
+
+
+class OnTargetEdit(StrEnum):
+    """Who wins when a field was edited in Testably."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+
+class OnSourceDelete(StrEnum):
+    """What becomes of the target of a milestone that is gone at the source."""
+
+    ARCHIVE = "archive"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The two decisions that the settings make."""
+
+    on_target_edit: OnTargetEdit = OnTargetEdit.SOURCE
+    on_source_delete: OnSourceDelete = OnSourceDelete.ARCHIVE

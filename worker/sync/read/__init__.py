@@ -1,0 +1,1 @@
+"""Reading both sides: everything that a decision is made from."""

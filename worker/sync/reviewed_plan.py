@@ -1,0 +1,163 @@
+"""A plan that a person has reviewed: kept in a file, and compared with a fresh one. Pure.
+
+What must be equal is what would be done: the kind of each action, its ids, name and fields. The
+reasons and the cost may differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from worker.errors import GuardTripped, UsageError
+from worker.sync.options import Only, Options, Trigger
+
+VERSION: Final = 1
+SHOWN: Final = 10
+_COMPARED: Final = ("action", "testably_id", "name")
+_DECIDED: Final = ("testrail_id", *_COMPARED, "fields")
+Document = Mapping[str, Any]
+
+
+class PlanChanged(GuardTripped):
+    """The fresh plan is not the one that was reviewed."""
+
+    kind = "plan_changed"
+    default_hint = "Nothing was written. Make and review a new one: `milesync plan --out FILE`."
+
+
+def reviewable(document: Document, options: Options, places: Document) -> dict[str, Any]:
+    """What `plan --out` writes: the plan, what shaped it, and the addresses it was made for."""
+    kept = {"version": VERSION, "options": options.as_json(), **places, **document}
+    return {**kept, "fingerprint": fingerprint(kept)}
+
+
+def fingerprint(document: Document) -> str:
+    """What is equal for two plans that would do the same in the same place; it can be typed."""
+    pairs = {
+        pair: sorted(([one.get(name) for name in _DECIDED] for one in actions), key=str)
+        for pair, actions in _by_pair(document).items()
+    }
+    facts = [document.get("testrail_url"), document.get("testably_url"), pairs]
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def read_reviewed(text: str, name: str) -> Document:
+    """The plan in a file called ``name``. Raises UsageError if it is none."""
+    hint = "Write one with `milesync plan --out FILE`."
+    try:
+        document = json.loads(text)
+    except ValueError:
+        raise UsageError(f"{name} is not JSON.", hint) from None
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise UsageError(f"{name} is not a plan that this version of milesync wrote.", hint)
+    if not (_is_list_of_tables(document.get("projects")) and _has_options(document)):
+        raise UsageError(f"{name} is not a whole plan.", hint)
+    return document
+
+
+def _is_list_of_tables(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
+
+def _has_options(document: Document) -> bool:
+    options = document.get("options")
+    projects = document["projects"]
+    return (
+        isinstance(options, dict)
+        and options.get("only") in (None, *Only)
+        and all(_is_list_of_tables(project.get("actions")) for project in projects)
+    )
+
+
+def reviewed_options(document: Document) -> dict[str, Any]:
+    """The options that shaped a reviewed plan, as arguments of `Options`."""
+    kept = document["options"]
+    only = kept.get("only")
+    return {
+        "trigger": Trigger.MIGRATION,
+        "only": None if only is None else Only(only),
+        "adopt_by_name": bool(kept.get("adopt_by_name")),
+        "create_anyway": bool(kept.get("create_anyway")),
+    }
+
+
+def differences(reviewed: Document, fresh: Document) -> list[str]:
+    """In what two plans differ, one line each; empty if they would do the same."""
+    return list(_differences(reviewed, fresh))
+
+
+def _differences(reviewed: Document, fresh: Document) -> Iterator[str]:
+    for name in ("testrail_url", "testably_url"):
+        if reviewed.get(name) != fresh.get(name):
+            yield f"{name} was {reviewed.get(name)}, and is {fresh.get(name)} now"
+    before, after = _by_pair(reviewed), _by_pair(fresh)
+    for pair in sorted(before.keys() | after.keys()):
+        if pair not in after:
+            yield f"project {pair} is not among those chosen now"
+        elif pair not in before:
+            yield f"project {pair} was not in it"
+        else:
+            for line in _of_actions(before[pair], after[pair]):
+                yield f"project {pair}, {line}"
+
+
+def _by_pair(document: Document) -> dict[str, Sequence[Document]]:
+    return {
+        f"{project.get('testrail_project')} → {project.get('testably_project')}": project["actions"]
+        for project in document["projects"]
+    }
+
+
+def _of_actions(reviewed: Sequence[Document], fresh: Sequence[Document]) -> Iterator[str]:
+    before, after = _by_id(reviewed), _by_id(fresh)
+    for key in sorted(before.keys() | after.keys(), key=str):
+        one, other = before.get(key), after.get(key)
+        if one is None and other is not None:
+            yield f"{_called(other)}: {other.get('action')} is new"
+        elif other is None and one is not None:
+            yield f"{_called(one)}: {one.get('action')} is no longer in the plan"
+        elif one is not None and other is not None:
+            yield from (f"{_called(one)}: {line}" for line in _of_action(one, other))
+
+
+def _by_id(actions: Sequence[Document]) -> dict[tuple[object, int], Document]:
+    """The actions by TestRail id; those without one are told apart by their order."""
+    found: dict[object, list[Document]] = defaultdict(list)
+    for action in actions:
+        found[action.get("testrail_id")].append(action)
+    return {(id_, number): a for id_, group in found.items() for number, a in enumerate(group)}
+
+
+def _called(action: Document) -> str:
+    return f"milestone {action.get('testrail_id')} ({action.get('name')})"
+
+
+def _of_action(one: Document, other: Document) -> Iterator[str]:
+    for name in _COMPARED:
+        if one.get(name) != other.get(name):
+            yield f"{name} was {one.get(name)}, and is {other.get(name)} now"
+    before, after = one.get("fields") or {}, other.get("fields") or {}
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            yield f"{name} would be {_field(after.get(name))} instead of {_field(before.get(name))}"
+
+
+def _field(value: object) -> str:
+    if not isinstance(value, dict):
+        return "left alone"
+    return f"{value.get('before')!r} → {value.get('after')!r}"
+
+
+def must_be_equal(reviewed: Document, fresh: Document) -> None:
+    """Raises PlanChanged, naming the first differences in words."""
+    found = differences(reviewed, fresh)
+    if not found:
+        return
+    shown = [f"- {line}" for line in found[:SHOWN]]
+    more = [f"- and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    raise PlanChanged("\n".join(["The plan is not the reviewed one any more:", *shown, *more]))
