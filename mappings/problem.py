@@ -82,8 +82,7 @@ class ProblemKind(StrEnum):
     IN_DOUBT_FOR_A_PERSON = (
         "in_doubt_for_a_person",
         Effect.DECIDE,
-        "Archive in Testably all that are not its own, so that one is left (or none, to have it "
-        "created again), then `milesync retry {id}`.",
+        "Archive in Testably all but the one that is its own, then `milesync retry {id}`.",
     )
     SECOND_TARGET = (
         "second_target",

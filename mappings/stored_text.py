@@ -6,9 +6,9 @@ otherwise. Reduced to letters and digits, what is left of a text is the text or 
 
 from __future__ import annotations
 
-import html
-import unicodedata
 from typing import Final
+
+from mappings.text import plain_text
 
 LEAST_BEGINNING: Final = 20
 """So many letters and digits of a description tell it from others."""
@@ -16,8 +16,7 @@ LEAST_BEGINNING: Final = 20
 
 def reduced(text: str | None) -> str:
     """The letters and digits of a text, whatever stands between them."""
-    plain = unicodedata.normalize("NFC", html.unescape(text or ""))
-    return "".join(filter(str.isalnum, plain))
+    return "".join(filter(str.isalnum, plain_text(text)))
 
 
 def can_be_description(shown: str | None, sent: str | None) -> bool:

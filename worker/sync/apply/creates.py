@@ -11,19 +11,18 @@ lease → POST ─┬─ created ───────────────�
                    └─ it cannot be told ──────────────► a person decides, then `milesync retry`
 ```
 
-`Creates.create` is the first half and `Creates.resolve` the second; `tell` decides, and is pure.
+`Creates.create` is the first half and `Creates.resolve` the second. What the looks tell is decided
+in `worker.sync.decide.in_doubt`, which is pure.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import Enum, auto
 
-from mappings.footer import marked_id
+from mappings.footer import marker_url
 from mappings.link import Link, LinkState
 from mappings.milestone import (
     ARCHIVED,
@@ -32,15 +31,14 @@ from mappings.milestone import (
     MappingRules,
     TargetMilestone,
     Values,
-    same_value,
 )
 from mappings.problem import Problem, ProblemKind
 from mappings.rows import Change, ChangeState
-from mappings.stored_text import can_be_description, can_be_name, reduced
 from worker.errors import NotFound, Transient
 from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Patience, TargetWriter
-from worker.sync.decide.snapshot import TargetSnapshot, living
-from worker.sync.ports import TargetListing
+from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
+from worker.sync.decide.snapshot import TargetSnapshot
+from worker.sync.ports import TargetListing, newest_of
 
 POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
@@ -136,7 +134,7 @@ class Creates:
         if not looks.look_twice():
             return []
         found = tell(doubts, looks.free(), self.rules)
-        self.seen = replace(self.seen, milestones=looks.seen, newest=looks.newest)
+        self.seen = replace(self.seen, milestones=looks.seen, newest=newest_of(looks.seen.values()))
         resolved = []
         for doubt in doubts:
             told = found[doubt.link.testrail_id]
@@ -150,6 +148,7 @@ class Creates:
         sent = self._sent.get(link.testrail_id)
         return Doubt(
             link,
+            marker_url(self.rules.testrail_url, link.testrail_id),
             parent.testably_id if parent is not None else None,
             is_ready=link.testrail_id in ready,
             before=frozenset() if sent is None else sent.before,
@@ -160,39 +159,106 @@ class Creates:
         """Seconds after which a request that is sent now cannot be carried out any more."""
         return self.writer.target.request_timeout + GRACE.total_seconds()
 
-    def _wait(self, ready: Sequence[Link]) -> None:
+    def _wait(self, ready: Iterable[Link]) -> None:
         """Return when none of these can still be under way on the server."""
-        clock = self.writer.clock
-        self.writer.clock.sleep(max(0.0, *(self._left(k) for k in ready), 0.0))
-        assert clock is self.writer.clock
+        self.writer.clock.sleep(max((self._left(link) for link in ready), default=0.0))
 
     def _left(self, link: Link) -> float:
-        """Seconds until a create cannot be under way any more; never more than the longest."""
-        sent = self._sent.get(link.testrail_id)
+        """Seconds until a create cannot be under way any more; never more than the longest.
+
+        Those of this run are measured on the clock that only goes forward.
+        """
         if link.attempt_deadline is None:
             return 0.0
+        left = (link.attempt_deadline + GRACE - self.writer.clock.now()).total_seconds()
+        sent = self._sent.get(link.testrail_id)
         if sent is not None:
-            return sent.until - self.writer.clock.monotonic()
-        left = link.attempt_deadline + GRACE - self.writer.clock.now()
-        return min(left.total_seconds(), self._longest)
+            left = sent.until - self.writer.clock.monotonic()
+        return min(max(left, 0.0), self._longest)
 
     def _conclude(self, doubt: Doubt, told: Told) -> Resolution:
         writer, link = self.writer, doubt.link
         if told.verdict is Verdict.FOUND:
             (left,) = told.targets
-            sure = not link.is_decided or _fit(doubt, left, reduced(left.name)) is Fit.STRONG
+            sure = not link.is_decided or doubt.is_certain(left)
             made = link.found(left, doubt.parent, writer.since()) if sure else link.adopted(left)
             return Resolution(writer.conclude(made, ChangeState.DONE, left.values))
         if told.verdict is Verdict.PERSON:
             problem = Problem(told.kind, _why_asked(told.targets))
             asked = writer.keep(link.left_to_person(problem, writer.clock.now()))
             return Resolution(asked, problem)
-        problem = None
+        failing: Problem | None = None
         if link.attempts >= AMBIGUOUS_ATTEMPTS:
             reason = f"Testably failed {link.attempts} times while creating it, and left nothing."
-            problem = Problem(
-                ProblemKind.CREATE_FAILS, reason, writer.clock.now(), link.attempts
-            )
-        return Resolution(
-            writer.conclude(link.not_created(problem), ChangeState.NOT_DONE), problem
-        )
+            failing = Problem(ProblemKind.CREATE_FAILS, reason, writer.clock.now(), link.attempts)
+        return Resolution(writer.conclude(link.not_created(failing), ChangeState.NOT_DONE), failing)
+
+
+# --- where: two looks
+
+
+@dataclass(slots=True)
+class _Looks:
+    """Two looks at everything that a create can have left, and what they have shown.
+
+    ``parents`` are the targets below which a create is in doubt.
+    """
+
+    writer: TargetWriter
+    parents: Collection[str]
+    seen: dict[str, TargetMilestone] = field(default_factory=dict)
+    linked: frozenset[str] = frozenset()
+
+    def look_twice(self) -> bool:
+        """Whether both looks were complete. Raises ApiError."""
+        self.linked = self._linked()
+        first = self._look()
+        self.writer.clock.sleep(LOOK_GAP.total_seconds())
+        complete = self._look() and first
+        self.linked = self._linked()
+        return complete
+
+    def free(self) -> list[TargetMilestone]:
+        """What nobody holds, in the order of ids."""
+        return [self.seen[id_] for id_ in sorted(self.seen) if id_ not in self.linked]
+
+    def _linked(self) -> frozenset[str]:
+        """The targets that this pair and others hold."""
+        writer = self.writer
+        ours = {k.testably_id for k in writer.store.outlines(writer.pair.id).values()}
+        return frozenset(filter(None, ours)) | writer.store.targets_of_others(writer.pair)
+
+    def _look(self) -> bool:
+        """All three lists, and below each parent. False if one of them is not complete."""
+        target, project = self.writer.target, self.writer.project
+        listings = [target.list_all(project, status) for status in (None, COMPLETED, ARCHIVED)]
+        for listing in listings:
+            self.seen.update(listing.milestones)
+            self.seen.update(_unreadable(listing))
+        below = [self._look_below(parent) for parent in sorted(self.parents)]
+        return all(below) and all(listing.complete for listing in listings)
+
+    def _look_below(self, parent: str) -> bool:
+        target, project = self.writer.target, self.writer.project
+        try:
+            with suppress(NotFound):  # nothing can hang below a parent that is gone
+                for sub in target.get(project, parent).sub_milestones:
+                    if sub.id not in self.linked and sub.id not in self.seen:
+                        with suppress(NotFound):
+                            self.seen[sub.id] = target.get(project, sub.id)
+        except Transient:
+            return False
+        return True
+
+
+def _unreadable(listing: TargetListing) -> dict[str, TargetMilestone]:
+    """What is known of records that cannot be read: only a person can tell whether one is it."""
+    return {str(one.id): TargetMilestone(str(one.id), one.name) for one in listing.problems}
+
+
+def _why_asked(targets: Sequence[TargetMilestone]) -> str:
+    ids = ", ".join(sorted(target.id for target in targets))
+    return (
+        "Testably gave no clear answer to its create, and what that left behind cannot be told "
+        f"for certain. It can be: {ids}."
+    )
