@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import structlog
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from worker.sync.context import PairContext
 
 OnWait = Callable[[float], None]
-
-log = structlog.get_logger(__name__)
 
 
 class Deployment:
@@ -192,6 +189,9 @@ class Deployment:
             if known is not None:
                 notices.look(known, period)
         except StoreError as error:
+            import structlog
+
+            log = structlog.get_logger(__name__)
             log.warning("no notice could be decided about", error=str(error))
 
     def send_test_notice(self) -> bool:
