@@ -244,11 +244,11 @@ def test_several_that_may_be_it_are_never_guessed(world: World) -> None:
     world.add("One")
     world.to_ably.faults.script("timeout_after", method="POST")
 
-    def by_hand(method: str, _what: str) -> None:
+    def made(method: str, _what: str) -> None:
         if method == "POST":
             world.ably.create(PROJECT, {"name": "One", "start_date": "2026-03-01T00:00:00Z"})
 
-    world.to_ably.before = by_hand
+    world.to_ably.before = made
     report = world.run()
     assert (report.counts["conflicts"], report.problems[0]["kind"]) == (1, IN_DOUBT)
     assert world.to_ably.writes == {"POST": 1}
@@ -340,10 +340,10 @@ def at_the_first_post(world: World, work: Callable[[], object]) -> None:
     world.to_ably.before = before
 
 
-def by_hand(world: World, **fields: object) -> None:
+def by_hand(world: World, **fields: object) -> object:
     """A person makes a milestone of the same name and date."""
     body = {"name": "One", "start_date": "2026-03-01T00:00:00Z"}
-    world.ably.create(PROJECT, {**body, **fields})
+    return world.ably.create(PROJECT, {**body, **fields})
 
 
 def retry(world: World, testrail_id: int = 1) -> None:
@@ -493,7 +493,7 @@ def test_a_target_of_another_pair_is_no_candidate(world: World) -> None:
     world.add("One")
     world.run()
     world.identity = replace(world.identity, testrail_project=2)
-    world.source.model.projects.add(2)  # type: ignore[attr-defined]
+    world.source.model.projects.add(2)
     world.rail.add(2, {"name": "One", "start_on": 1_772_323_200})
     world.to_ably.faults.script("reset", method="POST")
     report = world.run(create_anyway=True)

@@ -100,7 +100,7 @@ def test_its_own_marker_in_other_letters_is_not_anothers() -> None:
 
 def test_what_is_equal_in_everything_is_it() -> None:
     """Name, dates, parent and description."""
-    fields = {"start_date": SINCE, "due_date": SINCE, "description": LONG}
+    fields: dict[str, Any] = {"start_date": SINCE, "due_date": SINCE, "description": LONG}
     assert one_told(doubt(**fields, parent="ms_9"), left(**fields, parent_id="ms_9")) == (
         Verdict.FOUND,
         ["ms_1"],
@@ -126,8 +126,9 @@ def test_another_description_is_for_a_person(shown: str | None) -> None:
 @pytest.mark.parametrize("shown", [None, "2026-03-02T00:00:00Z"])
 def test_other_dates_are_for_a_person(field: str, shown: str | None) -> None:
     """A target may keep the day alone."""
-    one = doubt(**{field: "2026-03-02T10:00:00Z"})
-    assert one_told(one, left(**{field: shown})) == (Verdict.PERSON, ["ms_1"])
+    sent: Any = {field: "2026-03-02T10:00:00Z"}
+    live: Any = {field: shown}
+    assert one_told(doubt(**sent), left(**live)) == (Verdict.PERSON, ["ms_1"])
 
 
 @pytest.mark.parametrize("shown", ["A name th", "A  name - that is long", "A"])
@@ -228,7 +229,7 @@ def test_archived_ones_count_only_while_there_are_not_too_many() -> None:
 def test_fewer_targets_than_creates_are_given_away_and_the_rest_made_again(past: bool) -> None:
     """But not while an equal create may still be under way."""
     found = told([doubt(1), doubt(2), doubt(3, is_ready=past)], left("ms_a"))
-    rest = (Verdict.NOTHING if past else Verdict.OPEN, [])
+    rest: tuple[Verdict, list[str]] = (Verdict.NOTHING if past else Verdict.OPEN, [])
     assert found == {1: (Verdict.FOUND, ["ms_a"]), 2: rest, 3: rest}
 
 
