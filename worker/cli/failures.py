@@ -15,7 +15,7 @@ from worker.errors import UsageError
 from worker.say import printable
 
 if TYPE_CHECKING:
-    from mappings.link import Failure, Link
+    from mappings.link import Link
     from mappings.problem import FieldProblem
     from mappings.rows import Pair
     from worker.bootstrap import Deployment
@@ -47,59 +47,13 @@ def failures(config: Config = None, as_json: Json = False, projects: Projects = 
 
 
 def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
-    from mappings.link import failures_of
+    from mappings.failures import failures as listed
+    from mappings.overview import overview
 
     if pair is None:
         return {"failures": [], "accepted": []}
-    every = [
-        (one.accepted, _failure_json(link, one))
-        for link in deployment.store.links_with_problems(pair.id)
-        for one in failures_of(link)
-    ]
-    return {
-        "failures": [
-            *(one for accepted, one in every if not accepted),
-            *_of_the_run(deployment, pair),
-        ],
-        "accepted": [one for accepted, one in every if accepted],
-    }
-
-
-def _failure_json(link: Link, one: Failure) -> Facts:
-    return {
-        "testrail_id": link.testrail_id,
-        "testably_id": link.testably_id,
-        "name": link.name,
-        "kind": one.kind.value,
-        "field": one.field,
-        "reason": one.reason,
-        "since": one.since,
-        "count": one.count,
-        "next_step": one.kind.advice(link.testrail_id),
-    }
-
-
-def _of_the_run(deployment: Deployment, pair: Pair) -> list[Facts]:
-    """What the last whole run could not say of any milestone: unread lists, records without id."""
-    from mappings.problem import ProblemKind
-
-    ended = [run for run in deployment.runs.latest(pair.id) if run.exclusive and run.finished_at]
-    if not ended or ended[0].state != "partial":
-        return []
-    at = ended[0].finished_at
-    since = at and at.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return [
-        {
-            **{name: one.get(name) for name in ("testrail_id", "testably_id", "name", "kind")},
-            "field": None,
-            "reason": one.get("reason"),
-            "since": since,
-            "count": 1,
-            "next_step": ProblemKind[str(one["kind"]).upper()].advice(None),
-        }
-        for one in ended[0].problems
-        if one.get("testrail_id") is None
-    ]
+    last_run = overview(deployment.store.engine, [pair])[pair.id].last_run
+    return dict(listed(deployment.store, pair, last_run))
 
 
 def _show(out: Console, facts: Facts) -> None:
