@@ -111,7 +111,7 @@ class Said:
             verified.json["projects"][0]["differences"],
         )
 
-    def agrees_on(self, in_step: bool) -> Iterator[str]:
+    def agrees_on(self, *, in_step: bool) -> Iterator[str]:
         """Each mouth that says otherwise, in words."""
         number = float(in_step)
         shown = "In step." if in_step else "Not in step."

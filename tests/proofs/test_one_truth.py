@@ -38,7 +38,8 @@ def stage(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage
 class Situation:
     """What happened, and whether the pair is in step once milesync has done what it can.
 
-    ``kinds`` are what `failures` lists then. ``environ`` are settings that go with it.
+    ``kinds`` are what `failures` lists then. ``environ`` are settings that go with it. It takes
+    ``settles_in`` syncs that write.
     """
 
     happens: Callable[[Stage], None]
@@ -47,6 +48,7 @@ class Situation:
     accepted: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = BOTH
     environ: tuple[tuple[str, str], ...] = ()
+    settles_in: int = 1
 
 
 def _switch(stage: Stage, **how: object) -> None:
@@ -203,7 +205,7 @@ SITUATIONS = {
     "an empty date is refused": Situation(_empty_date_refused, False, ("rejected",)),
     "an archive is refused": Situation(_archive_refused, False, ("rejected",)),
     "a new name is cut": Situation(_cut, False, ("altered",)),
-    "a new name is cut and echoed": Situation(_cut_and_echoed, False, ("altered",)),
+    "a new name is cut and echoed": Situation(_cut_and_echoed, False, ("altered",), settles_in=2),
     "a changed name is cut": Situation(_cut_later, False, ("altered",)),
     "a cut name is accepted": Situation(_accepted, accepted=("altered",)),
     "a child was moved": Situation(_moved, False, ("immovable",)),
@@ -220,7 +222,9 @@ SITUATIONS = {
     "a second target with its marker": Situation(_second_target, False, ("second_target",)),
     "a name is taken": Situation(_name_taken, False, ("name_conflict",)),
     "a record that cannot be read": Situation(_bad_record, False, ("bad_record",)),
-    "a record without an id": Situation(_record_without_id, False, ("bad_record",)),
+    "a record without an id": Situation(
+        _record_without_id, False, ("bad_record", "source_incomplete")
+    ),
     "a milestone is refused": Situation(_refused, False, ("refused",)),
     "a child waits for its parent": Situation(_waits_for_its_parent, False, ("refused", "waiting")),
 }
@@ -242,20 +246,20 @@ def test_every_mouth_says_the_same_after_every_run(
     for name, value in situation.environ:
         monkeypatch.setenv(name, value)
     situation.happens(stage)
-    for number in (1, 2, 3):
+    settles_in = situation.settles_in if command is SYNC else 1
+    for number in range(1, settles_in + 3):
         writes, proved = stage.writes, proved_at()
         ended = stage.milesync(*command, "--json")
         [project] = ended.json["projects"]
         where = (number, project)
-        if number > 1:
+        verified = project.get("verified", {"in_step": None})
+        if number > settles_in:
             assert stage.writes == writes, where
             assert ended.code == (0 if situation.in_step else 3), where
-            assert project["verified"]["in_step"] is situation.in_step, where
-        moved = proved_at() != proved
-        known = project.get("verified", {}).get("in_step")
-        assert moved == (known is True), where
-        said = Said.by(stage)
-        if number > 1 or command[0] == "migrate":
-            assert list(said.agrees_on(situation.in_step)) == [], (where, said)
+        assert (proved_at() != proved) == (verified["in_step"] is True), where
+        if number > settles_in or command is MIGRATE:
+            assert verified["in_step"] in (situation.in_step, None), where
+            said = Said.by(stage)
+            assert list(said.agrees_on(in_step=situation.in_step)) == [], (where, said)
             assert tuple(sorted(one["kind"] for one in said.failures)) == situation.kinds
             assert tuple(one["kind"] for one in said.accepted) == situation.accepted
