@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,6 @@ from worker.cli.run_records import Facts, change_json, moment, run_json
 from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
-from worker.say import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,7 +181,7 @@ def _show_status(out: Console, facts: Facts) -> None:
     proved = facts["proved_at"]
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
     if facts["paused_because"]:
-        out.print(f"  Paused: {printable(facts['paused_because'])}", style="red")
+        out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:
         out.print("  There was no run yet: `milesync migrate` begins.")
         return
@@ -205,7 +205,8 @@ def _csv(found: Sequence[Facts]) -> str:
         for facts in found
         for k in facts["links"]
     ]
-    return csv_text(("testrail_id", "testably_id", "state", *PUSHED), rows)
+    columns = ("testrail_id", "testably_id", "state", *PUSHED)
+    return csv_text(columns, rows, for_terminal=sys.stdout.isatty())
 
 
 def _show_failures(out: Console, facts: Facts) -> None:
@@ -231,4 +232,4 @@ def _show_changes(out: Console, facts: Facts) -> None:
         )
         for name, value in change["after"].items():
             before = render.short(change["before"].get(name))
-            out.print(f"    {name}: {printable(f'{before} → {render.short(value)}')}")
+            out.print(f"    {name}: {before} → {render.short(value)}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from mappings.errors import MilesyncError
 from worker.cli import words
 from worker.cli.screen import Console, Table
-from worker.say import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,17 +28,14 @@ def title(testrail_project: int, testably_project: str) -> str:
 
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
-    """A table with these columns, every text made fit for a terminal."""
-    return Table(
-        columns,
-        [[printable("" if cell is None else str(cell)) for cell in row] for row in rows],
-    )
+    """A table with these columns."""
+    return Table(columns, [["" if cell is None else str(cell) for cell in row] for row in rows])
 
 
 def say_error(out: Console, error: MilesyncError) -> None:
     """What stopped one pair, and what to do."""
     for line in (*error.message.splitlines(), *error.hint.splitlines()):
-        out.print(f"  {printable(line)}", style="red")
+        out.print(f"  {line}", style="red")
 
 
 def in_words(rate: Rate) -> str:
