@@ -38,7 +38,7 @@ def sandbox(
     as_json: Json = False,
 ) -> int:
     """Run both servers until Ctrl-C, and print the settings that reach them."""
-    from worker.sandbox.limit import RateLimit
+    from worker.sandbox.limit import ServerRate
     from worker.sandbox.server import serve
     from worker.sandbox.switches import parse_switches
 
@@ -46,7 +46,7 @@ def sandbox(
         document = {"state": "running", "settings": dict(running.settings)}
         show(document, lambda out: _show(out, running), as_json=as_json)
 
-    limit = RateLimit(rate, 60.0)
+    limit = ServerRate(rate, 60.0)
     try:
         switches = parse_switches(switch or ())
     except ValueError as error:
