@@ -21,7 +21,7 @@ from worker.say import say_error
 
 PURPOSE: Final = "Mirrors TestRail milestones into Testably."
 COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "Begin": {"demo": "demo", "init": "setup", "check": "check"},
+    "Begin": {"demo": "demo", "init": "init", "check": "check", "projects": "projects"},
     "Move, and keep in step": {
         "plan": "plan",
         "migrate": "migrate",
