@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
+from mappings.retention import prune as prune_runs
 from mappings.runs import RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
@@ -241,6 +242,18 @@ def _go_on_again(here: Deployment, run: RunRecord) -> None:
     if found is not None:
         log.info("goes on: its message was lost", run=run.id, pair=str(found.id))
         go_on((found.identity.testrail_project, found.identity.testably_project), run)
+
+
+@app.task(name="milesync.prune")  # type: ignore[untyped-decorator]
+def prune() -> None:
+    """Delete runs that are older than the retention, with their changes."""
+    here = deployment()
+    try:
+        gone = prune_runs(here.engine, here.settings.sync.kept_for)
+    except StoreError as error:
+        log.warning("nothing was pruned; the next day does it", error=str(error))
+    else:
+        log.info("pruned", runs=gone.runs, changes=gone.changes, folded=gone.folded)
 
 
 # --- shared
