@@ -201,6 +201,8 @@ class TestRail:
         """Read the roots' own records, forget those that are gone, and tell why others are not."""
         because, in_a_row = "", 0
         for root in roots:
+            if into.is_full:
+                break
             try:
                 into.add([self._record(root)])
             except UnknownId:
