@@ -31,7 +31,7 @@ _COUNTED: Final = {
     "runs": ("Runs that ended, by state.", ("pair", "state")),
     "items": ("Milestones that runs went through, by outcome.", ("pair", "outcome")),
     "requests": ("HTTP requests sent.", ("api", "method", "status")),
-    "waited": ("Seconds spent waiting for the rate ledger.", ("priority",)),
+    "waited": ("Seconds spent waiting for the rate limiter.", ("priority",)),
     "deliveries": ("Webhook calls, by the status of their answer.", ("status",)),
 }
 log = structlog.get_logger(__name__)
