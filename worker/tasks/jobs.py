@@ -16,12 +16,14 @@ from structlog.contextvars import bound_contextvars
 from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
+from mappings.retention import prune as prune_runs
 from mappings.runs import RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
+from worker.tasks.beat import period
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
@@ -33,6 +35,9 @@ OVERDUE: Final = timedelta(seconds=30)
 """A delivery that waits for longer is asked for again by the sweep."""
 KEPT: Final = timedelta(days=7)
 """How long a handled delivery is remembered."""
+PRUNED: Final = "milesync:pruned"
+PRUNE_EVERY: Final = 86_400
+"""Seconds between two prunings."""
 
 _OURS_AWAY: Final[dict[str, Any]] = {
     "autoretry_for": (StoreError, RedisError, OperationalError),
@@ -233,7 +238,12 @@ def _sweep(here: Deployment, redis: Redis) -> None:
         if hints.ask(f"paused {pair}", "sync"):
             log.info("tries the credentials of a paused pair again", pair=str(pair))
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
+    for pair in here.settings.projects:
+        if pair.enabled:
+            here.tell_people(pair, timedelta(seconds=period(pair.schedule)))
     deliveries.purge(now - KEPT)
+    if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
+        _prune(here)
 
 
 def _go_on_again(here: Deployment, run: RunRecord) -> None:
@@ -241,6 +251,12 @@ def _go_on_again(here: Deployment, run: RunRecord) -> None:
     if found is not None:
         log.info("goes on: its message was lost", run=run.id, pair=str(found.id))
         go_on((found.identity.testrail_project, found.identity.testably_project), run)
+
+
+def _prune(here: Deployment) -> None:
+    """Delete runs that are older than the retention, with their changes."""
+    gone = prune_runs(here.store.engine, here.settings.sync.kept_for)
+    log.info("pruned", runs=gone.runs, changes=gone.changes, folded=gone.folded)
 
 
 # --- shared
