@@ -16,17 +16,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
 from worker.clock import Clock
-from worker.errors import BudgetExhausted
+from worker.errors import BudgetExhausted, LedgerAway
 
 WINDOW_MARGIN: Final = 1.02
 LONGEST_PAUSE: Final = 3600.0
 LONGEST_SLEEP: Final = 5.0
+LONGEST_OUTAGE: Final = 300.0
+"""Seconds for which a ledger that has answered before is waited for."""
 _SHORTEST_WAIT: Final = 0.001
 _YIELD_SLOTS: Final = 2
+
+log = structlog.get_logger(__name__)
 
 
 class Priority(StrEnum):
@@ -212,7 +217,8 @@ return text(wait)
 class RedisLedger:
     """The ledger of every process that uses one Redis; ``key`` comes from `ledger_key`.
 
-    Raises BudgetExhausted where Redis does not answer: without it nobody knows what is allowed.
+    Raises BudgetExhausted where Redis does not answer, since nobody knows then what is allowed;
+    as LedgerAway if it has answered before.
     """
 
     def __init__(self, client: Redis, key: str, limit: RateLimit) -> None:
@@ -220,6 +226,7 @@ class RedisLedger:
         # The braces keep both keys on one node of a cluster.
         self._keys = (f"{{{key}}}:log", f"{{{key}}}:state")
         self._limit = limit
+        self._has_answered = False
 
     def take(self, priority: Priority) -> float:
         wait = self._run(priority.value)
@@ -237,10 +244,12 @@ class RedisLedger:
         try:
             answer = self._script(self._keys, [operation, self._limit.requests, *micros])
         except RedisError as error:
-            raise BudgetExhausted(
+            kind = LedgerAway if self._has_answered else BudgetExhausted
+            raise kind(
                 f"Redis, which keeps the rate ledger, did not answer ({type(error).__name__})",
                 LONGEST_SLEEP,
             ) from error
+        self._has_answered = True
         return float(answer) / 1e6
 
 
@@ -248,6 +257,31 @@ def ledger_key(api: str, secret: str) -> str:
     """The Redis key of an account's ledger: from a hash of its token, never the token itself."""
     digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
     return f"milesync:ledger:{api.lower()}:{digest[:16]}"
+
+
+class _Waiting:
+    """A ledger that is waited for while it is away, for a caller who may wait for ever."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger, self._clock = ledger, clock
+        self._away_since: float | None = None
+
+    def take(self, priority: Priority) -> float:
+        """As the ledger's. Raises LedgerAway after LONGEST_OUTAGE."""
+        now = self._clock.monotonic()
+        try:
+            wait = self._ledger.take(priority)
+        except LedgerAway as error:
+            if self._away_since is None:
+                self._away_since = now
+                log.warning("waits for the rate ledger", error=error.message)
+            if now - self._away_since > LONGEST_OUTAGE:
+                raise
+            return LONGEST_SLEEP
+        if self._away_since is not None:
+            self._away_since = None
+            log.warning("the rate ledger answers again")
+        return wait
 
 
 def wait_turn(
@@ -260,10 +294,12 @@ def wait_turn(
     """Return once the ledger has granted one request.
 
     ``on_wait`` is told the seconds before each sleep, of at most a few seconds, and may raise to
-    give up. Raises BudgetExhausted if the wait would last longer than ``patience`` seconds.
+    give up. Raises BudgetExhausted if the wait would last longer than ``patience`` seconds;
+    without them, if the ledger is away for longer than LONGEST_OUTAGE.
     """
     started = clock.monotonic()
-    while (wait := ledger.take(priority)) > 0:
+    asked = ledger if patience is not None else _Waiting(ledger, clock)
+    while (wait := asked.take(priority)) > 0:
         waited = clock.monotonic() - started
         if patience is not None and waited + wait > patience:
             raise BudgetExhausted(f"the rate limit allows no request for {wait:.0f} s", wait)
