@@ -105,8 +105,8 @@ class BudgetExhausted(MilesyncError):
         self.wait = wait
 
 
-class LedgerAway(BudgetExhausted):
-    """Redis, which keeps the rate ledger, did not answer: nobody knows what is allowed."""
+class LimiterAway(BudgetExhausted):
+    """Redis, which keeps the rate limiter, did not answer: nobody knows what is allowed."""
 
 
 class ApiError(MilesyncError):

@@ -34,7 +34,7 @@ def test_a_migration_waits_for_a_redis_that_is_started_again(stack: Stack) -> No
     with own_redis(stack.folder, port(stack)):
         command = stack.start("migrate", "worker.cli", "migrate", "--yes", "--json")
         eventually(lambda: len(stack.targets()) >= 5, 30, stack.logs("migrate"))
-    eventually(lambda: "waits for the rate ledger" in stack.log("migrate"), 20)
+    eventually(lambda: "waits for the rate limiter" in stack.log("migrate"), 20)
     assert command.poll() is None
     with own_redis(stack.folder, port(stack)):
         assert command.wait(60) == 0, stack.log("migrate")
