@@ -308,8 +308,8 @@ def test_a_redis_that_never_answered_is_not_waited_for(real_redis: Redis) -> Non
     with pytest.raises(BudgetExhausted) as raised:
         RedisRateLimiter(nowhere, "k", SIXTY).try_acquire(BACKGROUND)
     assert not isinstance(raised.value, LimiterAway)
-    ledger = RedisRateLimiter(real_redis, "was-there", SIXTY)
-    assert ledger.paused_for() == 0.0
-    ledger._script = nowhere.register_script(budget.SCRIPT)
+    limiter = RedisRateLimiter(real_redis, "was-there", SIXTY)
+    assert limiter.paused_for() == 0.0
+    limiter._script = nowhere.register_script(rate_limit.SCRIPT)
     with pytest.raises(LimiterAway):
-        ledger.try_acquire(BACKGROUND)
+        limiter.try_acquire(BACKGROUND)
