@@ -287,8 +287,13 @@ class Run:
             self._give_way(error)
             return
         told = error if isinstance(error, MilesyncError) else _unexpected(error)
+        state = state_of(error)
+        if isinstance(error, BudgetExhausted) and not self.record.in_background:
+            # nobody goes on with what a person began
+            state = State.FAILED
+            told = BudgetExhausted(error.message, error.wait, Interrupted.default_hint)
         try:
-            self.close(state_of(error), told)
+            self.close(state, told)
         except LostLock as lost:
             self._give_way(lost)
 
