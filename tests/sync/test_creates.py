@@ -18,6 +18,7 @@ from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
 from worker.sync.options import OnTargetEdit, Policy, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import State
+from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
 CARRIED_OUT = ["timeout_after", "server_error_after", "reset_after", "cut_body"]
@@ -498,6 +499,45 @@ def test_a_target_of_another_pair_is_no_candidate(world: World) -> None:
     world.to_ably.faults.script("reset", method="POST")
     report = world.run(create_anyway=True)
     assert (report.counts["created"], report.problems) == (1, ())
+
+
+def test_a_wait_is_never_longer_than_a_request_and_its_grace(world: World) -> None:
+    """The clock was set back by a day since the process died; the request is over all the same."""
+    world.add("One")
+    world.to_ably.before = dying
+    with pytest.raises(Died):
+        world.run()
+    world.to_ably.before = lambda _method, _what: None
+    world.clock.start -= timedelta(days=1)
+    world.clock.slept.clear()
+    assert world.run().counts["created"] == 1
+    assert max(world.clock.slept[1:]) == world.target.request_timeout + GRACE.total_seconds()
+
+
+def dying(method: str, _what: str) -> None:
+    """The process dies with the first POST."""
+    if method == "POST":
+        raise Died
+
+
+def test_a_create_in_doubt_is_missing_and_what_it_left_is_no_extra(world: World) -> None:
+    """`verify` reads, and waits for nothing."""
+    world.add("One")
+    world.add("Two")
+    world.run()
+    world.add("Three")
+    world.to_ably.faults.script("timeout_after", method="POST")
+    world.target.incomplete = False
+
+    def cut(method: str, _what: str) -> None:
+        world.target.incomplete = world.target.incomplete or method == "POST"
+
+    world.to_ably.before = cut
+    world.run()
+    world.target.incomplete = False
+    found = verify(world.context())
+    assert [one.testrail_id for one in found.missing] == [3]
+    assert (found.in_step, found.extra, found.differences) == (False, (), ())
 
 
 def test_a_clock_that_jumps_shortens_no_wait(world: World) -> None:

@@ -47,6 +47,9 @@ LOOK_GAP = timedelta(seconds=3)
 AMBIGUOUS_ATTEMPTS = 6
 """A create that was cut off so often without leaving anything behind is set aside."""
 
+NOWHERE = ""
+"""The parent of a create whose parent has lost its target: no target hangs below it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
@@ -130,7 +133,7 @@ class Creates:
         in_doubt = [k for k in links.values() if k.state is LinkState.CREATING]
         self._wait([k for k in in_doubt if k.testrail_id in ready])
         doubts = [self._doubt(k, links, ready) for k in in_doubt]
-        looks = _Looks(self.writer, {d.parent for d in doubts if d.parent is not None})
+        looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
         if not looks.look_twice():
             return []
         found = tell(doubts, looks.free(), self.rules)
@@ -144,12 +147,15 @@ class Creates:
         return resolved
 
     def _doubt(self, link: Link, links: Mapping[int, Link], ready: Collection[int]) -> Doubt:
-        parent = links.get(link.parent_id) if link.parent_id is not None else None
+        parent = None
+        if link.parent_id is not None:
+            above = links.get(link.parent_id)
+            parent = (above.testably_id if above is not None else None) or NOWHERE
         sent = self._sent.get(link.testrail_id)
         return Doubt(
             link,
             marker_url(self.rules.testrail_url, link.testrail_id),
-            parent.testably_id if parent is not None else None,
+            parent,
             is_ready=link.testrail_id in ready,
             before=frozenset() if sent is None else sent.before,
         )
@@ -181,7 +187,11 @@ class Creates:
         if told.verdict is Verdict.FOUND:
             (left,) = told.targets
             sure = not link.is_decided or doubt.is_certain(left)
-            made = link.found(left, doubt.parent, writer.since()) if sure else link.adopted(left)
+            made = (
+                link.found(left, doubt.parent or None, writer.since())
+                if sure
+                else link.adopted(left)
+            )
             return Resolution(writer.conclude(made, ChangeState.DONE, left.values))
         if told.verdict is Verdict.PERSON:
             problem = Problem(told.kind, _why_asked(told.targets))
