@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from mappings.milestone import ACTIVE, COMPLETED, SourceMilestone, has_lossy_date
+from mappings.milestone import (
+    ACTIVE,
+    COMPLETED,
+    SourceMilestone,
+    has_lossy_date,
+    loses_planned_start,
+)
 from worker.sync.decide.action import Action
 from worker.sync.decide.differences import Verdict
 from worker.sync.decide.snapshot import Snapshot
@@ -28,6 +34,7 @@ def not_exact(snapshot: Snapshot, actions: Sequence[Action], children: Children)
             continue
         counts["nesting"] += snapshot.places[source.id].flattened
         counts["dates"] += has_lossy_date(source, snapshot.rules)
+        counts["planned_start"] += loses_planned_start(source, snapshot.rules)
         counts["parent_status"] += _status_differs(source, snapshot, children)
         counts["parent_dates"] += any(
             one.verdict is Verdict.DERIVED and one.field != "status" for one in action.differences
