@@ -6,18 +6,20 @@ The terminal, the page and the Markdown file all show this; the JSON is the plan
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
 from mappings.footer import marker_url
 from worker.cli import words
+from worker.cli.lifecycles import of_action
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
     from worker.sync.context import PlannedRun
     from worker.sync.decide.action import Action
+    from worker.sync.decide.snapshot import Snapshot
 
 NEEDS_YOU: Final = "Needs you"
 WAITS: Final = "Waits for another run"
@@ -65,13 +67,17 @@ class FieldChange:
 
 @dataclass(slots=True)
 class Item:
-    """One milestone of a plan; one without a name is told by its id and its address."""
+    """One milestone of a plan; one without a name is told by its id and its address.
+
+    ``stands`` says how far both sides call it, once the plan is carried out.
+    """
 
     testrail_id: int | None
     testably_id: str | None
     name: str
     url: str | None
     reason: str = ""
+    stands: str = ""
     changes: tuple[FieldChange, ...] = ()
     notes: tuple[str, ...] = ()
     children: list[Item] = field(default_factory=list)
@@ -126,7 +132,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
         f"{words.counted(counts, 'Nothing in TestRail')}; {sum(cost.values())} requests, "
         f"{words.about(planned.minutes * 60)}.",
         f"{words.requests(cost)}; Testably allows {rate}.",
-        _sections(plan.actions, identity.testrail_url),
+        _sections(planned.snapshot, plan.actions, identity.testrail_url),
         [f"{guard.message} {guard.hint}" for guard in plan.guards],
         words.not_exact(plan.not_exact),
     )
@@ -149,7 +155,10 @@ def _needs_you(action: Action) -> bool:
     return action.kind.value == "skip" and stays
 
 
-def _sections(actions: Sequence[Action], testrail_url: str) -> list[Section]:
+def _sections(snapshot: Snapshot, actions: Sequence[Action], testrail_url: str) -> list[Section]:
+    def item(action: Action) -> Item:
+        return _item(snapshot, action, testrail_url)
+
     found: dict[str, list[Action]] = defaultdict(list)
     for action in actions:
         if title := _section(action):
@@ -157,15 +166,15 @@ def _sections(actions: Sequence[Action], testrail_url: str) -> list[Section]:
     sections = []
     for title in _ORDER:
         if title == NEW:
-            items = _tree(found[title], actions, testrail_url)
+            items = _tree(found[title], actions, item)
         else:
-            items = [_item(action, testrail_url) for action in found[title]]
+            items = [item(action) for action in found[title]]
         if items:
             sections.append(Section(title, items))
     return sections
 
 
-def _item(action: Action, testrail_url: str) -> Item:
+def _item(snapshot: Snapshot, action: Action, testrail_url: str) -> Item:
     from worker.sync.report import notes_of
 
     id_ = action.testrail_id or None
@@ -176,17 +185,20 @@ def _item(action: Action, testrail_url: str) -> Item:
     notes = tuple(note for note in notes_of(action) if note != action.reason)
     url = marker_url(testrail_url, id_) if id_ else None
     name = " ".join(action.name.split())
-    return Item(id_, action.testably_id, name, url, action.reason, changes, notes)
+    stands = words.lifecycles(of_action(snapshot, action))
+    return Item(id_, action.testably_id, name, url, action.reason, stands, changes, notes)
 
 
-def _tree(new: Sequence[Action], every: Sequence[Action], testrail_url: str) -> list[Item]:
+def _tree(
+    new: Sequence[Action], every: Sequence[Action], item: Callable[[Action], Item]
+) -> list[Item]:
     """What is new, each sub-milestone below its parent; one that is there already holds its own."""
-    items = {action.testrail_id: _item(action, testrail_url) for action in new}
+    items = {action.testrail_id: item(action) for action in new}
     parents = {action.parent_id for action in new if action.parent_id is not None}
     roots = dict(items)
     for action in every:
         if action.testrail_id in parents - items.keys():
-            there = _item(action, testrail_url)
+            there = item(action)
             roots[action.testrail_id] = items[action.testrail_id] = there
             there.reason, there.changes = _IS_THERE, ()
     for action in new:

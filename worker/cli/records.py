@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import render
+from worker.cli import lifecycles, render
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
@@ -32,7 +32,8 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
 Milestone = Annotated[
     str, typer.Argument(metavar="ID", help="The id of the milestone in TestRail or in Testably.")
 ]
-PUSHED = ("name", "status", "start_date", "due_date")
+DATES = ("start_date", "due_date")
+PUSHED = ("name", "status", *DATES)
 
 
 def status(
@@ -138,12 +139,16 @@ def synced_at(runs: Sequence[RunRecord]) -> datetime | None:
     return next((at for at in ended if at is not None), None)
 
 
-def _links(deployment: Deployment, pair: Pair | None) -> list[Link]:
-    return list(deployment.store.links(pair.id).values()) if pair else []
-
-
 def _links_of(deployment: Deployment, pair: Pair | None) -> Facts:
-    return {"links": [_link_json(link) for link in _links(deployment, pair)]}
+    if pair is None:
+        return {"links": []}
+    zone, now = lifecycles.zone_of(deployment, pair), deployment.clock.now()
+    return {
+        "links": [
+            {**_link_json(link), **lifecycles.of_link(link, zone, now)}
+            for link in deployment.store.links(pair.id).values()
+        ]
+    }
 
 
 def _link_json(link: Link) -> Facts:
@@ -196,10 +201,15 @@ def _show_status(out: Console, facts: Facts) -> None:
 
 def _show_links(out: Console, facts: Facts) -> None:
     rows = [
-        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
+        (
+            *(k[name] for name in ("testrail_id", "testably_id", "state", "name")),
+            *(k[name] for name in lifecycles.COLUMNS),
+            *(k["pushed"].get(name) for name in DATES),
+        )
         for k in facts["links"]
     ]
-    columns = ("TestRail", "Testably", "State", "Name", "Status", "Starts", "Is due")
+    ids = ("TestRail", "Testably", "State", "Name")
+    columns = (*ids, "TestRail says", "Testably shows", "Starts", "Is due")
     out.print(render.table(*columns, rows=rows) if rows else "  There are no links yet.")
 
 
@@ -207,11 +217,15 @@ def _csv(found: Sequence[Facts]) -> str:
     from worker.cli.report_file import csv_text
 
     rows = [
-        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
+        (
+            *(k[name] for name in ("testrail_id", "testably_id", "state")),
+            *(k["pushed"].get(name) for name in PUSHED),
+            *(k[name] for name in lifecycles.COLUMNS),
+        )
         for facts in found
         for k in facts["links"]
     ]
-    columns = ("testrail_id", "testably_id", "state", *PUSHED)
+    columns = ("testrail_id", "testably_id", "state", *PUSHED, *lifecycles.COLUMNS)
     return csv_text(columns, rows, for_terminal=sys.stdout.isatty())
 
 
