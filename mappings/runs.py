@@ -1,4 +1,7 @@
-"""The recorded runs: who runs a pair, what came of it, and whether it was asked to stop."""
+"""The recorded runs: who runs a pair, what came of it, and whether it was asked to stop.
+
+A run notes its sign of life and when it is due to go on, so that no message is needed (R13).
+"""
 
 from __future__ import annotations
 
