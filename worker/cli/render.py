@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
 from worker.cli import words
 from worker.cli.screen import Console, Table
+from worker.say import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mappings.rows import PairIdentity
+    from worker.bootstrap import Deployment
     from worker.settings import Rate
     from worker.sync.report import RunReport
 
@@ -22,9 +25,23 @@ WROTE: Final = ("created", "adopted", "updated", "archived")
 _LONGEST_VALUE: Final = 40
 
 
-def title(testrail_project: int, testably_project: str) -> str:
-    """A project pair as a heading."""
-    return f"Project {testrail_project} → {testably_project}"
+def title(
+    testrail_project: int,
+    testably_project: str,
+    testrail_name: str | None = None,
+    testably_name: str | None = None,
+) -> str:
+    """A project pair as a heading, with the names of the projects where they are known."""
+    names = " → ".join(dict.fromkeys(name for name in (testrail_name, testably_name) if name))
+    ids = f"Project {testrail_project} → {testably_project}"
+    return printable(f"{ids} ({names})" if names else ids)
+
+
+def title_of(deployment: Deployment, identity: PairIdentity) -> str:
+    """The heading of a pair that may be recorded."""
+    pair = deployment.store.find_pair(identity)
+    names = (pair.testrail_name, pair.testably_name) if pair else ()
+    return title(identity.testrail_project, identity.testably_project, *names)
 
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
@@ -53,19 +70,31 @@ def say_more(out: Console, rows: int, command: str) -> None:
 # --- runs -------------------------------------------------------------------------------------
 
 
-def show_run(out: Console, report: RunReport, name: str = "", file: Path | None = None) -> None:
+def show_run(
+    out: Console,
+    report: RunReport,
+    name: str = "",
+    file: Path | None = None,
+    heading: str = "",
+) -> None:
     """How the run of one pair ended, what needs a person, and what to do next.
 
     ``name`` is the shortest by which a run that can be undone may be called; ``file`` holds the
-    report.
+    report. ``heading`` is the pair's, if not made of its ids.
     """
     identity = report.identity
-    where = title(identity.testrail_project, identity.testably_project)
+    where = heading or title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {report.state.value}", style="bold")
     if any(report.counts.values()) or report.error is None:
         out.print(f"  {words.counted(report.counts, 'Nothing to do')}.")
     if report.not_exact:
         out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
+    if report.verified is not None:
+        out.print(f"  {_proof(report.verified)}")
+    if report.counts.get("held"):
+        number = report.counts["held"]
+        noun = "milestone is" if number == 1 else "milestones are"
+        out.print(f"  {number} {noun} held after an undo; `milesync migrate` releases them.")
     if report.problems:
         rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in report.problems[:SHOWN]]
         out.print(table("TestRail", "Name", "What is the matter", rows=rows))
@@ -87,6 +116,18 @@ def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str
         yield f"the report is in {file}"
     if report.problems:
         yield "`milesync failures` lists what needs you"
+
+
+def _proof(verified: Mapping[str, Any]) -> str:
+    if verified["in_step"] is None:
+        return f"Whether both sides agree could not be read: {printable(verified['reason'])}"
+    compared = f"{verified['compared']} compared"
+    if verified["in_step"]:
+        return f"Both sides were read and agree: {compared}."
+    since = verified["changed_since"]
+    if since:
+        return f"Both sides were read: {compared}; {since} changed while the run was going on."
+    return f"Both sides were read and differ: {compared}; `milesync failures` says where."
 
 
 def short(value: object) -> str:
