@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.database import plain
-from mappings.errors import StoreError
+from mappings.causes import store_error
 from mappings.tables import links, runs
 
 ENDED_WELL = ("succeeded", "partial")
@@ -41,7 +40,7 @@ def overview(engine: Engine) -> Overview:
             ).all()
             synced_rows = connection.execute(synced.group_by(runs.c.pair_id)).all()
     except SQLAlchemyError as error:
-        raise StoreError(f"The database did not answer: {plain(error)}") from error
+        raise store_error("The database did not answer", error) from error
     return Overview(
         _nested(state_rows), _nested(kind_rows), {row[0]: row[1] for row in synced_rows}
     )

@@ -20,7 +20,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from worker.clock import Clock
-from worker.errors import BudgetExhausted
+from worker.errors import BudgetExhausted, LedgerAway
+from worker.redis_causes import redis_words
 
 WINDOW_MARGIN: Final = 1.02
 LONGEST_PAUSE: Final = 3600.0
@@ -212,7 +213,7 @@ return text(wait)
 class RedisLedger:
     """The ledger of every process that uses one Redis; ``key`` comes from `ledger_key`.
 
-    Raises BudgetExhausted where Redis does not answer: without it nobody knows what is allowed.
+    Raises LedgerAway where Redis does not answer: without it nobody knows what is allowed.
     """
 
     def __init__(self, client: Redis, key: str, limit: RateLimit) -> None:
@@ -237,9 +238,9 @@ class RedisLedger:
         try:
             answer = self._script(self._keys, [operation, self._limit.requests, *micros])
         except RedisError as error:
-            raise BudgetExhausted(
-                f"Redis, which keeps the rate ledger, did not answer ({type(error).__name__})",
-                LONGEST_SLEEP,
+            said, hint = redis_words(error)
+            raise LedgerAway(
+                f"Redis, which keeps the rate ledger, did not answer: {said}.", LONGEST_SLEEP, hint
             ) from error
         return float(answer) / 1e6
 
