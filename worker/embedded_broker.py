@@ -2,7 +2,7 @@
 
 It is fakeredis behind a socket on the loopback address, and keeps nothing. Its address, with a
 password of its own, is left in a file beside the SQLite database that only its owner can read: who
-can read the database shares its rate ledger.
+can read the database shares its rate limiter.
 """
 
 from __future__ import annotations

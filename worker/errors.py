@@ -9,7 +9,7 @@ MilesyncError                    what happened, and a hint: what to do next
 ├── Interrupted                  a person or a supervisor ended it
 ├── RedisAway                    Redis did not answer, or not as it should
 ├── BudgetExhausted              no request may be sent soon enough
-│   └── LedgerAway               nor is it known when: Redis keeps the ledger
+│   └── RateLimiterAway          nor is it known when: Redis keeps the ledger
 └── ApiError                     a call to TestRail or Testably did not succeed
     ├── CredentialsRefused       401
     ├── AccessDenied             403
@@ -49,12 +49,12 @@ __all__ = [
     "Done",
     "GuardTripped",
     "Interrupted",
-    "LedgerAway",
     "Maintenance",
     "MilestoneNotFound",
     "MilesyncError",
     "NotFound",
     "RateLimited",
+    "RateLimiterAway",
     "Redirected",
     "RedisAway",
     "Refused",
@@ -109,7 +109,7 @@ class BudgetExhausted(MilesyncError):
         self.wait = wait
 
 
-class LedgerAway(BudgetExhausted):
+class RateLimiterAway(BudgetExhausted):
     """Redis, which knows what may be sent, did not answer."""
 
     kind = "redis"

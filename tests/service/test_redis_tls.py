@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from kombu import Connection
+from kombu.connection import Connection
 from redis import Redis
 
 from tests.clients.certificates import AUTHORITY, KEY, OTHER_HOST, SERVER
@@ -170,7 +170,7 @@ def test_celery_redbeat_and_redis_py_read_the_same_url(url: str) -> None:
 def _of_kombu(url: str) -> dict[str, Any]:
     """What kombu would connect with."""
     found = broker(url)
-    with Connection(
+    with Connection(  # type: ignore[no-untyped-call]
         found["broker_url"], ssl=found["broker_use_ssl"], transport=found["broker_transport"]
     ) as connection:
         channel_class = connection.get_transport_cls().Channel

@@ -284,10 +284,10 @@ def test_what_was_changed_and_is_held_is_left_to_whoever_has_it(world: World) ->
     world.edit(1, name="Renamed")
 
     def meanwhile() -> None:
-        del world.target.wait_turn
+        del world.target.wait_for_permit
         lease(world, timedelta(seconds=300))
 
-    world.target.wait_turn = meanwhile  # type: ignore[method-assign]
+    world.target.wait_for_permit = meanwhile  # type: ignore[method-assign]
     before = world.clock.now()
     found = outcomes(world)[1]
     assert (found.result, found.testably_id) == (Result.UNCHANGED, world.id_of(1))

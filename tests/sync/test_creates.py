@@ -92,7 +92,7 @@ def test_a_create_that_was_refused_for_now_is_repeated_at_once(world: World, kin
     assert world.to_ably.count("GET") == 2
 
 
-def test_a_ledger_that_limits_for_ever_gives_up(world: World) -> None:
+def test_a_target_that_limits_for_ever_gives_up(world: World) -> None:
     """Some day it is another run's turn."""
     world.add("One")
     world.to_ably.faults.script("rate_limited", method="POST", times=1000)
@@ -472,16 +472,16 @@ def test_a_link_that_somebody_else_changed_is_left_to_them(world: World) -> None
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    wait_turn = world.target.wait_turn
+    wait_for_permit = world.target.wait_for_permit
 
     def meanwhile() -> None:
         world.store.save(world.pair.id, world.links[1], world.clock.now())
-        wait_turn()
+        wait_for_permit()
 
-    world.target.wait_turn = meanwhile  # type: ignore[method-assign]
+    world.target.wait_for_permit = meanwhile  # type: ignore[method-assign]
     report = world.run(Trigger.SCHEDULE)
     assert (report.counts["unchanged"], world.to_ably.writes) == (1, {})
-    del world.target.wait_turn
+    del world.target.wait_for_permit
     assert world.links[1].look_again
     assert world.run(Trigger.SCHEDULE).counts["updated"] == 1
 

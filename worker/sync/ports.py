@@ -1,4 +1,4 @@
-"""What the one path needs from the outside: a source, a target and a way to wait for its turn.
+"""What the one path needs from the outside: a source, a target and a way to wait for a permit.
 
 `worker.clients` implements these over HTTP, `worker.sandbox.in_memory` in memory; both pass the
 contract suite under ``tests/contract``. Every method may raise `worker.errors.ApiError`.
@@ -81,6 +81,10 @@ class Target(Protocol):
         """How many HTTP requests this client has sent so far, repeats included."""
 
     @property
+    def last_status(self) -> int | None:
+        """The HTTP status of the last answer that came for this thread; None if there is none."""
+
+    @property
     def request_timeout(self) -> float:
         """The total deadline of one request, in seconds."""
 
@@ -96,11 +100,11 @@ class Target(Protocol):
         Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
         """
 
-    def wait_turn(self) -> None:
-        """Return when the rate ledger has granted this caller one request."""
+    def wait_for_permit(self) -> None:
+        """Return when the rate limiter has granted this caller one request."""
 
     def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:
-        """POST once, never repeated, on a turn already granted by `wait_turn`.
+        """POST once, never repeated, on a permit already granted by `wait_for_permit`.
 
         Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
         ``parent_id`` that are not None; never a status. Raises MilestoneNotFound where a 404
@@ -108,7 +112,7 @@ class Target(Protocol):
         """
 
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
-        """PATCH once, never repeated, with exactly ``values``, on a turn already granted.
+        """PATCH once, never repeated, with exactly ``values``, on a permit already granted.
 
         Raises MilestoneNotFound where a 404 concerns this milestone alone, and NotFound where the
         project is not there.

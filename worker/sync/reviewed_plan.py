@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -53,7 +53,7 @@ def read_reviewed(text: str, name: str) -> Document:
     """The plan in a file called ``name``. Raises UsageError if it is none."""
     hint = "Write one with `milesync plan --out FILE`."
     try:
-        document = json.loads(text)
+        document: Any = json.loads(text)
     except RecursionError:
         raise UsageError(f"{name} is nested too deeply to be a plan.", hint) from None
     except ValueError:
@@ -68,7 +68,7 @@ def read_reviewed(text: str, name: str) -> Document:
         raise UsageError(
             f"{name} is not a whole plan: {place} is missing or wrong.", hint
         ) from None
-    return document
+    return cast(Document, document)
 
 
 class _Shape(BaseModel):

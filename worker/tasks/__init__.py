@@ -11,14 +11,13 @@
 """
 
 from worker.tasks.celery_app import app, process_settings, redis_of, require_broker, use_settings
-from worker.tasks.jobs import ask, go_on, prune, refresh_milestone, sweep_deliveries, sync_project
+from worker.tasks.jobs import ask, go_on, refresh_milestone, sweep_deliveries, sync_project
 
 __all__ = [
     "app",
     "ask",
     "go_on",
     "process_settings",
-    "prune",
     "redis_of",
     "refresh_milestone",
     "require_broker",

@@ -47,10 +47,6 @@ beat_init.disconnect(acquire_distributed_beat_lock)
 log = structlog.get_logger(__name__)
 
 
-PRUNE_AT = "17 3 * * *"
-"""When what is older than the retention is deleted: cron, in UTC."""
-
-
 def beat_schedule(settings: Settings) -> dict[str, Any]:
     """What beat starts: a sync of each enabled pair, and the sweep."""
     entries = {f"sync {pair}": _entry(pair) for pair in settings.projects if pair.enabled}
@@ -59,8 +55,7 @@ def beat_schedule(settings: Settings) -> dict[str, Any]:
         "schedule": SWEEP_EVERY,
         "options": {"expires": SWEEP_EVERY},
     }
-    prune = {"task": "milesync.prune", "schedule": _line(PRUNE_AT), "options": {"expires": 3600}}
-    return {**entries, "sweep": sweep, "prune": prune}
+    return {**entries, "sweep": sweep}
 
 
 def _entry(pair: ProjectPair) -> dict[str, Any]:

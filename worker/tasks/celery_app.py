@@ -121,7 +121,6 @@ _FIXED: Final[dict[str, Any]] = {
     "task_routes": {
         "milesync.refresh_milestone": {"queue": "refresh"},
         "milesync.sweep_deliveries": {"queue": "sweep"},
-        "milesync.prune": {"queue": "sweep"},
     },
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,

@@ -23,6 +23,7 @@ from worker.clock import Clock
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
+from worker.tasks.beat import period
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
@@ -34,6 +35,9 @@ OVERDUE: Final = timedelta(seconds=30)
 """A delivery that waits for longer is asked for again by the sweep."""
 KEPT: Final = timedelta(days=7)
 """How long a handled delivery is remembered."""
+PRUNED: Final = "milesync:pruned"
+PRUNE_EVERY: Final = 86_400
+"""Seconds between two prunings."""
 
 _OURS_AWAY: Final[dict[str, Any]] = {
     "autoretry_for": (StoreError, RedisError, OperationalError),
@@ -234,7 +238,12 @@ def _sweep(here: Deployment, redis: Redis) -> None:
         if hints.ask(f"paused {pair}", "sync"):
             log.info("tries the credentials of a paused pair again", pair=str(pair))
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
+    for pair in here.settings.projects:
+        if pair.enabled:
+            here.tell_people(pair, timedelta(seconds=period(pair.schedule)))
     deliveries.purge(now - KEPT)
+    if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
+        _prune(here)
 
 
 def _go_on_again(here: Deployment, run: RunRecord) -> None:
@@ -244,16 +253,10 @@ def _go_on_again(here: Deployment, run: RunRecord) -> None:
         go_on((found.identity.testrail_project, found.identity.testably_project), run)
 
 
-@app.task(name="milesync.prune")  # type: ignore[untyped-decorator]
-def prune() -> None:
+def _prune(here: Deployment) -> None:
     """Delete runs that are older than the retention, with their changes."""
-    here = deployment()
-    try:
-        gone = prune_runs(here.engine, here.settings.sync.kept_for)
-    except StoreError as error:
-        log.warning("nothing was pruned; the next day does it", error=str(error))
-    else:
-        log.info("pruned", runs=gone.runs, changes=gone.changes, folded=gone.folded)
+    gone = prune_runs(here.store.engine, here.settings.sync.kept_for)
+    log.info("pruned", runs=gone.runs, changes=gone.changes, folded=gone.folded)
 
 
 # --- shared

@@ -1,8 +1,8 @@
 """One write to the target, the way every write is made: journal, send, record.
 
-Commit what is about to be written, then send it, then commit what the target answered. The turn
-at the rate ledger comes first, then the claim on the link, then a look at the clock: so that a
-claim never waits for the ledger, and a request never outlives its claim.
+Commit what is about to be written, then send it, then commit what the target answered. A permit
+at the rate limiter comes first, then the claim on the link, then a look at the clock: so that a
+claim never waits for the rate limiter, and a request never outlives its claim.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STALL = timedelta(seconds=5)
 BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the attempts at what is safe to repeat."""
 LIMITED_ATTEMPTS = 20
-"""A 429 was not carried out and is waited for at the ledger, so it may come more often."""
+"""A 429 was not carried out and is waited for at the rate limiter, so it may come more often."""
 POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
 
@@ -76,7 +76,7 @@ class _Attempt:
 class TargetWriter:
     """The writes of one run of one pair.
 
-    ``require_pair`` is called once a write has its turn, and may raise: the wait can be long.
+    ``require_pair`` is called once a write has its permit, and may raise: the wait can be long.
     """
 
     pair: Pair
@@ -226,7 +226,7 @@ class TargetWriter:
         intend: Callable[[datetime], tuple[Link, Change]],
         send: Callable[[], TargetMilestone],
     ) -> _Attempt:
-        self.target.wait_turn()
+        self.target.wait_for_permit()
         self.require_pair()
         now = self.clock.now()
         link, change = intend(now)
@@ -243,7 +243,7 @@ class TargetWriter:
             attempt = _Attempt(*leased, sent_at, answer=send())
         except ApiError as error:
             attempt = _Attempt(*leased, sent_at, error=error)
-        _tell_sent(attempt, change, self.clock.monotonic() - started)
+        _tell_sent(attempt, change, self.target.last_status, self.clock.monotonic() - started)
         return attempt
 
     def _deadline(self, sent_at: datetime) -> datetime:
@@ -282,15 +282,15 @@ def tell_write(
     log.info("write", action=action, testrail_id=testrail_id, testably_id=testably_id, **more)
 
 
-def _tell_sent(attempt: _Attempt, change: Change, seconds: float) -> None:
-    """Log a request and its answer; of a success the port tells no more than that it was one."""
+def _tell_sent(attempt: _Attempt, change: Change, status: int | None, seconds: float) -> None:
+    """Log a request and its answer."""
     error, answer = attempt.error, attempt.answer
     only_status = change.kind == "update" and set(change.after) == {"status"}
     tell_write(
         "status" if only_status else change.kind,
         attempt.link.testrail_id,
         answer.id if answer else attempt.link.testably_id,
-        status="2xx" if error is None else error.status,
+        status=status if error is None else error.status,
         outcome="done" if error is None else error.kind,
         seconds=round(seconds, 3),
     )
