@@ -9,7 +9,7 @@ MilesyncError                    what happened, and a hint: what to do next
 ├── Interrupted                  a person or a supervisor ended it
 ├── RedisAway                    Redis did not answer, or not as it should
 ├── BudgetExhausted              no request may be sent soon enough
-│   └── RateLimiterAway          nor is it known when: Redis keeps the ledger
+│   └── NoLimiter                nor is it known when: Redis, which knows, is away
 └── ApiError                     a call to TestRail or Testably did not succeed
     ├── CredentialsRefused       401
     ├── AccessDenied             403
@@ -52,9 +52,9 @@ __all__ = [
     "Maintenance",
     "MilestoneNotFound",
     "MilesyncError",
+    "NoLimiter",
     "NotFound",
     "RateLimited",
-    "RateLimiterAway",
     "Redirected",
     "RedisAway",
     "Refused",
@@ -109,10 +109,14 @@ class BudgetExhausted(MilesyncError):
         self.wait = wait
 
 
-class RateLimiterAway(BudgetExhausted):
-    """Redis, which knows what may be sent, did not answer."""
+class NoLimiter(BudgetExhausted):
+    """Redis, which keeps the rate limiter, did not answer: nobody knows what is allowed."""
 
     kind = "redis"
+
+
+class LimiterAway(NoLimiter):
+    """The same, but it has answered before, and so it may come back."""
 
 
 class RedisAway(MilesyncError):

@@ -18,7 +18,7 @@ from mappings.errors import MilesyncError, StoreError
 from mappings.failures import failures
 from mappings.overview import Standing, overview
 from mappings.rows import Pair
-from worker.errors import RateLimiterAway
+from worker.errors import NoLimiter
 from worker.settings import ProjectPair
 from worker.web.edge import NOTHING
 from worker.web.service import Service, service_of
@@ -64,7 +64,7 @@ def _style() -> tuple[str, str]:
 
 def _told(error: Mapping[str, Any]) -> str:
     """The error of a run, as the page shows it: a server's own words hold its address."""
-    hidden = {StoreError.kind: _NO_DATABASE, RateLimiterAway.kind: _NO_REDIS}
+    hidden = {StoreError.kind: _NO_DATABASE, NoLimiter.kind: _NO_REDIS}
     return hidden.get(str(error.get("kind")), str(error.get("message")))
 
 
