@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from mappings.database import plain
+from mappings.causes import store_error
 from mappings.errors import StoreError
 from mappings.link import Link, LinkState
 from mappings.milestone import Values
@@ -60,7 +60,7 @@ class Store:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            raise StoreError(f"The database did not answer: {plain(error)}") from error
+            raise store_error("The database did not answer", error) from error
 
     # --- pairs
 

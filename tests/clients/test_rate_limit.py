@@ -28,7 +28,7 @@ from worker.clients.rate_limit import (
     rate_limiter_key,
     wait_for_permit,
 )
-from worker.errors import BudgetExhausted
+from worker.errors import BudgetExhausted, LimiterAway
 
 REFRESH, BACKGROUND = Priority.REFRESH, Priority.BACKGROUND
 SIXTY = RateLimit(60, 60.0)
@@ -274,3 +274,42 @@ def test_a_wait_that_is_too_long_raises_at_once() -> None:
 def test_a_limit_that_allows_nothing_is_refused(requests: int, seconds: float) -> None:
     with pytest.raises(ValueError, match="rate limit"):
         RateLimit(requests, seconds)
+
+
+class Away(LocalRateLimiter):
+    """A rate limiter that does not answer the next so many questions."""
+
+    def __init__(self, clock: FakeClock, times: int) -> None:
+        super().__init__(SIXTY, clock)
+        self._times = times
+
+    def try_acquire(self, priority: Priority) -> float:
+        self._times -= 1
+        if self._times >= 0:
+            raise LimiterAway("Redis did not answer", 5.0)
+        return super().try_acquire(priority)
+
+
+def test_who_can_wait_for_ever_waits_for_a_rate_limiter_that_was_there() -> None:
+    """A command goes on when it answers again; a slice ends, and another one goes on."""
+    clock = FakeClock()
+    wait_for_permit(Away(clock, 20), clock, BACKGROUND)
+    assert sum(clock.slept) == pytest.approx(100.0)
+    with pytest.raises(LimiterAway):
+        wait_for_permit(Away(clock, 20), clock, BACKGROUND, max_wait=45.0)
+    with pytest.raises(LimiterAway):
+        wait_for_permit(Away(clock, 10_000), clock, BACKGROUND)
+    assert 400 < sum(clock.slept) < 410
+
+
+def test_a_redis_that_never_answered_is_not_waited_for(real_redis: Redis) -> None:
+    """Its address may be wrong; one that has answered comes back."""
+    nowhere = Redis.from_url("redis://127.0.0.1:1/0")
+    with pytest.raises(BudgetExhausted) as raised:
+        RedisRateLimiter(nowhere, "k", SIXTY).try_acquire(BACKGROUND)
+    assert not isinstance(raised.value, LimiterAway)
+    limiter = RedisRateLimiter(real_redis, "was-there", SIXTY)
+    assert limiter.paused_for() == 0.0
+    limiter._script = nowhere.register_script(rate_limit.SCRIPT)
+    with pytest.raises(LimiterAway):
+        limiter.try_acquire(BACKGROUND)

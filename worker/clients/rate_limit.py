@@ -16,17 +16,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
 from worker.clock import Clock
-from worker.errors import BudgetExhausted
+from worker.errors import BudgetExhausted, LimiterAway, NoLimiter
+from worker.redis_causes import redis_words
 
 WINDOW_MARGIN: Final = 1.02
 LONGEST_PAUSE: Final = 3600.0
 LONGEST_SLEEP: Final = 5.0
+LONGEST_OUTAGE: Final = 300.0
+"""Seconds for which a rate limiter that has answered before is waited for."""
 _SHORTEST_WAIT: Final = 0.001
 _YIELD_SLOTS: Final = 2
+
+log = structlog.get_logger(__name__)
 
 
 class Priority(StrEnum):
@@ -212,7 +218,8 @@ return text(wait)
 class RedisRateLimiter:
     """The rate limiter of every process that uses one Redis; ``key`` comes from `rate_limiter_key`.
 
-    Raises BudgetExhausted where Redis does not answer: without it nobody knows what is allowed.
+    Raises NoLimiter where Redis does not answer, since nobody knows then what is allowed; as
+    LimiterAway if it has answered before.
     """
 
     def __init__(self, client: Redis, key: str, limit: RateLimit) -> None:
@@ -220,6 +227,7 @@ class RedisRateLimiter:
         # The braces keep both keys on one node of a cluster.
         self._keys = (f"{{{key}}}:log", f"{{{key}}}:state")
         self._limit = limit
+        self._has_answered = False
 
     def try_acquire(self, priority: Priority) -> float:
         wait = self._run(priority.value)
@@ -237,10 +245,12 @@ class RedisRateLimiter:
         try:
             answer = self._script(self._keys, [operation, self._limit.requests, *micros])
         except RedisError as error:
-            raise BudgetExhausted(
-                f"Redis, which keeps the rate limiter, did not answer ({type(error).__name__})",
-                LONGEST_SLEEP,
+            said, hint = redis_words(error)
+            kind = LimiterAway if self._has_answered else NoLimiter
+            raise kind(
+                f"Redis, which keeps the rate limiter, did not answer: {said}.", LONGEST_SLEEP, hint
             ) from error
+        self._has_answered = True
         return float(answer) / 1e6
 
 
@@ -248,6 +258,31 @@ def rate_limiter_key(api: str, secret: str) -> str:
     """The Redis key of an account's rate limiter: from a hash of its token, never the token."""
     digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
     return f"milesync:ledger:{api.lower()}:{digest[:16]}"
+
+
+class _Waiting:
+    """A rate limiter that is waited for while it is away, for a caller who may wait for ever."""
+
+    def __init__(self, rate_limiter: RateLimiter, clock: Clock) -> None:
+        self._rate_limiter, self._clock = rate_limiter, clock
+        self._away_since: float | None = None
+
+    def try_acquire(self, priority: Priority) -> float:
+        """As the rate limiter's. Raises LimiterAway after LONGEST_OUTAGE."""
+        now = self._clock.monotonic()
+        try:
+            wait = self._rate_limiter.try_acquire(priority)
+        except LimiterAway as error:
+            if self._away_since is None:
+                self._away_since = now
+                log.warning("waits for the rate limiter", error=error.message)
+            if now - self._away_since > LONGEST_OUTAGE:
+                raise
+            return LONGEST_SLEEP
+        if self._away_since is not None:
+            self._away_since = None
+            log.warning("the rate limiter answers again")
+        return wait
 
 
 def wait_for_permit(
@@ -260,10 +295,12 @@ def wait_for_permit(
     """Return once the rate limiter has granted one request.
 
     ``on_wait`` is told the seconds before each sleep, of at most a few seconds, and may raise to
-    give up. Raises BudgetExhausted if the wait would last longer than ``max_wait`` seconds.
+    give up. Raises BudgetExhausted if the wait would last longer than ``max_wait`` seconds;
+    without them, if the rate limiter is away for longer than LONGEST_OUTAGE.
     """
     started = clock.monotonic()
-    while (wait := rate_limiter.try_acquire(priority)) > 0:
+    asked = rate_limiter if max_wait is not None else _Waiting(rate_limiter, clock)
+    while (wait := asked.try_acquire(priority)) > 0:
         waited = clock.monotonic() - started
         if max_wait is not None and waited + wait > max_wait:
             raise BudgetExhausted(f"the rate limit allows no request for {wait:.0f} s", wait)

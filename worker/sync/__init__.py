@@ -15,7 +15,7 @@ Beside  `context.py` is what a run needs, `options.py` what a person asked for.
 Where each rule of docs/how-it-works.md is kept:
 
 R1  a write is journaled before it is sent: apply/writer.py, mappings/store.py
-R2  a create is never repeated blindly: decide/rules.py, worker/clients/connection.py
+R2  a create is never repeated blindly: apply/creates.py, decide/in_doubt.py, ports.py
 R3  three values a field: decide/differences.py, mappings/text.py
 R4  absence is proved: read/source.py, read/target.py, decide/absence.py
 R5  a mass of changes stops: decide/guards.py

@@ -111,7 +111,9 @@ def deployment_counters(deployment: Deployment) -> Counters:
 
 def _to_go_on_with(deployment: Deployment, job: Job) -> RunRecord | None:
     """The run, unless it has come to its end (a message can arrive twice) or was stopped."""
-    record = deployment.runs.get(job.run) if job.run else None
+    if job.run is None:
+        return None
+    record = deployment.runs.get(job.run)
     if record is None:
         log.info("skipped: there is no such run", run=job.run)
         return None
