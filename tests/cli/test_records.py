@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,10 +86,11 @@ def test_the_lifecycle_stands_beside_what_testably_shows(
     milesync: Milesync, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """In `mappings`, the plan, the report and the page of a plan; a parent's is derived."""
-    long_ago, far_off = 1_000_000_000, 4_000_000_000
-    late = sandbox.testrail.model.add(1, {"name": "Late", "start_on": long_ago})["id"]
-    begun = sandbox.testrail.model.add(1, {"name": "Begun", "start_on": far_off})["id"]
-    over = sandbox.testrail.model.add(1, {"name": "Over", "start_on": far_off})["id"]
+    starts = {"Late": 1_000_000_000, "Begun": 4_000_000_000, "Over": 4_000_000_000}
+    late, begun, over = (
+        int(str(sandbox.testrail.model.add(1, {"name": name, "start_on": at})["id"]))
+        for name, at in starts.items()
+    )
     sandbox.testrail.model.update(begun, {"is_started": True})
     sandbox.testrail.model.update(over, {"is_completed": True})
     both = {
