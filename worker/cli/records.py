@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import render
+from worker.cli import render, words
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
@@ -190,12 +190,30 @@ def _show_status(out: Console, facts: Facts) -> None:
 
 
 def _show_links(out: Console, facts: Facts) -> None:
+    if not facts["links"]:
+        out.print("  There are no links yet.")
+        return
+    # most of them are in the usual state, which needs no column
+    is_odd = any(link["state"] != "linked" for link in facts["links"])
     rows = [
-        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
-        for k in facts["links"]
+        (
+            link["testrail_id"],
+            link["testably_id"],
+            *((link["state"],) if is_odd else ()),
+            *(_cell(link["pushed"], name) for name in PUSHED),
+        )
+        for link in facts["links"]
     ]
-    columns = ("TestRail", "Testably", "State", "Name", "Status", "Starts", "Is due")
-    out.print(render.table(*columns, rows=rows) if rows else "  There are no links yet.")
+    state = ("State",) if is_odd else ()
+    out.print(
+        render.table(
+            "TestRail", "Testably", *state, "Name", "Status", "Starts", "Is due", rows=rows
+        )
+    )
+
+
+def _cell(values: Facts, name: str) -> str:
+    return "" if values.get(name) is None else words.value_shown(values[name])
 
 
 def _csv(found: Sequence[Facts]) -> str:
@@ -226,10 +244,14 @@ def _show_changes(out: Console, facts: Facts) -> None:
     if not facts["changes"]:
         out.print("  No change of this milestone is recorded.")
     for change in facts["changes"]:
+        done = "" if change["state"] == "done" else f", {change['state']}"
         out.print(
-            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''} "
-            f"({change['state']}), {change['trigger']} run {change['run']}"
+            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''}{done}, "
+            f"{change['trigger']} run {change['run']}",
+            hang=2,
         )
         for name, value in change["after"].items():
-            before = render.short(change["before"].get(name))
-            out.print(f"    {name}: {printable(f'{before} → {render.short(value)}')}")
+            before = change["before"].get(name)
+            was = "" if before is None else f"{render.short(before)} → "
+            text = printable(f"{was}{render.short(value)}")
+            out.print(f"    {words.field_called(name)}: {text}", hang=2)

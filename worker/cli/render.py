@@ -117,5 +117,5 @@ def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str
 
 def short(value: object) -> str:
     """A value in a cell of a table."""
-    text = "empty" if value is None else " ".join(str(value).split())
+    text = words.value_shown(value)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"

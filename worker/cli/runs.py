@@ -169,8 +169,9 @@ def kind(run: Facts) -> str:
 def what(run: Facts) -> str:
     """What a run did so far, in a few words."""
     asked = run["stop_requested"] and run["state"] == "running"
-    parts = [words.counted(run["counts"])]
-    parts += [f"undoes {run['undoes']}"] if run["undoes"] else []
+    counted = any(run["counts"].values()) or not run["error"]
+    parts = [words.counted(run["counts"])] if counted else []
+    parts += [f"undoes …{run['undoes'][-4:]}"] if run["undoes"] else []
     parts += ["asked to stop"] if asked else []
     parts += [run["error"]["message"]] if run["error"] else []
     return "; ".join(parts)
@@ -217,15 +218,22 @@ def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
     told = words.called(WRITTEN.get(first["kind"], "updated"))
     name = printable(first["name"] or last["after"].get("name") or "")
     out.print(f"{told}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}")
-    for change in changes:
-        state = "" if change["state"] == DONE else f" ({change['state']}: {change['note']})"
+    done = [change for change in changes if change["state"] == DONE]
+    for change in done:
         for field, after in change["after"].items():
             before = change["before"].get(field)
             if before == after is None or (change["kind"] == "create" and field == "name"):
                 continue  # the headline says the name
             was = "" if before is None else f"{_short(field, before)} → "
-            text = f"{was}{_short(field, after)}{state}"
-            out.print(f"    {words.field_called(field)}: {printable(text)}")
+            out.print(f"    {words.field_called(field)}: {printable(was + _short(field, after))}")
+    for told in dict.fromkeys(_not_done(change) for change in changes if change not in done):
+        out.print(f"    {printable(told)}")
+
+
+def _not_done(change: Facts) -> str:
+    """What was tried and not carried out, or is not known to have been."""
+    fields = ", ".join(words.field_called(name) for name in change["after"])
+    return f"{change['state']}: {fields}. {change['note']}".rstrip()
 
 
 def _short(field: str, value: object) -> str:
