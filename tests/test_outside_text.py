@@ -19,11 +19,16 @@ from mappings.dates import moment
 from mappings.errors import MilesyncError
 from mappings.footer import marked_id, split_footer
 from mappings.milestone import same_value
+from worker.cli.output import visible_json
+from worker.cli.report_file import csv_text
 from worker.clients.answers import Answer, _place, error_text, retry_after, shortened
 from worker.clients.credentials import basic_auth
 from worker.log import LONGEST_TEXT, Redactor
 from worker.say import printable
 from worker.settings import explain, load_settings, values
+from worker.settings.env_file import read_env_file, without_quotes
+from worker.settings.files import SettingsFile
+from worker.settings.network import host_of, hosts_or_any
 from worker.settings.schedule import cron
 from worker.web.hook import BadCall, check_length, delivery_name, read_call
 
@@ -41,6 +46,13 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "dates": moment,
     "values": lambda text: same_value("description", text, f"{text}b"),
     "terminal": printable,
+    "a document": visible_json,
+    "a cell of a spreadsheet": lambda text: csv_text(["x"], [[text]]),
+    "a Host header": host_of,
+    "names of hosts": hosts_or_any,
+    "a variable in quotes": lambda text: without_quotes({"MILESYNC_X": f"'{text}'"}, "MILESYNC_"),
+    "the .env": lambda text: read_env_file(SettingsFile(Path(".env"), text, False), "MILESYNC_"),
+    "a SQLite file": lambda text: values.database_url(f"sqlite:///{text}/", Path("/")),
     "an error's text": lambda text: error_text(Answer(500, {}, text.encode())),
     "an error's text, shortened": shortened,
     "a redirect": lambda text: _place(text, "https://example.testrail.io"),
@@ -73,6 +85,7 @@ PIECES: Final = (
     *("\u0316\u0301", "\U0001f600"),
     *(" ", "\t", "\n", "\r\n", "\0", "basic ", "basic\t", "bearer " + 15 * "a" + " ", "bearer "),
     *("\n\n---\n", "\n\n---\nTestRail: ", "\n\n---\nTestRail: a\nRefs: ", "redis://", "sqlite://"),
+    *("?a=b&a=b", ";=", "; ", "MILESYNC_X=", "'", "MILESYNC_X='\n"),
 )
 SIZES: Final = (10_000, 100_000, 1_000_000)
 

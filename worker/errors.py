@@ -12,6 +12,7 @@ MilesyncError                    what happened, and a hint: what to do next
     ├── CredentialsRefused       401
     ├── AccessDenied             403
     ├── NotFound                 404
+    │   └── MilestoneNotFound    of one milestone, while its project still answers
     ├── Refused                  any other 4xx: the API understood, and said no
     ├── UnknownId                TestRail's 400 for an id it does not know
     ├── Redirected               3xx: never followed, so credentials stay on their host
@@ -47,6 +48,7 @@ __all__ = [
     "GuardTripped",
     "Interrupted",
     "Maintenance",
+    "MilestoneNotFound",
     "MilesyncError",
     "NotFound",
     "RateLimited",
@@ -142,6 +144,12 @@ class AccessDenied(ApiError):
 class NotFound(ApiError):
     kind = "not_found"
     default_hint = "Check the base URL and the project id in MILESYNC_PROJECTS."
+
+
+class MilestoneNotFound(NotFound):
+    """It concerns this one milestone (R6); of the project itself `NotFound` is raised."""
+
+    default_hint = "It is gone in Testably, or its parent is; the next run looks for it again."
 
 
 class Refused(ApiError):

@@ -22,6 +22,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from worker.errors import MilesyncError
+from worker.say import printable
 
 Format = Literal["console", "json"]
 
@@ -102,7 +103,20 @@ def _renderer(out: TextIO, console: bool) -> Processor:
         # `describe_exception` has turned them into text; the default would print local variables
         exception_formatter=structlog.dev.plain_traceback,
     )
-    return _labelled(renderer, colors=out.isatty())
+    return _labelled(_visible(renderer), colors=out.isatty())
+
+
+def _visible(renderer: Processor) -> Processor:
+    """Renders texts in which nothing moves the cursor; a list or table is shown by its repr."""
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        shown = {
+            key: "\n".join(map(printable, value.split("\n"))) if isinstance(value, str) else value
+            for key, value in event.items()
+        }
+        return str(renderer(logger, method, shown))
+
+    return render
 
 
 def _labelled(renderer: Processor, *, colors: bool) -> Processor:

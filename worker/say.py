@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from mappings.errors import MilesyncError
 
 CANNOT_START = 2
 """The exit code of wrong settings, of a command and of a process of the service alike."""
-_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
-_CONTROLS |= {ord(blank): " " for blank in "\t\r\n"}
+_SHOWN_AS: Final = "\N{REPLACEMENT CHARACTER}"
+_MOVES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of what moves the cursor, ends a line, turns the text round or is not seen."""
+_UNSEEN: Final = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0]")
+"""What is empty on the screen though Unicode calls it a letter or a mark."""
 
 
 def say_error(error: MilesyncError) -> None:
@@ -22,8 +28,20 @@ def say_error(error: MilesyncError) -> None:
 
 
 def printable(text: str | None) -> str:
-    """Text from elsewhere for a terminal: on one line, without control characters."""
-    return (text or "").translate(_CONTROLS)
+    """Text from elsewhere for a terminal: on one line, and all of it can be seen as it stands."""
+    plain = _UNSEEN.sub(_SHOWN_AS, text or "")
+    return plain if plain.isprintable() else "".join(map(_shown, plain))
+
+
+def _shown(char: str) -> str:
+    if char in "\t\r\n":
+        return " "
+    return _SHOWN_AS if moves(char) else char
+
+
+def moves(char: str) -> bool:
+    """Whether a character moves the cursor, turns the text round, or cannot be seen."""
+    return unicodedata.category(char) in _MOVES
 
 
 @contextmanager

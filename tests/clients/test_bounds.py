@@ -166,6 +166,16 @@ def test_a_page_may_hold_ten_times_the_rows_that_were_asked_for() -> None:
         testably.list_all("p")
 
 
+def test_a_server_that_ignores_how_many_are_asked_for_may_give_a_usual_page() -> None:
+    """Where a single row would do, to see whether a project answers."""
+    rows = [row(number + 1) for number in range(250)]
+    assert (
+        len(source(lambda _: answer({"milestones": rows}))[0].get_milestones(1, limit=1).rows)
+        == 250
+    )
+    target(lambda _: answer({"data": rows[:100]}))[0].check_project("p")
+
+
 def test_an_old_testrail_may_answer_everything_at_once() -> None:
     """A bare array is no page: such an instance ignores the limit."""
     rows = [row(number + 1) for number in range(3000)]

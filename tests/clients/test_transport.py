@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import html
+import json
 import re
 import traceback
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
@@ -425,3 +428,31 @@ def test_a_request_that_never_left_is_not_counted() -> None:
     with transport(http=Script(httpx.ConnectError("x"), OK), clock=FakeClock()) as http:
         http.get("v1/x", anything)
         assert http.requests == 1
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "{}",
+        "key={}&x",
+        "a {} b",
+    ],
+)
+@pytest.mark.parametrize("secret", ["key+with/odd=ü&<'\"", "tok en\\x", "plain-secret-1234"])
+def test_a_secret_is_hidden_in_every_form_that_a_server_may_echo(secret: str, echo: str) -> None:
+    credentials = basic_auth("ann@example", SecretStr(secret))
+    packed = credentials.header.get_secret_value().removeprefix("Basic ")
+    forms = [secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]]
+    forms += [
+        html.escape(secret),
+        packed,
+        f"{packed[:9]}\n  {packed[9:]}",
+        f"{secret[:4]}\n{secret[4:]}",
+    ]
+    for form in forms:
+        shown = credentials.redacted(echo.format(form))
+        assert shown == echo.format("***")
+
+
+def test_credentials_without_a_secret_hide_nothing() -> None:
+    assert basic_auth("", SecretStr("")).redacted("a b") == "a b"

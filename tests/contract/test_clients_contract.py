@@ -22,6 +22,7 @@ from worker.errors import (
     ApiError,
     ConnectionLost,
     Done,
+    MilestoneNotFound,
     NotFound,
     RateLimited,
     Redirected,
@@ -138,6 +139,19 @@ def test_a_project_is_read_whole(build: Builder, sub_milestones: str, roots: int
     assert (len(found.milestones), len(parents), len(set(parents))) == (roots + 2, 2, 1)
     assert (found.complete, found.problems) == (True, ())
     assert all(key == one.id for key, one in found.milestones.items())
+
+
+@pytest.mark.parametrize("reach_nested", [True, False])
+def test_a_project_can_be_read_filtered(build: Builder, reach_nested: bool) -> None:
+    """Whether filters reach sub-milestones differs, so that those may come all the same."""
+    side = build.source(TestRailSwitches(filters_reach_nested=reach_nested))
+    done, root = (side.model.add(1, {"name": name})["id"] for name in ("done", "root"))
+    side.model.update(done, {"is_completed": True})  # type: ignore[arg-type]
+    child = side.model.add(1, {"name": "child", "parent_id": root})["id"]
+    side.model.update(child, {"is_completed": True})  # type: ignore[arg-type]
+    assert list(side.source.read_project(1, is_completed=True).milestones) == [done]
+    found = set(side.source.read_project(1, is_completed=False, is_started=True).milestones)
+    assert found == ({root} if reach_nested else {root, child})
 
 
 def test_an_empty_project_is_an_empty_and_complete_listing(build: Builder) -> None:
@@ -267,8 +281,26 @@ def test_a_milestone_that_is_gone_is_not_found(build: Builder) -> None:
     side.model.remove(created)
     with pytest.raises(NotFound):
         side.target.get(PROJECT, created)
-    with pytest.raises(NotFound):
+    with pytest.raises(MilestoneNotFound):
         side.target.update(PROJECT, created, {"name": "x"})
+
+
+def test_a_404_to_a_write_concerns_one_milestone_only_while_its_project_answers(
+    build: Builder,
+) -> None:
+    """So that one that is gone stops no other, and a project that is gone stops the run."""
+    side = build.target()
+    created = side.create()
+    side.target.check_project(PROJECT)
+    side.model.projects.clear()
+    for attempt in (
+        lambda: side.target.update(PROJECT, created, {"name": "x"}),
+        lambda: side.target.create(PROJECT, VALUES, created),
+        lambda: side.target.check_project(PROJECT),
+    ):
+        with pytest.raises(NotFound) as raised:
+            attempt()
+        assert type(raised.value) is NotFound
 
 
 def test_a_project_that_is_not_there_says_so(build: Builder) -> None:

@@ -63,8 +63,8 @@ class Source(InMemorySource):
 
     incomplete = False
 
-    def read_project(self, project_id: int) -> SourceListing:
-        listing = super().read_project(project_id)
+    def read_project(self, project_id: int, **filters: bool | None) -> SourceListing:
+        listing = super().read_project(project_id, **filters)
         if not self.incomplete:
             return listing
         return replace(listing, complete=False, incomplete_because="A page was missing.")

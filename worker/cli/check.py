@@ -20,7 +20,6 @@ from worker.cli.output import Exit, console, print_json
 from worker.cli.session import opened, pairs_to_call
 from worker.cli.signals import ending
 from worker.errors import SettingsError
-from worker.say import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +79,7 @@ def _check(
     with opened(config) as deployment:
         settings = deployment.settings
         pairs = pairs_to_call(settings, projects)
+        settings.web.require_strong_secrets()
         told(Check("settings", True, _settings_read(deployment, pairs)))
         told(Check("web", True, _web(deployment)))
         attempts: dict[str, Callable[[], str]] = {"database": partial(_database, deployment)}
@@ -149,7 +149,6 @@ def _settings_read(deployment: Deployment, pairs: Sequence[ProjectPair]) -> str:
 
 def _web(deployment: Deployment) -> str:
     web = deployment.settings.web
-    web.require_strong_secrets()
     return " ".join(web.notices) or f"{web.listen}, with a token and a webhook secret."
 
 
@@ -218,7 +217,7 @@ def _end(
 def _print(out: Console, one: Check) -> None:
     mark, style = ("ok", "green") if one.ok else ("FAILED", "red")
     first, *more = one.message.splitlines() or [""]
-    out.print(f"{mark:{_MARK}}{one.name}: {printable(first)}", style=style, hang=_MARK)
+    out.print(f"{mark:{_MARK}}{one.name}: {first}", style=style, hang=_MARK)
     hints = [] if one.ok else one.hint.splitlines()
     for line in (*more, *hints):
-        out.print(f"{'':{_MARK}}{printable(line)}")
+        out.print(f"{'':{_MARK}}{line}")

@@ -29,7 +29,11 @@ A_MINUTE = 1500
 
 
 def demo(config: NoConfig = None, as_json: Json = False) -> int:  # noqa: ARG001
-    """See it work: 300 milestones of a made-up company, in half a minute, without any account."""
+    """See it work: 300 milestones of a made-up company, in half a minute, without any account.
+
+    Examples:
+      milesync demo
+    """
     from worker.sandbox.limit import RateLimit
     from worker.sandbox.server import run_sandbox
 

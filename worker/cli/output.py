@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mappings.errors import MilesyncError
 from worker.cli.screen import Console
+from worker.say import moves
 
 if TYPE_CHECKING:
     from worker.sync.report import State
@@ -51,7 +52,18 @@ def show(document: Mapping[str, Any], human: Human, *, as_json: bool) -> None:
 def print_json(document: Mapping[str, Any]) -> None:
     """Print the one document of a command on stdout."""
     plain = "utf" not in (sys.stdout.encoding or "").lower()
-    print_text(json.dumps(document, ensure_ascii=plain, indent=2) + "\n")
+    print_text(visible_json(json.dumps(document, ensure_ascii=plain, indent=2)) + "\n")
+
+
+def visible_json(text: str) -> str:
+    """The same JSON document, in which nothing moves the cursor or turns the text round."""
+    return "\n".join(
+        line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n")
+    )
+
+
+def _escaped(char: str) -> str:
+    return json.dumps(char)[1:-1] if moves(char) else char
 
 
 def print_text(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,6 @@ from worker.cli.run_records import PAIR, Facts, change_json, moment, names_of, r
 from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
-from worker.say import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,12 @@ PUSHED = ("name", "status", "start_date", "due_date")
 def status(
     watch: Watch = False, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """Show the latest runs of each pair, and when it was last proved in step."""
+    """Show the latest runs of each pair, and when it was last proved in step.
+
+    Examples:
+      milesync status
+      milesync status --watch --project 1
+    """
     found = _collected(config, projects, _status_of)
     show({"projects": found}, lambda out: _each(out, found, _show_status), as_json=as_json)
     if not watch:
@@ -48,7 +53,12 @@ def status(
 def mappings(
     csv: Csv = False, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """List the links: which TestRail milestone is which in Testably."""
+    """List the links: which TestRail milestone is which in Testably.
+
+    Examples:
+      milesync mappings
+      milesync mappings --csv > mappings.csv
+    """
     if csv and as_json:
         raise UsageError("--csv and --json cannot go together.")
     found = _collected(config, projects, _links_of)
@@ -60,7 +70,12 @@ def mappings(
 
 
 def failures(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """List what needs a person: what, why, since when and how often."""
+    """List what needs a person: what, why, since when and how often.
+
+    Examples:
+      milesync failures
+      milesync failures --project 1 --json
+    """
     found = _collected(config, projects, _failures_of)
     show({"projects": found}, lambda out: _each(out, found, _show_failures), as_json=as_json)
     return Exit.OK
@@ -69,7 +84,12 @@ def failures(config: Config = None, as_json: Json = False, projects: Projects = 
 def history(
     milestone: Milestone, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """Show every change of a milestone, with the values before and after."""
+    """Show every change of a milestone, with the values before and after.
+
+    Examples:
+      milesync history 4711
+      milesync history ms_8a2f
+    """
 
     def changes_of(deployment: Deployment, pair: Pair | None) -> Facts:
         return _changes_of(deployment, pair, milestone)
@@ -182,7 +202,7 @@ def _show_status(out: Console, facts: Facts) -> None:
     proved = facts["proved_at"]
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
     if facts["paused_because"]:
-        out.print(f"  Paused: {printable(facts['paused_because'])}", style="red")
+        out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:
         out.print("  There was no run yet: `milesync migrate` begins.")
         return
@@ -224,7 +244,8 @@ def _csv(found: Sequence[Facts]) -> str:
         for facts in found
         for k in facts["links"]
     ]
-    return csv_text(("testrail_id", "testably_id", "state", *PUSHED), rows)
+    columns = ("testrail_id", "testably_id", "state", *PUSHED)
+    return csv_text(columns, rows, for_terminal=sys.stdout.isatty())
 
 
 def _show_failures(out: Console, facts: Facts) -> None:
@@ -253,5 +274,4 @@ def _show_changes(out: Console, facts: Facts) -> None:
         for name, value in change["after"].items():
             before = change["before"].get(name)
             was = "" if before is None else f"{render.short(before)} → "
-            text = printable(f"{was}{render.short(value)}")
-            out.print(f"    {words.field_called(name)}: {text}", hang=2)
+            out.print(f"    {words.field_called(name)}: {was}{render.short(value)}", hang=2)

@@ -45,17 +45,14 @@ def title_of(deployment: Deployment, identity: PairIdentity) -> str:
 
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
-    """A table with these columns, every text made fit for a terminal."""
-    return Table(
-        columns,
-        [[printable("" if cell is None else str(cell)) for cell in row] for row in rows],
-    )
+    """A table with these columns."""
+    return Table(columns, [["" if cell is None else str(cell) for cell in row] for row in rows])
 
 
 def say_error(out: Console, error: MilesyncError) -> None:
     """What stopped one pair, and what to do."""
     for line in (*error.message.splitlines(), *error.hint.splitlines()):
-        out.print(f"  {printable(line)}", style="red")
+        out.print(f"  {line}", style="red")
 
 
 def in_words(rate: Rate) -> str:

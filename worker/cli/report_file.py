@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mappings.errors import MilesyncError
 from worker.cli import files
 from worker.errors import UsageError
+from worker.say import printable
 
 if TYPE_CHECKING:
     from worker.cli.pair_run import PairRun
@@ -27,7 +29,18 @@ COLUMNS: Final = (
     "reason",
     "problems",
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_SEPARATORS: Final = frozenset(";,|\t\r\n")
+"""What may part two cells: which one does is chosen in the spreadsheet."""
+_SIGNS: Final = "[=+\\-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b]"
+"""What a formula begins with, in each width."""
+_DROPPED: Final = (
+    '\\s"\\x00-\\x20\\x7f-\\xa0\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff'
+)
+"""What a spreadsheet may drop before it looks at a cell's first character, quotes included."""
+# a run is tried at its beginning only, and never again from within: else it would be quadratic
+_BEFORE_SIGN: Final = re.compile(
+    f"(?:^|(?<=[^;,|{_DROPPED}]))[;,|{_DROPPED}]++(?={_SIGNS})|^(?={_SIGNS})"
+)
 Document = Mapping[str, Any]
 
 
@@ -95,19 +108,42 @@ def _row(project: Document, item: Document) -> list[object]:
     return [*pair, *(item[name] for name in COLUMNS[2:-1]), problems]
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]], end: str = "\n") -> str:
-    """A table as CSV, in which a spreadsheet finds no formula."""
+def csv_text(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    end: str = "\n",
+    *,
+    for_terminal: bool = False,
+) -> str:
+    """A table as CSV, in which a spreadsheet finds no formula, and a terminal no command."""
+    cells = ([_cell(value, for_terminal) for value in row] for row in rows)
+    return "".join(f"{_line(row)}{end}" for row in (columns, *cells))
+
+
+def _line(row: Sequence[object]) -> str:
     out = StringIO()
-    writer = csv.writer(out, lineterminator=end)
-    writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return out.getvalue()
+    # only what stands in the writer's own end of a line is put in quotes
+    csv.writer(out, lineterminator="\r\n").writerow(row)
+    return out.getvalue().removesuffix("\r\n")
 
 
-def _cell(value: object) -> object:
-    """A text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    is_formula = isinstance(value, str) and value.lstrip(" \n").startswith(_FORMULA)
-    return f"'{value}" if is_formula else value
+def _cell(value: object, for_terminal: bool) -> object:
+    """A text with an apostrophe before each sign with which a spreadsheet would begin a formula.
+
+    Which character parts the cells is the spreadsheet's to choose, so a formula may begin after
+    any that people use for it, wherever in the text.
+    """
+    if not isinstance(value, str):
+        return value
+    text = printable(value) if for_terminal else value
+    starts_with_tab = text.lstrip(" \n").startswith(("\t", "\r"))
+    return "'" * starts_with_tab + _BEFORE_SIGN.sub(_disarmed, text)
+
+
+def _disarmed(before: re.Match[str]) -> str:
+    """What stands before a sign: with an apostrophe behind it, if a cell may begin there."""
+    begins = before.start() == 0 or not _SEPARATORS.isdisjoint(before[0])
+    return f"{before[0]}'" if begins else before[0]
 
 
 def _as_html(document: Document) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
+from worker.say import printable
+
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _GAP: Final = 2
 """Blanks between two columns."""
@@ -33,15 +35,19 @@ class Table:
 
     def lines(self, width: int | None, rule: str = "─") -> Iterator[str]:
         """The lines of the table, none longer than ``width`` where its words allow that."""
-        widths = _fitted(list(zip(self.columns, *self.rows, strict=True)), width)
+        rows = [[printable(cell) for cell in row] for row in self.rows]
+        widths = _fitted(list(zip(self.columns, *rows, strict=True)), width)
         yield from _row(self.columns, widths)
         yield (" " * _GAP).join(rule * one for one in widths)
-        for row in self.rows:
+        for row in rows:
             yield from _row(row, widths)
 
 
 class Console:
-    """Prints on a stream. ``width`` is None where nothing is to be wrapped."""
+    """Prints on a stream; nothing in a text moves the cursor or turns the text round.
+
+    ``width`` is None where nothing is to be wrapped.
+    """
 
     def __init__(self, stream: TextIO, on_broken_pipe: Callable[[], None] = lambda: None) -> None:
         self._stream = stream
@@ -60,9 +66,8 @@ class Console:
         if isinstance(what, Table):
             lines = list(what.lines(self.width, self._rule))
         else:
-            lines = [
-                part for line in what.split("\n") for part in wrap(line, self.width, hang=hang)
-            ]
+            shown = map(printable, what.split("\n"))
+            lines = [part for line in shown for part in wrap(line, self.width, hang=hang)]
         code = _STYLES.get(style)
         if code and self._styled:
             lines = [f"\x1b[{code}m{line}\x1b[0m" for line in lines]

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def verify(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """Read both sides afresh and prove that they agree."""
+    """Read both sides afresh and prove that they agree.
+
+    Examples:
+      milesync verify
+      milesync verify --project 1 --json
+    """
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         verdicts = verdicts_on(deployment, pairs)

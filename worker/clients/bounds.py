@@ -21,7 +21,8 @@ MOST_VALUES: Final = 600_000
 """Values in one answer, by its commas: twice as many as a full answer of milestones has."""
 
 PAGE_FACTOR: Final = 10
-"""A page may hold so many times the rows that were asked for."""
+SMALLEST_MOST: Final = 250
+"""A page may hold ten times the rows that were asked for, and a page's usual number in any case."""
 
 MOST_BYTES: Final = 160 * 1024 * 1024
 """Bytes of all answers of one list, decompressed."""
@@ -40,6 +41,11 @@ DEEPEST: Final = 20
 
 
 TOO_MUCH_IN_ALL: Final = f"there are more than {MOST_BYTES // 1024 // 1024} MiB of milestones"
+
+
+def most_of_page(asked: int) -> int:
+    """How many rows a page may hold for which so many were asked."""
+    return max(asked * PAGE_FACTOR, SMALLEST_MOST)
 
 
 class TooMuchError(ValueError):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from worker.clients.bounds import PAGE_FACTOR, TooMuchError
+from worker.clients.bounds import TooMuchError, most_of_page
 
 PAGE: Final = 250
 
@@ -73,7 +73,7 @@ def read_page(value: object, limit: int) -> SourcePage:
     rows = value.get("milestones") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(rows, list):
         raise ValueError("a list of milestones should be an array, or an object that holds one")
-    if len(rows) > limit * PAGE_FACTOR:
+    if len(rows) > most_of_page(limit):
         raise TooMuchError(f"{len(rows):,} milestones where {limit} were asked for")
     links, given = value.get("_links"), value.get("limit")
     promised = bool(links["next"]) if isinstance(links, dict) and "next" in links else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mappings.milestone import BadRecord, TargetMilestone
-from worker.clients.bounds import MOST_PAGES, MOST_PROBLEMS, MOST_ROWS, PAGE_FACTOR, TooMuchError
+from worker.clients.bounds import MOST_PAGES, MOST_PROBLEMS, MOST_ROWS, TooMuchError, most_of_page
 from worker.clients.records import parse_target
 from worker.sync.ports import TargetListing
 
@@ -42,7 +42,7 @@ def read_page(value: object, per_page: int) -> TargetPage:
     rows = value.get("data") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(rows, list):
         raise ValueError("a list should be an object with an array named data")
-    if len(rows) > per_page * PAGE_FACTOR:
+    if len(rows) > most_of_page(per_page):
         raise TooMuchError(f"{len(rows):,} milestones where {per_page} were asked for")
     read = [parse_target(row) for row in rows]
     return TargetPage(

@@ -15,7 +15,7 @@ from worker.clients.projects import Project, list_target
 from worker.clients.records import parse_target
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
-from worker.errors import AnswerTooLarge
+from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound
 from worker.sync.ports import TargetListing
 
 TRIES: Final = 3
@@ -74,8 +74,15 @@ class Testably:
                 break
         return found
 
+    def check_project(self, project_id: str) -> None:
+        """Return if the project answers. Raises NotFound: then no 404 says anything of an item."""
+        self.list_page(project_id, per_page=1)
+
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
-        """One milestone with its sub-milestones and linked runs. Raises NotFound."""
+        """One milestone with its sub-milestones and linked runs.
+
+        Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
+        """
 
         def read(value: object) -> TargetMilestone:
             return _same(milestone_id, value)
@@ -90,20 +97,38 @@ class Testably:
         """POST once, never repeated, on a turn already granted by `wait_turn`.
 
         Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
-        ``parent_id`` that are not None; never a status.
+        ``parent_id`` that are not None; never a status. Raises MilestoneNotFound where a 404
+        concerns the parent alone, and NotFound where the project is not there.
         """
         given = {key: values.get(key) for key in _CREATED_WITH} | {"parent_id": parent_id}
         body = {"name": values["name"]}
         body |= {key: value for key, value in given.items() if value is not None}
-        return self._transport.post(_path(project_id), body, _milestone)
+        try:
+            return self._transport.post(_path(project_id), body, _milestone)
+        except NotFound as error:
+            raise self._not_found(project_id, error, is_item=parent_id is not None) from error
 
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
-        """PATCH once, never repeated, with exactly ``values``, on a turn already granted."""
+        """PATCH once, never repeated, with exactly ``values``, on a turn already granted.
+
+        Raises MilestoneNotFound where a 404 concerns this milestone alone, and NotFound where the
+        project is not there.
+        """
 
         def read(value: object) -> TargetMilestone:
             return _same(milestone_id, value)
 
-        return self._transport.patch(_path(project_id, milestone_id), dict(values), read)
+        try:
+            return self._transport.patch(_path(project_id, milestone_id), dict(values), read)
+        except NotFound as error:
+            raise self._not_found(project_id, error) from error
+
+    def _not_found(self, project_id: str, error: NotFound, *, is_item: bool = True) -> NotFound:
+        """What a write's 404 concerns: one milestone, if the project itself still answers."""
+        self.check_project(project_id)
+        if not is_item:
+            return error
+        return MilestoneNotFound(error.api, error.message, status=error.status)
 
     def _list_that_fits(self, project_id: str, status: str | None, per_page: int) -> TargetRows:
         """One pass over the pages; with half as many rows a page where they are too large."""

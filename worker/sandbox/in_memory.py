@@ -21,6 +21,7 @@ from worker.errors import (
     ConnectionLost,
     Done,
     Maintenance,
+    MilestoneNotFound,
     NotFound,
     RateLimited,
     Redirected,
@@ -130,8 +131,16 @@ class InMemorySource:
     def requests(self) -> int:
         return self._wire.requests
 
-    def read_project(self, project_id: int) -> SourceListing:
-        rows = self._all_pages(project_id)
+    def read_project(
+        self,
+        project_id: int,
+        *,
+        is_completed: bool | None = None,
+        is_started: bool | None = None,
+    ) -> SourceListing:
+        asked = {"is_completed": is_completed, "is_started": is_started}
+        filters = {name: value for name, value in asked.items() if value is not None}
+        rows = self._all_pages(project_id, filters)
         if self.model.switches.sub_milestones == "roots_only":
             rows = [self._detail(row) for row in rows]
         milestones, problems = collect_source(rows)
@@ -144,17 +153,19 @@ class InMemorySource:
         milestones, problems = collect_source([row])
         return SourceListing(milestones, tuple(problems))
 
-    def _all_pages(self, project_id: int) -> list[Record]:
+    def _all_pages(self, project_id: int, filters: Mapping[str, bool]) -> list[Record]:
         rows: list[Record] = []
         while True:
-            page = self._page(project_id, len(rows))
+            page = self._page(project_id, len(rows), filters)
             rows += page.rows
             if not page.rows or len(rows) >= page.total:
                 return rows
 
-    def _page(self, project_id: int, offset: int) -> Page:
+    def _page(self, project_id: int, offset: int, filters: Mapping[str, bool]) -> Page:
         what = f"get_milestones/{project_id}&limit={SOURCE_PAGE}&offset={offset}"
-        return self._wire.call("GET", what, lambda: self.model.page(project_id, offset=offset))
+        return self._wire.call(
+            "GET", what, lambda: self.model.page(project_id, offset=offset, **filters)
+        )
 
     def _detail(self, row: Record) -> Record:
         own = row.get("id")
@@ -198,6 +209,9 @@ class InMemoryTarget:
                 break
         return listing
 
+    def check_project(self, project_id: str) -> None:
+        self._page(project_id, None, 1)
+
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
         what = f"milestones/{milestone_id}"
         return self._one("GET", what, lambda: self.model.get(project_id, milestone_id))
@@ -216,7 +230,13 @@ class InMemoryTarget:
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
         body = dict(values)
         what = f"milestones/{milestone_id}"
-        return self._one("PATCH", what, lambda: self.model.update(project_id, milestone_id, body))
+        try:
+            return self._one(
+                "PATCH", what, lambda: self.model.update(project_id, milestone_id, body)
+            )
+        except NotFound as error:
+            self.check_project(project_id)
+            raise MilestoneNotFound(error.api, error.message, status=404) from error
 
     def arrive(self) -> None:
         """Let the server carry out the writes of ``late`` faults now."""

@@ -214,6 +214,8 @@ def target_project(value: object) -> str:
 
 # --- stores -----------------------------------------------------------------------------------
 
+_LONGEST_FILE: Final = 4096
+"""Characters of a file's name with its folders: no system takes a longer one."""
 _POSTGRES: Final = re.compile(
     r"(?:postgres|postgresql|postgresql\+psycopg)://"
     r"(?P<rest>(?:[^@/?#\s]*@)?(?:\[[0-9a-fA-F:.]+\]|[^\[\]@:/?#\s]*)(?::\d{1,5})?"
@@ -221,7 +223,7 @@ _POSTGRES: Final = re.compile(
 )
 # a "?" that no name of an option follows is part of the file's name
 _SQLITE: Final = re.compile(
-    r"sqlite(?:\+pysqlite)?://(?P<file>/.*?)?(?P<options>\?(?:\w+=[^&/]*(?:&|$))*)?"
+    r"sqlite(?:\+pysqlite)?://(?P<file>/.*?)?(?P<options>\?(?:\w+=[^&/?]*(?:&|$))*)?"
 )
 
 
@@ -246,6 +248,8 @@ def _sqlite_url(file: str | None, options: str, base: Path) -> str:
     name = (file or "").removeprefix("/")
     if name in ("", ":memory:") or name.startswith("file:"):
         raise ValueError("is not a file: a database in memory cannot be shared by processes")
+    if len(name) > _LONGEST_FILE:
+        raise ValueError("is not a file: its name is too long")
     try:
         path = (base / Path(name).expanduser()).resolve()
     except (OSError, RuntimeError):  # a home or a link that leads nowhere

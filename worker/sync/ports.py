@@ -56,8 +56,18 @@ class Source(Protocol):
     def requests(self) -> int:
         """How many HTTP requests this client has sent so far, repeats included."""
 
-    def read_project(self, project_id: int) -> SourceListing:
-        """Every milestone of the project, whichever way this instance gives sub-milestones."""
+    def read_project(
+        self,
+        project_id: int,
+        *,
+        is_completed: bool | None = None,
+        is_started: bool | None = None,
+    ) -> SourceListing:
+        """Every milestone of the project, whichever way this instance gives sub-milestones.
+
+        A filter saves pages where the instance heeds it: what it leaves out may come all the same,
+        sub-milestones above all, and what is missing proves nothing.
+        """
 
     def get_milestone(self, milestone_id: int) -> SourceListing:
         """One milestone and its sub-milestones. Raises UnknownId if TestRail answers 400."""
@@ -77,8 +87,14 @@ class Target(Protocol):
     def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
         """Every page of the list, tried up to three times until it is complete."""
 
+    def check_project(self, project_id: str) -> None:
+        """Return if the project answers. Raises NotFound: then no 404 says anything of an item."""
+
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
-        """One milestone with its sub-milestones and linked runs. Raises NotFound."""
+        """One milestone with its sub-milestones and linked runs.
+
+        Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
+        """
 
     def wait_turn(self) -> None:
         """Return when the rate ledger has granted this caller one request."""
@@ -87,8 +103,13 @@ class Target(Protocol):
         """POST once, never repeated, on a turn already granted by `wait_turn`.
 
         Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
-        ``parent_id`` that are not None; never a status.
+        ``parent_id`` that are not None; never a status. Raises MilestoneNotFound where a 404
+        concerns the parent alone, and NotFound where the project is not there.
         """
 
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
-        """PATCH once, never repeated, with exactly ``values``, on a turn already granted."""
+        """PATCH once, never repeated, with exactly ``values``, on a turn already granted.
+
+        Raises MilestoneNotFound where a 404 concerns this milestone alone, and NotFound where the
+        project is not there.
+        """
