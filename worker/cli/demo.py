@@ -201,6 +201,6 @@ def _written(folder: Path, sandbox: Sandbox) -> Path:
 def _farewell(out: Console, folder: Path, ok: bool) -> None:
     out.print("\nThat was all." if ok else "\nThe demo ended early.")
     out.print(f"Settings and database are in {folder}; the servers have ended. To look around:")
-    for command in ("status", "mappings", "history 1"):
+    for command in ("runs", "mappings", "history 1"):
         out.print(f"  milesync {command} --config {folder}/milesync.toml")
     out.print("For your own: `milesync init`, then `milesync check` and `milesync plan`.")
