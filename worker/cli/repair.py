@@ -222,7 +222,9 @@ def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = 
             return declined("The run goes on.", as_json=as_json)
         if running:
             deployment.runs.change(run, stop_requested=True)
-    said = "is asked to stop" if running else f"has ended already: {found.state}"
+    said = f"has ended already: {found.state}"
+    if running:
+        said = "is asked to stop; `milesync status` shows when it has"
     show(
         {"state": "succeeded", "run": run, "run_state": found.state, "stop_requested": running},
         lambda out: out.print(f"Run {run} {said}."),
