@@ -46,8 +46,9 @@ def _in_step(count: int, database: str):  # type: ignore[no-untyped-def]
     from worker.sandbox.seed import seed
     from worker.sandbox.testably_model import TestablyModel
     from worker.sandbox.testrail_model import TestRailModel
+    from worker.sync.context import PairContext
     from worker.sync.options import Options, Policy, Trigger
-    from worker.sync.run import PairContext, run_pair
+    from worker.sync.run import run_pair
 
     source, target = TestRailModel([PROJECT]), TestablyModel([TARGET])
     seed(source, PROJECT, count)
@@ -93,8 +94,9 @@ def child(job: str, database: str, testrail: str, testably: str) -> None:
     from worker.clock import SystemClock
     from worker.sandbox.testably_app import TOKEN
     from worker.sandbox.testrail_app import API_KEY, USER
+    from worker.sync.context import PairContext
     from worker.sync.options import Options, Policy
-    from worker.sync.run import PairContext, run_pair
+    from worker.sync.run import run_pair
 
     clock = SystemClock()
     ledger = LocalLedger(RateLimit(1_000_000, 1), clock)

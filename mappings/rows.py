@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from mappings.link import Link, LinkState, Problem
+from mappings.link import Link, LinkState, Sent, failures_of
 from mappings.milestone import Values
+from mappings.problem import FieldProblem, Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,10 @@ class PairIdentity:
 class Pair:
     """A recorded project pair. ``rules`` is the mapping that was last applied by a person.
 
-    A pair is paused while ``paused_because`` is set; ``refused_credentials`` tells the refused
-    ones from others, and is no part of any message. The names are the projects' own, as far as
-    they were ever read.
+    ``proved_at`` is when both sides were last found to agree, ``drifted_at`` when they were last
+    found to differ. A pair is paused while ``paused_because`` is set; ``refused_credentials``
+    tells the refused ones from others, and is no part of any message. The names are the
+    projects' own, as far as they were ever read.
     """
 
     id: int
@@ -43,6 +45,8 @@ class Pair:
     refused_credentials: str | None = None
     testrail_name: str | None = None
     testably_name: str | None = None
+    open_word: str | None = None
+    drifted_at: datetime | None = None
 
 
 class ChangeState(StrEnum):
@@ -93,20 +97,22 @@ def pair_of(row: RowMapping) -> Pair:
         row["testably_url"],
         row["testably_project"],
     )
-    return Pair(
-        row["id"],
-        identity,
-        row["rules"],
-        row["listed_at"],
-        row["proved_at"],
-        row["paused_because"],
-        row["paused_at"],
-        row["refused_credentials"],
-        row["testrail_name"],
-        row["testably_name"],
-    )
+    others = {name: row[name] for name in PAIR_COLUMNS}
+    return Pair(row["id"], identity, **others)
 
 
+PAIR_COLUMNS = (
+    "rules",
+    "listed_at",
+    "proved_at",
+    "paused_because",
+    "paused_at",
+    "refused_credentials",
+    "testrail_name",
+    "testably_name",
+    "open_word",
+    "drifted_at",
+)
 COLUMN_OF = {
     "testrail_id": "testrail_id",
     "testably_id": "testably_id",
@@ -115,16 +121,15 @@ COLUMN_OF = {
     "observed": "echoed",
     "observed_at": "echoed_at",
     "in_flight": "intended",
-    "refused": "refused",
-    "overwrote": "overwrote",
-    "told": "told",
     "parent_id": "parent_id",
     "target_parent": "target_parent",
+    "has_children": "has_children",
     "source_fingerprint": "source_print",
     "target_fingerprint": "target_print",
     "raw": "raw",
     "attempt_at": "attempt_at",
     "attempt_deadline": "attempt_deadline",
+    "attempt_newest": "attempt_newest",
     "attempts": "attempts",
     "change_id": "change_id",
     "look_again": "look_again",
@@ -138,12 +143,18 @@ def link_columns(link: Link) -> dict[str, Any]:
     """A link as a row, without its id and pair."""
     columns = {column: getattr(link, name) for name, column in COLUMN_OF.items()}
     problem = link.problem
+    found = failures_of(link)
     return columns | {
         "state": link.state.value,
-        "trouble_kind": problem and problem.kind,
+        "sent": {name: [sent.value, sent.count] for name, sent in link.sent.items()},
+        "field_problems": {name: p.as_json() for name, p in link.field_problems.items()},
+        "trouble_kind": problem and problem.kind.value,
         "trouble_reason": problem and problem.reason,
         "trouble_since": problem and problem.since,
         "trouble_count": problem and problem.count,
+        "trouble_at": problem and problem.counted_at,
+        "open_problems": sum(not one.accepted for one in found),
+        "accepted_problems": sum(one.accepted for one in found),
     }
 
 
@@ -152,14 +163,18 @@ def link_of(row: RowMapping) -> Link:
     problem = None
     if row["trouble_kind"] is not None:
         problem = Problem(
-            row["trouble_kind"],
+            ProblemKind[row["trouble_kind"].upper()],
             row["trouble_reason"],
             row["trouble_since"],
-            row["trouble_count"],
+            row["trouble_count"] or 1,
+            row["trouble_at"],
         )
+    kept = row["field_problems"]
     return Link(
         state=LinkState(row["state"]),
         problem=problem,
+        sent={name: Sent(*pair) for name, pair in row["sent"].items()},
+        field_problems={name: FieldProblem.from_json(one) for name, one in kept.items()},
         **{name: row[column] for name, column in COLUMN_OF.items()},
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     insert,
     not_,
     or_,
@@ -144,6 +144,35 @@ class Store:
             full = {row["testrail_id"]: link_of(row) for row in _mappings(connection, others)}
         return dict(sorted({**outlined, **full}.items()))
 
+    def links_with_problems(self, pair_id: int) -> list[Link]:
+        """The links about which something needs a person, or was accepted by one."""
+        listed = links.c.open_problems + links.c.accepted_problems > 0
+        query = select(links).where(links.c.pair_id == pair_id, listed)
+        with self._transaction() as connection:
+            rows = _mappings(connection, query.order_by(links.c.testrail_id))
+            return [link_of(row) for row in rows]
+
+    def count_problems(self, pair_id: int) -> tuple[int, int]:
+        """How many problems of a pair need a person, and how many links are held."""
+        held = func.sum(case((links.c.state == LinkState.HELD.value, 1), else_=0))
+        query = select(func.sum(links.c.open_problems), held).where(links.c.pair_id == pair_id)
+        with self._transaction() as connection:
+            row = connection.execute(query).one()
+        return int(row[0] or 0), int(row[1] or 0)
+
+    def targets_of_others(self, pair: Pair) -> frozenset[str]:
+        """The target ids that other pairs hold in this pair's Testably project (R7)."""
+        same = and_(
+            pairs.c.id != pair.id,
+            pairs.c.testably_url == pair.identity.testably_url,
+            pairs.c.testably_project == pair.identity.testably_project,
+        )
+        query = select(links.c.testably_id).where(
+            links.c.testably_id.is_not(None), links.c.pair_id.in_(select(pairs.c.id).where(same))
+        )
+        with self._transaction() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def note_agreement(self, pair_id: int, agreed: Iterable[Link]) -> None:
         """Record the ``target_fingerprint`` of links that nobody changed since they were read."""
         rows = [
@@ -205,7 +234,7 @@ class Store:
         try:
             with self._transaction() as connection:
                 change_id = _record(connection, pair_id, change)
-                leased = replace(link, change_id=change_id, lease_until=until)
+                leased = link.leased(until, change_id)
                 saved = _save(connection, pair_id, leased, change.at)
                 if saved is None:
                     raise _LostError
@@ -229,7 +258,7 @@ class Store:
         Returns the saved link; None if the claim had run out and somebody else took the link,
         in which case it is marked to be looked at again.
         """
-        released = replace(link, lease_until=None)
+        released = link.released()
         try:
             with self._transaction() as connection:
                 if change_id is not None:
@@ -295,7 +324,7 @@ class _LostError(Exception):
 def _save(
     connection: Connection, pair_id: int, link: Link, now: datetime, *, holding: bool = False
 ) -> Link | None:
-    saved = replace(link, version=link.version + 1)
+    saved = link.saved()
     values = link_columns(saved)
     if link.version == 0:
         connection.execute(insert(links).values(pair_id=pair_id, **values))

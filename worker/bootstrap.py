@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker.clients.testably import Testably
     from worker.clients.testrail import TestRail
     from worker.clients.transport import Observer, Transport
-    from worker.sync.run import PairContext
+    from worker.sync.context import PairContext
 
 OnWait = Callable[[float], None]
 
@@ -167,8 +167,8 @@ class Deployment:
             yield TestRail(source, self.settings.testrail.submilestones), Testably(target)
 
     def _context(self, pair: ProjectPair, source: TestRail, target: Testably) -> PairContext:
+        from worker.sync.context import PairContext
         from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
-        from worker.sync.run import PairContext
 
         sync = self.settings.sync
         limit = _limit(self.settings.testably.rate_limit)

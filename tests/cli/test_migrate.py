@@ -187,7 +187,7 @@ def test_an_interrupt_is_130_and_one_document(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("worker.sync.run.make_plan", interrupted)
+        patched.setattr("worker.sync.context.make_plan", interrupted)
         ended = milesync("migrate", "--yes", "--json")
     assert (ended.code, ended.json["error"]["kind"]) == (130, "interrupted")
     [run] = milesync("status", "--json").json["projects"][0]["runs"]
@@ -201,7 +201,7 @@ def test_the_unexpected_is_told_without_a_traceback(
     def broken(_: object) -> None:
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setattr("worker.sync.run.make_plan", broken)
+    monkeypatch.setattr("worker.sync.context.make_plan", broken)
     ended = milesync("sync", "--json")
     must_fit(ended.json, FAILURE)
     assert ended.code == 1

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from mappings.link import Problem
+from mappings.problem import Problem, ProblemKind
 from tests.cli.conftest import SEEDED, Milesync
 from tests.fakes import FakeClock
 from worker.cli.progress import Tally, duration, logged
@@ -32,7 +32,7 @@ def test_a_create_that_is_completed_later_counts_twice() -> None:
 
 def test_what_needs_a_person_is_counted_once() -> None:
     tally = Tally(2, 1.0, FakeClock())
-    problem = Problem("refused", "No.")
+    problem = Problem(ProblemKind.REFUSED, "No.")
     action = Action(Kind.CREATE, 1, "Beta", "New.")
     tally.add(Outcome(action, Result.QUARANTINED, None, (problem,)))
     assert "1 needs you" in str(tally)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from mappings.errors import StoreError
-from mappings.link import Link, LinkState, Problem, fingerprint_of_source
+from mappings.link import Link, LinkState, Sent, fingerprint_of_source
 from mappings.milestone import FIELDS, SourceMilestone
+from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog
 from mappings.store import Store
@@ -75,7 +76,19 @@ def test_a_pair_that_was_recorded_meanwhile_is_found(
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 values = st.dictionaries(st.sampled_from(FIELDS), st.none() | texts)
 moments = st.none() | st.datetimes(timezones=st.just(UTC))
-problems = st.builds(Problem, texts, texts, moments, st.integers(1, 10**6))
+kinds = st.sampled_from(ProblemKind)
+problems = st.builds(Problem, kinds, texts, moments, st.integers(1, 10**6), moments)
+field_problems = st.builds(
+    FieldProblem,
+    kinds,
+    st.none() | texts,
+    st.none() | texts,
+    texts,
+    texts,
+    st.integers(1, 99),
+    st.none() | texts,
+    st.booleans(),
+)
 links = st.builds(
     Link,
     testrail_id=st.integers(1, 2**62),
@@ -86,9 +99,10 @@ links = st.builds(
     observed=values,
     observed_at=st.none() | texts,
     in_flight=st.none() | values,
-    refused=values,
-    overwrote=values,
-    told=st.dictionaries(texts, texts),
+    sent=st.dictionaries(texts, st.builds(Sent, st.none() | texts, st.integers(0, 9))),
+    field_problems=st.dictionaries(texts, field_problems),
+    has_children=st.booleans(),
+    attempt_newest=st.none() | texts,
     parent_id=st.none() | st.integers(1, 2**62),
     target_parent=st.none() | texts,
     source_fingerprint=texts,

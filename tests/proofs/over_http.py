@@ -29,9 +29,10 @@ from worker.clients.transport import Transport
 from worker.clock import Clock
 from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testrail_app import API_KEY, USER
+from worker.sync.context import PairContext
 from worker.sync.options import Policy
-from worker.sync.read.gather import Scope
-from worker.sync.run import PairContext, run_pair
+from worker.sync.read.scope import Scope
+from worker.sync.run import run_pair
 
 PROJECT = "proj_abc123"
 

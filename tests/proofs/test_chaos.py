@@ -18,7 +18,7 @@ from worker.sandbox.limit import RateLimit
 from worker.sandbox.seed import seed
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestRailSwitches
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.report import State
 from worker.sync.run import run_pair
 from worker.sync.verify import verify

@@ -20,9 +20,10 @@ from worker.clients.records import parse_target
 from worker.sandbox.rules import Record
 from worker.sandbox.seed import seed
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.read.gather import Scope
+from worker.sync.context import PairContext
+from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import PairContext, run_pair
+from worker.sync.run import run_pair
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 

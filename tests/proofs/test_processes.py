@@ -27,7 +27,7 @@ from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_app import API_KEY, USER
 from worker.sandbox.testrail_model import TestRailModel
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.report import State
 from worker.sync.run import run_pair
 from worker.sync.verify import verify

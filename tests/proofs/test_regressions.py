@@ -15,7 +15,7 @@ from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnSourceDelete, Options, Policy, Trigger
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
 from worker.sync.run import RunMode, run_pair
 from worker.sync.undo import undo
@@ -118,7 +118,7 @@ def test_two_targets_of_a_cut_off_create_are_told_although_the_source_is_gone(
 
 
 def test_a_date_that_is_silently_ignored_is_told() -> None:
-    """A parent whose sub-milestones are not listed takes no date, and a person reads so."""
+    """A parent whose sub-milestones are not listed takes no date: every mouth says so."""
     world = World(ably=TestablySwitches(list_holds_subs=False, parent_dates_read_only=False))
     one = add(world, "Parent")
     world.migrate()
@@ -127,9 +127,10 @@ def test_a_date_that_is_silently_ignored_is_told() -> None:
     world.edit_target(below, {"start_date": "2026-01-01T00:00:00Z"})
     world.rail.update(one, {"start_on": JUNE})
     report = world.migrate()
-    assert "not_taken" in _kinds(report)
-    assert verify(world.context()).in_step  # what Testably derives is no difference
+    assert "altered" in _kinds(report)
+    assert [one.kind for one in verify(world.context()).differences] == ["altered"]
     assert writes_nothing_more(world)
+    assert _kinds(world.migrate()) == {"altered"}
     world.close()
 
 
@@ -206,7 +207,7 @@ def test_a_move_that_only_a_refresh_saw_is_told_by_the_next_full_run(world: Worl
     world.rail.update(one, {"parent_id": two})
     mode = RunMode(exclusive=False)
     run_pair(world.context(), Options(Trigger.WEBHOOK), Scope((one,)), mode=mode)
-    assert _kinds(world.migrate()) == {"moved"}
+    assert _kinds(world.migrate()) == {"immovable"}
 
 
 def test_changed_settings_reach_everything_although_the_first_run_with_them_died(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -19,8 +18,8 @@ from hypothesis.stateful import (
 )
 
 from mappings.footer import Footer, marked_id, marker_url, with_footer
-from mappings.link import LinkState
 from mappings.milestone import ARCHIVED, COMPLETED, DATE_FIELDS, TargetMilestone, same_value
+from mappings.problem import Effect
 from mappings.rows import Change, ChangeState
 from tests.proofs.world import (
     IDENTITY,
@@ -39,9 +38,9 @@ from worker.errors import ApiError, MilesyncError
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
-from worker.sync.decide.rules import BLOCKING
+from worker.sync.context import preview
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
 from worker.sync.run import RunMode, run_pair
@@ -369,6 +368,13 @@ class PairLife(RuleBasedStateMachine):
         """A person lets go of what is in quarantine."""
         self._retry()
 
+    @rule(policy=POLICIES)
+    def one_truth(self, policy: Policy) -> None:
+        """At any time, once the faults have stopped."""
+        self.world.calm_down()
+        if self.world.store.find_pair(IDENTITY) is not None:
+            self._has_one_truth(policy)
+
     @rule(policy=st.sampled_from(OnSourceDelete))
     def settle(self, policy: OnSourceDelete) -> None:
         """After the faults stop, clean migrations bring both sides to agree."""
@@ -380,7 +386,8 @@ class PairLife(RuleBasedStateMachine):
             self._hear(report)
             assert report.state in (State.SUCCEEDED, State.PARTIAL), report
             self.world.clock.sleep(5)
-        self._agrees(report)
+        assert preview(self.world.context(rules), Options()).plan.writes == 0
+        self._has_one_truth(rules)
 
     # --- what must always hold
 
@@ -437,29 +444,23 @@ class PairLife(RuleBasedStateMachine):
         history = self.world.store.changes(self._pair_id(), testably_id=write.testably_id)
         return [k.kind for k in history if k.after.get("status") == write.body["status"]][-1]
 
-    def _agrees(self, report: RunReport) -> None:
-        """Verify finds nothing but what the reports told."""
-        told = {problem["testrail_id"] for problem in report.problems}
-        links = self.world.store.links(self._pair_id())
-        verdict = verify(self.world.context())
-        for missing in verdict.missing:
-            assert missing.testrail_id in told, (missing, report.problems)
-        for one in verdict.differences:
-            id_ = one.testrail_id
-            link = links[id_]
-            moved = one.field == "parent_id" and "moved" in link.told
-            kept = f"again:{one.field}" in link.told
-            not_taken = kept or self.told & {("not_taken", id_), ("cannot_be_cleared", id_)}
-            blocked = id_ in told
-            assert moved or not_taken or blocked, (one, link, report.problems)
-        left = {k.testably_id for k in links.values() if k.state is LinkState.ORPHANED}
-        # An undone adoption leaves its target alone and unlinked, also once the source is gone.
-        let_go = {i for i, k in links.items() if k.state is LinkState.HELD and not k.has_target}
-        for extra in verdict.extra:
-            known = extra.testably_id in self.copies | left | self.revived
-            known = known or self.world.made_by_us.get(extra.testably_id) in let_go
-            named = any(extra.testably_id in problem["reason"] for problem in report.problems)
-            assert known or named or self.lost_database, (extra, report.problems)
+    def _has_one_truth(self, policy: Policy) -> bool:
+        """Every mouth says the same of the pair; whether that is that both sides agree (R10).
+
+        `verify` is in step, if and only if a plan from the same readings pushes nothing,
+        `failures` is empty and a sync ends without anything for a person.
+        """
+        found = verify(self.world.context(policy))
+        plan = preview(self.world.context(policy), Options()).plan
+        open_problems, _ = self.world.store.count_problems(self._pair_id())
+        nameless = [action for action in plan.actions if not action.testrail_id]
+        quiet = plan.writes == 0 and not open_problems and not nameless
+        assert found.in_step == quiet, (found, plan.writes, open_problems, plan.actions)
+        report = run_pair(self.world.context(policy), Options(Trigger.MANUAL), Scope())
+        self._hear(report)
+        if plan.writes == 0:
+            assert (report.state is State.SUCCEEDED) == quiet, (report, found)
+        return quiet
 
     # --- small things
 
@@ -507,8 +508,8 @@ class PairLife(RuleBasedStateMachine):
     def _retry(self) -> None:
         store = self.world.store
         for link in store.links(self._pair_id()).values():
-            if link.problem is not None and link.problem.kind in BLOCKING:
-                store.save(self._pair_id(), replace(link, problem=None), self.world.clock.now())
+            if link.problem is not None and link.problem.kind.effect is Effect.BLOCKS:
+                store.save(self._pair_id(), link.retried(), self.world.clock.now())
 
 
 def _plain_row(row: Record) -> Record:

@@ -31,10 +31,11 @@ from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import Listing, TestablyModel
 from worker.sandbox.testrail_model import Page, TestRailModel
 from worker.sync.apply.writer import GRACE
+from worker.sync.context import PairContext
 from worker.sync.options import Options, Policy, Trigger
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport
-from worker.sync.run import PairContext, run_pair
+from worker.sync.run import run_pair
 
 URL = "https://example.testrail.io"
 PROJECT = "proj_a"

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mappings.dates import Day, calendar_day
-from mappings.link import Link, LinkState, Problem
+from mappings.link import Link, LinkState, Sent
 from mappings.milestone import ACTIVE
+from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.rows import Change
 from tests.sync.build import JANUARY, NOW, bad, link, plan, source, target, trouble_of
 from tests.sync.world import PROJECT, World
@@ -121,7 +122,7 @@ def test_a_cut_off_create_that_is_still_unclear_waits_although_its_source_is_gon
     found = outcomes(world)
     for id_ in (2, 3):
         assert (found[id_].result, found[id_].testably_id) == (Result.WAITING, None)
-        assert kinds(found[id_]) == ["unsettled"]
+        assert kinds(found[id_]) == ["in_doubt"]
         assert found[id_].action.kind is Kind.ARCHIVE
         assert world.links[id_].state is LinkState.CREATING
     world.target.incomplete = False
@@ -135,7 +136,7 @@ def test_an_unclear_create_says_that_it_is_not_known(world: World) -> None:
     """It does not say that it waits for a parent."""
     world.add("One")
     found = cut_off(world, "reset")[1]
-    assert (found.result, found.testably_id, kinds(found)) == (Result.WAITING, None, ["unsettled"])
+    assert (found.result, found.testably_id, kinds(found)) == (Result.WAITING, None, ["in_doubt"])
     reason = found.problems[0].reason
     assert reason.startswith("Whether Testably has created it is not known")
     assert reason.endswith("the next run looks first.")
@@ -206,18 +207,20 @@ def test_what_is_refused_again_keeps_its_age_and_is_counted(world: World) -> Non
         world.edit(1, name=f"Renamed {count}")
         refuse(world, "POST", f"Refusal {count}.")
         again = outcomes(world)[1].problems[0]
-        assert again == Problem("refused", f"Refusal {count}.", first.since, count)
+        assert again == Problem(ProblemKind.REFUSED, f"Refusal {count}.", first.since, count)
         assert world.links[1].problem == again
 
 
 def test_another_kind_of_trouble_starts_anew(world: World) -> None:
     """The age and the count of what was wrong before are not its own."""
     world.add("One")
-    old = Problem("bad_record", "Its name was blank.", datetime(2026, 1, 1, tzinfo=UTC), 7)
+    old = Problem(
+        ProblemKind.BAD_RECORD, "Its name was blank.", datetime(2026, 1, 1, tzinfo=UTC), 7
+    )
     world.store.save(world.pair.id, Link(1, problem=old), world.clock.now())
     refuse(world, "POST", "No.")
     found = outcomes(world)[1].problems
-    assert found == (Problem("refused", "No.", world.clock.now(), 1),)
+    assert found == (Problem(ProblemKind.REFUSED, "No.", world.clock.now(), 1),)
 
 
 def test_an_update_that_failed_for_now_waits_and_is_looked_at_again(world: World) -> None:
@@ -299,10 +302,12 @@ def test_what_was_changed_and_is_held_is_left_to_whoever_has_it(world: World) ->
 EVERYTHING: dict[str, Any] = {
     "observed_at": "2026-02-01T00:00:00Z",
     "in_flight": {"name": "Cut off"},
-    "refused": {"due_date": None},
-    "overwrote": {"name": "Edited"},
+    "sent": {"name": Sent("Cut off", 1)},
+    "field_problems": {
+        "due_date": FieldProblem(ProblemKind.REJECTED, None, None, "It is so.", "2026-02-01")
+    },
     "target_parent": "ms_7",
-    "problem": Problem("unread", "It could not be read.", NOW, 3),
+    "problem": Problem(ProblemKind.UNREAD, "It could not be read.", NOW, 3),
     "attempt_at": NOW,
     "attempt_deadline": NOW,
 }
@@ -320,14 +325,13 @@ def test_a_target_that_was_deleted_leaves_nothing_behind(
 ) -> None:
     """It is created again as if it never was; only a create that is under way stays one."""
     one = source(1)
-    known = link(one, target(one), state=before, told={"moved": "7"}, **EVERYTHING)
+    known = link(one, target(one), state=before, **EVERYTHING)
     action = plan([one], [], [known], view={"gone": frozenset({"ms_1"})})[1]
     assert (action.kind, action.reason) == (Kind.CREATE, "Its target ms_1 was deleted.")
     forgotten = Link(
         1,
         state=after,
         name=one.name,
-        told={"moved": "7"},
         source_fingerprint=known.source_fingerprint,
         attempt_at=NOW,
         attempt_deadline=NOW,
@@ -345,14 +349,14 @@ def test_what_a_cut_off_create_left_is_adopted_with_a_clean_link() -> None:
     assert (action.kind, action.testably_id) == (Kind.ADOPT, "ms_1")
     assert action.reason == "ms_1 carries its marker, left by a create that was cut off."
     assert (dict(action.push), dict(action.before)) == ({"name": "Wanted"}, {"name": "Cut off"})
-    assert dict(action.edited) == {}
-    assert action.notices == ()
+    assert dict(action.overwritten) == {}
+    assert action.problem is None
     found = action.link
     assert found is not None
     assert (found.state, found.testably_id, found.problem) == (LinkState.LINKED, "ms_1", None)
     assert (found.attempt_at, found.attempt_deadline) == (None, None)
     assert found.in_flight == {"name": "Cut off", "status": ACTIVE}
-    assert (dict(found.refused), dict(found.overwrote)) == ({}, {})
+    assert dict(found.field_problems) == {}
     assert found.target_parent is None
 
 
@@ -372,16 +376,17 @@ def test_what_was_intended_for_a_deleted_target_is_not_expected_of_another() -> 
 # --- what is stuck
 
 
-def test_a_child_that_waits_has_no_trouble_of_its_own() -> None:
-    """It passes with its parent's: the run tells it, the link does not keep it."""
+def test_a_child_that_waits_is_listed_until_its_parent_is_there() -> None:
+    """It passes with its parent's problem, and no failure is left out of the list (R10)."""
     action = plan([source(2, parent_id=9)], problems=[bad(9)])[2]
     assert (action.kind, trouble_of(action)) == (Kind.SKIP, "waiting")
     assert action.link is not None
-    assert action.link.problem is None
+    assert action.link.problem is not None
+    assert action.link.problem.kind is ProblemKind.WAITING
 
 
-def test_what_could_not_be_read_has_no_trouble_of_its_own() -> None:
-    """Neither where the target's list was cut nor where its detail was."""
+def test_what_could_not_be_read_is_listed_until_it_is() -> None:
+    """Both where the target's list was cut and where its detail was."""
     cut = plan([source(1)], view={"complete": False})[1]
     one = source(1)
     known = link(one, target(one))
@@ -389,7 +394,8 @@ def test_what_could_not_be_read_has_no_trouble_of_its_own() -> None:
     for action in (cut, unread):
         assert (action.kind, trouble_of(action)) == (Kind.SKIP, "unread")
         assert action.link is not None
-        assert action.link.problem is None
+        assert action.link.problem is not None
+        assert action.link.problem.since == NOW
 
 
 def test_a_conflict_is_kept_with_the_link() -> None:

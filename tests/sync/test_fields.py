@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from mappings.link import Link, LinkState
-from mappings.milestone import FIELDS, TargetMilestone, Values
-from worker.sync.decide.merge import Decision, changed_fields, decide
+from mappings.link import Link, LinkState, Sent
+from mappings.milestone import DATE_FIELDS, FIELDS, TargetMilestone, Values
+from mappings.problem import FieldProblem, ProblemKind
+from worker.sync.decide.differences import MOST_SENT_TO_EDITS, Sides, Verdict, compare
 from worker.sync.options import OnTargetEdit
 
 SOURCE, TARGET = OnTargetEdit.SOURCE, OnTargetEdit.TARGET
@@ -50,15 +52,29 @@ def shows(values: Values = OLD, updated_at: str | None = "before", **more: Any) 
     return TargetMilestone(**{"id": "ms_1", **values, "updated_at": updated_at, **more})
 
 
+class Decision(NamedTuple):
+    """What is decided about one milestone: what to push, and what was learned."""
+
+    link: Link
+    push: Values = {}  # noqa: RUF012  (nobody changes it)
+    edited: Values = {}  # noqa: RUF012
+    kept: Values = {}  # noqa: RUF012
+    problems: Mapping[str, str] = {}
+
+
 def decided(
     link: Link,
-    wanted: Values,
+    desired: Values,
     actual: TargetMilestone | None,
     policy: OnTargetEdit = SOURCE,
     *,
     derived: bool = False,
 ) -> Decision:
-    return decide(link, wanted, actual, derived=derived, policy=policy)
+    own = frozenset({"status", *DATE_FIELDS} if derived else ())
+    found = compare(Sides(link, desired, actual, policy, "2026-03-01T12:00:00Z", own))
+    kept = {d.field: d.live for d in found.differences if d.verdict is Verdict.KEPT}
+    problems = {d.field: d.verdict.value for d in found.differences if d.verdict.needs_person}
+    return Decision(found.link, found.push, found.overwritten, kept, problems)
 
 
 def one(name: str, value: Values) -> Values:
@@ -128,17 +144,9 @@ def test_only_the_form_differs(policy: OnTargetEdit) -> None:
 
 
 @BOTH
-def test_what_the_target_normalised_is_not_pushed_again(policy: OnTargetEdit) -> None:
-    """A value that was echoed in another form is no edit of anybody's."""
-    link = linked(observed={**OLD, "name": "OLD!"})
-    decision = decided(link, OLD, shows({**OLD, "name": "OLD!"}), policy)
-    assert (decision.push, decision.kept) == ({}, {})
-
-
-@BOTH
 def test_without_having_read_the_target_only_source_changes_count(policy: OnTargetEdit) -> None:
     """The target then stands as last echoed; what is known of it stays as it was."""
-    link = linked(observed={**OLD, "name": "OLD!"}, target_parent="ms_9", look_again=True)
+    link = linked(target_parent="ms_9", look_again=True)
     decision = decided(link, one("due_date", NEW), None, policy)
     assert decision.push == {"due_date": NEW["due_date"]}
     assert decision.link == link
@@ -283,17 +291,117 @@ def test_an_adopted_parents_dates_are_left_to_testably(policy: OnTargetEdit) -> 
 # --- what cannot converge
 
 
+def problem(
+    kind: ProblemKind, name: str, live: Values, *, count: int = 1, at: str | None = "before"
+) -> FieldProblem:
+    """A problem with OLD's value, which the target showed as in ``live``."""
+    return FieldProblem(kind, OLD[name], live[name], "It is so.", "2026-02-01", count, at)
+
+
+CLOSED = pytest.mark.parametrize("kind", [ProblemKind.REJECTED, ProblemKind.ALTERED])
+
+
 @BOTH
-def test_a_refused_value_is_not_sent_again(policy: OnTargetEdit) -> None:
-    """Until the source wants another one; that the target shows something else is no edit."""
-    link = linked(refused={"due_date": None})
-    wanted = {**OLD, "due_date": None}
-    decision = decided(link, wanted, shows(one("due_date", OTHER), "later"), policy)
-    assert (decision.push, decision.kept) == ({}, {})
-    assert decision.link.observed["due_date"] == OTHER["due_date"]
-    assert decided(link, one("due_date", NEW), shows(), policy).push == {
-        "due_date": NEW["due_date"]
-    }
+@CLOSED
+@EACH_FIELD
+def test_what_the_target_does_not_take_is_not_sent_again(
+    name: str, kind: ProblemKind, policy: OnTargetEdit
+) -> None:
+    """Not while both values are as they were; it stays a problem in every run."""
+    known = problem(kind, name, OTHER)
+    link = linked(field_problems={name: known})
+    for _ in range(3):
+        decision = decided(link, OLD, shows(one(name, OTHER), "later"), policy)
+        assert (decision.push, decision.kept) == ({}, {})
+        assert decision.problems == {name: kind.value}
+        link = decision.link
+    assert link.field_problems == {name: known}
+
+
+@CLOSED
+@EACH_FIELD
+def test_another_desired_value_is_sent(name: str, kind: ProblemKind) -> None:
+    """A problem is about one value only."""
+    link = linked(field_problems={name: problem(kind, name, OTHER)})
+    decision = decided(link, one(name, NEW), shows(one(name, OTHER)))
+    assert (decision.push, decision.problems) == ({name: NEW[name]}, {})
+    assert decision.link.field_problems == {}
+
+
+@CLOSED
+@EACH_FIELD
+def test_a_value_that_somebody_changed_since_is_sent_again(name: str, kind: ProblemKind) -> None:
+    """The target says that it was changed: one more try is due, but not for ever."""
+    link = linked(field_problems={name: problem(kind, name, OTHER, count=2)})
+    assert decided(link, OLD, shows(one(name, NEW), "later")).push == {name: OLD[name]}
+    link = linked(field_problems={name: problem(kind, name, OTHER, count=MOST_SENT_TO_EDITS)})
+    decision = decided(link, OLD, shows(one(name, NEW), "later"))
+    assert (decision.push, decision.problems) == ({}, {name: kind.value})
+
+
+@CLOSED
+@EACH_FIELD
+def test_a_target_that_shows_another_value_each_time_is_not_written_to(
+    name: str, kind: ProblemKind
+) -> None:
+    """Nobody changed it since, as far as the target says; the new value is noted."""
+    link = linked(field_problems={name: problem(kind, name, OTHER)})
+    decision = decided(link, OLD, shows(one(name, NEW)))
+    assert (decision.push, decision.problems) == ({}, {name: kind.value})
+    assert decision.link.field_problems[name].live == NEW[name]
+
+
+@BOTH
+@EACH_FIELD
+def test_a_problem_ends_when_both_sides_are_equal(name: str, policy: OnTargetEdit) -> None:
+    """However that came about."""
+    known = problem(ProblemKind.ALTERED, name, OTHER)
+    link = linked(field_problems={name: known}, sent={name: Sent(OLD[name], 2)})
+    decision = decided(link, OLD, shows(updated_at="later"), policy)
+    assert (decision.push, decision.problems) == ({}, {})
+    assert (decision.link.field_problems, decision.link.sent) == ({}, {})
+
+
+@EACH_FIELD
+def test_an_accepted_problem_counts_again_when_the_target_changes(name: str) -> None:
+    """A person accepted what stood there, and nothing else."""
+    known = problem(ProblemKind.ALTERED, name, OTHER, count=3).decided(accepted=True)
+    link = linked(field_problems={name: known})
+    assert decided(link, OLD, shows(one(name, OTHER))).problems == {}
+    assert decided(link, OLD, shows(one(name, NEW))).problems == {name: "altered"}
+
+
+@EACH_FIELD
+def test_a_value_that_was_sent_twice_and_never_seen_is_altered(name: str) -> None:
+    """The target said yes both times, and its list never showed it."""
+    actual = shows(one(name, OTHER))
+    first = decided(linked(), OLD, actual)
+    assert first.push == {name: OLD[name]}
+    answered = first.link.updated({name: OLD[name]}, shows(), "2026-03-01")
+    second = decided(answered, OLD, actual)
+    assert (second.push, second.problems) == ({}, {name: "altered"})
+
+
+@EACH_FIELD
+def test_an_edit_that_is_made_again_and_again_ends_as_a_problem(name: str) -> None:
+    """A person may make the same edit again once; what then comes back is not taken at all."""
+    link, sent = linked(), 0
+    for number in range(5):
+        decision = decided(link, OLD, shows(one(name, OTHER), f"change {number}"))
+        link = decision.link
+        if not decision.push:
+            break
+        sent += 1
+        link = link.updated(decision.push, shows(updated_at=f"answer {number}"), "2026-03-01")
+    assert (sent, decision.problems) == (2, {name: "altered"})
+
+
+@EACH_FIELD
+def test_what_an_answer_shows_otherwise_is_altered_at_once(name: str) -> None:
+    """One write and its answer are enough to tell."""
+    link = linked().updated({name: NEW[name]}, shows(one(name, OTHER)), "2026-03-01")
+    decision = decided(link, one(name, NEW), shows(one(name, OTHER)))
+    assert (decision.push, decision.problems) == ({}, {name: "altered"})
 
 
 @BOTH
@@ -308,43 +416,3 @@ def test_an_empty_text_and_none_are_the_same(policy: OnTargetEdit) -> None:
     actual = shows({**OLD, "description": ""}, "later")
     decision = decided(linked(), {**OLD, "description": None}, actual, policy)
     assert decision.push == {}
-
-
-def overwritten(**changed: Any) -> Link:
-    """A link whose last push replaced the name Other by Old."""
-    return linked(overwrote={"name": "Other"}, **changed)
-
-
-def test_a_value_that_does_not_stick_is_pushed_once() -> None:
-    """The target shows what was overwritten, and says that nobody changed it since."""
-    decision = decided(overwritten(), OLD, shows(one("name", OTHER)))
-    assert (decision.push, decision.link.observed["name"]) == ({}, "Other")
-
-
-def test_the_same_edit_made_again_is_overwritten_once_more() -> None:
-    """A later change may be a person's; a second time in a row it counts as not taken."""
-    actual = shows(one("name", OTHER), "later")
-    again = decided(overwritten(), OLD, actual)
-    assert (again.push, again.edited) == ({"name": "Old"}, {"name": "Other"})
-    third = decided(again.link, OLD, shows(one("name", OTHER), "latest"))
-    assert third.push == {}
-
-
-def test_agreement_forgets_what_did_not_stick() -> None:
-    """Once both sides agreed, an edit is an edit again."""
-    agreed = decided(overwritten(told={"again:name": ""}), OLD, shows()).link
-    assert (agreed.overwrote, agreed.told) == ({}, {})
-
-
-def test_another_source_value_is_pushed_although_the_last_did_not_stick() -> None:
-    """Not sticking is about one value only."""
-    actual = shows(one("name", OTHER))
-    assert decided(overwritten(), one("name", NEW), actual).push == {"name": "New"}
-
-
-def test_the_before_values_are_of_exactly_the_pushed_fields() -> None:
-    """A field that the target does not have is None there."""
-    assert changed_fields({"name": "Old"}, {"name": "New", "due_date": "x"}) == {
-        "name": "Old",
-        "due_date": None,
-    }

@@ -12,8 +12,8 @@ from tests.sync.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.options import OnSourceDelete, Options, Policy, Trigger
-from worker.sync.read.gather import Gatherer, Scope
+from worker.sync.options import Only, OnSourceDelete, Options, Policy, Trigger
+from worker.sync.read.scope import Reader, Scope
 
 ABLY = TestablySwitches()
 
@@ -22,7 +22,7 @@ def gather(world: World, scope: Scope | None = None, **options: object) -> Snaps
     """The scene as the next run would gather it."""
     world.to_rail.requests.clear()
     world.to_ably.requests.clear()
-    gatherer = Gatherer(
+    reader = Reader(
         world.pair,
         world.source,
         world.target,
@@ -31,7 +31,7 @@ def gather(world: World, scope: Scope | None = None, **options: object) -> Snaps
         Options(**options),  # type: ignore[arg-type]
         world.links,
     )
-    return gatherer.snapshot(scope or Scope(), world.clock.now())
+    return reader.snapshot(scope or Scope(), world.clock.now())
 
 
 def migrated(world: World, roots: int = 2, children: int = 1) -> World:
@@ -49,17 +49,19 @@ def reads(world: World) -> list[str]:
     return [what.replace("&per_page=100", "") for _, what in world.to_ably.requests]
 
 
-LIST, ARCHIVED = "milestones?status=&page=1", "milestones?status=archived&page=1"
+LIST, COMPLETED, ARCHIVED = (
+    f"milestones?status={status}&page=1" for status in ("", "completed", "archived")
+)
 
 
 # --- the lists
 
 
-def test_an_empty_target_costs_one_request(world: World) -> None:
-    """There is no archived list to ask for where nothing is ours."""
+def test_an_empty_target_costs_two_requests(world: World) -> None:
+    """It may hide completed ones; there is no archived one to ask for where nothing is ours."""
     world.add("One")
     snapshot = gather(world)
-    assert (world.source.requests, reads(world)) == (1, [LIST])
+    assert (world.source.requests, reads(world)) == (1, [LIST, COMPLETED])
     assert (snapshot.target.listed, snapshot.target.complete) == (True, True)
 
 
@@ -74,8 +76,17 @@ def test_a_missing_target_costs_the_archived_list(world: World) -> None:
     migrated(world)
     world.ably.update(PROJECT, world.id_of(2), {"status": "archived"})
     snapshot = gather(world)
-    assert reads(world) == [LIST, ARCHIVED]
+    assert reads(world) == [LIST, COMPLETED, ARCHIVED]
     assert snapshot.target.milestones[world.id_of(2)].status == "archived"
+
+
+def test_a_list_that_shows_a_completed_one_hides_none(world: World) -> None:
+    """Then the completed ones need no list of their own."""
+    migrated(world)
+    world.ably.update(PROJECT, world.id_of(2), {"status": "archived"})
+    world.ably.update(PROJECT, world.id_of(4), {"status": "completed"})
+    gather(world)
+    assert reads(world) == [LIST, ARCHIVED]
 
 
 def test_a_list_that_holds_archived_ones_is_enough(world: World) -> None:
@@ -92,7 +103,7 @@ def test_a_cut_off_create_costs_the_archived_list(world: World) -> None:
     world.add("One")
     world.store.save(world.pair.id, Link(1, state=LinkState.CREATING), world.clock.now())
     gather(world)
-    assert reads(world) == [LIST, ARCHIVED]
+    assert reads(world) == [LIST, COMPLETED, ARCHIVED]
 
 
 def test_a_marker_without_a_link_costs_the_archived_list(world: World) -> None:
@@ -110,7 +121,7 @@ def test_a_linked_target_that_no_list_holds_is_read_singly(world: World) -> None
     world.behave(ably=replace(ABLY, list_holds_subs=False))
     snapshot = gather(world)
     children = {world.id_of(2), world.id_of(4)}
-    assert {what.removeprefix("milestones/") for what in reads(world)[2:]} == children
+    assert {what.removeprefix("milestones/") for what in reads(world)[3:]} == children
     assert children <= set(snapshot.target.milestones)
     assert snapshot.target.gone == frozenset()
 
@@ -223,7 +234,7 @@ def test_a_new_milestone_needs_the_listing(world: World) -> None:
     migrated(world)
     world.add("New")
     world.run(Trigger.SCHEDULE)
-    assert [method for method, _ in world.to_ably.requests] == ["GET", "POST"]
+    assert [method for method, _ in world.to_ably.requests] == ["GET", "GET", "POST"]
 
 
 def test_what_can_never_be_created_needs_no_listing(world: World) -> None:
@@ -315,7 +326,7 @@ def test_where_the_list_shows_sub_milestones_nobody_looks_below(world: World) ->
     migrated(world)
     world.add("Another", 1)
     gather(world)
-    assert reads(world) == [LIST]
+    assert reads(world) == [LIST, COMPLETED]
 
 
 # --- absence at the source
@@ -362,7 +373,7 @@ def test_absence_is_not_asked_about_where_it_means_nothing(world: World, why: st
     world.rail.delete(1)
     world.source.incomplete = why == "incomplete"
     scope = Scope((2,)) if why == "refresh" else None
-    snapshot = gather(world, scope, **({"only": "open"} if why == "only" else {}))
+    snapshot = gather(world, scope, **({"only": Only.OPEN} if why == "only" else {}))
     assert (snapshot.gone, snapshot.unproved) == (frozenset(), {})
     assert world.to_rail.count("GET", "get_milestone/1") == 0
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mappings.link import LinkState, Problem
+from mappings.link import LinkState
+from mappings.problem import Problem
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.options import Trigger
@@ -219,5 +220,5 @@ def test_one_refused_field_does_not_hold_up_the_others(strict: World) -> None:
     strict.run()
     strict.edit(one, due_on=None, description="New text")
     report = strict.run()
-    assert [problem["kind"] for problem in report.problems] == ["cannot_be_cleared"]
+    assert [problem["kind"] for problem in report.problems] == ["rejected"]
     assert str(strict.in_target(one)["description"]).startswith("New text")

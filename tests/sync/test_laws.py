@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.link import Link, LinkState, Problem
+from mappings.link import Link, LinkState, Sent
 from mappings.milestone import (
+    DATE_FIELDS,
     FIELDS,
     SourceMilestone,
     TargetMilestone,
@@ -17,10 +18,10 @@ from mappings.milestone import (
     desired_values,
     same_value,
 )
+from mappings.problem import Problem, ProblemKind
 from tests.sync.build import RULES, bad, link, snapshot, source, target
-from worker.sync.apply.writer import linked_after_create, patched_link
 from worker.sync.decide.action import Kind
-from worker.sync.decide.merge import Decision, decide
+from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
@@ -52,7 +53,7 @@ EDITS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "parent_id": st.none() | st.sampled_from(["ms_1", "ms_2"]),
     },
 )
-TROUBLES = st.none() | st.sampled_from(["refused", "create_fails", "name_conflict", "bad_record"])
+TROUBLES = st.none() | st.sampled_from(ProblemKind)
 POLICIES = st.builds(Policy, st.sampled_from(OnTargetEdit), st.sampled_from(OnSourceDelete))
 OPTIONS = st.builds(
     Options,
@@ -221,14 +222,14 @@ TABLES: st.SearchStrategy[dict[str | None, str | None]] = st.dictionaries(
     st.none() | st.sampled_from(["A", "B", "C"]), st.none() | st.sampled_from(["A", "B", "Z"])
 )
 LINKED_VALUES = st.builds(
-    lambda last_applied, observed, overwrote, in_flight: Link(
+    lambda last_applied, observed, sent, in_flight: Link(
         1,
         "ms_1",
         LinkState.LINKED,
         last_applied=last_applied,
         observed=observed,
         observed_at="0",
-        overwrote=overwrote,
+        sent={name: Sent(value, 1) for name, value in sent.items()},
         in_flight=in_flight,
         version=1,
     ),
@@ -239,9 +240,10 @@ LINKED_VALUES = st.builds(
 )
 
 
-def decided(known: Link, wanted: Values, shown: TargetMilestone, *given_: Any) -> Decision:
+def decided(known: Link, wanted: Values, shown: TargetMilestone, *given_: Any) -> Comparison:
     derived, policy = given_
-    return decide(known, wanted, shown, derived=derived, policy=policy)
+    own = frozenset({"status", *DATE_FIELDS} if derived else ())
+    return compare(Sides(known, wanted, shown, policy, "2026-03-01", own))
 
 
 @given(LINKED_VALUES, VALUES, VALUES, st.booleans(), st.sampled_from(OnTargetEdit))
@@ -255,7 +257,7 @@ def test_deciding_is_idempotent(
     answer = TargetMilestone("ms_1", **taken)
     after = decision.link
     if decision.push:
-        after = patched_link(after, decision.push, answer, decision.edited)
+        after = after.updated(decision.push, answer, "2026-03-01")
     again = decided(after, wanted, answer, derived, policy)
     assert again.push == {}
     assert again.kept == decision.kept
@@ -299,7 +301,7 @@ def test_no_run_repeats_a_write_that_cannot_converge(
     there = Stubborn(table, honest=honest)
     start = {**first, "status": "active"}
     posted = {name: value for name, value in start.items() if name != "status"}
-    known = linked_after_create(Link(1, in_flight=posted), there.write(start), None)
+    known = Link(1, in_flight=posted).created(there.write(start), None, "2026-03-01")
     for wanted in [first, *later]:
         pushes, known = _runs(5, known, wanted, there, policy)
         assert not any(pushes[2:])
@@ -314,6 +316,6 @@ def _runs(
         decision = decided(known, wanted, there.read(), False, policy)
         known = decision.link
         if decision.push:
-            known = patched_link(known, decision.push, there.write(decision.push), decision.edited)
+            known = known.updated(decision.push, there.write(decision.push), "2026-03-01")
         pushes.append(decision.push)
     return pushes, known

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mappings.link import Link, LinkState, Problem, fingerprint_of_source
+from mappings.link import Link, LinkState, fingerprint_of_source
 from mappings.milestone import MappingRules, SourceMilestone, SubMilestone, TargetMilestone
+from mappings.problem import FieldProblem, Problem, ProblemKind
 from tests.sync.build import (
     FEBRUARY,
     JANUARY,
@@ -41,8 +42,10 @@ def in_step(*sources: SourceMilestone) -> tuple[list[TargetMilestone], list[Link
     return targets, [link(*pair) for pair in zip(sources, targets, strict=True)]
 
 
-def notices(action: Action) -> list[str]:
-    return [notice.kind for notice in action.notices]
+def told(action: Action) -> list[str]:
+    """What is told although the action goes on."""
+    problem = [action.problem.kind.value] if action.problem else []
+    return [*problem, *(one.verdict.value for one in action.lasting)]
 
 
 # --- order and reasons
@@ -100,10 +103,10 @@ def test_an_update_says_what_changed_and_where() -> None:
         [targets[0], replace(targets[1], name="Edited", updated_at="later")],
         links,
     )
-    assert found[1].reason == "Changed in TestRail: name, due_date."
+    assert found[1].reason == "Name and due date changed in TestRail."
     assert dict(found[1].before) == {"name": "Release 1", "due_date": None}
-    assert found[2].reason == "Edited in Testably, and the source wins: name."
-    assert dict(found[2].edited) == {"name": "Edited"}
+    assert found[2].reason == "Name edited in Testably and overwritten."
+    assert dict(found[2].overwritten) == {"name": "Edited"}
 
 
 def test_kept_edits_are_told() -> None:
@@ -112,7 +115,7 @@ def test_kept_edits_are_told() -> None:
     policy = Policy(on_target_edit=OnTargetEdit.TARGET)
     edited = replace(targets[0], name="Edited", updated_at="later")
     action = plan([source(1)], [edited], links, policy=policy)[1]
-    assert (action.kind, notices(action)) == (Kind.SKIP, ["target_edit_kept"])
+    assert (action.kind, told(action)) == (Kind.SKIP, ["kept"])
 
 
 def test_the_raw_record_is_kept_beside_the_link() -> None:
@@ -164,36 +167,37 @@ def test_a_move_is_told_once_for_each_new_parent() -> None:
     targets = [ABOVE, BELOW, target(other)]
     links = [*LINKED, link(other, target(other))]
     first = plan([PARENT, moved, other], targets, links)
-    assert (notices(first[2]), dict(first[2].push)) == (["moved"], {"name": "Renamed"})
+    assert (told(first[2]), dict(first[2].push)) == (["immovable"], {"name": "Renamed"})
     assert first.plan.not_exact["moved"] == 1
-    told = first[2].link
-    assert told is not None
-    second = plan([PARENT, moved, other], targets, [links[0], told, links[2]])
-    assert (notices(second[2]), second.plan.not_exact["moved"]) == ([], 1)
-    to_root = plan([PARENT, replace(moved, parent_id=None), other], targets, [links[0], told])
-    assert notices(to_root[2]) == ["moved"]
+    known = first[2].link
+    assert known is not None
+    second = plan([PARENT, moved, other], targets, [links[0], known, links[2]])
+    assert (told(second[2]), second.plan.not_exact["moved"]) == (["immovable"], 1)
+    to_root = plan([PARENT, replace(moved, parent_id=None), other], targets, [links[0], known])
+    assert told(to_root[2]) == ["immovable"]
 
 
 def test_a_move_that_was_done_by_hand_is_over() -> None:
     """Then the next move is told again."""
-    told = replace(LINKED[1], told={"moved": "root"})
-    action = plan([PARENT, CHILD], [ABOVE, BELOW], [LINKED[0], told])[2]
-    assert (notices(action), action.learned) == ([], True)
+    moved = FieldProblem(ProblemKind.IMMOVABLE, None, "ms_1", "It is so.", "2026-02-01")
+    known = replace(LINKED[1], field_problems={"parent_id": moved})
+    action = plan([PARENT, CHILD], [ABOVE, BELOW], [LINKED[0], known])[2]
+    assert (told(action), action.learned) == ([], True)
     assert action.link is not None
-    assert action.link.told == {}
+    assert action.link.field_problems == {}
 
 
 def test_a_child_whose_new_parent_cannot_be_placed_is_not_called_moved() -> None:
     """Nobody knows where it hangs now."""
     lost = replace(CHILD, parent_id=77)
-    assert notices(plan([PARENT, lost], [ABOVE, BELOW], LINKED)[2]) == []
+    assert told(plan([PARENT, lost], [ABOVE, BELOW], LINKED)[2]) == []
 
 
 def test_a_child_moved_below_a_parent_without_a_target_is_moved() -> None:
     """Also where both say that there is no parent in the target yet."""
     at_root = replace(BELOW, parent_id=None)
     action = plan([PARENT, CHILD], [at_root], [link(CHILD, at_root)])[2]
-    assert notices(action) == ["moved"]
+    assert told(action) == ["immovable"]
 
 
 def test_a_second_target_is_always_told() -> None:
@@ -201,10 +205,11 @@ def test_a_second_target_is_always_told() -> None:
     twin = target(PARENT, "ms_9")
     for _ in range(2):
         action = plan([PARENT], [ABOVE, twin], [link(PARENT, ABOVE)])[1]
-        assert notices(action) == ["second_target"]
-        assert "ms_9" in action.notices[0].reason
+        assert told(action) == ["second_target"]
+        assert action.problem is not None
+        assert "ms_9" in action.problem.reason
     archived = replace(twin, status="archived")
-    assert notices(plan([PARENT], [ABOVE, archived], [link(PARENT, ABOVE)])[1]) == []
+    assert told(plan([PARENT], [ABOVE, archived], [link(PARENT, ABOVE)])[1]) == []
 
 
 # --- scope
@@ -274,13 +279,14 @@ def test_sub_milestones_are_archived_before_their_parent() -> None:
 
 
 def test_keep_leaves_the_target_alone() -> None:
-    """Once, and from then on nobody looks at it."""
+    """It is told in every run that it is kept, and nothing else happens."""
     policy = Policy(on_source_delete=OnSourceDelete.KEEP)
     action = plan([], [ABOVE], [link(PARENT, ABOVE)], gone=frozenset({1}), policy=policy)[1]
     assert (action.kind, action.writes, action.learned) == (Kind.SKIP, 0, True)
     assert action.link is not None
     assert action.link.state is LinkState.ORPHANED
-    assert plan([], [ABOVE], [action.link], gone=frozenset({1}), policy=policy).by_id == {}
+    again = plan([], [ABOVE], [action.link], gone=frozenset({1}), policy=policy)[1]
+    assert (told(again), again.writes, again.learned) == (["kept"], 0, False)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +319,7 @@ def test_an_incomplete_list_says_nothing_about_absence(rest: dict[str, Any]) -> 
 
 def test_a_troubled_record_that_never_arrived_is_forgotten_with_its_source() -> None:
     """Nobody needs to look at it any more, once a whole list lacks it."""
-    problem = Problem("refused", "too long")
+    problem = Problem(ProblemKind.REFUSED, "too long")
     unlinked = Link(1, source_fingerprint=fingerprint_of_source(PARENT), problem=problem, version=1)
     action = plan([], links=[unlinked])[1]
     assert (action.kind, action.learned) == (Kind.SKIP, True)
@@ -333,7 +339,7 @@ def test_an_unreadable_record_is_a_quarantine_and_stops_nobody() -> None:
     assert trouble_of(found[9]) == "bad_record"
     assert "name is blank" in found[9].reason
     assert found[9].link is not None
-    assert found[9].link.problem == Problem("bad_record", found[9].reason, NOW)
+    assert found[9].link.problem == Problem(ProblemKind.BAD_RECORD, found[9].reason, NOW)
 
 
 def test_a_record_without_an_id_is_told_without_a_link() -> None:
@@ -360,12 +366,12 @@ def test_a_trouble_keeps_its_age_while_it_is_of_the_same_kind() -> None:
     """Since when somebody should have looked."""
     first = plan(problems=[bad(9)])[9].link
     assert first is not None
-    old = replace(first, version=1, problem=Problem("bad_record", "other words", None, 3))
+    old = replace(first, version=1, problem=Problem(ProblemKind.BAD_RECORD, "other words", None, 3))
     again = plan(links=[old], problems=[bad(9)])[9].link
     assert again is not None
     assert again.problem is not None
     assert (again.problem.since, again.problem.count) == (None, 3)
-    other = replace(old, problem=Problem("refused", "x", None))
+    other = replace(old, problem=Problem(ProblemKind.REFUSED, "x", None))
     fresh = plan(links=[other], problems=[bad(9)])[9].link
     assert fresh is not None
     assert fresh.problem == first.problem
@@ -391,17 +397,22 @@ def test_not_exact_counts_each_kind() -> None:
 
 
 def test_what_the_target_does_not_take_is_counted() -> None:
-    """A refused value, and one that shows otherwise than it was pushed."""
-    targets, links = in_step(source(1), source(2), source(3))
-    shown = [replace(targets[0], name="Rel"), *targets[1:]]
-    known = [
-        replace(links[0], observed=shown[0].values),
-        replace(links[1], refused={"due_date": None}),
-        links[2],
-    ]
-    found = plan([source(1), source(2), source(3)], shown, known)
+    """A refused value, and one that shows otherwise than it was sent."""
+    targets, links = in_step(source(1, due_on=FEBRUARY), source(2), source(3))
+    shown = [replace(targets[0], name="Rel", due_date=None), *targets[1:]]
+    desired = links[0].last_applied
+    problems = {
+        "name": FieldProblem(
+            ProblemKind.ALTERED, desired["name"], "Rel", "It is so.", "2026-02-01"
+        ),
+        "due_date": FieldProblem(
+            ProblemKind.REJECTED, desired["due_date"], None, "It is so.", "2026-02-01"
+        ),
+    }
+    known = [replace(links[0], observed=shown[0].values, field_problems=problems), *links[1:]]
+    found = plan([source(1, due_on=FEBRUARY), source(2), source(3)], shown, known)
     assert found.plan.writes == 0
-    assert found.plan.not_exact == {"not_taken": 2}
+    assert found.plan.not_exact == {"altered": 1, "rejected": 1}
 
 
 def test_what_does_not_arrive_is_not_counted_as_inexact() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mappings.link import Problem
+from mappings.problem import Problem, ProblemKind
 from mappings.rows import PairIdentity
 from tests.sync.build import bad, link, plan, snapshot, source, target
 from tests.sync.world import World
@@ -33,7 +33,7 @@ from worker.sync.run import open_run, run_pair
 
 IDENTITY = PairIdentity("https://rail.example", 1, "https://ably.example", "proj_1")
 SKIP = Action(Kind.SKIP, 1, "One", "In step.", "ms_1")
-TOLD = Problem("moved", "Move it by hand.")
+TOLD = Problem(ProblemKind.IMMOVABLE, "Move it by hand.")
 
 
 def outcome(result: Result, *problems: Problem) -> Outcome:
@@ -53,10 +53,10 @@ def test_every_result_has_a_counter() -> None:
         (SKIP, Result.UNCHANGED),
         (replace(SKIP, kind=Kind.QUARANTINE), Result.QUARANTINED),
         (replace(SKIP, kind=Kind.CONFLICT), Result.CONFLICTS),
-        (replace(SKIP, problem=Problem("waiting", "…")), Result.WAITING),
-        (replace(SKIP, problem=Problem("unread", "…")), Result.WAITING),
-        (replace(SKIP, problem=Problem("absence_unproved", "…")), Result.WAITING),
-        (replace(SKIP, problem=Problem("other", "…")), Result.UNCHANGED),
+        (replace(SKIP, problem=Problem(ProblemKind.WAITING, "…")), Result.WAITING),
+        (replace(SKIP, problem=Problem(ProblemKind.UNREAD, "…")), Result.WAITING),
+        (replace(SKIP, problem=Problem(ProblemKind.ABSENCE_UNPROVED, "…")), Result.WAITING),
+        (replace(SKIP, problem=Problem(ProblemKind.SECOND_TARGET, "…")), Result.UNCHANGED),
     ],
 )
 def test_what_becomes_of_actions_that_write_nothing(action: Action, result: Result) -> None:
@@ -69,7 +69,7 @@ def test_what_becomes_of_actions_that_write_nothing(action: Action, result: Resu
     [
         ([], State.SUCCEEDED),
         ([outcome(Result.CREATED), outcome(Result.UNCHANGED)], State.SUCCEEDED),
-        ([outcome(Result.UNCHANGED, Problem("target_edit_kept", "…"))], State.SUCCEEDED),
+        ([outcome(Result.UNCHANGED, Problem(ProblemKind.TARGET_EDIT_KEPT, "…"))], State.SUCCEEDED),
         ([outcome(Result.UPDATED, TOLD)], State.PARTIAL),
         ([outcome(Result.WAITING)], State.PARTIAL),
         ([outcome(Result.CONFLICTS)], State.PARTIAL),
@@ -115,7 +115,7 @@ def test_problems_name_both_ids_and_every_trouble() -> None:
             "testrail_id": 1,
             "testably_id": "ms_1",
             "name": "One",
-            "kind": "moved",
+            "kind": "immovable",
             "reason": "Move it by hand.",
         }
     )
@@ -138,6 +138,7 @@ def test_the_report_as_json_has_all_fields_of_the_contract() -> None:
         "quarantined",
         "conflicts",
         "waiting",
+        "held",
         "requests",
         "problems",
         "not_exact",

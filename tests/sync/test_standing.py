@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from mappings.link import Link, LinkState, Problem, fingerprint_of_source
+from mappings.link import Link, LinkState, fingerprint_of_source
+from mappings.problem import Problem, ProblemKind
 from tests.sync.build import link, plan, snapshot, source, target, trouble_of
 from worker.sync.decide.action import Kind
-from worker.sync.decide.rules import Is, Standings
+from worker.sync.decide.rules import Cases, Step
 from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
 
 ONE = source(1)
@@ -24,8 +25,8 @@ UNMARKED = target(ONE, "ms_7", description="Made by hand")
 
 def test_a_milestone_without_anything_is_new() -> None:
     """Nothing is known of it and Testably's list is whole: it is created."""
-    standing = Standings(snapshot([ONE])).of(1)
-    assert (standing.is_, standing.arrives) == (Is.NEW, True)
+    case = Cases(snapshot([ONE])).of(1)
+    assert (case.step, case.arrives) == (Step.CREATE, True)
 
 
 def test_a_marker_is_adopted_although_no_link_knows_it() -> None:
@@ -181,18 +182,18 @@ def test_what_an_undo_took_back_is_held_until_a_person_migrates() -> None:
     held = link(ONE, archived, state=LinkState.HELD, last_applied={})
     for trigger in (Trigger.SCHEDULE, Trigger.WEBHOOK, Trigger.MANUAL):
         action = plan([ONE], [archived], [held], options=Options(trigger=trigger))[1]
-        assert (action.kind, action.push, action.problem) == (Kind.SKIP, {}, None)
-        assert not action.learned
+        assert (action.kind, action.push, trouble_of(action)) == (Kind.SKIP, {}, "held")
+        assert [one.verdict.value for one in action.differences] == ["held"]
     released = plan([ONE], [archived], [held], options=Options(trigger=Trigger.MIGRATION))[1]
     assert (released.kind, released.push) == (Kind.UPDATE, {"status": "active"})
     assert "undo" in released.reason
 
 
-REFUSED = Problem("refused", "name must have at most 5 characters")
+REFUSED = Problem(ProblemKind.REFUSED, "name must have at most 5 characters")
 
 
-@pytest.mark.parametrize("kind", ["refused", "create_fails"])
-def test_quarantine_lasts_until_the_source_record_changes(kind: str) -> None:
+@pytest.mark.parametrize("kind", [ProblemKind.REFUSED, ProblemKind.CREATE_FAILS])
+def test_quarantine_lasts_until_the_source_record_changes(kind: ProblemKind) -> None:
     """While the record stays as it was refused, nothing is sent; any change tries again."""
     problem = replace(REFUSED, kind=kind)
     blocked = Link(1, source_fingerprint=fingerprint_of_source(ONE), problem=problem, version=1)
@@ -204,16 +205,28 @@ def test_quarantine_lasts_until_the_source_record_changes(kind: str) -> None:
 def test_a_linked_milestone_in_quarantine_keeps_its_target() -> None:
     """Its update was refused; its sub-milestones still have their parent."""
     child = source(2, parent_id=1)
+    edited = replace(THERE, name="Edited")
     blocked = link(ONE, THERE, problem=REFUSED)
-    found = plan([ONE, child], [THERE], [blocked])
+    found = plan([ONE, child], [edited], [blocked])
     assert found.kinds == {1: "quarantine", 2: "create"}
     assert found[1].testably_id == "ms_1"
+    assert found[1].writes == 0
+
+
+def test_a_quarantine_ends_when_both_sides_are_equal() -> None:
+    """A person did by hand what was refused."""
+    action = plan([ONE], [THERE], [link(ONE, THERE, problem=REFUSED)])[1]
+    assert (action.kind, action.problem, action.reason) == (Kind.SKIP, None, "In step.")
+    assert action.link is not None
+    assert action.link.problem is None
 
 
 def test_other_troubles_do_not_block() -> None:
     """A conflict that a person has solved in Testably is over by itself."""
     solved = Link(
-        1, source_fingerprint=fingerprint_of_source(ONE), problem=Problem("name_conflict", "…")
+        1,
+        source_fingerprint=fingerprint_of_source(ONE),
+        problem=Problem(ProblemKind.NAME_CONFLICT, "…"),
     )
     action = plan([ONE], links=[solved])[1]
     assert action.kind is Kind.CREATE
@@ -280,7 +293,7 @@ def test_a_target_that_could_not_be_read_waits() -> None:
     """Neither updated nor created again: nothing is known of it."""
     view = {"unproved": {"ms_1": "Testably answered 500."}}
     action = plan([replace(ONE, name="New")], links=[link(ONE, THERE)], view=view)[1]
-    assert (action.kind, trouble_of(action), action.waits) == (Kind.SKIP, "unread", True)
+    assert (action.kind, trouble_of(action)) == (Kind.SKIP, "unread")
     assert "500" in action.reason
 
 

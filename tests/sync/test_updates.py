@@ -70,17 +70,18 @@ def test_completed_and_reopened(one: World) -> None:
     assert one.in_target(1)["status"] == "active"
 
 
-def test_a_null_that_is_refused_is_told_once_and_the_rest_goes_without_it(one: World) -> None:
+def test_a_null_that_is_refused_is_told_and_the_rest_goes_without_it(one: World) -> None:
     """The date stays in Testably; no run sends it again until the source wants another value."""
     one.behave(ably=replace(ABLY, null_clears=False))
     one.edit(1, name="Renamed", due_on=None)
     report = one.run()
     assert (report.state, report.counts["updated"]) == (State.PARTIAL, 1)
-    assert [problem["kind"] for problem in report.problems] == ["cannot_be_cleared"]
+    assert [problem["kind"] for problem in report.problems] == ["rejected"]
     assert one.in_target(1)["name"] == "Renamed"
-    again = one.run()
-    assert (again.state, one.to_ably.writes) == (State.SUCCEEDED, {})
-    assert dict(again.not_exact) == {"not_taken": 1}
+    for _ in range(2):
+        again = one.run()
+        assert (again.state, one.to_ably.writes) == (State.PARTIAL, {})
+        assert dict(again.not_exact) == {"rejected": 1}
     one.edit(1, due_on=1_790_000_000)
     in_step_after(one, patches=1)
 
@@ -95,23 +96,23 @@ def test_a_null_that_changes_nothing_is_told(one: World) -> None:
         return real(project, id_, kept)
 
     one.ably.update = ignoring  # type: ignore[method-assign, assignment]
-    assert [p["kind"] for p in one.run().problems] == ["cannot_be_cleared"]
-    assert one.run().state is State.SUCCEEDED
+    assert [p["kind"] for p in one.run().problems] == ["altered"]
+    assert one.run().state is State.PARTIAL
     assert one.to_ably.writes == {}
 
 
-def test_a_move_at_the_source_is_told_once(world: World) -> None:
+def test_a_move_at_the_source_is_told_until_a_person_moves_it(world: World) -> None:
     """Testably cannot move a milestone; it is kept up to date where it is."""
     first, second = world.add("First"), world.add("Second")
     child = world.add("Child", first)
     world.run()
     world.edit(child, parent_id=second, name="Moved child")
     report = world.run()
-    assert [problem["kind"] for problem in report.problems] == ["moved"]
+    assert [problem["kind"] for problem in report.problems] == ["immovable"]
     assert dict(report.not_exact) == {"moved": 1}
     assert world.in_target(child)["name"] == "Moved child"
     again = world.run()
-    assert (again.state, world.to_ably.writes) == (State.SUCCEEDED, {})
+    assert (again.state, world.to_ably.writes) == (State.PARTIAL, {})
     assert dict(again.not_exact) == {"moved": 1}
 
 
@@ -125,8 +126,8 @@ def test_a_parents_dates_follow_the_source_only(world: World) -> None:
     assert world.run().problems == ()
     assert world.to_ably.writes == {"PATCH": 1}
     world.edit(parent, due_on=1_783_000_000)
-    report = world.run()
-    assert [problem["kind"] for problem in report.problems] == ["not_taken"]
+    assert world.run().problems == ()
+    assert world.to_ably.writes == {"PATCH": 1}
     assert world.run().state is State.SUCCEEDED
     assert world.to_ably.writes == {}
 
@@ -294,3 +295,50 @@ def test_lost_access_ends_the_run(one: World) -> None:
     assert report.state is State.FAILED
     assert report.error is not None
     assert report.error.kind == "access_denied"
+
+
+# --- the two vocabularies of the status
+
+
+@pytest.mark.parametrize(
+    ("start", "word"), [(1_700_000_000, "started"), (1_999_000_000, "upcoming")]
+)
+def test_where_active_is_refused_the_object_tables_word_is_tried_and_remembered(
+    world: World, start: int, word: str
+) -> None:
+    """Once, for the first that is opened again; the next ones are opened by it at once."""
+    first, second = (
+        world.add(name, is_completed=True, start_on=start) for name in ("First", "Second")
+    )
+    world.run()
+    world.behave(ably=replace(ABLY, status_words="lifecycle", status_vocabulary="lifecycle"))
+    world.edit(first, is_completed=False)
+    report = world.run()
+    assert (report.state, world.to_ably.writes) == (State.SUCCEEDED, {"PATCH": 4})
+    assert world.in_target(first)["status"] == word
+    assert world.pair.open_word == "table"
+    world.edit(second, is_completed=False)
+    report = world.run()
+    assert (report.state, world.to_ably.writes) == (State.SUCCEEDED, {"PATCH": 1})
+
+
+def test_a_remembered_word_that_is_refused_is_forgotten(world: World) -> None:
+    """The other one is tried instead."""
+    one = world.add("One", is_completed=True)
+    world.run()
+    world.store.update_pair(world.pair.id, open_word="table")
+    world.behave(ably=replace(ABLY, refused_statuses=("started", "upcoming")))
+    world.edit(one, is_completed=False)
+    assert world.run().state is State.SUCCEEDED
+    assert (world.pair.open_word, world.in_target(one)["status"]) == (None, "active")
+
+
+def test_where_no_word_is_taken_the_status_is_rejected(world: World) -> None:
+    """Both were tried once, and neither is sent again; nothing is remembered."""
+    one = world.add("One", is_completed=True)
+    world.run()
+    world.behave(ably=replace(ABLY, refused_statuses=("active", "started", "upcoming")))
+    world.edit(one, is_completed=False)
+    assert [problem["kind"] for problem in world.run().problems] == ["rejected"]
+    assert world.run().state is State.PARTIAL
+    assert (world.to_ably.writes, world.pair.open_word) == ({}, None)

@@ -25,11 +25,12 @@ from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_model import TestRailModel
+from worker.sync.context import PairContext, PlannedRun, preview
 from worker.sync.options import Options, Policy, Trigger
 from worker.sync.ports import SourceListing, TargetListing
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport
-from worker.sync.run import PairContext, PlannedRun, preview, run_pair
+from worker.sync.run import run_pair
 
 PROJECT = "proj_abc123"
 URL = "https://example.testrail.io"

@@ -34,10 +34,16 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "show": "runs",
         "report": "runs",
         "mappings": "records",
-        "failures": "records",
+        "failures": "failures",
         "history": "records",
     },
-    "Put right": {"retry": "repair", "undo": "repair", "rebuild": "repair", "stop": "repair"},
+    "Put right": {
+        "accept": "failures",
+        "retry": "failures",
+        "undo": "repair",
+        "rebuild": "repair",
+        "stop": "repair",
+    },
     "Operate": {"up": "up", "sandbox": "sandbox", "db upgrade": "setup"},
 }
 """By the heading under which `milesync --help` shows it: each command, and the module here in

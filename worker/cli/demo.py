@@ -15,7 +15,7 @@ from worker.cli.migrate import Migration
 from worker.cli.options import Json, NoConfig
 from worker.cli.output import Exit, show
 from worker.cli.plan import look_at, show_one
-from worker.cli.verify import verdicts_on
+from worker.cli.verify import verifications
 
 if TYPE_CHECKING:
     from worker.cli.screen import Console
@@ -161,7 +161,7 @@ class _Demo:
         return 0 < counts.get("updated", 0) + counts.get("created", 0) <= EDITED, _facts(report)
 
     def _verify(self) -> tuple[bool, dict[str, Any]]:
-        [verdict] = verdicts_on(self._deployment, self._deployment.settings.projects)
+        [verdict] = verifications(self._deployment, self._deployment.settings.projects)
         if isinstance(verdict, MilesyncError):
             raise verdict
         self._say(f"   {verdict.compared} milestones compared, field by field.")

@@ -42,6 +42,12 @@ MassArchive = Annotated[
 MassRecreate = Annotated[
     bool, typer.Option("--allow-mass-recreate", help="Create even more than a fifth again.")
 ]
+InUse = Annotated[
+    bool, typer.Option("--archive-in-use", help="Archive even what people work in in Testably.")
+]
+NoVerify = Annotated[
+    bool, typer.Option("--no-verify", help="Do not read both sides once more at the end.")
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option(
@@ -59,6 +65,8 @@ def migrate(
     create_anyway: CreateAnyway = False,
     allow_mass_archive: MassArchive = False,
     allow_mass_recreate: MassRecreate = False,
+    archive_in_use: InUse = False,
+    no_verify: NoVerify = False,
     plan: PlanFile = None,
     background: Background = False,
     config: Config = None,
@@ -83,6 +91,8 @@ def migrate(
         create_anyway,
         allow_mass_archive,
         allow_mass_recreate,
+        archive_in_use,
+        not no_verify,
     )
     if background and (plan or report):
         raise UsageError("--background cannot go together with --plan or --report.")
@@ -105,18 +115,24 @@ def migrate(
         return _end(migration, report, interrupts, as_json=as_json)
 
 
-def sync(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
+def sync(
+    only: OnlyThose = None,
+    config: Config = None,
+    as_json: Json = False,
+    projects: Projects = None,
+) -> int:
     """Bring both sides in step once, without questions.
 
     Examples:
       milesync sync
       milesync sync --project 1 --project 2
+      milesync sync --only open
     """
     from worker.sync.options import Options, Trigger
 
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
-        migration = Migration(deployment, pairs, Options(Trigger.MANUAL))
+        migration = Migration(deployment, pairs, Options(Trigger.MANUAL, only))
         with _interruptible(migration) as interrupts:
             migration.one_by_one()
         return _end(migration, None, interrupts, as_json=as_json)

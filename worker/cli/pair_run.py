@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 from mappings.errors import MilesyncError
 from worker.cli.output import failure
 from worker.cli.signals import told
+from worker.sync.context import PlannedRun
 from worker.sync.report import RunReport, State, error_json, state_of, worst
-from worker.sync.run import PlannedRun, Run, open_run
+from worker.sync.run import Run, open_run
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair, Settings
+    from worker.sync.context import PairContext, PlannedRun
     from worker.sync.options import Options
-    from worker.sync.run import PairContext, PlannedRun
 
 Out = Annotated[
     list[Path] | None,
@@ -132,7 +132,7 @@ class Looked:
 def look_at(deployment: Deployment, pairs: Sequence[ProjectPair], options: Options) -> Looked:
     """Plan every pair afresh, without a lock and without a write."""
     from worker.cli.session import each
-    from worker.sync.run import preview
+    from worker.sync.context import preview
 
     def work(context: PairContext) -> PlannedRun:
         with reading(f"project {context.identity.testrail_project}"):

@@ -16,8 +16,8 @@ from worker.cli import words
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
+    from worker.sync.context import PlannedRun
     from worker.sync.decide.action import Action
-    from worker.sync.run import PlannedRun
 
 NEEDS_YOU: Final = "Needs you"
 WAITS: Final = "Waits for another run"
@@ -125,8 +125,10 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
     plan, cost = planned.plan, planned.requests
     counts = Counter(action.kind.value for action in plan.actions)
     waiting = sum(_section(action) == WAITS for action in plan.actions)
-    counts["skip"] -= waiting
+    stuck = sum(_needs_you(action) for action in plan.actions)
+    counts["skip"] -= waiting + stuck
     counts["waiting"] += waiting
+    counts["conflict"] += stuck
     return PlanView(
         identity.testrail_project,
         identity.testably_project,
@@ -142,10 +144,18 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
 def _section(action: Action) -> str | None:
     """The heading under which an action is shown; None for what is the same on both sides."""
     if action.kind.value == "skip":
+        if _needs_you(action):
+            return _BY_KIND["conflict"]
         return WAITS if action.problem is not None else None
-    if action.kind.value == "update" and action.edited:
+    if action.kind.value == "update" and action.overwritten:
         return OVERWRITTEN
     return _BY_KIND[action.kind.value]
+
+
+def _needs_you(action: Action) -> bool:
+    """Whether nothing is written, and a difference stays that only a person can mend."""
+    stays = any(one.verdict.needs_person for one in action.differences)
+    return action.kind.value == "skip" and stays
 
 
 def _sections(actions: Sequence[Action], testrail_url: str) -> list[Section]:
@@ -163,12 +173,14 @@ def _sections(actions: Sequence[Action], testrail_url: str) -> list[Section]:
 
 
 def _item(action: Action, testrail_url: str) -> Item:
+    from worker.sync.report import notes_of
+
     id_ = action.testrail_id or None
     changes = tuple(
-        FieldChange(name, action.before.get(name), after, name in action.edited)
+        FieldChange(name, action.before.get(name), after, name in action.overwritten)
         for name, after in action.push.items()
     )
-    notes = tuple(notice.reason for notice in action.notices)
+    notes = tuple(note for note in notes_of(action) if note != action.reason)
     url = marker_url(testrail_url, id_) if id_ else None
     name = " ".join(action.name.split())
     return Item(id_, action.testably_id, name, url, action.reason, changes, notes)

@@ -1,4 +1,4 @@
-"""`milesync status`, `mappings`, `failures` and `history`: what the database knows."""
+"""`milesync status`, `mappings` and `history`: what the database knows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from worker.cli.session import opened
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
-    from mappings.link import Link, Problem
+    from mappings.link import Link
     from mappings.rows import Pair
+    from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
@@ -42,8 +44,8 @@ def status(
       milesync status
       milesync status --watch --project 1
     """
-    found = _collected(config, projects, _status_of)
-    show({"projects": found}, lambda out: _each(out, found, _show_status), as_json=as_json)
+    found = collected(config, projects, _status_of)
+    show({"projects": found}, lambda out: show_each(out, found, _show_status), as_json=as_json)
     if not watch:
         return Exit.OK
     with opened(config) as deployment:
@@ -61,23 +63,11 @@ def mappings(
     """
     if csv and as_json:
         raise UsageError("--csv and --json cannot go together.")
-    found = _collected(config, projects, _links_of)
+    found = collected(config, projects, _links_of)
     if csv:
         print_text(_csv(found))
     else:
-        show({"projects": found}, lambda out: _each(out, found, _show_links), as_json=as_json)
-    return Exit.OK
-
-
-def failures(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """List what needs a person: what, why, since when and how often.
-
-    Examples:
-      milesync failures
-      milesync failures --project 1 --json
-    """
-    found = _collected(config, projects, _failures_of)
-    show({"projects": found}, lambda out: _each(out, found, _show_failures), as_json=as_json)
+        show({"projects": found}, lambda out: show_each(out, found, _show_links), as_json=as_json)
     return Exit.OK
 
 
@@ -94,15 +84,15 @@ def history(
     def changes_of(deployment: Deployment, pair: Pair | None) -> Facts:
         return _changes_of(deployment, pair, milestone)
 
-    found = _collected(config, projects, changes_of)
-    show({"projects": found}, lambda out: _each(out, found, _show_changes), as_json=as_json)
+    found = collected(config, projects, changes_of)
+    show({"projects": found}, lambda out: show_each(out, found, _show_changes), as_json=as_json)
     return Exit.OK
 
 
 # --- what is recorded -------------------------------------------------------------------------
 
 
-def _collected(
+def collected(
     config: Path | None,
     projects: Sequence[int] | None,
     facts: Callable[[Deployment, Pair | None], Facts],
@@ -130,12 +120,37 @@ def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
 
     settle_dead(deployment.runs)  # or it would show as running what has died
     runs = deployment.runs.latest(pair.id) if pair else []
+    needs, held = deployment.store.count_problems(pair.id) if pair else (0, 0)
     return {
+        "in_step": in_step(pair, runs, needs) if pair else None,
         "proved_at": moment(pair.proved_at if pair else None),
+        "synced_at": moment(synced_at(runs)),
         "listed_at": moment(pair.listed_at if pair else None),
         "paused_because": pair.paused_because if pair else None,
+        "needs_a_person": needs,
+        "held": held,
         "runs": [run_json(run) for run in runs],
     }
+
+
+def in_step(pair: Pair, runs: Sequence[RunRecord], needs_person: int) -> bool | None:
+    """Whether both sides agree, as far as is recorded; None if that was never proved.
+
+    Not while something needs a person, since a difference was found after the last proof, or
+    where the last run did not end well. ``runs`` are the latest, newest first.
+    """
+    ended = [run for run in runs if run.exclusive and run.finished_at is not None]
+    if needs_person or (ended and ended[0].state != "succeeded"):
+        return False
+    if pair.proved_at is None:
+        return None if pair.drifted_at is None else False
+    return pair.drifted_at is None or pair.drifted_at <= pair.proved_at
+
+
+def synced_at(runs: Sequence[RunRecord]) -> datetime | None:
+    """When a run last came to its end."""
+    ended = (run.finished_at for run in runs if run.state in ("succeeded", "partial"))
+    return next((at for at in ended if at is not None), None)
 
 
 def _links(deployment: Deployment, pair: Pair | None) -> list[Link]:
@@ -153,23 +168,6 @@ def _link_json(link: Link) -> Facts:
         "state": link.state.value,
         "name": link.name,
         "pushed": dict(link.last_applied),
-    }
-
-
-def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
-    links = _links(deployment, pair)
-    return {"failures": [_failure_json(k, k.problem) for k in links if k.problem is not None]}
-
-
-def _failure_json(link: Link, problem: Problem) -> Facts:
-    return {
-        "testrail_id": link.testrail_id,
-        "testably_id": link.testably_id,
-        "name": link.name,
-        "kind": problem.kind,
-        "reason": problem.reason,
-        "since": moment(problem.since),
-        "count": problem.count,
     }
 
 
@@ -191,7 +189,9 @@ def _trigger(deployment: Deployment, run_id: str) -> str | None:
 # --- for people -------------------------------------------------------------------------------
 
 
-def _each(out: Console, found: Sequence[Facts], show_one: Callable[[Console, Facts], None]) -> None:
+def show_each(
+    out: Console, found: Sequence[Facts], show_one: Callable[[Console, Facts], None]
+) -> None:
     for facts in found:
         where = render.title(*(facts[name] for name in PAIR))
         out.print(where, style="bold")
@@ -246,19 +246,6 @@ def _csv(found: Sequence[Facts]) -> str:
     ]
     columns = ("testrail_id", "testably_id", "state", *PUSHED)
     return csv_text(columns, rows, for_terminal=sys.stdout.isatty())
-
-
-def _show_failures(out: Console, facts: Facts) -> None:
-    rows = [
-        (f["testrail_id"], render.short(f["name"]), f["kind"], f["reason"], f["since"], f["count"])
-        for f in facts["failures"]
-    ]
-    if not rows:
-        out.print("  Nothing needs a person.")
-        return
-    columns = ("TestRail", "Name", "Kind", "Why", "Since", "Times")
-    out.print(render.table(*columns, rows=rows))
-    out.print("  It is tried again when it changes in TestRail, or after `milesync retry`.")
 
 
 def _show_changes(out: Console, facts: Facts) -> None:

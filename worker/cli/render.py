@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
 from worker.cli import words
@@ -89,6 +89,12 @@ def show_run(
         out.print(f"  {words.counted(report.counts, 'Nothing to do')}.")
     if report.not_exact:
         out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
+    if report.verified is not None:
+        out.print(f"  {_proof(report.verified)}")
+    if report.counts.get("held"):
+        number = report.counts["held"]
+        noun = "milestone is" if number == 1 else "milestones are"
+        out.print(f"  {number} {noun} held after an undo; `milesync migrate` releases them.")
     if report.problems:
         rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in report.problems[:SHOWN]]
         out.print(table("TestRail", "Name", "What is the matter", rows=rows))
@@ -110,6 +116,18 @@ def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str
         yield f"the report is in {file}"
     if report.problems:
         yield "`milesync failures` lists what needs you"
+
+
+def _proof(verified: Mapping[str, Any]) -> str:
+    if verified["in_step"] is None:
+        return f"Whether both sides agree could not be read: {printable(verified['reason'])}"
+    compared = f"{verified['compared']} compared"
+    if verified["in_step"]:
+        return f"Both sides were read and agree: {compared}."
+    since = verified["changed_since"]
+    if since:
+        return f"Both sides were read: {compared}; {since} changed while the run was going on."
+    return f"Both sides were read and differ: {compared}; `milesync failures` says where."
 
 
 def short(value: object) -> str:

@@ -1,9 +1,8 @@
-"""`milesync retry`, `undo`, `rebuild` and `stop`: to put right what a run did or left."""
+"""`milesync undo`, `rebuild` and `stop`: to put right what a run did or left."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,73 +18,16 @@ from worker.cli.session import consent, declined, each, opened, pairs_to_call, r
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from mappings.link import Link
-    from mappings.rows import Pair
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
+    from worker.sync.context import PairContext
     from worker.sync.report import RunReport
-    from worker.sync.run import PairContext
     from worker.sync.undo import UndoPlan
 
-Milestones = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[ID...]", help="Ids in TestRail or Testably; without, all of them."),
-]
 Force = Annotated[
     bool, typer.Option("--force", help="Take back even what was edited in Testably since.")
 ]
-
-
-# --- retry ------------------------------------------------------------------------------------
-
-
-def retry(
-    milestones: Milestones = None,
-    config: Config = None,
-    as_json: Json = False,
-    projects: Projects = None,
-) -> int:
-    """Let the next run try again what failed.
-
-    Examples:
-      milesync retry
-      milesync retry 4711 ms_8a2f
-    """
-    chosen = frozenset(milestones or ())
-    with opened(config) as deployment:
-        pairs = deployment.settings.require_projects(projects)
-        found = [pair for pair in (recorded(deployment, one) for one in pairs) if pair]
-        links = {pair.id: _chosen(deployment, pair, chosen) for pair in found}
-        _require_known(chosen, links)
-        cleared = sum(_clear(deployment, id_, some) for id_, some in links.items())
-    noun = "milestone is" if cleared == 1 else "milestones are"
-    show(
-        {"state": "succeeded", "cleared": cleared},
-        lambda out: out.print(f"{cleared} {noun} tried again by the next run: `milesync sync`."),
-        as_json=as_json,
-    )
-    return Exit.OK
-
-
-def _chosen(deployment: Deployment, pair: Pair, ids: frozenset[str]) -> list[Link]:
-    links = deployment.store.links(pair.id).values()
-    return [k for k in links if not ids or {str(k.testrail_id), k.testably_id} & ids]
-
-
-def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
-    every = [link for some in links.values() for link in some]
-    known = {name for link in every for name in (str(link.testrail_id), link.testably_id)}
-    if unknown := sorted(ids - known):
-        hint = "`milesync mappings` lists the ids."
-        raise UsageError(f"No milestone {', '.join(unknown)} is recorded.", hint)
-
-
-def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
-    """Forget what failed; a link that a run is writing at this moment stays as it is."""
-    marked = [link for link in links if link.problem or link.refused or link.told]
-    blank = [replace(k, problem=None, refused={}, told={}, attempts=0) for k in marked]
-    return len(deployment.store.save_many(pair_id, blank, deployment.clock.now()))
 
 
 # --- undo -------------------------------------------------------------------------------------

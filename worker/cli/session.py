@@ -16,7 +16,7 @@ from worker.errors import GuardTripped, UsageError
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair, Settings
-    from worker.sync.run import PairContext
+    from worker.sync.context import PairContext
 
 T = TypeVar("T")
 

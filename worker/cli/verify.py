@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
-    from worker.sync.run import PairContext
-    from worker.sync.verify import Verdict
+    from worker.sync.context import PairContext
+    from worker.sync.verify import Verification
 
 
 def verify(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
@@ -29,84 +29,120 @@ def verify(config: Config = None, as_json: Json = False, projects: Projects = No
     """
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
-        verdicts = verdicts_on(deployment, pairs)
+        found = verifications(deployment, pairs)
 
     def human(out: Console) -> None:
-        for pair, verdict in zip(pairs, verdicts, strict=True):
-            _show_one(out, pair, verdict)
+        for pair, one in zip(pairs, found, strict=True):
+            _show_one(out, pair, one)
 
-    show(_document(pairs, verdicts), human, as_json=as_json)
-    return _exit(verdicts)
+    show(_document(pairs, found), human, as_json=as_json)
+    return _exit(found)
 
 
-def verdicts_on(
+def verifications(
     deployment: Deployment, pairs: Sequence[ProjectPair]
-) -> list[Verdict | MilesyncError]:
+) -> list[Verification | MilesyncError]:
     """What a verification of each pair finds, or what kept it from being done."""
     from worker.sync.verify import verify as verify_pair
 
-    def work(context: PairContext) -> Verdict:
+    def work(context: PairContext) -> Verification:
         with reading(f"project {context.identity.testrail_project}"):
             return verify_pair(context)
 
     return each(deployment, pairs, work)
 
 
-def _exit(verdicts: Sequence[Verdict | MilesyncError]) -> Exit:
-    if any(isinstance(verdict, MilesyncError) for verdict in verdicts):
+def _exit(found: Sequence[Verification | MilesyncError]) -> Exit:
+    if any(isinstance(one, MilesyncError) for one in found):
         return Exit.FAILED
-    return Exit.OK if _all_in_step(verdicts) else Exit.PARTIAL
+    return Exit.OK if _all_in_step(found) else Exit.PARTIAL
 
 
-def _all_in_step(verdicts: Sequence[Verdict | MilesyncError]) -> bool:
-    return all(not isinstance(v, MilesyncError) and v.in_step for v in verdicts)
+def _all_in_step(found: Sequence[Verification | MilesyncError]) -> bool:
+    return all(not isinstance(v, MilesyncError) and v.in_step for v in found)
 
 
 def _document(
-    pairs: Sequence[ProjectPair], verdicts: Sequence[Verdict | MilesyncError]
+    pairs: Sequence[ProjectPair], found: Sequence[Verification | MilesyncError]
 ) -> dict[str, Any]:
     from worker.cli.pair_run import projects_json
 
-    errors = [verdict for verdict in verdicts if isinstance(verdict, MilesyncError)]
-    projects = [_project_json(*one) for one in zip(pairs, verdicts, strict=True)]
-    return {"in_step": _all_in_step(verdicts), **projects_json(projects, errors)}
+    errors = [one for one in found if isinstance(one, MilesyncError)]
+    projects = [_project_json(*one) for one in zip(pairs, found, strict=True)]
+    return {"in_step": _all_in_step(found), **projects_json(projects, errors)}
 
 
-def _project_json(pair: ProjectPair, verdict: Verdict | MilesyncError) -> dict[str, Any]:
+def _project_json(pair: ProjectPair, one: Verification | MilesyncError) -> dict[str, Any]:
     from worker.sync.report import error_json
 
-    if not isinstance(verdict, MilesyncError):
-        return verdict.as_json()
+    if not isinstance(one, MilesyncError):
+        return one.as_json()
     where = {"testrail_project": pair.testrail, "testably_project": pair.testably}
-    return {**where, "in_step": False, "error": error_json(verdict)}
+    return {**where, "in_step": False, "error": error_json(one)}
 
 
-def _show_one(out: Console, pair: ProjectPair, verdict: Verdict | MilesyncError) -> None:
+def _show_one(out: Console, pair: ProjectPair, one: Verification | MilesyncError) -> None:
     where = render.title(pair.testrail, pair.testably)
-    if isinstance(verdict, MilesyncError):
+    if isinstance(one, MilesyncError):
         out.print(where, style="bold")
-        render.say_error(out, verdict)
+        render.say_error(out, one)
         return
-    word = "in step" if verdict.in_step else "not in step"
-    out.print(f"{where}: {word}, {verdict.compared} compared.", style="bold")
-    rows = [*_difference_rows(verdict), *_other_rows(verdict)]
+    word = "in step" if one.in_step else "not in step"
+    out.print(f"{where}: {word}, {one.compared} compared.", style="bold")
+    rows = [*_difference_rows(one), *_other_rows(one)]
     if rows:
         columns = ("TestRail", "Testably", "What", "TestRail says", "Testably has")
         out.print(render.table(*columns, rows=rows[: render.SHOWN]))
         render.say_more(out, len(rows), "milesync verify --json")
-        out.print(
-            "  `milesync sync` brings them in step; `milesync failures` shows what cannot be."
-        )
+    for line in _beside(one):
+        out.print(f"  {line}")
+    for advice in _advice(one):
+        out.print(f"  {advice}")
 
 
-def _difference_rows(verdict: Verdict) -> list[tuple[object, ...]]:
+def _difference_rows(one: Verification) -> list[tuple[object, ...]]:
     return [
         (d.testrail_id, d.testably_id, d.field, render.short(d.expected), render.short(d.actual))
-        for d in verdict.differences
+        for d in one.differences
     ]
 
 
-def _other_rows(verdict: Verdict) -> list[tuple[object, ...]]:
-    missing = [(one.testrail_id, "", "missing", one.name, "") for one in verdict.missing]
-    extra = [("", one.testably_id, "extra", "", one.name) for one in verdict.extra]
+def _other_rows(one: Verification) -> list[tuple[object, ...]]:
+    missing = [(m.testrail_id, "", "missing", m.name, "") for m in one.missing]
+    extra = [("", e.testably_id, "extra", "", e.name) for e in one.extra]
     return [*missing, *extra]
+
+
+def _beside(one: Verification) -> list[str]:
+    """What is compared by nobody, left by a setting, or lived with, in one line."""
+    exempt = one.exempt or {}
+    own = [
+        f"{exempt[name]} {words}"
+        for name, words in (("parent_status", "statuses"), ("parent_dates", "dates"))
+        if exempt.get(name)
+    ]
+    told = [f"{' and '.join(own)} of parents are Testably's own"] if own else []
+    told += [f"{len(one.kept)} edited in Testably and kept"] if one.kept else []
+    told += [f"{len(one.accepted)} accepted by a person"] if one.accepted else []
+    return [f"Not counted: {'; '.join(told)}."] if told else []
+
+
+_PUSHED = "`milesync sync` brings in step what changed since the last run."
+_ADVICE = {
+    "push": _PUSHED,
+    "rejected": "Testably refuses some values: `milesync failures` says what to do.",
+    "altered": "Testably stores some values otherwise: `milesync failures` says what to do.",
+    "immovable": "Move by hand in Testably what hangs under another parent; its API cannot.",
+    "held": "`milesync migrate` releases what an undo holds.",
+}
+
+
+def _advice(one: Verification) -> list[str]:
+    """What really helps, for each kind of difference that there is."""
+    kinds = {difference.kind for difference in one.differences}
+    advice = [text for kind, text in _ADVICE.items() if kind in kinds]
+    if one.missing:
+        advice.append("`milesync plan` says why something is missing.")
+    if one.extra:
+        advice.append("Archive what is extra in Testably, or let `milesync sync` do it.")
+    return advice

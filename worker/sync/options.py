@@ -45,11 +45,18 @@ class Options:
     create_anyway: bool = False
     allow_mass_archive: bool = False
     allow_mass_recreate: bool = False
+    archive_in_use: bool = False
+    verify: bool = True
 
     @property
     def by_person(self) -> bool:
         """Whether a person has seen the plan: then held links and changed rules are released."""
         return self.trigger is Trigger.MIGRATION
+
+    @property
+    def proves(self) -> bool:
+        """Whether a run that writes ends with the proof: both sides are read once more."""
+        return self.by_person and self.verify
 
     def as_json(self) -> dict[str, Any]:
         """The options that decide the plan."""
@@ -57,6 +64,7 @@ class Options:
             "only": self.only.value if self.only else None,
             "adopt_by_name": self.adopt_by_name,
             "create_anyway": self.create_anyway,
+            "archive_in_use": self.archive_in_use,
         }
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from mappings.problem import ProblemKind
 from mappings.rows import Change, ChangeState
 from worker.sync.apply.outcome import Outcome, Result
+from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
 from worker.sync.options import Options, Trigger
 from worker.sync.report import RunReport, state_after
-from worker.sync.run import PairContext, Run, open_run
+from worker.sync.run import Run, open_run
 
-TOLD = frozenset({"several_marked", "second_target"})
+TOLD = frozenset({ProblemKind.SEVERAL_MARKED, ProblemKind.SECOND_TARGET})
 """What a rebuild tells; everything else is for the next run to tell."""
 
 
@@ -35,8 +35,8 @@ def _rebuilt(run: Run, action: Action) -> Outcome | None:
     if action.kind is Kind.ADOPT and action.link is not None:
         adopted = _link(run, action)
         return Outcome(action, Result.ADOPTED if adopted else Result.UNCHANGED, action.testably_id)
-    problems = (*((action.problem,) if action.problem else ()), *action.notices)
-    told = tuple(problem for problem in problems if problem.kind in TOLD)
+    problem = action.problem
+    told = (problem,) if problem is not None and problem.kind in TOLD else ()
     if action.kind is Kind.CONFLICT and told:
         return Outcome(action, Result.CONFLICTS, None, told)
     if action.testably_id is not None:
@@ -48,9 +48,7 @@ def _link(run: Run, action: Action) -> bool:
     assert action.link is not None  # noqa: S101  (the caller looked)
     assert run.prepared is not None  # noqa: S101
     actual = run.prepared.snapshot.target.milestones[action.testably_id or ""]
-    link = replace(
-        action.link, last_applied={}, observed={}, target_parent=actual.parent_id, in_flight=None
-    )
+    link = action.link.rebuilt(actual)
     now = run.context.clock.now()
     change = Change(
         run.record.id,

@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import Any
 
 from mappings.errors import Busy, MilesyncError
+from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
 from worker.errors import BudgetExhausted, GuardTripped
-from worker.sync.apply.outcome import Outcome, Result
-from worker.sync.decide.action import Action, Plan
+from worker.sync.apply.outcome import DONE, Outcome, Result, lasting
+from worker.sync.decide.action import Action, Kind, Plan
 from worker.sync.decide.snapshot import Snapshot
 
 
@@ -45,6 +46,7 @@ class RunReport:
     problems: tuple[Mapping[str, Any], ...] = ()
     not_exact: Mapping[str, int] = field(default_factory=dict)
     error: MilesyncError | None = None
+    verified: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The project's object in ``migrate --json``."""
@@ -58,6 +60,8 @@ class RunReport:
             "problems": [dict(problem) for problem in self.problems],
             "not_exact": dict(self.not_exact),
         }
+        if self.verified is not None:
+            document["verified"] = dict(self.verified)
         if self.error is not None:
             document["error"] = error_json(self.error)
         return document
@@ -69,15 +73,12 @@ def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
     return {result.value: found[result.value] for result in Result}
 
 
-_DONE = (Result.CREATED, Result.ADOPTED, Result.UPDATED, Result.ARCHIVED)
-
-
 def added(earlier: Mapping[str, int], latest: Mapping[str, int]) -> dict[str, int]:
     """The counts of a run's latest part, with what its earlier parts did.
 
     What those wrote, the latest part finds unchanged; it is counted once.
     """
-    done = {result.value: earlier.get(result.value, 0) for result in _DONE}
+    done = {result.value: earlier.get(result.value, 0) for result in DONE}
     total = {name: number + done.get(name, 0) for name, number in latest.items()}
     total["unchanged"] = max(latest["unchanged"] - sum(done.values()), 0)
     return total
@@ -90,7 +91,7 @@ def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
             "testrail_id": outcome.action.testrail_id or None,
             "testably_id": outcome.testably_id,
             "name": outcome.action.name,
-            "kind": problem.kind,
+            "kind": problem.kind.value,
             "reason": problem.reason,
             "result": outcome.result.value,
         }
@@ -103,12 +104,12 @@ def gaps_of(snapshot: Snapshot) -> tuple[dict[str, Any], ...]:
     """What could not be read whole, and so was not concluded from, as problems."""
     found = []
     if snapshot.whole_project and not snapshot.source.complete:
-        found.append(("source_incomplete", snapshot.source.incomplete_because))
+        found.append((ProblemKind.SOURCE_INCOMPLETE, snapshot.source.incomplete_because))
     if not snapshot.target.complete:
         text = "Testably listed fewer milestones than it counts, three times; nothing was created."
-        found.append(("target_incomplete", text))
+        found.append((ProblemKind.TARGET_INCOMPLETE, text))
     blank = {"testrail_id": None, "testably_id": None, "name": ""}
-    return tuple({**blank, "kind": kind, "reason": reason} for kind, reason in found)
+    return tuple({**blank, "kind": kind.value, "reason": reason} for kind, reason in found)
 
 
 def state_after(outcomes: Iterable[Outcome], snapshot: Snapshot | None = None) -> State:
@@ -151,6 +152,15 @@ def plan_json(
     return document
 
 
+def notes_of(action: Action) -> list[str]:
+    """What stays although the action goes on."""
+    problem = [action.problem.reason] if action.problem else []
+    stays = [*problem, *(one.reason for one in lasting(action))]
+    if action.kind is Kind.SKIP:
+        return []
+    return [reason for reason in dict.fromkeys(stays) if reason != action.reason]
+
+
 def action_json(action: Action) -> dict[str, Any]:
     """One action as ``plan --json`` shows it."""
     return {
@@ -164,6 +174,6 @@ def action_json(action: Action) -> dict[str, Any]:
             for name, value in action.push.items()
         },
         "parent_id": action.parent_id,
-        "edited": sorted(action.edited),
-        **({"notices": [notice.reason for notice in action.notices]} if action.notices else {}),
+        "edited": sorted(action.overwritten),
+        **({"notices": notices} if (notices := notes_of(action)) else {}),
     }

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 import structlog
 
 from mappings.errors import LostLock, MilesyncError
 from mappings.locks import IsHeld, pair_lock
-from mappings.milestone import MappingRules
-from mappings.rows import Pair, PairIdentity
-from mappings.runs import HEARTBEAT_EVERY, RunLog, RunRecord
-from mappings.store import Store
-from worker.clock import Clock
+from mappings.rows import Pair
+from mappings.runs import RunRecord
 from worker.errors import BudgetExhausted, GuardTripped, Interrupted
 from worker.sync.apply.executor import Applier
-from worker.sync.apply.outcome import Outcome
+from worker.sync.apply.outcome import DONE, Outcome, unattempted
+from worker.sync.apply.vocabulary import TABLE, OpenWord
 from worker.sync.apply.writer import TargetWriter
+from worker.sync.context import PairContext, PlannedRun, plan_run
 from worker.sync.decide.action import Plan
 from worker.sync.decide.guards import rules_guard
-from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.heartbeat import Heartbeat
-from worker.sync.options import Options, Policy, Trigger
-from worker.sync.ports import Source, Target
-from worker.sync.read.gather import Gatherer, Scope
+from worker.sync.options import Options, Trigger
+from worker.sync.proof import Proof, its_own, prove
+from worker.sync.read.scope import Scope
 from worker.sync.report import (
     RunReport,
     State,
@@ -43,28 +40,6 @@ from worker.sync.report import (
 log = structlog.get_logger(__name__)
 
 OnOutcome = Callable[[Outcome], None]
-
-
-@dataclass(frozen=True, slots=True)
-class PairContext:
-    """One project pair with everything that a run of it needs.
-
-    ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
-    always listing, None for never.
-    """
-
-    identity: PairIdentity
-    rules: MappingRules
-    policy: Policy
-    source: Source
-    target: Target
-    store: Store
-    runs: RunLog
-    clock: Clock
-    holder: str
-    drift_check: timedelta | None = timedelta(hours=1)
-    seconds_per_request: float = 1.02
-    heartbeat_every: float = HEARTBEAT_EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,50 +59,6 @@ class RunMode:
 WHOLE = RunMode()
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRun:
-    """A plan with the scene it was made from and the requests that reading took."""
-
-    snapshot: Snapshot
-    plan: Plan
-    reads: dict[str, int]
-    minutes: float
-
-    @property
-    def requests(self) -> dict[str, int]:
-        """What a migration takes from its start to its end, its reads included."""
-        return {**self.reads, "testably": self.reads["testably"] + self.plan.writes}
-
-
-def preview(context: PairContext, options: Options) -> PlannedRun:
-    """Plan without a lock, a run or a write: the dry run. Raises ApiError, StoreError."""
-    return _prepare(context, context.store.pair(context.identity), options, Scope())
-
-
-def _prepare(context: PairContext, pair: Pair, options: Options, scope: Scope) -> PlannedRun:
-    before = _requests(context)
-    gatherer = Gatherer(
-        pair,
-        context.source,
-        context.target,
-        context.rules,
-        context.policy,
-        options,
-        context.store.outlines(pair.id),
-        lambda ids: context.store.links(pair.id, ids),
-    )
-    snapshot = gatherer.snapshot(scope, context.clock.now())
-    plan = make_plan(snapshot)
-    after = _requests(context)
-    reads = {name: after[name] - before[name] for name in after}
-    minutes = (reads["testably"] + plan.writes) * context.seconds_per_request / 60
-    return PlannedRun(snapshot, plan, reads, minutes)
-
-
-def _requests(context: PairContext) -> dict[str, int]:
-    return {"testrail": context.source.requests, "testably": context.target.requests}
-
-
 @dataclass(slots=True)
 class Run:
     """A run that holds its pair. ``report`` says how it ended, once it has."""
@@ -139,6 +70,8 @@ class Run:
     report: RunReport
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     prepared: PlannedRun | None = None
+    proof: Proof | None = None
+    final: tuple[Outcome, ...] | None = None
     mode: RunMode = WHOLE
     scope: Scope = field(default_factory=Scope)
     heartbeat: Heartbeat = field(default_factory=lambda: Heartbeat(lambda: True))
@@ -153,7 +86,7 @@ class Run:
         if guard is not None:
             raise GuardTripped(guard.message, guard.hint)
         self.scope = scope or Scope(list_target=self._listing_is_due())
-        self.prepared = _prepare(self.context, self.pair, self.options, self.scope)
+        self.prepared = plan_run(self.context, self.pair, self.options, self.scope)
         if self._listed_whole(self.prepared.snapshot):
             now = self.prepared.snapshot.now
             self.context.store.update_pair(self.pair.id, listed_at=now, paused_because=None)
@@ -181,6 +114,20 @@ class Run:
         context.store.update_pair(self.pair.id, rules=context.rules.fingerprint)
         if self.record.planned is None:
             self._note(planned=plan.writes)
+        self._applier(self.prepared.snapshot, self.outcomes, on_outcome).apply(plan)
+        self.proof = self._prove(self.prepared)
+        self.close(self._state(self.prepared.snapshot))
+        self._note_proof()
+        self._close_what_was_left()
+        return self.report
+
+    def _applier(
+        self,
+        snapshot: Snapshot,
+        outcomes: dict[int, Outcome],
+        on_outcome: OnOutcome = lambda _: None,
+    ) -> Applier:
+        context = self.context
         writer = TargetWriter(
             self.pair,
             self.record.id,
@@ -188,20 +135,60 @@ class Run:
             context.store,
             context.clock,
             self.heartbeat.require,
+            self._open_word(),
         )
-        applier = Applier(
+        return Applier(
             writer,
             context.rules,
-            dict(self.prepared.snapshot.links),
+            dict(snapshot.links),
+            snapshot.now,
+            newest=snapshot.target.newest,
+            archive_in_use=self.options.archive_in_use,
             check=self._check,
             on_outcome=on_outcome,
-            outcomes=self.outcomes,
+            outcomes=outcomes,
         )
-        applier.apply(plan)
-        self.close(state_after(self.outcomes.values(), self.prepared.snapshot))
-        self._note_proof()
-        self._close_what_was_left()
-        return self.report
+
+    def _open_word(self) -> OpenWord:
+        """The vocabulary that this pair's target took last; what is learned is kept with it."""
+        store, pair = self.context.store, self.pair
+        known = (store.find_pair(pair.identity) or pair).open_word
+        return OpenWord(known == TABLE, lambda word: store.update_pair(pair.id, open_word=word))
+
+    # --- the proof
+
+    def _prove(self, prepared: PlannedRun) -> Proof | None:
+        """The proof that the run gives of its scope: by what it read, or by reading once more."""
+        snapshot = prepared.snapshot
+        whole = self._listed_whole(snapshot) and snapshot.source.complete
+        if not prepared.plan.changes and not self._has_written():
+            if not (whole and self.options.verify):
+                return None
+            return its_own(self.context, self.options, snapshot, prepared.plan)
+        if not self.options.proves:
+            return None
+        pushed: dict[int, Outcome] = {}
+        proof = prove(
+            self.context,
+            self.pair,
+            self.options,
+            lambda now, plan: self._applier(now, pushed).apply(plan),
+        )
+        if proof.plan is not None:
+            self.final = _final(proof.plan, pushed.values())
+        return proof
+
+    def _has_written(self) -> bool:
+        return any(self._counts().get(result.value, 0) for result in DONE)
+
+    def _state(self, snapshot: Snapshot) -> State:
+        if self.proof is not None and self.proof.found is None:
+            return State.PARTIAL
+        return state_after(self._told(), snapshot)
+
+    def _told(self) -> Iterable[Outcome]:
+        """The outcomes that say what a person should read: those of the proof, if there is one."""
+        return self.outcomes.values() if self.final is None else self.final
 
     def _close_what_was_left(self) -> None:
         """What was left unfinished before a whole run by hand that ended in step is done."""
@@ -211,12 +198,12 @@ class Run:
             context.runs.supersede(self.pair.id, self.record.id, context.clock.now())
 
     def _note_proof(self) -> None:
-        """A run that read both sides whole, wrote nothing and found nothing proves agreement."""
-        assert self.prepared is not None  # noqa: S101
-        snapshot, plan = self.prepared.snapshot, self.prepared.plan
-        read_whole = self._listed_whole(snapshot) and snapshot.source.complete
-        if read_whole and not plan.changes and self.report.state is State.SUCCEEDED:
-            self.context.store.update_pair(self.pair.id, proved_at=snapshot.now)
+        """A proof of the whole scope that found nothing is remembered with the pair."""
+        proof = self.proof
+        if proof is None or proof.snapshot is None or self.report.state is not State.SUCCEEDED:
+            return
+        if proof.is_whole and proof.in_step:
+            self.context.store.update_pair(self.pair.id, proved_at=proof.snapshot.now)
 
     def _check(self) -> None:
         """Once a second: note how far the run is, and whether it has to end here."""
@@ -244,22 +231,28 @@ class Run:
         return added(self.record.counts, count(self.outcomes.values()))
 
     def _requests(self) -> dict[str, int]:
-        now = _requests(self.context)
+        now = self.context.requests
         before = self.record.requests
         return {name: before.get(name, 0) + now[name] - self._started[name] for name in now}
 
-    def close(self, state: State, error: MilesyncError | None = None) -> None:
-        """End the run: what came of it goes into the report and the database."""
+    def close(
+        self, state: State, error: MilesyncError | None = None, *, held: int | None = None
+    ) -> None:
+        """End the run: what came of it goes into the report and the database.
+
+        ``held`` is how many milestones are held after an undo.
+        """
         gaps = gaps_of(self.prepared.snapshot) if self.prepared else ()
         self.report = RunReport(
             self.pair.identity,
             self.record.id,
             state,
-            self._counts(),
+            self._counts() if held is None else {**self._counts(), "held": held},
             self._requests(),
-            (*gaps, *problems_of(self.outcomes.values())),
-            self.prepared.plan.not_exact if self.prepared else {},
+            (*gaps, *problems_of(self._told())),
+            self._not_exact(),
             error,
+            self.proof.as_json() if self.proof else None,
         )
         self._note(
             state=state.value,
@@ -267,7 +260,9 @@ class Run:
             problems=[dict(problem) for problem in self.report.problems],
             not_exact=dict(self.report.not_exact),
             error=None if error is None else error_json(error),
-            **self._progress(),
+            verified=self.report.verified,
+            counts=dict(self.report.counts),
+            requests=dict(self.report.requests),
         )
         self.record = replace(self.record, state=state.value)
         log.info(
@@ -277,6 +272,11 @@ class Run:
             **self._counts(),
             **self._requests(),
         )
+
+    def _not_exact(self) -> Mapping[str, int]:
+        if self.proof is not None and self.proof.plan is not None:
+            return self.proof.plan.not_exact
+        return self.prepared.plan.not_exact if self.prepared else {}
 
     def fail(self, error: BaseException) -> None:
         """Close the run with what ended it."""
@@ -301,6 +301,17 @@ class Run:
         )
 
 
+def _final(plan: Plan, pushed: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """What a person should read after the proof: what it pushed, and what it left as it is."""
+    tried = {outcome.action.testrail_id: outcome for outcome in pushed}
+    return tuple(
+        tried.get(action.testrail_id) or unattempted(action)
+        if action in plan.changes
+        else unattempted(action)
+        for action in plan.actions
+    )
+
+
 def _unexpected(error: BaseException) -> MilesyncError:
     if isinstance(error, KeyboardInterrupt):
         return getattr(error, "error", None) or Interrupted("The run was interrupted.")
@@ -321,7 +332,7 @@ def open_run(context: PairContext, options: Options, mode: RunMode = WHOLE) -> I
             is_held = stack.enter_context(pair_lock(context.store.engine, pair.id))
         record = _record(context, pair, options, mode)
         report = RunReport(context.identity, record.id, State.ABORTED)
-        run = Run(context, pair, record, options, report, mode=mode, _started=_requests(context))
+        run = Run(context, pair, record, options, report, mode=mode, _started=context.requests)
         run.heartbeat = Heartbeat(lambda: is_held() and context.runs.beat(record))
         stack.enter_context(_in_the_log(record.id, pair))
         stack.enter_context(run.heartbeat.every(context.heartbeat_every))

@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from mappings.link import Link, LinkState, Problem
+from mappings.link import Link, LinkState
 from mappings.milestone import ARCHIVED, DATE_FIELDS, TargetMilestone, Values, same_value
+from mappings.problem import Problem, ProblemKind
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused, UsageError
 from worker.sync.apply.outcome import Outcome, Result
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
+from worker.sync.context import PairContext
+from worker.sync.decide.absence import used_by
 from worker.sync.decide.action import Action, Kind
 from worker.sync.options import Options, Trigger
 from worker.sync.report import RunReport, state_after
-from worker.sync.run import PairContext, open_run
+from worker.sync.run import open_run
 
 OnOutcome = Callable[[Outcome], None]
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
@@ -115,10 +118,9 @@ class _Planner:
         )
         if self.force:
             return step
-        if actual.linked_runs:
-            runs = len(actual.linked_runs)
-            why = f"{runs} test runs hang on it in Testably; --force archives it all the same."
-            return replace(blank, blocked=why)
+        used = used_by(actual, {known.testably_id for known in self.links.values()})
+        if used is not None:
+            return replace(blank, blocked=f"{used} --force archives it all the same.")
         edited = _edited_since(link, actual)
         if edited:
             why = f"It was edited in Testably since ({edited}); --force archives it all the same."
@@ -176,7 +178,8 @@ def undo(
             outcome = _take_back(writer, step)
             run.outcomes[number] = outcome
             on_outcome(outcome)
-        run.close(state_after(run.outcomes.values()))
+        held = sum(k.state is LinkState.HELD for k in context.store.links(run.pair.id).values())
+        run.close(state_after(run.outcomes.values()), held=held)
     return run.report
 
 
@@ -189,8 +192,12 @@ def _wait_for_writes_under_way(writer: TargetWriter) -> None:
 
 def _take_back(writer: TargetWriter, step: UndoStep) -> Outcome:
     link = writer.reload(step.testrail_id)
-    hold = _held_without_target if step.adopted else _held
-    blocked = (Problem("changed_since", step.blocked),) if step.blocked else ()
+    now = writer.clock.now()
+
+    def hold(done: Link) -> Link:
+        return done.held_without_target(now) if step.adopted else done.held(now)
+
+    blocked = (Problem(ProblemKind.CHANGED_SINCE, step.blocked),) if step.blocked else ()
     kind, why = _KINDS[step.does], step.does
     action = Action(
         kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
@@ -198,16 +205,17 @@ def _take_back(writer: TargetWriter, step: UndoStep) -> Outcome:
     try:
         if step.fields:
             # Held before it is sent: whatever becomes of the request, no schedule takes it up.
-            held, id_ = _held(link), step.change_id
+            held, id_ = link.held(now), step.change_id
             writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
         elif step.adopted or not step.blocked:
             writer.keep(hold(link))
     except Refused as error:
         writer.keep(hold(writer.reload(step.testrail_id)))
-        problem = Problem("refused", error.message)
+        problem = Problem(ProblemKind.REFUSED, error.message)
         return Outcome(action, Result.QUARANTINED, step.testably_id, (problem, *blocked))
     except LostLeaseError:
-        problem = Problem("held_up", "Another process is writing to it; run the undo again.")
+        why = "Another process is writing to it; run the undo again."
+        problem = Problem(ProblemKind.HELD_UP, why)
         return Outcome(action, Result.WAITING, step.testably_id, (problem, *blocked))
     result = Result.CONFLICTS if blocked and not step.fields else _RESULTS[step.does]
     return Outcome(action, result, step.testably_id, blocked)
@@ -225,13 +233,3 @@ _RESULTS = {
     "unlink": Result.UNCHANGED,
     "nothing": Result.UNCHANGED,
 }
-
-
-def _held(link: Link) -> Link:
-    """The link, held: what it was pushed is forgotten, so that a migration pushes it again."""
-    return replace(link, state=LinkState.HELD, last_applied={}, refused={}, told={}, in_flight=None)
-
-
-def _held_without_target(link: Link) -> Link:
-    """The link of an adopted milestone: unlinked, and held until a person migrates again."""
-    return replace(_held(link), testably_id=None, observed={}, target_parent=None)

@@ -1,4 +1,4 @@
-"""The proof that both sides agree: read both afresh, compare field by field.
+"""The proof that both sides agree: read both afresh, and look at the differences.
 
 Ids may come from the links, values never do. Only what differs is read a second time, and only
 what then still differs is called a difference.
@@ -6,49 +6,56 @@ what then still differs is called a difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mappings.footer import marked_id
-from mappings.link import Link
-from mappings.milestone import (
-    ARCHIVED,
-    DATE_FIELDS,
-    FIELDS,
-    SourceMilestone,
-    TargetMilestone,
-    desired_values,
-    same_value,
-    written_status,
-)
+from mappings.milestone import DATE_FIELDS, SourceMilestone, TargetMilestone
+from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
-from worker.errors import ApiError, NotFound, UnknownId, UnreadableAnswer
-from worker.sync.decide.placement import places
-from worker.sync.decide.rules import is_archived
+from worker.errors import NotFound, UnknownId, UnreadableAnswer
+from worker.sync.context import PairContext, read_snapshot
+from worker.sync.decide.action import Action, Kind, Plan
+from worker.sync.decide.differences import Difference, Verdict
+from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Options
-from worker.sync.read.gather import Gatherer, Scope
-from worker.sync.run import PairContext
+from worker.sync.read.scope import Scope, with_fresh
+
+SECOND_LOOKS = 200
+"""So many milestones that differ are read again singly; of more, the lists are believed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """One field that the target has otherwise than it should."""
+class Found:
+    """One field that the two sides have otherwise, as `verify` names it."""
 
     testrail_id: int
     testably_id: str
     field: str
     expected: str | None
     actual: str | None
+    kind: str
+
+    @classmethod
+    def of(cls, action: Action, one: Difference) -> Found:
+        """A difference with the milestone that it is about."""
+        ids = (action.testrail_id, action.testably_id or "")
+        return cls(*ids, one.field, one.desired, one.live, one.verdict.value)
+
+    def as_json(self) -> dict[str, Any]:
+        """As in ``verify --json``."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A source milestone without a target."""
+    """A source milestone without a target, and why there is none."""
 
     testrail_id: int | None
     name: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +64,26 @@ class Extra:
 
     testably_id: str
     name: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a verification found."""
+class Verification:
+    """What a comparison of both sides found.
+
+    ``exempt`` counts the fields that are Testably's own to say, ``kept`` are edits that a
+    setting leaves, ``accepted`` what a person lives with.
+    """
 
     identity: PairIdentity
-    compared: int
-    differences: tuple[Difference, ...]
-    missing: tuple[Missing, ...]
-    extra: tuple[Extra, ...]
+    compared: int = 0
+    differences: tuple[Found, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    extra: tuple[Extra, ...] = ()
+    kept: tuple[Found, ...] = ()
+    accepted: tuple[Found, ...] = ()
+    exempt: Mapping[str, int] | None = None
+    held: int = 0
 
     @property
     def in_step(self) -> bool:
@@ -81,34 +97,38 @@ class Verdict:
             "testably_project": self.identity.testably_project,
             "in_step": self.in_step,
             "compared": self.compared,
-            "differences": [
-                {name: getattr(one, name) for name in Difference.__slots__}
-                for one in self.differences
-            ],
+            "differences": [one.as_json() for one in self.differences],
             "missing": [{"testrail_id": m.testrail_id, "name": m.name} for m in self.missing],
             "extra": [{"testably_id": e.testably_id, "name": e.name} for e in self.extra],
+            "exempt": dict(self.exempt or {}),
+            "kept": [one.as_json() for one in self.kept],
+            "accepted": [one.as_json() for one in self.accepted],
         }
 
 
-def verify(context: PairContext) -> Verdict:
-    """Read both sides and compare them; notes the time in the store if they agree.
+def verify(context: PairContext) -> Verification:
+    """Read both sides and compare them; notes in the store what was learned, and the proof.
 
     Raises ApiError where a side cannot be read whole: then nothing can be proved.
     """
     pair = context.store.pair(context.identity)
-    links = context.store.outlines(pair.id)
-    gatherer = Gatherer(
-        pair, context.source, context.target, context.rules, context.policy, Options(), links
-    )
-    snapshot = gatherer.snapshot(Scope(), context.clock.now())
-    _must_be_whole(snapshot)
-    verdict = _Verifier(context, snapshot).verdict()
-    if verdict.in_step:
-        context.store.update_pair(pair.id, proved_at=snapshot.now)
-    return verdict
+    snapshot = read_snapshot(context, pair, Options(), Scope())
+    require_whole(snapshot)
+    plan = make_plan(snapshot)
+    suspects = [action for action in plan.actions if _is_suspect(action)]
+    if suspects:
+        snapshot = second_look(context, snapshot, suspects[:SECOND_LOOKS])
+        plan = make_plan(snapshot)
+    _require_read(plan)
+    keep_learned(context, pair.id, plan)
+    found = verification(context.identity, snapshot, plan)
+    seen = {"proved_at" if found.in_step else "drifted_at": snapshot.now}
+    context.store.update_pair(pair.id, **seen)
+    return found
 
 
-def _must_be_whole(snapshot: Snapshot) -> None:
+def require_whole(snapshot: Snapshot) -> None:
+    """Raise UnreadableAnswer if a side was not read whole, so that nothing can be proved."""
     hint = "Nothing can be proved from a part; run `milesync verify` again."
     unreadable_id = any(problem.id is None for problem in snapshot.source.problems)
     if not (snapshot.source.complete or unreadable_id):
@@ -119,150 +139,125 @@ def _must_be_whole(snapshot: Snapshot) -> None:
         raise UnreadableAnswer("Testably", text, hint=hint)
 
 
-class _Verifier:
-    def __init__(self, context: PairContext, snapshot: Snapshot) -> None:
-        self._mirror = context
-        self._scene = snapshot
-        known = frozenset(p.id for p in snapshot.source.problems if isinstance(p.id, int))
-        self._places = places(snapshot.source.milestones, known)
-        self._marked = self._by_marker()
-        self._chosen = {id_: self._choose(id_) for id_ in snapshot.source.milestones}
-        self._parents = self._with_children()
-        self._compared = 0
+def _require_read(plan: Plan) -> None:
+    for action in plan.actions:
+        kind = action.problem.kind if action.problem is not None else None
+        if kind in (ProblemKind.UNREAD, ProblemKind.ABSENCE_UNPROVED):
+            api = "Testably" if kind is ProblemKind.UNREAD else "TestRail"
+            hint = "Nothing can be proved from a part; run `milesync verify` again."
+            raise UnreadableAnswer(api, f"{action.testrail_id}: {action.reason}", hint=hint)
 
-    def verdict(self) -> Verdict:
-        differences: list[Difference] = []
-        missing: list[Missing] = []
-        for source in self._scene.source.milestones.values():
-            actual = self._actual(self._chosen[source.id])
-            found = None if actual is None else self._compare(source, actual)
-            if found is None or found:
-                found = self._second_look(source)
-            if found is None:
-                missing.append(Missing(source.id, source.name))
-            else:
-                self._compared += 1
-                differences.extend(found)
-        for problem in self._scene.source.problems:
-            id_ = problem.id if isinstance(problem.id, int) else None
-            missing.append(Missing(id_, problem.name))
-        extra = tuple(self._extra())
-        identity = self._mirror.identity
-        return Verdict(identity, self._compared, tuple(differences), tuple(missing), extra)
 
-    # --- which target belongs to which source
+def keep_learned(context: PairContext, pair_id: int, plan: Plan) -> None:
+    """Record what a reading taught about links that need no write; a lease is not disturbed."""
+    idle = [action for action in plan.actions if action not in plan.changes]
+    agreed = [action.link for action in idle if action.agrees and action.link]
+    learned = [action.link for action in idle if action.learned and action.link]
+    context.store.note_agreement(pair_id, agreed)
+    context.store.save_many(pair_id, learned, context.clock.now())
 
-    def _by_marker(self) -> dict[int, list[TargetMilestone]]:
-        found: dict[int, list[TargetMilestone]] = {}
-        for target in self._scene.target.milestones.values():
-            marked = marked_id(target.description, self._scene.rules.testrail_url)
-            if marked is not None:
-                found.setdefault(marked, []).append(target)
-        return found
 
-    def _choose(self, testrail_id: int) -> str | None:
-        """The linked target, or else the one that carries the marker."""
-        link = self._scene.links.get(testrail_id, Link(testrail_id))
-        if link.testably_id is not None and link.testably_id not in self._scene.target.gone:
-            return link.testably_id
-        marked = sorted(self._marked.get(testrail_id, []), key=is_archived)
-        return marked[0].id if marked else None
+# --- a second look
 
-    def _with_children(self) -> frozenset[str]:
-        """Target ids with sub-milestones: their status and dates are Testably's own."""
-        seen = self._scene.target.milestones.values()
-        listed = {target.parent_id for target in seen if target.parent_id}
-        detailed = {target.id for target in seen if target.sub_milestones}
-        ours = {
-            self._chosen.get(place.parent_id)
-            for id_, place in self._places.items()
-            if place.parent_id is not None and self._chosen[id_]
-        }
-        return frozenset(id_ for id_ in (*listed, *detailed, *ours) if id_)
 
-    def _actual(self, testably_id: str | None) -> TargetMilestone | None:
-        return self._scene.target.milestones.get(testably_id or "")
+def _is_suspect(action: Action) -> bool:
+    """Whether it would make the pair out of step, or its target be taken for an extra one."""
+    if any(one.verdict.counts for one in action.differences):
+        return True
+    return action.kind in (Kind.CREATE, Kind.ARCHIVE) or action.problem is not None
 
-    # --- comparing
 
-    def _compare(self, source: SourceMilestone, actual: TargetMilestone) -> list[Difference]:
-        wanted = desired_values(source, self._scene.rules)
-        now = actual.values
-        parent = actual.id in self._parents or bool(actual.sub_milestones)
-        derived = parent and written_status(actual.status) != ARCHIVED
-        own = ("status", *DATE_FIELDS) if derived else ()
-        found = [
-            Difference(source.id, actual.id, name, wanted[name], now[name])
-            for name in FIELDS
-            if name not in own and not same_value(name, wanted[name], now[name])
-        ]
-        return [*found, *self._compare_parent(source, actual)]
+def second_look(context: PairContext, snapshot: Snapshot, suspects: Iterable[Action]) -> Snapshot:
+    """The snapshot with these milestones read once more, each by itself."""
+    sources: dict[int, SourceMilestone | None] = {}
+    targets: dict[str, TargetMilestone | None] = {}
+    project = context.identity.testably_project
+    for action in suspects:
+        source = snapshot.source.milestones.get(action.testrail_id)
+        if source is not None:
+            sources[source.id] = _source_again(context, source)
+        if action.testably_id is not None:
+            row = snapshot.target.milestones.get(action.testably_id)
+            targets[action.testably_id] = _target_again(context, project, action.testably_id, row)
+    return with_fresh(snapshot, sources, targets)
 
-    def _compare_parent(
-        self, source: SourceMilestone, actual: TargetMilestone
-    ) -> Iterator[Difference]:
-        place = self._places[source.id]
-        expected = self._chosen.get(place.parent_id) if place.parent_id is not None else None
-        if place.problem is None and expected != actual.parent_id:
-            shown = expected or (f"TestRail {place.parent_id}" if place.parent_id else None)
-            yield Difference(source.id, actual.id, "parent_id", shown, actual.parent_id)
 
-    def _second_look(self, source: SourceMilestone) -> list[Difference] | None:
-        """Read one milestone again on both sides; None if it has no target."""
-        fresh = self._read_source_again(source)
-        if fresh is None:
-            return []
-        testably_id = self._chosen[source.id]
-        if testably_id is None:
-            return None
-        project = self._mirror.identity.testably_project
-        try:
-            return self._compare(fresh, self._mirror.target.get(project, testably_id))
-        except NotFound:
-            return None
+def _target_again(
+    context: PairContext, project: str, testably_id: str, row: TargetMilestone | None
+) -> TargetMilestone | None:
+    """None if it has gone. Of its sub-milestones it tells no more than a plan's reading does."""
+    try:
+        again = context.target.get(project, testably_id)
+    except NotFound:
+        return None
+    return again if row is None else replace(again, sub_milestones=row.sub_milestones)
 
-    def _read_source_again(self, source: SourceMilestone) -> SourceMilestone | None:
-        """None if it has been deleted in the meantime. Its place was told by the list."""
-        try:
-            again = self._mirror.source.get_milestone(source.id).milestones.get(source.id)
-        except UnknownId:
-            return None
-        return source if again is None else replace(again, parent_id=source.parent_id)
 
-    # --- what should not be there
+def _source_again(context: PairContext, source: SourceMilestone) -> SourceMilestone | None:
+    """None if it has been deleted in the meantime. Its place was told by the list."""
+    try:
+        again = context.source.get_milestone(source.id).milestones.get(source.id)
+    except UnknownId:
+        return None
+    return source if again is None else replace(again, parent_id=source.parent_id)
 
-    def _extra(self) -> Iterator[Extra]:
-        elsewhere = self._linked_by_others()
-        for testrail_id, targets in self._marked.items():
-            living = [target for target in targets if not is_archived(target)]
-            if not living or testrail_id in elsewhere:
-                continue
-            if testrail_id not in self._scene.source.milestones:
-                living = living if self._is_gone(testrail_id) else []
-            for target in living:
-                if target.id != self._chosen.get(testrail_id):
-                    yield Extra(target.id, target.name)
 
-    def _is_gone(self, testrail_id: int) -> bool:
-        if testrail_id in {problem.id for problem in self._scene.source.problems}:
-            return False
-        if testrail_id in self._scene.gone:
-            return True
-        try:
-            self._mirror.source.get_milestone(testrail_id)
-        except UnknownId:
-            return True
-        except ApiError:
-            return False
-        return False
+# --- what it comes to
 
-    def _linked_by_others(self) -> frozenset[int]:
-        """TestRail ids that other pairs mirror into the same Testably project."""
-        identity = self._mirror.identity
-        store = self._mirror.store
-        found: set[int] = set()
-        for pair in store.all_pairs():
-            other = pair.identity
-            if other != identity and other.testably_project == identity.testably_project:
-                found.update(store.outlines(pair.id))
-        return frozenset(found)
+
+def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Verification:
+    """The differences of a plan, sorted by what they mean."""
+    compared = 0
+    differences: list[Found] = []
+    kept: list[Found] = []
+    accepted: list[Found] = []
+    missing: list[Missing] = []
+    extra: list[Extra] = []
+    exempt: Counter[str] = Counter()
+    for action in plan.actions:
+        is_there = action.testrail_id in snapshot.source.milestones
+        for one in action.differences:
+            found = Found.of(action, one)
+            if one.verdict is Verdict.KEPT:
+                kept.append(found)
+            elif one.verdict is Verdict.ACCEPTED:
+                accepted.append(found)
+            elif one.verdict.counts and is_there:
+                differences.append(found)
+        extra += _extra(snapshot, action, is_there=is_there)
+        if _is_missing(action, is_there=is_there):
+            missing.append(Missing(action.testrail_id or None, action.name, action.reason))
+        elif is_there:
+            compared += 1
+            exempt.update(_exempt(snapshot, action))
+    held = sum(action.is_held for action in plan.actions)
+    lists = (tuple(differences), tuple(missing), tuple(extra), tuple(kept), tuple(accepted))
+    return Verification(identity, compared, *lists, exempt=dict(exempt), held=held)
+
+
+def _is_missing(action: Action, *, is_there: bool) -> bool:
+    """Whether a milestone of the source has no target that it can be compared with."""
+    unknown = (ProblemKind.BAD_RECORD, ProblemKind.IN_DOUBT)
+    if action.problem is not None and action.problem.kind in unknown:
+        return True
+    return is_there and action.testably_id is None
+
+
+def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]:
+    others = [t for t in snapshot.duplicates(action.testrail_id) if t.id != action.testably_id]
+    found = [Extra(t.id, t.name, action.reason) for t in others]
+    goes = any(one.verdict.counts for one in action.differences) or (
+        action.problem is not None and action.problem.kind is ProblemKind.IN_USE
+    )
+    if not is_there and goes and action.testably_id is not None:
+        found.append(Extra(action.testably_id, action.name, action.reason))
+    return found
+
+
+def _exempt(snapshot: Snapshot, action: Action) -> dict[str, int]:
+    """How many of its fields are Testably's own to say."""
+    if action.testably_id not in snapshot.parents:
+        return {}
+    dates = sum(name in action.own for name in DATE_FIELDS)
+    counts = {"parent_status": int("status" in action.own), "parent_dates": dates}
+    return {name: number for name, number in counts.items() if number}

@@ -215,16 +215,22 @@ def refresh_milestone(
 @app.task(name="milesync.sweep_deliveries")  # type: ignore[untyped-decorator]
 def sweep_deliveries() -> None:
     """Ask for what no message asks for: waiting deliveries, unfinished runs, paused pairs."""
-    here = deployment()
-    redis, now = _redis(), here.clock.now()
+    try:
+        _sweep(deployment(), _redis())
+    except (StoreError, *_BROKER_AWAY) as error:
+        log.warning("not all was asked for; the next sweep does it", error=str(error))
+
+
+def _sweep(here: Deployment, redis: Redis) -> None:
+    now, hints = here.clock.now(), Hints(redis)
     deliveries = Deliveries(here.store.engine)
     for hint in deliveries.forgotten(now, OVERDUE):
         ask(redis, here.settings, hint)
     for run in [*settle_dead(here.runs), *here.runs.overdue()]:
-        if run.in_background and Hints(redis).ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
+        if run.in_background and hints.ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
             _go_on_again(here, run)
     for pair in to_try_again(here):
-        if Hints(redis).ask(f"paused {pair}", "sync"):
+        if hints.ask(f"paused {pair}", "sync"):
             log.info("tries the credentials of a paused pair again", pair=str(pair))
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
     deliveries.purge(now - KEPT)

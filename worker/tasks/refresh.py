@@ -22,7 +22,7 @@ from worker.errors import (
 )
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Options, Trigger
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
 from worker.sync.run import RunMode, run_pair
 from worker.tasks.hints import Hints

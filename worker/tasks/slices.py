@@ -32,7 +32,7 @@ from worker.errors import (
 )
 from worker.settings import ProjectPair
 from worker.sync.options import Only, Options, Trigger
-from worker.sync.read.gather import Scope
+from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
 from worker.sync.run import Run, RunMode, open_run
 from worker.tasks import recall

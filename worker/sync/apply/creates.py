@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from mappings.dates import moment
 from mappings.footer import marked_id
-from mappings.link import Link, Problem
+from mappings.link import Link
 from mappings.milestone import ARCHIVED, MappingRules, TargetMilestone, same_value
+from mappings.problem import Problem, ProblemKind
 from mappings.rows import ChangeState
 from worker.errors import NotFound, Transient
-from worker.sync.apply.writer import LostLeaseError, TargetWriter, linked_after_create, unlinked
+from worker.sync.apply.writer import LostLeaseError, TargetWriter
 
 LOOK_GAP = timedelta(seconds=3)
 """Between the two looks, so that a list that lags has time to catch up."""
@@ -53,9 +54,9 @@ def settle(
     """
     writer.wait_until_settled(pending)
     looks = _Looks(writer, pending, parents, linked)
-    complete = looks.preview()
+    complete = looks.look()
     writer.clock.sleep(LOOK_GAP.total_seconds())
-    complete = looks.preview() and complete
+    complete = looks.look() and complete
     candidates = looks.by_marker(rules) if rules.footer else looks.by_values()
     for link in pending:
         with suppress(LostLeaseError):  # whoever has it knows what became of it
@@ -70,28 +71,18 @@ def _conclude(
     if len(candidates) > 1:
         ids = ", ".join(sorted(target.id for target in candidates))
         reason = f"Several milestones in Testably can be what its create left behind: {ids}."
-        return Resolution(link, Problem("several_marked", reason), is_conflict=True)
+        return Resolution(link, Problem(ProblemKind.SEVERAL_MARKED, reason), is_conflict=True)
     if candidates:
-        linked = _found(link, candidates[0])
+        linked = link.found(candidates[0], None, writer.since())
         return Resolution(writer.conclude(linked, ChangeState.DONE, linked.observed))
     if not complete:
         return None
     problem = None
     if link.attempts >= AMBIGUOUS_ATTEMPTS:
         reason = f"Testably failed {link.attempts} times while creating it, and left nothing."
-        problem = Problem("create_fails", reason, writer.clock.now(), link.attempts)
-    undone = replace(unlinked(link), problem=problem, attempts=0 if problem else link.attempts)
+        problem = Problem(ProblemKind.CREATE_FAILS, reason, writer.clock.now(), link.attempts)
+    undone = link.not_created(problem)
     return Resolution(writer.conclude(undone, ChangeState.NOT_DONE), problem)
-
-
-def _found(link: Link, target: TargetMilestone) -> Link:
-    """The link of a create that was found; where the target was changed since, a person did it."""
-    linked = linked_after_create(link, target, None)
-    if target.updated_at is not None and target.updated_at == target.created_at:
-        return linked
-    posted = link.in_flight or {}
-    edited = {n: v for n, v in posted.items() if not same_value(n, v, target.values[n])}
-    return replace(linked, observed={**linked.observed, **edited})
 
 
 @dataclass(slots=True)
@@ -104,7 +95,7 @@ class _Looks:
     linked: frozenset[str]
     seen: dict[str, TargetMilestone] = field(default_factory=dict)
 
-    def preview(self) -> bool:
+    def look(self) -> bool:
         """Both lists, and below each parent of a pending create. False if not complete."""
         target, project = self.writer.target, self.writer.project
         listings = (target.list_all(project), target.list_all(project, ARCHIVED))

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from datetime import datetime
 
-from mappings.link import Link, LinkState, Problem
+from mappings.link import Link, LinkState
 from mappings.milestone import MappingRules, same_value
+from mappings.problem import Problem, ProblemKind
 from worker.errors import ApiError, NotFound, Refused, Transient, Unreachable
 from worker.sync.apply import updates
 from worker.sync.apply.creates import Resolution, settle
-from worker.sync.apply.outcome import Outcome, Result, unattempted
+from worker.sync.apply.outcome import NEEDS_PERSON, Outcome, Result, lasting, remaining, unattempted
 from worker.sync.apply.writer import POSTED, LostLeaseError, TargetWriter
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
 
@@ -25,7 +26,7 @@ FAILURES_IN_A_ROW = 5
 ROUNDS = 4
 """How often ambiguous creates are settled and tried again in one run."""
 
-Deed = Callable[[Action, Link], updates.Done]
+Step = Callable[[Action, Link], Link]
 Item = tuple[int, Action]
 
 
@@ -37,13 +38,17 @@ class StoppedError(Exception):
 class Applier:
     """Applies one plan; ``outcomes`` holds what has come of it so far, also after an error.
 
-    ``links`` are the pair's links as they were gathered. ``check`` is called before each item
-    and may raise StoppedError.
+    ``links`` are the pair's links as they were read at ``read_at``, ``newest`` the newest
+    ``created_at`` that the target had shown by then. ``check`` is called before each item and
+    may raise StoppedError.
     """
 
     writer: TargetWriter
     rules: MappingRules
     links: dict[int, Link]
+    read_at: datetime
+    newest: str | None = None
+    archive_in_use: bool = False
     check: Callable[[], None] = lambda: None
     on_outcome: Callable[[Outcome], None] = lambda _: None
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -52,7 +57,7 @@ class Applier:
     _resolved: dict[int, Resolution] = field(default_factory=dict)
     _undecided: set[int] = field(default_factory=set)
     _planned: frozenset[int] = frozenset()
-    _held: list[tuple[Item, Deed, Result]] = field(default_factory=list)
+    _leased: list[tuple[Item, Step, Result]] = field(default_factory=list)
     _failures: int = 0
 
     def apply(self, plan: Plan) -> None:
@@ -67,7 +72,7 @@ class Applier:
             if item[1].kind is Kind.ARCHIVE:
                 self._take_away(item)
         self._complete(items)
-        self._do_held()
+        self._retry_leased()
 
     # --- the order of things
 
@@ -109,6 +114,7 @@ class Applier:
         number, action = item
         if settled.problem is not None:
             result = Result.CONFLICTS if settled.is_conflict else Result.QUARANTINED
+            self._note(settled.link, settled.problem)
             self._finish(number, Outcome(action, result, None, (settled.problem,)))
             return True
         if settled.link.state is LinkState.LINKED:
@@ -167,41 +173,55 @@ class Applier:
             if link.testably_id in parents:
                 continue
             unseen = action.kind is not Kind.CREATE and "status" not in link.last_applied
-            differs = link.observed.get("status") != action.wanted["status"]
+            differs = link.observed.get("status") != action.desired["status"]
             if number in self.outcomes and (unseen or differs):
-                told = self.outcomes[number].problems
-                deed = partial(self._finish_status, told)
-                self._do((number, action), deed, self.outcomes[number].result)
+                earlier = self.outcomes[number]
+                self._do((number, action), self._finish_status, earlier.result)
+                self._add_to(number, earlier)
+
+    def _add_to(self, number: int, earlier: Outcome) -> None:
+        """What failed before the status was written still needs the next run."""
+        if earlier.result not in NEEDS_PERSON:
+            return
+        for problem in earlier.problems[:1]:
+            self._note(self.links.get(earlier.action.testrail_id), problem)
+        now = self.outcomes[number]
+        problems = tuple(dict.fromkeys((*earlier.problems, *now.problems)))
+        self.outcomes[number] = replace(now, problems=problems)
 
     # --- one item
 
-    def _create(self, action: Action, link: Link) -> updates.Done:
+    def _create(self, action: Action, link: Link) -> Link:
         self._posted.add(action.testrail_id)
         parent = self._target_of(action.parent_id)
-        in_flight = replace(link, parent_id=action.parent_id)
-        return self.writer.create(in_flight, action.wanted, parent), ()
+        below = link.below(action.parent_id)
+        return self.writer.create(below, action.desired, parent, self.newest)
 
-    def _adopt(self, action: Action, link: Link) -> updates.Done:
+    def _adopt(self, action: Action, link: Link) -> Link:
         return updates.adopt(self.writer, action, link)
 
-    def _update(self, action: Action, link: Link) -> updates.Done:
+    def _update(self, action: Action, link: Link) -> Link:
         return updates.update(self.writer, action, link)
 
-    def _finish_status(self, told: tuple[Problem, ...], action: Action, link: Link) -> updates.Done:
-        link, more = updates.finish_status(self.writer, action, link)
-        return link, (*told, *more)
+    def _finish_status(self, action: Action, link: Link) -> Link:
+        return updates.finish_status(self.writer, action, link)
 
-    def _archive(self, action: Action, link: Link) -> updates.Done:
-        return updates.archive(self.writer, action, link)
+    def _archive(self, action: Action, link: Link) -> Link:
+        is_old = self.writer.clock.now() - self.read_at > updates.FRESH
+        read_again = is_old and not self.archive_in_use
+        return updates.archive(self.writer, action, link, read_again=read_again)
 
-    def _do(self, item: Item, deed: Deed, result: Result) -> bool:
+    def _do(self, item: Item, step: Step, result: Result) -> bool:
         """Do one item and report it; False if its outcome is not known yet."""
         number, action = item
         self.check()
         try:
-            link, told = deed(action, self._link_for(action))
+            link = step(action, self._link_for(action))
         except LostLeaseError:
-            return self._lost(item, deed, result)
+            return self._lost(item, step, result)
+        except updates.InUseError as error:
+            self._finish(number, self._in_use(action, str(error)))
+            return True
         except ApiError as error:
             self._finish(number, self._failed(action, error))
             return True
@@ -209,58 +229,67 @@ class Applier:
         self.links[action.testrail_id] = link
         if link.state is LinkState.CREATING:
             return False
-        self._finish(number, _done(action, result, link, told))
+        self._finish(number, _done(action, result, link))
         return True
+
+    def _in_use(self, action: Action, why: str) -> Outcome:
+        problem = updates.in_use(why)
+        link = self._reload(action.testrail_id)
+        now = self.writer.clock.now()
+        with suppress(LostLeaseError):  # whoever changed it has seen to it
+            self.links[action.testrail_id] = self.writer.keep(link.with_problem(problem, now))
+        return Outcome(action, Result.CONFLICTS, action.testably_id, (problem,))
 
     def _failed(self, action: Action, error: ApiError) -> Outcome:
         """One item failed: set it aside or let it wait; raise what concerns the whole run."""
         link = self._reload(action.testrail_id)
         gone = isinstance(error, NotFound) and (action.testably_id or action.parent_id)
         if isinstance(error, Refused):
-            problem = self._quarantine(link, "refused", error.message)
+            problem = self._failing(link, Problem(ProblemKind.REFUSED, error.message))
             return Outcome(action, Result.QUARANTINED, action.testably_id, (problem,))
         if not (gone or isinstance(error, Transient | Unreachable)):
             raise error
         self._failures += not gone
         if self._failures >= FAILURES_IN_A_ROW:
             raise error
-        self.writer.look_again(action.testrail_id)
-        self._reload(action.testrail_id)
-        problem = Problem(error.kind, f"{error.message} The next run tries it again.")
-        return Outcome(action, Result.WAITING, action.testably_id, (problem,))
+        kind = ProblemKind[error.kind.upper()]
+        problem = Problem(kind, f"{error.message} The next run tries it again.")
+        return Outcome(
+            action,
+            Result.WAITING,
+            action.testably_id,
+            (self._failing(link.to_look_again(), problem),),
+        )
 
-    def _quarantine(self, link: Link, kind: str, reason: str) -> Problem:
+    def _failing(self, link: Link, problem: Problem) -> Problem:
         before = self._before.get(link.testrail_id)
-        old = before.problem if before else None
-        again = old is not None and old.kind == kind
-        since = old.since if old and again else self.writer.clock.now()
-        problem = Problem(kind, reason, since, old.count + 1 if old and again else 1)
+        failed = link.failed(problem, self.writer.clock.now(), before.problem if before else None)
         with suppress(LostLeaseError):  # whoever changed it has seen to it
-            self.links[link.testrail_id] = self.writer.keep(replace(link, problem=problem))
-        return problem
+            self.links[link.testrail_id] = self.writer.keep(failed)
+        return failed.problem or problem
 
-    def _lost(self, item: Item, deed: Deed, result: Result) -> bool:
+    def _lost(self, item: Item, step: Step, result: Result) -> bool:
         """Somebody else holds the link or has changed it."""
         number, action = item
         expected = self._link_for(action).version
         fresh = self._reload(action.testrail_id)
         if fresh.version == expected and fresh.lease_until is not None:
-            self._held.append((item, deed, result))
+            self._leased.append((item, step, result))
             return True
         self.writer.look_again(action.testrail_id)
         self._finish(number, Outcome(action, Result.UNCHANGED, fresh.testably_id))
         return fresh.state is not LinkState.CREATING
 
-    def _do_held(self) -> None:
+    def _retry_leased(self) -> None:
         """Items whose link somebody held: a claim outlives its request, so wait it out, once."""
-        held, self._held = self._held, []
-        for item, deed, result in held:
+        leased, self._leased = self._leased, []
+        for item, step, result in leased:
             fresh = self._reload(item[1].testrail_id)
             self.writer.wait_until(fresh.lease_until)
-            self._do(item, deed, result)
-        for (number, action), _, _ in self._held:
+            self._do(item, step, result)
+        for (number, action), _, _ in self._leased:
             problem = Problem(
-                "held_up", "Another process is writing to it; the next run looks again."
+                ProblemKind.HELD_UP, "Another process is writing to it; the next run looks again."
             )
             self._finish(number, Outcome(action, Result.WAITING, action.testably_id, (problem,)))
 
@@ -270,15 +299,24 @@ class Applier:
         self.outcomes[number] = outcome
         self.on_outcome(outcome)
 
+    def _note(self, link: Link | None, problem: Problem) -> None:
+        """Record why nothing could be done, so that `failures` lists it."""
+        if link is None:
+            return
+        noted = link.with_problem(problem, self.writer.clock.now())
+        with suppress(LostLeaseError):  # whoever changed it has seen to it
+            self.links[link.testrail_id] = self.writer.keep(noted)
+
     def _left_waiting(self, action: Action) -> Outcome:
         link = self.links.get(action.testrail_id)
         if link is not None and link.state is LinkState.CREATING:
             text = "Whether Testably has created it is not known yet; the next run looks first."
-            problem = Problem("unsettled", text)
+            problem = Problem(ProblemKind.IN_DOUBT, text)
         else:
             text = f"It waits for its parent {action.parent_id}, which has no target yet."
-            problem = Problem("waiting", text)
-        return Outcome(action, Result.WAITING, None, (problem, *action.notices))
+            problem = Problem(ProblemKind.WAITING, text)
+        self._note(self._link_for(action), problem)
+        return Outcome(action, Result.WAITING, None, (problem, *lasting(action)))
 
     def _link_for(self, action: Action) -> Link:
         """The action's link, with whatever this run has done to it since it was planned."""
@@ -286,12 +324,7 @@ class Applier:
         now = self.links.get(action.testrail_id)
         if now is None or now.version == planned.version:
             return planned
-        facts = {
-            "name": planned.name,
-            "raw": planned.raw,
-            "source_fingerprint": planned.source_fingerprint,
-        }
-        return replace(now, **facts)  # type: ignore[arg-type]
+        return planned.brought_up_to(now)
 
     def _reload(self, testrail_id: int) -> Link:
         link = self.writer.reload(testrail_id)
@@ -315,18 +348,18 @@ def _is_write(action: Action) -> bool:
 
 def _catch_up(action: Action, link: Link) -> Action:
     """What the source has changed since the create that was cut off; a status comes later."""
-    sent = link.last_applied
-    push = {n: action.wanted[n] for n in POSTED if not same_value(n, action.wanted[n], sent.get(n))}
+    sent, desired = link.last_applied, action.desired
+    push = {n: desired[n] for n in POSTED if not same_value(n, desired[n], sent.get(n))}
     return replace(action, push=push, before={name: link.observed.get(name) for name in push})
 
 
 def _to_complete(action: Action) -> bool:
     created = action.kind is Kind.CREATE
-    return is_completed(action.wanted) if created else action.status_later
+    return is_completed(action.desired) if created else action.status_later
 
 
-def _done(action: Action, result: Result, link: Link, told: tuple[Problem, ...]) -> Outcome:
+def _done(action: Action, result: Result, link: Link) -> Outcome:
     if result is Result.ARCHIVED and link.state is not LinkState.ARCHIVED:
         result = Result.UNCHANGED
-    problems = tuple(dict.fromkeys((*told, *action.notices)))
-    return Outcome(action, result, link.testably_id, problems)
+    kept = tuple(p for p in lasting(action) if p.kind is ProblemKind.TARGET_EDIT_KEPT)
+    return Outcome(action, result, link.testably_id, (*remaining(link), *kept))

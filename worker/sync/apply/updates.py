@@ -1,23 +1,32 @@
-"""Doing one action. Each function returns the link as it then stands, and what a person is told.
+"""Adopting, updating and archiving one milestone. Each function returns its link as it then is.
 
-They raise LostClaimError, or the ApiError that ended the attempt; the journal tells by then.
+They raise LostLeaseError, or the ApiError that ended the attempt; the journal tells by then. What
+the target refuses or stores otherwise is a problem of that field in the link (R3).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
-from mappings.link import Link, LinkState, Problem
-from mappings.milestone import ARCHIVED, DATE_FIELDS, Values, same_value
+from mappings.link import Link
+from mappings.milestone import ACTIVE, ARCHIVED, DATE_FIELDS, Values
+from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused
 from worker.sync.apply.writer import LostLeaseError, TargetWriter, tell_write
+from worker.sync.decide.absence import used_by
 from worker.sync.decide.action import Action
 
-Done = tuple[Link, tuple[Problem, ...]]
+FRESH = timedelta(minutes=5)
+"""How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
 
 
-def adopt(writer: TargetWriter, action: Action, link: Link) -> Done:
+class InUseError(Exception):
+    """People work in the milestone that was to be archived; nothing was sent."""
+
+
+def adopt(writer: TargetWriter, action: Action, link: Link) -> Link:
     """Link a target that is there already, then push what differs."""
     now = writer.clock.now()
     change = Change(
@@ -39,18 +48,16 @@ def adopt(writer: TargetWriter, action: Action, link: Link) -> Done:
     return update(writer, action, leased[0])
 
 
-def update(writer: TargetWriter, action: Action, link: Link) -> Done:
+def update(writer: TargetWriter, action: Action, link: Link) -> Link:
     """PATCH the action's fields; if the whole is refused, what can be without the doubtful ones.
 
     Doubtful are a null (whether that clears a field is not documented), a status, and the dates
-    of a milestone with sub-milestones. A refused one is recorded, told, and never sent again
-    until the source wants another value; the other fields go without it.
+    of a milestone with sub-milestones. A refused one is recorded, and the others go without it.
     """
     if not action.push:
-        return link, ()
+        return link
     try:
-        linked = writer.patch(link, action.push, action.before, edited=action.edited)
-        return linked, _not_shown(linked, action.push, action.before)
+        return _patch(writer, action, link, action.push)
     except Refused as error:
         doubtful = [name for name in action.push if _is_doubtful(name, action.push[name])]
         if not doubtful:
@@ -58,91 +65,113 @@ def update(writer: TargetWriter, action: Action, link: Link) -> Done:
         return _one_by_one(writer, action, doubtful, error)
 
 
-def _one_by_one(writer: TargetWriter, action: Action, doubtful: list[str], error: Refused) -> Done:
+def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> Link:
+    own = action.own
+    return writer.patch(
+        link, values, action.before, conclude=lambda patched: patched.forgiving(own)
+    )
+
+
+def _one_by_one(writer: TargetWriter, action: Action, doubtful: list[str], error: Refused) -> Link:
     link = writer.reload(action.testrail_id)
-    told: list[Problem] = []
     safe = {name: value for name, value in action.push.items() if name not in doubtful}
     if safe:
-        link = writer.patch(link, safe, action.before, edited=action.edited)
+        link = _patch(writer, action, link, safe)
     for name in doubtful:
         value = action.push[name]
         try:
             if len(action.push) == 1:
                 raise error
-            link = writer.patch(link, {name: value}, action.before, edited=action.edited)
-            told.extend(_not_shown(link, {name: value}, action.before))
+            link = _patch(writer, action, link, {name: value})
         except Refused as refusal:
-            link = writer.reload(action.testrail_id)
-            link = writer.keep(replace(link, refused={**link.refused, name: value}))
-            told.append(_not_taken(name, value, refusal))
-    return link, tuple(told)
+            opens = (name, value) == ("status", ACTIVE) and name not in action.own
+            taken = _in_the_other_words(writer, action) if opens else None
+            link = taken or _rejected(writer, action.testrail_id, name, value, refusal, action.own)
+    return link
+
+
+def _in_the_other_words(writer: TargetWriter, action: Action) -> Link | None:
+    """Open the milestone by the other vocabulary's word, once; None if that is refused too."""
+    words = writer.open_word
+    words.turn()
+    try:
+        link = _patch(writer, action, writer.reload(action.testrail_id), {"status": ACTIVE})
+    except Refused:
+        words.turn()
+        return None
+    if "status" not in link.field_problems:
+        words.keep()
+    return link
+
+
+def _rejected(
+    writer: TargetWriter,
+    testrail_id: int,
+    name: str,
+    value: str | None,
+    refusal: Refused,
+    own: frozenset[str] = frozenset(),
+) -> Link:
+    link = writer.reload(testrail_id)
+    if name in own:
+        return writer.keep(link.left_to_target(name, value))
+    known = link.sent.get(name)
+    problem = FieldProblem(
+        ProblemKind.REJECTED,
+        value,
+        link.observed.get(name),
+        _why_rejected(name, value, refusal),
+        writer.since(),
+        known.count + 1 if known is not None else 1,
+        link.observed_at,
+    )
+    return writer.keep(link.rejects(name, problem))
+
+
+def _why_rejected(name: str, value: str | None, refusal: Refused) -> str:
+    field_name = name.replace("_", " ")
+    if not value:
+        return f"Testably refuses to clear the {field_name}. ({refusal.message})"
+    if value == ARCHIVED:
+        return f"Testably refuses to archive it. ({refusal.message})"
+    return f"Testably refuses the {field_name} {value}. ({refusal.message})"
 
 
 def _is_doubtful(name: str, value: str | None) -> bool:
     return value is None or name == "status" or name in DATE_FIELDS
 
 
-def _not_shown(link: Link, last_applied: Values, before: Values) -> tuple[Problem, ...]:
-    """Values that were accepted and changed nothing cannot be told from those that are refused."""
-    return tuple(
-        _ignored(name, value)
-        for name, value in last_applied.items()
-        if _is_doubtful(name, value)
-        and not same_value(name, value, link.observed.get(name))
-        and not (name == "status" and _came_back(link, before))
-    )
-
-
-def _came_back(link: Link, before: Values) -> bool:
-    """Whether it was archived and is not any more; a parent's status is then derived again."""
-    return before.get("status") == ARCHIVED != link.observed.get("status")
-
-
-def _ignored(name: str, value: str | None) -> Problem:
-    if value is None:
-        text = f"Testably took the empty {name} and still shows a value."
-        return Problem("cannot_be_cleared", text)
-    text = f"Testably took the {name} {value} and shows another; it may derive it."
-    return Problem("not_taken", text)
-
-
-def _not_taken(name: str, value: str | None, refusal: Refused) -> Problem:
-    if not value:
-        text = f"The {name} cannot be cleared in Testably. Clear it there by hand."
-        return Problem("cannot_be_cleared", f"{text} ({refusal.message})")
-    text = f"Testably does not take the {name} {value}; it may derive it from sub-milestones."
-    return Problem("not_taken", f"{text} ({refusal.message})")
-
-
-def finish_status(writer: TargetWriter, action: Action, link: Link) -> Done:
+def finish_status(writer: TargetWriter, action: Action, link: Link) -> Link:
     """Write the status at the end; POST takes none."""
     before = {"status": link.observed.get("status")}
-    push = {"status": action.wanted["status"]}
-    return update(writer, replace(action, push=push, before=before), link)
+    push = {"status": action.desired["status"]}
+    return update(writer, replace(action, push=push, before=before, own=frozenset()), link)
 
 
-def archive(writer: TargetWriter, action: Action, link: Link) -> Done:
-    """Archive, once: a refusal leaves the milestone where it is and is told."""
+def archive(writer: TargetWriter, action: Action, link: Link, *, read_again: bool) -> Link:
+    """Archive it, unless people work in it. Raises InUseError.
+
+    ``read_again`` says that what hangs on it was read too long ago.
+    """
     try:
-        linked = writer.patch(link, action.push, action.before, "archive", conclude=_archived)
+        if read_again:
+            _require_unused(writer, link)
+        return writer.patch(
+            link, action.push, action.before, "archive", conclude=Link.archived_if_shown
+        )
     except NotFound:
-        gone = replace(writer.reload(link.testrail_id), state=LinkState.ARCHIVED)
-        return writer.keep(gone), ()
+        return writer.keep(writer.reload(link.testrail_id).archived())
     except Refused as error:
-        left = replace(writer.reload(link.testrail_id), state=LinkState.ORPHANED)
-        return writer.keep(left), (_not_archived(left, error.message),)
-    if linked.state is LinkState.ARCHIVED:
-        return linked, ()
-    why = f"it answered with the status {linked.observed.get('status')}"
-    return linked, (_not_archived(linked, why),)
+        return _rejected(writer, link.testrail_id, "status", ARCHIVED, error)
 
 
-def _archived(link: Link) -> Link:
-    """Archived only if the target says so; else it is left, and not tried again."""
-    taken = link.observed.get("status") == ARCHIVED
-    return replace(link, state=LinkState.ARCHIVED if taken else LinkState.ORPHANED)
+def _require_unused(writer: TargetWriter, link: Link) -> None:
+    live = writer.target.get(writer.project, link.testably_id or "")
+    used = used_by(live, {k.testably_id for k in writer.store.links(writer.pair.id).values()})
+    if used is not None:
+        raise InUseError(used)
 
 
-def _not_archived(link: Link, why: str) -> Problem:
-    text = f"{link.testably_id} cannot be archived in Testably ({why}). Archive it there by hand."
-    return Problem("cannot_be_archived", text)
+def in_use(why: str) -> Problem:
+    """The problem of a milestone that people work in."""
+    return Problem(ProblemKind.IN_USE, why)

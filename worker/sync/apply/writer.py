@@ -8,18 +8,20 @@ claim never waits for the ledger, and a request never outlives its claim.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
-from mappings.link import Link, LinkState
-from mappings.milestone import ACTIVE, FIELDS, TargetMilestone, Values
+from mappings.dates import moment
+from mappings.link import Link
+from mappings.milestone import FIELDS, TargetMilestone, Values
 from mappings.rows import Change, ChangeState, Pair
 from mappings.store import Store
 from worker.clock import Clock
 from worker.errors import ApiError, Done, RateLimited, TimedOut, Transient, Unreachable
+from worker.sync.apply.vocabulary import OpenWord
 from worker.sync.ports import Target
 
 GRACE = timedelta(seconds=10)
@@ -83,37 +85,37 @@ class TargetWriter:
     store: Store
     clock: Clock
     require_pair: Callable[[], None] = lambda: None
+    open_word: OpenWord = field(default_factory=OpenWord)
 
     @property
     def project(self) -> str:
         """The Testably project that is written to."""
         return self.pair.identity.testably_project
 
-    def create(self, link: Link, wanted: Values, parent: str | None) -> Link:
+    def create(
+        self, link: Link, desired: Values, parent: str | None, newest: str | None = None
+    ) -> Link:
         """POST a milestone; returns its link: linked, or still creating if that is ambiguous.
 
-        Repeats only a POST that was certainly not done. Raises LostClaimError, or the ApiError
+        ``newest`` is the newest ``created_at`` that the target has shown. Repeats only a POST
+        that was certainly not done. Raises LostLeaseError, or the ApiError
         of the last attempt with the link recorded as unlinked.
         """
-        posted = {name: wanted[name] for name in POSTED}
+        posted = {name: desired[name] for name in POSTED}
         patience = _Patience(self.clock)
         while True:
             attempt = self._attempt(
-                partial(self._intend_create, link, posted),
+                partial(self._intend_create, link, posted, newest),
                 lambda: self.target.create(self.project, posted, parent),
             )
             if attempt.answer is not None:
-                linked = linked_after_create(attempt.link, attempt.answer, parent)
+                linked = attempt.link.created(attempt.answer, parent, self.since())
                 return self._settle(linked, attempt, ChangeState.DONE)
             error = _error(attempt)
             if error.done is Done.MAYBE:
-                unclear = replace(
-                    attempt.link,
-                    attempts=attempt.link.attempts + 1,
-                    attempt_deadline=self._deadline(attempt.sent_at),
-                )
-                return self._settle(unclear, attempt, ChangeState.AMBIGUOUS)
-            link = self._settle(unlinked(attempt.link), attempt, _not_done(error))
+                in_doubt = attempt.link.in_doubt(self._deadline(attempt.sent_at))
+                return self._settle(in_doubt, attempt, ChangeState.AMBIGUOUS)
+            link = self._settle(attempt.link.not_created(), attempt, _not_done(error))
             if not patience.allows(error):
                 raise error
 
@@ -124,15 +126,14 @@ class TargetWriter:
         before: Values,
         kind: str = "update",
         *,
-        edited: Values | None = None,
         undoes: int | None = None,
         conclude: Callable[[Link], Link] = lambda link: link,
     ) -> Link:
         """PATCH a linked milestone with ``values``; returns the link with the target's answer.
 
-        ``edited`` are target values that this overwrites; ``conclude`` may change the link
-        before it is committed together with the answer. Repeats what is transient. Raises
-        LostClaimError, or the ApiError of the last attempt, which the journal then tells.
+        ``conclude`` may change the link before it is committed together with the answer. Repeats
+        what is transient. Raises LostLeaseError, or the ApiError of the last attempt, which the
+        journal then tells.
         """
         testably_id = link.testably_id or ""
         change = Change(
@@ -147,24 +148,33 @@ class TargetWriter:
         )
         patience = _Patience(self.clock)
         while True:
-            in_flight = replace(link, in_flight={**(link.in_flight or {}), **values})
+            wire = self._wire(link, values)
             attempt = self._attempt(
-                partial(_intend_patch, in_flight, change),
-                lambda: self.target.update(self.project, testably_id, values),
+                partial(_intend_patch, link.begin_update(values), change),
+                partial(self.target.update, self.project, testably_id, wire),
             )
             if attempt.answer is not None:
-                patched = patched_link(attempt.link, values, attempt.answer, edited or {})
+                patched = attempt.link.updated(values, attempt.answer, self.since())
                 return self._settle(conclude(patched), attempt, ChangeState.DONE)
             error = _error(attempt)
             maybe = error.done is Done.MAYBE
-            kept = attempt.link if maybe else replace(attempt.link, in_flight=link.in_flight)
+            kept = attempt.link if maybe else attempt.link.not_updated(link)
             state = ChangeState.AMBIGUOUS if maybe else _not_done(error)
             link = self._settle(kept, attempt, state)
             if not patience.allows(error):
                 raise error
 
+    def _wire(self, link: Link, values: Values) -> Values:
+        """The values in the words that this target takes."""
+        start = values.get("start_date", link.observed.get("start_date"))
+        return self.open_word.sent_as(values, start, self.clock.now())
+
+    def since(self) -> str:
+        """The time now, ISO 8601 in UTC."""
+        return moment(self.clock.now().isoformat())
+
     def keep(self, link: Link) -> Link:
-        """Record what is known of a link; raises LostClaimError if somebody changed it."""
+        """Record what is known of a link; raises LostLeaseError if somebody changed it."""
         saved = self.store.save(self.pair.id, link, self.clock.now())
         if saved is None:
             raise LostLeaseError
@@ -240,15 +250,11 @@ class TargetWriter:
         """When a request sent at this moment has been given up at the latest."""
         return sent_at + timedelta(seconds=self.target.request_timeout)
 
-    def _intend_create(self, link: Link, posted: Values, at: datetime) -> tuple[Link, Change]:
-        in_flight = replace(
-            link,
-            state=LinkState.CREATING,
-            in_flight=posted,
-            attempt_at=at,
-            attempt_deadline=self._deadline(at) + STALL,
-        )
-        return in_flight, Change(self.run_id, link.testrail_id, None, "create", {}, posted, at)
+    def _intend_create(
+        self, link: Link, posted: Values, newest: str | None, at: datetime
+    ) -> tuple[Link, Change]:
+        creating = link.begin_create(posted, at, self._deadline(at) + STALL, newest)
+        return creating, Change(self.run_id, link.testrail_id, None, "create", {}, posted, at)
 
     def _settle(self, link: Link, attempt: _Attempt, state: ChangeState) -> Link:
         saved = self.store.settle(
@@ -298,50 +304,3 @@ def _error(attempt: _Attempt) -> ApiError:
 def _not_done(error: ApiError) -> ChangeState:
     transient = isinstance(error, Transient | Unreachable)
     return ChangeState.NOT_DONE if transient else ChangeState.REFUSED
-
-
-def linked_after_create(link: Link, made: TargetMilestone, parent: str | None) -> Link:
-    """The link of a milestone that the target has now, as posted in ``link.intended``.
-
-    ``parent`` is the target id of the parent that was asked for; an answer may leave it out.
-    """
-    last_applied = dict(link.in_flight or {})
-    if made.values["status"] == ACTIVE:
-        last_applied["status"] = ACTIVE
-    return replace(
-        link,
-        state=LinkState.LINKED,
-        testably_id=made.id,
-        last_applied=last_applied,
-        observed=made.values,
-        observed_at=made.updated_at,
-        target_parent=made.parent_id or parent,
-        in_flight=None,
-        attempt_at=None,
-        attempt_deadline=None,
-        attempts=0,
-        problem=None,
-    )
-
-
-def unlinked(link: Link) -> Link:
-    """The link of a create that was certainly not carried out."""
-    return replace(link, state=LinkState.UNLINKED, in_flight=None, attempt_deadline=None)
-
-
-def patched_link(link: Link, values: Values, answer: TargetMilestone, edited: Values) -> Link:
-    """The link after a PATCH; only the fields that were sent count as echoed."""
-    return replace(
-        link,
-        last_applied={**link.last_applied, **values},
-        observed={**link.observed, **{name: answer.values[name] for name in values}},
-        observed_at=answer.updated_at,
-        overwrote={**_without(link.overwrote, values), **edited},
-        refused=_without(link.refused, values),
-        in_flight=None,
-        problem=None,
-    )
-
-
-def _without(values: Values, names: Values) -> dict[str, str | None]:
-    return {name: value for name, value in values.items() if name not in names}

@@ -1,18 +1,25 @@
-"""What to do about records that cannot be read and milestones that are gone. Pure."""
+"""What to do about records that cannot be read and milestones that are gone. Pure.
+
+Absence is proved, never inferred (R4); what people work in is not taken away (R12).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mappings.link import Link, LinkState, Problem
-from mappings.milestone import ARCHIVED, BadRecord, Values
+from mappings.dates import moment
+from mappings.link import Link, LinkState
+from mappings.milestone import ARCHIVED, BadRecord, TargetMilestone, Values
+from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
-from worker.sync.decide.rules import is_archived
-from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.differences import Comparison, Difference, Sides, Verdict, compare
+from worker.sync.decide.snapshot import Snapshot, is_archived
 from worker.sync.options import OnSourceDelete, Options
 
 GONE = "TestRail answers that it does not exist any more."
+ENDED_RUNS = frozenset({"completed", "closed", "passed", "failed", "archived", "cancelled"})
+"""The statuses of a test run that is over; any other may be worked in."""
 
 
 def unreadable(snapshot: Snapshot) -> Iterator[Action]:
@@ -23,12 +30,12 @@ def unreadable(snapshot: Snapshot) -> Iterator[Action]:
 
 
 def _unreadable(snapshot: Snapshot, record: BadRecord) -> Action:
-    problem = Problem("bad_record", f"{record.path}: {record.reason} ({record.value})")
+    reason = f"{record.path}: {record.reason} ({record.value})"
+    problem = Problem(ProblemKind.BAD_RECORD, reason)
     if not isinstance(record.id, int):
         return Action(Kind.QUARANTINE, 0, record.name, problem.reason, problem=problem)
     before = snapshot.links.get(record.id)
-    link = before or Link(record.id, name=record.name)
-    link = with_trouble(replace(link, raw=dict(record.raw)), problem, snapshot)
+    link = (before or Link(record.id)).with_raw(record).with_problem(problem, snapshot.now)
     return Action(
         Kind.QUARANTINE,
         record.id,
@@ -39,6 +46,26 @@ def _unreadable(snapshot: Snapshot, record: BadRecord) -> Action:
         learned=link != before,
         problem=problem,
     )
+
+
+def orphans(snapshot: Snapshot) -> Iterator[Action]:
+    """A conflict for each TestRail id that only a marker in Testably still names.
+
+    The ids that were asked for and are gone are in the snapshot; nobody else is concluded from.
+    """
+    for testrail_id in sorted(snapshot.gone - set(snapshot.source.milestones)):
+        link = snapshot.link(testrail_id)
+        alive = snapshot.duplicates(testrail_id)
+        if link.has_target or link.state is LinkState.CREATING:
+            continue
+        if not alive:
+            if link.problem is not None and link.problem.kind is ProblemKind.SOURCE_GONE:
+                yield _about(Kind.SKIP, GONE, link, link.with_problem(None, snapshot.now))
+            continue
+        ids = ", ".join(sorted(target.id for target in alive))
+        problem = Problem(ProblemKind.SOURCE_GONE, f"{GONE} {ids} in Testably carries its marker.")
+        told = link.with_problem(problem, snapshot.now)
+        yield _about(Kind.CONFLICT, problem.reason, link, told, problem=problem)
 
 
 def absent(snapshot: Snapshot) -> Iterator[Action]:
@@ -55,15 +82,18 @@ def absent(snapshot: Snapshot) -> Iterator[Action]:
 
 
 def _missing(snapshot: Snapshot, link: Link) -> Action | None:
-    if is_followed(link, snapshot.options) and link.testrail_id in snapshot.gone:
+    followed = is_followed(link, snapshot.options)
+    if link.testrail_id in snapshot.gone and (followed or link.has_target):
         return _gone(snapshot, link)
     if not snapshot.source.complete:
         return None
-    if not is_followed(link, snapshot.options):
-        return _forgotten(link)
+    if not followed:
+        return _forgotten(snapshot, link)
     reason = snapshot.unproved.get(link.testrail_id, "It was not looked for.")
     text = f"It is missing from TestRail's list, but not proved to be gone. {reason}"
-    return _about(Kind.SKIP, text, link, problem=Problem("absence_unproved", text))
+    problem = Problem(ProblemKind.ABSENCE_UNPROVED, text)
+    told = link.with_problem(problem, snapshot.now)
+    return _about(Kind.SKIP, text, link, told, problem=problem)
 
 
 def is_followed(link: Link, options: Options) -> bool:
@@ -74,39 +104,103 @@ def is_followed(link: Link, options: Options) -> bool:
     return link.has_target and (link.state is LinkState.LINKED or released)
 
 
-def _forgotten(link: Link) -> Action | None:
+def _forgotten(snapshot: Snapshot, link: Link) -> Action | None:
     """A record that never had a target and is gone needs nobody any more."""
     if link.problem is None or link.state is not LinkState.UNLINKED:
         return None
     reason = "It is not in TestRail's list any more, and never had a target."
-    return _about(Kind.SKIP, reason, replace(link, problem=None), learned=True)
+    return _about(Kind.SKIP, reason, link, link.with_problem(None, snapshot.now))
 
 
-def _gone(snapshot: Snapshot, link: Link) -> Action:
-    actual = snapshot.target.milestones.get(link.testably_id or "")
-    if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
-        if link.state is LinkState.CREATING:
-            return _about(Kind.SKIP, f"{GONE} Its create was cut off.", link)
-        kept = replace(link, state=LinkState.ORPHANED)
-        return _about(Kind.SKIP, f"{GONE} Kept in Testably.", kept, learned=True)
+def _gone(snapshot: Snapshot, link: Link) -> Action | None:
     if link.state is LinkState.CREATING:
-        reason = f"{GONE} Its create was cut off; what that left behind goes as well."
-        return _about(Kind.ARCHIVE, reason, link, push={"status": ARCHIVED})
-    gone_too = link.testably_id in snapshot.target.gone
-    if gone_too or (actual is not None and is_archived(actual)):
-        archived = replace(link, state=LinkState.ARCHIVED)
-        return _about(Kind.SKIP, f"{GONE} Archived already.", archived, learned=True)
-    before = link.observed if actual is None else actual.values
-    status = {"status": before.get("status")}
-    return _about(Kind.ARCHIVE, GONE, link, push={"status": ARCHIVED}, before=status)
+        return _gone_in_doubt(snapshot, link)
+    live = snapshot.live(link)
+    if link.state is LinkState.HELD and not snapshot.options.by_person:
+        return None
+    if link.testably_id in snapshot.target.gone or (live is not None and is_archived(live)):
+        ended = link.archived()
+        return _about(Kind.SKIP, f"{GONE} Archived already.", link, ended)
+    if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
+        return _kept(link, live)
+    unread = snapshot.target.unproved.get(link.testably_id or "")
+    if unread is not None:
+        problem = Problem(ProblemKind.UNREAD, f"{GONE} Its target could not be read: {unread}")
+        told = link.with_problem(problem, snapshot.now)
+        return _about(Kind.SKIP, problem.reason, link, told, problem=problem)
+    return _archive(snapshot, link.linked(), live)
+
+
+def _gone_in_doubt(snapshot: Snapshot, link: Link) -> Action:
+    if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
+        return _about(Kind.SKIP, f"{GONE} Its create was cut off.", link, link)
+    reason = f"{GONE} Its create was cut off; what that left behind goes as well."
+    problem = Problem(ProblemKind.IN_DOUBT, reason)
+    return _about(Kind.ARCHIVE, reason, link, link, push={"status": ARCHIVED}, problem=problem)
+
+
+def _kept(link: Link, live: TargetMilestone | None) -> Action:
+    status = link.observed.get("status") if live is None else live.values["status"]
+    kept = Difference("status", ARCHIVED, status, Verdict.KEPT)
+    action = _about(Kind.SKIP, f"{GONE} Kept in Testably.", link, link.orphaned())
+    return replace(action, differences=(kept,))
+
+
+def _archive(snapshot: Snapshot, link: Link, live: TargetMilestone | None) -> Action:
+    """Archive it, unless people work in it or Testably has refused it."""
+    since = moment(snapshot.now.isoformat())
+    sides = Sides(link, {"status": ARCHIVED}, live, snapshot.policy.on_target_edit, since)
+    was_archived = snapshot.link(link.testrail_id).state is LinkState.ARCHIVED
+    compared = compare(sides) if was_archived or link.archive_failed else _to_archive(link, live)
+    used = in_use(live, snapshot) if compared.push and live is not None else None
+    if used is not None and not snapshot.options.archive_in_use:
+        problem = Problem(ProblemKind.IN_USE, f"{GONE} {used}")
+        told = compared.link.with_problem(problem, snapshot.now)
+        return _about(Kind.CONFLICT, problem.reason, link, told, problem=problem)
+    before = link.observed if live is None else live.values
+    if compared.push:
+        status = {"status": before.get("status")}
+        action = _about(
+            Kind.ARCHIVE, GONE, link, compared.link, push={"status": ARCHIVED}, before=status
+        )
+    else:
+        why = " ".join(one.reason for one in compared.differences)
+        action = _about(Kind.SKIP, f"{GONE} {why}", snapshot.link(link.testrail_id), compared.link)
+    return replace(action, differences=compared.differences)
+
+
+def _to_archive(link: Link, live: TargetMilestone | None) -> Comparison:
+    """The first time: whoever edited the milestone meanwhile, its source is gone."""
+    status = link.observed.get("status") if live is None else live.values["status"]
+    push = Difference("status", ARCHIVED, status, Verdict.PUSH)
+    return Comparison(link, (push,))
+
+
+def in_use(live: TargetMilestone, snapshot: Snapshot) -> str | None:
+    """Why a target must not be archived without a person's word (R12), or None."""
+    ours = {k.testably_id for k in snapshot.links.values()}
+    return used_by(live, ours)
+
+
+def used_by(live: TargetMilestone, ours: set[str | None]) -> str | None:
+    """Why people work in a target, or None. ``ours`` are the ids of all linked targets."""
+    open_runs = [r for r in live.linked_runs if r.status.strip().lower() not in ENDED_RUNS]
+    if open_runs:
+        names = ", ".join(f"{run.name or run.id} ({run.status})" for run in open_runs[:3])
+        return f"Test runs that are not over hang on {live.id} in Testably: {names}."
+    foreign = [s for s in live.sub_milestones if s.id not in ours and not is_archived(s)]
+    if foreign:
+        names = ", ".join(f"{sub.name or sub.id}" for sub in foreign[:3])
+        return f"{live.id} in Testably has sub-milestones that people made: {names}."
+    return None
 
 
 def _about(
     kind: Kind,
     reason: str,
+    known: Link,
     link: Link,
     *,
-    learned: bool = False,
     push: Values | None = None,
     before: Values | None = None,
     problem: Problem | None = None,
@@ -120,14 +214,6 @@ def _about(
         push=push or {},
         before=before or {},
         link=link,
-        learned=learned,
+        learned=link != known,
         problem=problem,
     )
-
-
-def with_trouble(link: Link, problem: Problem, snapshot: Snapshot) -> Link:
-    """The link with its trouble; it keeps its age while it is of the same kind."""
-    before = snapshot.links.get(link.testrail_id)
-    if before is not None and before.problem is not None and before.problem.kind == problem.kind:
-        return replace(link, problem=replace(before.problem, reason=problem.reason))
-    return replace(link, problem=replace(problem, since=snapshot.now))

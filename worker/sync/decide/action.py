@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from mappings.link import Link, Problem
+from mappings.link import Link
 from mappings.milestone import COMPLETED, Values
+from mappings.problem import Problem, ProblemKind
+from worker.sync.decide.differences import Difference, Verdict
 
 
 class Kind(StrEnum):
@@ -31,13 +33,14 @@ NOTHING: Values = MappingProxyType({})
 class Action:
     """One milestone's part of a plan.
 
-    ``push`` are the values to write, ``before`` those that stand in the target now, and
-    ``edited`` those of them that somebody wrote there since the last push. ``link``
-    is the link with everything that is already known recorded in it: to be saved if something
-    was ``learned``, or only a note that both sides ``agrees``. ``wanted`` are all five values,
-    ``parent_id`` the TestRail id of the parent in the target. ``status_later`` says that
-    the status is to be written at the end, if it then has no sub-milestones. ``trouble`` needs a
-    person, ``notices`` are told without stopping the action.
+    ``push`` are the values to write, ``before`` those that stand in the target now.
+    ``differences`` are all fields that the two sides have otherwise, those that are not pushed
+    among them; ``own`` the fields that are the target's to say. ``link`` is the link with
+    everything that is already known recorded in it: to be saved if something was ``learned``, or
+    only a note that both sides ``agrees``. ``desired`` are all five values, ``parent_id`` the
+    TestRail id of the parent in the target. ``status_later`` says that the status is to be
+    written at the end, if it then has no sub-milestones. ``problem`` needs a person,
+    ``duplicates`` are other targets that claim to be this milestone.
     """
 
     kind: Kind
@@ -47,15 +50,15 @@ class Action:
     testably_id: str | None = None
     push: Values = field(default_factory=lambda: NOTHING)
     before: Values = field(default_factory=lambda: NOTHING)
-    edited: Values = field(default_factory=lambda: NOTHING)
-    wanted: Values = field(default_factory=lambda: NOTHING)
+    differences: tuple[Difference, ...] = ()
+    own: frozenset[str] = frozenset()
+    desired: Values = field(default_factory=lambda: NOTHING)
     parent_id: int | None = None
     link: Link | None = None
     learned: bool = False
     agrees: bool = False
     status_later: bool = False
     problem: Problem | None = None
-    notices: tuple[Problem, ...] = ()
 
     @property
     def writes(self) -> int:
@@ -64,13 +67,19 @@ class Action:
         return first + self.status_later
 
     @property
-    def waits(self) -> bool:
-        """Whether it can only be done after something else."""
-        return self.problem is not None and self.problem.kind in WAITING
+    def overwritten(self) -> Values:
+        """The values that somebody wrote in the target and that the push replaces."""
+        return {one.field: one.live for one in self.differences if one.overwrites}
 
+    @property
+    def lasting(self) -> tuple[Difference, ...]:
+        """The differences that stay whatever this run writes."""
+        return tuple(one for one in self.differences if one.verdict is not Verdict.PUSH)
 
-WAITING = frozenset({"waiting", "unread", "absence_unproved", "unsettled", "held_up"})
-"""Kinds of trouble that pass by themselves, or with another item's."""
+    @property
+    def is_held(self) -> bool:
+        """Whether an undo holds it."""
+        return self.problem is not None and self.problem.kind is ProblemKind.HELD
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mappings.link import Problem
 from mappings.milestone import SourceMilestone
+from mappings.problem import Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def _place(
     if milestone.parent_id is None:
         return ROOT
     if milestone.parent_id == milestone.id:
-        return Place(problem=Problem("own_parent", "It names itself as its parent."))
+        return Place(problem=Problem(ProblemKind.OWN_PARENT, "It names itself as its parent."))
     seen = [milestone.id]
     current = milestone
     while current.parent_id is not None:
@@ -55,9 +55,11 @@ def _place(
 def _in_circle(milestone: SourceMilestone, again: int, seen: list[int]) -> Place:
     if again == milestone.id:
         path = " → ".join(str(id_) for id_ in [*seen, again])
-        return Place(problem=Problem("parent_circle", f"Its parents form a circle: {path}."))
+        return Place(
+            problem=Problem(ProblemKind.PARENT_CIRCLE, f"Its parents form a circle: {path}.")
+        )
     reason = f"Above its parent {milestone.parent_id}, the parents form a circle."
-    return Place(parent_id=milestone.parent_id, problem=Problem("waiting", reason))
+    return Place(parent_id=milestone.parent_id, problem=Problem(ProblemKind.WAITING, reason))
 
 
 def _unread_parent(seen: list[int], known: frozenset[int]) -> Place:
@@ -66,6 +68,6 @@ def _unread_parent(seen: list[int], known: frozenset[int]) -> Place:
         return Place(parent_id=missing, flattened=len(seen) > 2)
     if len(seen) > 2:
         reason = f"Its parent {seen[1]} cannot be placed."
-        return Place(parent_id=seen[1], problem=Problem("waiting", reason))
+        return Place(parent_id=seen[1], problem=Problem(ProblemKind.WAITING, reason))
     reason = f"Its parent {missing} is not in TestRail's list."
-    return Place(parent_id=missing, problem=Problem("unknown_parent", reason))
+    return Place(parent_id=missing, problem=Problem(ProblemKind.UNKNOWN_PARENT, reason))

@@ -1,222 +1,294 @@
-"""Where each source milestone stands before anything is written. Pure.
+"""The decision table: which rule says what becomes of a source milestone. Pure.
 
-A milestone is linked, has a target to adopt, is to be created, or is stuck for a reason.
+The first rule that answers decides. ``docs/decisions.md`` shows the same table.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mappings.footer import marked_id
-from mappings.link import Link, LinkState, Problem, fingerprint_of_source
-from mappings.milestone import (
-    ARCHIVED,
-    SourceMilestone,
-    SubMilestone,
-    TargetMilestone,
-    written_status,
-)
+from mappings.link import Link, LinkState, fingerprint_of_source
+from mappings.milestone import SourceMilestone, TargetMilestone
+from mappings.problem import Effect, Problem, ProblemKind
 from worker.sync.decide.action import Kind
-from worker.sync.decide.placement import Place, places
-from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.placement import Place
+from worker.sync.decide.snapshot import Snapshot, living
 from worker.sync.options import OnTargetEdit
 
 
-class Is(Enum):
-    """The four ways to stand."""
+class Step(Enum):
+    """What a rule leads to."""
 
-    LINKED = auto()
-    ADOPTABLE = auto()
-    NEW = auto()
-    STUCK = auto()
+    LEAVE = auto()
+    """Both sides agreed and nothing has changed."""
+    COMPARE = auto()
+    """It is linked: its fields are compared."""
+    ADOPT = auto()
+    CREATE = auto()
+    BLOCK = auto()
+    """Nothing is done, for a reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a milestone stands, its target if there is one, and why."""
+class Case:
+    """A milestone with the rule that decided about it.
 
-    is_: Is
+    ``kind`` and ``problem`` are those of a blocked one, ``lost`` says that its target was
+    proved gone.
+    """
+
+    step: Step
+    rule: str = ""
     reason: str = ""
     testably_id: str | None = None
-    stuck_as: Kind = Kind.QUARANTINE
+    kind: Kind = Kind.QUARANTINE
     problem: Problem | None = None
     lost: bool = False
-    """Its target was proved gone."""
 
     @property
     def arrives(self) -> bool:
         """Whether it has a target, or will get one in this run."""
-        return self.is_ is not Is.STUCK or self.testably_id is not None
+        return self.step is not Step.BLOCK or self.testably_id is not None
 
 
-def stuck(kind: Kind, problem: Problem, testably_id: str | None = None) -> Standing:
-    """A standing that nothing is done about."""
-    return Standing(Is.STUCK, problem.reason, testably_id, kind, problem)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One source milestone, as the rules ask about it."""
+
+    snapshot: Snapshot
+    source: SourceMilestone
+    link: Link
+    case_of: Callable[[int], Case]
+
+    @property
+    def place(self) -> Place:
+        return self.snapshot.places[self.source.id]
+
+    @property
+    def lost(self) -> bool:
+        """Whether its target was proved gone."""
+        return self.link.testably_id in self.snapshot.target.gone
+
+    @property
+    def by_marker(self) -> list[TargetMilestone]:
+        """The unlinked targets that carry its marker, the living ones if there are any."""
+        marked = self.snapshot.marked.get(self.source.id, ())
+        return living(marked) or list(marked)
+
+    @property
+    def parent_target(self) -> str | None:
+        """The target of its parent, if that has one now."""
+        parent = self.place.parent_id
+        return None if parent is None else self.case_of(parent).testably_id
+
+    def new(self, reason: str) -> Case:
+        """It is to be created."""
+        return Case(Step.CREATE, reason=reason, lost=self.lost)
 
 
-BLOCKING = frozenset({"refused", "create_fails"})
-"""Troubles that stay until the source record changes or a person says `milesync retry`."""
+def blocked(kind: Kind, problem: ProblemKind, reason: str, testably_id: str | None = None) -> Case:
+    """Nothing is done about it, for this reason."""
+    return Case(Step.BLOCK, "", reason, testably_id, kind, Problem(problem, reason))
 
 
-class Standings:
-    """The standing of every milestone in a scene; parents are judged before their children."""
+# --- it has a link
+
+
+def unchanged(ask: Question) -> Case | None:
+    """Both sides are as they were when they last agreed."""
+    if ask.source.id not in ask.snapshot.agreed:
+        return None
+    return Case(Step.LEAVE, testably_id=ask.link.testably_id)
+
+
+def held(ask: Question) -> Case | None:
+    """An undo took it back, and no person has migrated since (R9)."""
+    if ask.link.state is not LinkState.HELD or ask.snapshot.options.by_person:
+        return None
+    reason = "An undo took it back; `milesync migrate` releases it."
+    return blocked(Kind.SKIP, ProblemKind.HELD, reason, ask.link.testably_id)
+
+
+def quarantined(ask: Question) -> Case | None:
+    """It failed, and its source record is as it was then (R6)."""
+    problem = ask.link.problem
+    if problem is None or not is_blocked(ask.link, ask.source):
+        return None
+    reason = problem.reason
+    return Case(Step.BLOCK, "", reason, ask.link.testably_id, Kind.QUARANTINE, problem)
+
+
+def target_deleted_and_kept(ask: Question) -> Case | None:
+    """A person deleted its target, and the target's edits win."""
+    if not (ask.lost and ask.snapshot.policy.on_target_edit is OnTargetEdit.TARGET):
+        return None
+    reason = f"{ask.link.testably_id} was deleted in Testably, and Testably's edits win."
+    return blocked(Kind.CONFLICT, ProblemKind.TARGET_GONE, reason)
+
+
+def target_unread(ask: Question) -> Case | None:
+    """Its target could not be read."""
+    unproved = ask.snapshot.target.unproved
+    id_ = ask.link.testably_id
+    if id_ is None or ask.lost or id_ not in unproved:
+        return None
+    return blocked(Kind.SKIP, ProblemKind.UNREAD, unproved[id_], id_)
+
+
+def linked(ask: Question) -> Case | None:
+    """It has a target."""
+    if not ask.link.has_target or ask.lost:
+        return None
+    return Case(Step.COMPARE, testably_id=ask.link.testably_id)
+
+
+# --- it has none: look for it
+
+
+def misplaced(ask: Question) -> Case | None:
+    """Its parents in TestRail leave it no place."""
+    problem = ask.place.problem
+    if problem is None:
+        return None
+    kind = Kind.SKIP if problem.kind is ProblemKind.WAITING else Kind.QUARANTINE
+    return blocked(kind, problem.kind, problem.reason)
+
+
+def target_list_incomplete(ask: Question) -> Case | None:
+    """What Testably has is not wholly known, so it may be there already (R4)."""
+    if ask.snapshot.target.listed and ask.snapshot.target.complete:
+        return None
+    reason = "Testably's list did not come whole; nothing is created before it does."
+    return blocked(Kind.SKIP, ProblemKind.UNREAD, reason)
+
+
+def several_markers(ask: Question) -> Case | None:
+    """More than one target carries its marker."""
+    marked = ask.by_marker
+    if len(marked) < 2:
+        return None
+    ids = ", ".join(sorted(target.id for target in marked))
+    reason = f"{len(marked)} milestones in Testably carry its marker: {ids}."
+    return blocked(Kind.CONFLICT, ProblemKind.SEVERAL_MARKED, reason)
+
+
+def one_marker(ask: Question) -> Case | None:
+    """One target carries its marker."""
+    if not ask.by_marker:
+        return None
+    creating = ask.link.state is LinkState.CREATING
+    after = ", left by a create that was cut off" if creating else ""
+    return Case(Step.ADOPT, "", f"carries its marker{after}", ask.by_marker[0].id)
+
+
+# --- make it
+
+
+def parent_missing(ask: Question) -> Case | None:
+    """Its parent has no target and gets none in this run: it could never be moved below it."""
+    parent = ask.place.parent_id
+    if parent is None or ask.case_of(parent).arrives:
+        return None
+    reason = f"It waits for its parent {parent}, which has no target yet."
+    return blocked(Kind.SKIP, ProblemKind.WAITING, reason)
+
+
+def parent_is_new(ask: Question) -> Case | None:
+    """Its parent is created first, so nothing can be there under it."""
+    if ask.place.parent_id is None or ask.parent_target is not None:
+        return None
+    return ask.new(_why_new(ask))
+
+
+def create_in_doubt(ask: Question) -> Case | None:
+    """An earlier create may have been carried out (R2)."""
+    if ask.link.state is not LinkState.CREATING:
+        return None
+    return ask.new(_why_new(ask))
+
+
+def name_taken(ask: Question) -> Case | None:
+    """Something of its name, and not ours, is there under the same parent (R7)."""
+    alike = ask.snapshot.named(ask.source.name, ask.parent_target)
+    options = ask.snapshot.options
+    if not alike or options.create_anyway:
+        return None
+    claims = ask.snapshot.name_claims if options.adopt_by_name else {}
+    several = claims.get((ask.place.parent_id, ask.source.name.strip()), 0) > 1
+    if options.adopt_by_name and len(alike) == 1 and not several:
+        return Case(Step.ADOPT, "", "has its name, and a person said so", alike[0].id)
+    ids = ", ".join(target.id for target in alike)
+    reason = (
+        f"Testably has a milestone of this name already ({ids}). "
+        "Link it with --adopt-by-name or make a second one with --create-anyway."
+    )
+    if options.adopt_by_name:
+        reason = f"Which milestone of this name is meant cannot be told ({ids})."
+    return blocked(Kind.CONFLICT, ProblemKind.NAME_CONFLICT, reason)
+
+
+def new(ask: Question) -> Case | None:
+    """Nothing of it is in Testably."""
+    return ask.new(_why_new(ask))
+
+
+RULES: tuple[Callable[[Question], Case | None], ...] = (
+    unchanged,
+    held,
+    quarantined,
+    target_deleted_and_kept,
+    target_unread,
+    linked,
+    misplaced,
+    target_list_incomplete,
+    several_markers,
+    one_marker,
+    parent_missing,
+    parent_is_new,
+    create_in_doubt,
+    name_taken,
+    new,
+)
+
+
+def _why_new(ask: Question) -> str:
+    if ask.lost:
+        return f"its target {ask.link.testably_id} was deleted"
+    if ask.link.state is LinkState.CREATING:
+        return "an earlier create was cut off; it is looked for first"
+    return "is not in Testably yet"
+
+
+class Cases:
+    """The case of every milestone of a snapshot; a parent's is known before its children's."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._scene = snapshot
-        known = frozenset(p.id for p in snapshot.source.problems if isinstance(p.id, int))
-        self.places = places(snapshot.source.milestones, known)
-        self._free = FreeTargets(snapshot)
-        self._by_id: dict[int, Standing] = {}
-        self._rivals = self._rivals_for_names() if snapshot.options.adopt_by_name else {}
+        self._snapshot = snapshot
+        self._by_id: dict[int, Case] = {}
 
-    def of(self, testrail_id: int) -> Standing:
-        """The standing of one milestone; of an unreadable one, whether its link has a target."""
+    def of(self, testrail_id: int) -> Case:
+        """The case of one milestone; of an unreadable one, whether its link has a target."""
         if testrail_id not in self._by_id:
-            self._by_id[testrail_id] = self._judge(testrail_id)
+            self._by_id[testrail_id] = self._decide(testrail_id)
         return self._by_id[testrail_id]
 
-    def twins(self, testrail_id: int) -> list[TargetMilestone]:
-        """Living unlinked targets that carry this milestone's marker."""
-        return [t for t in self._free.marked[testrail_id] if not is_archived(t)]
-
-    def _judge(self, testrail_id: int) -> Standing:
-        source = self._scene.source.milestones.get(testrail_id)
-        link = self._scene.links.get(testrail_id, Link(testrail_id))
+    def _decide(self, testrail_id: int) -> Case:
+        source = self._snapshot.source.milestones.get(testrail_id)
+        link = self._snapshot.link(testrail_id)
         if source is None:
-            return Standing(Is.STUCK, testably_id=link.testably_id)
-        if link.state is LinkState.HELD and not self._scene.options.by_person:
-            reason = "An undo took it back; `milesync migrate` releases it."
-            return stuck(Kind.SKIP, Problem("held", reason), link.testably_id)
-        if is_blocked(link, source) and link.problem is not None:
-            return stuck(Kind.QUARANTINE, link.problem, link.testably_id)
-        if link.has_target:
-            return self._judge_linked(source, link)
-        return self._judge_unlinked(source, link, lost=False)
-
-    def _judge_linked(self, source: SourceMilestone, link: Link) -> Standing:
-        target = self._scene.target
-        assert link.testably_id is not None  # noqa: S101  (the caller asked)
-        if link.testably_id in target.gone:
-            if self._scene.policy.on_target_edit is OnTargetEdit.TARGET:
-                reason = f"{link.testably_id} was deleted in Testably, and Testably's edits win."
-                return stuck(Kind.CONFLICT, Problem("target_gone", reason))
-            return self._judge_unlinked(source, link, lost=True)
-        if link.testably_id in target.unproved:
-            problem = Problem("unread", target.unproved[link.testably_id])
-            return stuck(Kind.SKIP, problem, link.testably_id)
-        return Standing(Is.LINKED, testably_id=link.testably_id)
-
-    def _judge_unlinked(self, source: SourceMilestone, link: Link, *, lost: bool) -> Standing:
-        place = self.places[source.id]
-        if place.problem is not None:
-            kind = Kind.SKIP if place.problem.kind == "waiting" else Kind.QUARANTINE
-            return stuck(kind, place.problem)
-        if not (self._scene.target.listed and self._scene.target.complete):
-            reason = "Testably's list did not come whole; nothing is created before it does."
-            return stuck(Kind.SKIP, Problem("unread", reason))
-        return self._adoptable(source, link) or self._judge_new(source, link, place, lost=lost)
-
-    def _adoptable(self, source: SourceMilestone, link: Link) -> Standing | None:
-        marked = self.twins(source.id) or self._free.marked[source.id]
-        if len(marked) > 1:
-            ids = ", ".join(sorted(target.id for target in marked))
-            reason = f"{len(marked)} milestones in Testably carry its marker: {ids}."
-            return stuck(Kind.CONFLICT, Problem("several_marked", reason))
-        if not marked:
-            return None
-        after = ", left by a create that was cut off" if link.state is LinkState.CREATING else ""
-        return Standing(Is.ADOPTABLE, f"carries its marker{after}", marked[0].id)
-
-    def _judge_new(
-        self, source: SourceMilestone, link: Link, place: Place, *, lost: bool
-    ) -> Standing:
-        parent_target = None
-        if place.parent_id is not None:
-            parent = self.of(place.parent_id)
-            if not parent.arrives:
-                reason = f"It waits for its parent {place.parent_id}, which has no target yet."
-                return stuck(Kind.SKIP, Problem("waiting", reason))
-            parent_target = parent.testably_id
-            if parent_target is None:
-                return _new(link, lost=lost)
-        if link.state is LinkState.CREATING:
-            return _new(link, lost=lost)
-        return self._named_alike(source, place, parent_target) or _new(link, lost=lost)
-
-    def _named_alike(
-        self, source: SourceMilestone, place: Place, parent_target: str | None
-    ) -> Standing | None:
-        alike = self._free.named(source.name, parent_target)
-        if not alike or self._scene.options.create_anyway:
-            return None
-        rivals = self._rivals.get((place.parent_id, source.name.strip()), 0)
-        if self._scene.options.adopt_by_name and len(alike) == 1 and rivals <= 1:
-            return Standing(Is.ADOPTABLE, "has its name, and a person said so", alike[0].id)
-        ids = ", ".join(target.id for target in alike)
-        reason = (
-            f"Testably has a milestone of this name already ({ids}). "
-            "Link it with --adopt-by-name or make a second one with --create-anyway."
-        )
-        if self._scene.options.adopt_by_name:
-            reason = f"Which milestone of this name is meant cannot be told ({ids})."
-        return stuck(Kind.CONFLICT, Problem("name_conflict", reason))
-
-    def _rivals_for_names(self) -> Mapping[tuple[int | None, str], int]:
-        """How many milestones without a target would claim each name under each parent."""
-        counts: dict[tuple[int | None, str], int] = defaultdict(int)
-        for source in self._scene.source.milestones.values():
-            target = self._scene.links.get(source.id, Link(source.id)).testably_id
-            place = self.places[source.id]
-            if place.problem is None and (target is None or target in self._scene.target.gone):
-                counts[(place.parent_id, source.name.strip())] += 1
-        return counts
-
-
-def _new(link: Link, *, lost: bool) -> Standing:
-    if lost:
-        return Standing(Is.NEW, f"its target {link.testably_id} was deleted", lost=True)
-    if link.state is LinkState.CREATING:
-        return Standing(Is.NEW, "an earlier create was cut off; it is looked for first")
-    return Standing(Is.NEW, "is not in Testably yet")
+            return Case(Step.BLOCK, "unreadable", testably_id=link.testably_id)
+        ask = Question(self._snapshot, source, link, self.of)
+        for rule in RULES:
+            case = rule(ask)
+            if case is not None:
+                return case
+        raise AssertionError("The last rule always answers.")
 
 
 def is_blocked(link: Link, source: SourceMilestone) -> bool:
-    """Whether the link is in quarantine: its trouble stays while the source record does."""
-    if link.problem is None or link.problem.kind not in BLOCKING:
+    """Whether the link is in quarantine: its problem stays while the source record does."""
+    if link.problem is None or link.problem.kind.effect is not Effect.BLOCKS:
         return False
     return link.source_fingerprint == fingerprint_of_source(source)
-
-
-def is_archived(target: TargetMilestone | SubMilestone) -> bool:
-    """Whether Testably shows the milestone as archived."""
-    return written_status(target.status) == ARCHIVED
-
-
-class FreeTargets:
-    """The target's milestones that no link holds, by marker and by name."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        held = {
-            link.testably_id
-            for link in snapshot.links.values()
-            if link.testably_id not in snapshot.target.gone
-        }
-        self.marked: dict[int, list[TargetMilestone]] = defaultdict(list)
-        self._named: dict[tuple[str | None, str], list[TargetMilestone]] = defaultdict(list)
-        for target in _unheld(snapshot.target.milestones.values(), held):
-            marked = marked_id(target.description, snapshot.rules.testrail_url)
-            if marked is not None:
-                self.marked[marked].append(target)
-            elif not is_archived(target):
-                self._named[(target.parent_id, target.name.strip())].append(target)
-
-    def named(self, name: str, parent_target: str | None) -> list[TargetMilestone]:
-        """Living unlinked targets of this name under this parent that carry no marker of ours."""
-        return self._named.get((parent_target, name.strip()), [])
-
-
-def _unheld(targets: Iterable[TargetMilestone], held: set[str | None]) -> Iterable[TargetMilestone]:
-    return (target for target in targets if target.id not in held)

@@ -1,14 +1,32 @@
-"""Everything a plan is made from, as values: what `gather` found and what a person allowed."""
+"""What was read of both sides at one time, and every question about it answered once. Pure.
+
+Everything that decides, and every proof, asks the snapshot and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
-from mappings.link import Link
-from mappings.milestone import MappingRules, TargetMilestone
-from worker.sync.options import Options, Policy
+from mappings.footer import marked_id
+from mappings.link import Link, LinkState
+from mappings.milestone import (
+    ARCHIVED,
+    DATE_FIELDS,
+    MappingRules,
+    SourceMilestone,
+    SubMilestone,
+    TargetMilestone,
+    Values,
+    desired_values,
+    same_value,
+    written_status,
+)
+from worker.sync.decide.placement import Place, places
+from worker.sync.options import OnSourceDelete, Options, Policy
 from worker.sync.ports import SourceListing
 
 
@@ -17,8 +35,9 @@ class TargetSnapshot:
     """What is known of the target.
 
     ``listed`` is False in a scheduled run that trusts the last listing: a target that is not in
-    ``milestones`` then stands as it was last echoed. ``gone`` are ids proved to be gone,
-    ``unproved`` ids that could not be read, with the reason.
+    ``milestones`` then stands as it was last observed. ``gone`` are ids proved to be gone,
+    ``unproved`` ids that could not be read, with the reason; ``foreign`` are ids that other pairs
+    of this database hold. ``newest`` is the newest ``created_at`` that the listing showed.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
@@ -26,9 +45,11 @@ class TargetSnapshot:
     complete: bool = True
     gone: frozenset[str] = frozenset()
     unproved: Mapping[str, str] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()
+    newest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """The situation of one pair at one time."""
 
@@ -47,3 +68,191 @@ class Snapshot:
     """Source ids whose both sides are as they were when they last agreed: nothing to decide."""
     whole_project: bool = True
     """False for a refresh of single milestones: then absence means nothing."""
+    _desired: dict[int, Values] = field(default_factory=dict, compare=False, repr=False)
+
+    # --- one milestone
+
+    def link(self, testrail_id: int) -> Link:
+        """The link of a TestRail milestone; one that was never linked has an empty one."""
+        return self.links.get(testrail_id) or Link(testrail_id)
+
+    def live(self, link: Link) -> TargetMilestone | None:
+        """The target of a link as it was read now, or None."""
+        return self.target.milestones.get(link.testably_id or "")
+
+    def desired(self, source: SourceMilestone) -> Values:
+        """The five values that Testably should have for a TestRail milestone."""
+        found = self._desired.get(source.id)
+        if found is None:
+            found = self._desired[source.id] = desired_values(source, self.rules)
+        return found
+
+    # --- where everything hangs
+
+    @cached_property
+    def places(self) -> dict[int, Place]:
+        """The place of every source milestone."""
+        known = frozenset(p.id for p in self.source.problems if isinstance(p.id, int))
+        return places(self.source.milestones, known)
+
+    @cached_property
+    def scope(self) -> frozenset[int]:
+        """The source ids that ``only`` leaves, each with its parent."""
+        every = self.source.milestones
+        only = self.options.only
+        if only is None:
+            return frozenset(every)
+        chosen = {id_ for id_, source in every.items() if only.takes(source)}
+        above = {self.places[id_].parent_id for id_ in chosen}
+        return frozenset(chosen | {id_ for id_ in above if id_ is not None and id_ in every})
+
+    @cached_property
+    def leaving(self) -> frozenset[str]:
+        """Target ids that this run takes away."""
+        if self.policy.on_source_delete is not OnSourceDelete.ARCHIVE:
+            return frozenset()
+        links = (self.links.get(id_) for id_ in self.gone)
+        return frozenset(k.testably_id for k in links if k is not None and k.testably_id)
+
+    @cached_property
+    def parents(self) -> frozenset[str]:
+        """Target ids that have living sub-milestones, ours or others'."""
+        return frozenset(self._living_children(frozenset()))
+
+    @cached_property
+    def parents_after(self) -> frozenset[str]:
+        """Those that still have some after this run has archived what is to go."""
+        return frozenset(self._living_children(self.leaving))
+
+    def _living_children(self, leaving: frozenset[str]) -> set[str]:
+        """Listed, detailed or linked sub-milestones count; archived ones do not."""
+        seen = self.target.milestones.values()
+        alive = [t for t in seen if not is_archived(t) and t.id not in leaving]
+        found: set[str | None] = {target.parent_id for target in alive}
+        for target in seen:
+            if any(not is_archived(sub) and sub.id not in leaving for sub in target.sub_milestones):
+                found.add(target.id)
+        for link in self.links.values():
+            unread = link.testably_id not in self.target.milestones
+            if unread and _is_living(link) and link.testably_id not in leaving:
+                found.add(link.target_parent)
+        return {id_ for id_ in found if id_ is not None}
+
+    def derived_dates(self, live: TargetMilestone) -> frozenset[str]:
+        """Which dates of a target with living sub-milestones are Testably's own to say.
+
+        All where it says ``date_mode: auto``; where it says nothing, those that are the earliest
+        start or the latest due date below it, or all where what is below could not be read.
+        """
+        if live.date_mode is not None:
+            return frozenset(DATE_FIELDS if live.date_mode.strip().lower() == "auto" else ())
+        below = self._dates_below(live)
+        if below is None:
+            return frozenset(DATE_FIELDS)
+        return frozenset(
+            name
+            for name in DATE_FIELDS
+            if any(same_value(name, live.values[name], one[name]) for one in below)
+        )
+
+    def _dates_below(self, live: TargetMilestone) -> Sequence[Values] | None:
+        """The dates that sub-milestones can give: the living ones alone, or archived ones too.
+
+        None where not all of them were read: whether archived ones count is not documented.
+        """
+        rows = self._below.get(live.id, ())
+        read = {row.id for row in rows}
+        if any(not is_archived(sub) and sub.id not in read for sub in live.sub_milestones):
+            return None
+        linked = [k for k in self._linked_below.get(live.id, ()) if k.testably_id not in read]
+        if any(_is_living(k) and k.testably_id not in self.target.milestones for k in linked):
+            return None
+        alive = [row.values for row in rows if not is_archived(row)]
+        every = [*(row.values for row in rows), *(k.observed for k in linked)]
+        return [_extremes(alive), _extremes(every)]
+
+    @cached_property
+    def _below(self) -> Mapping[str, Sequence[TargetMilestone]]:
+        found: dict[str, list[TargetMilestone]] = defaultdict(list)
+        for target in self.target.milestones.values():
+            if target.parent_id:
+                found[target.parent_id].append(target)
+        return found
+
+    @cached_property
+    def _linked_below(self) -> Mapping[str, Sequence[Link]]:
+        found: dict[str, list[Link]] = defaultdict(list)
+        for link in self.links.values():
+            if link.target_parent:
+                found[link.target_parent].append(link)
+        return found
+
+    # --- targets that nobody holds
+
+    @cached_property
+    def _free(self) -> Sequence[TargetMilestone]:
+        held = {k.testably_id for k in self.links.values() if k.testably_id not in self.target.gone}
+        held |= self.target.foreign
+        return [target for target in self.target.milestones.values() if target.id not in held]
+
+    @cached_property
+    def marked(self) -> Mapping[int, Sequence[TargetMilestone]]:
+        """The unlinked targets by the TestRail id that their marker names."""
+        found: dict[int, list[TargetMilestone]] = defaultdict(list)
+        for target in self._free:
+            marked = marked_id(target.description, self.rules.testrail_url)
+            if marked is not None:
+                found[marked].append(target)
+        return dict(found)
+
+    @cached_property
+    def _named(self) -> Mapping[tuple[str | None, str], Sequence[TargetMilestone]]:
+        ours = {target.id for targets in self.marked.values() for target in targets}
+        found: dict[tuple[str | None, str], list[TargetMilestone]] = defaultdict(list)
+        for target in self._free:
+            if target.id not in ours and not is_archived(target):
+                found[(target.parent_id, target.name.strip())].append(target)
+        return found
+
+    def duplicates(self, testrail_id: int) -> list[TargetMilestone]:
+        """Living unlinked targets that carry this milestone's marker."""
+        return living(self.marked.get(testrail_id, ()))
+
+    def named(self, name: str, parent_target: str | None) -> Sequence[TargetMilestone]:
+        """Living unlinked targets of this name under this parent that carry no marker of ours."""
+        return self._named.get((parent_target, name.strip()), ())
+
+    @cached_property
+    def name_claims(self) -> Mapping[tuple[int | None, str], int]:
+        """How many milestones without a target would claim each name under each parent."""
+        counts: dict[tuple[int | None, str], int] = defaultdict(int)
+        for source in self.source.milestones.values():
+            target = self.link(source.id).testably_id
+            place = self.places[source.id]
+            if place.problem is None and (target is None or target in self.target.gone):
+                counts[(place.parent_id, source.name.strip())] += 1
+        return counts
+
+
+def is_archived(target: TargetMilestone | SubMilestone) -> bool:
+    """Whether Testably shows the milestone as archived."""
+    return written_status(target.status) == ARCHIVED
+
+
+def living(targets: Iterable[TargetMilestone]) -> list[TargetMilestone]:
+    """Those that are not archived."""
+    return [target for target in targets if not is_archived(target)]
+
+
+def _extremes(below: Iterable[Values]) -> Values:
+    """The earliest start and the latest due date of sub-milestones."""
+    rows = list(below)
+    starts = [start for row in rows if (start := row.get("start_date"))]
+    ends = [due for row in rows if (due := row.get("due_date"))]
+    return {"start_date": min(starts, default=None), "due_date": max(ends, default=None)}
+
+
+def _is_living(link: Link) -> bool:
+    """Whether the target of a link that was not read now was alive when it last was."""
+    archived = link.state is LinkState.ARCHIVED or link.observed.get("status") == ARCHIVED
+    return link.has_target and not archived

@@ -13,11 +13,6 @@ from mappings.milestone import MappingRules, TargetMilestone
 from worker.sync.ports import SourceListing
 
 
-def is_outline(link: Link) -> bool:
-    """Whether only the prints of this link were read from the store."""
-    return link.target_fingerprint is not None and not link.last_applied
-
-
 def still_agreed(
     links: Mapping[int, Link],
     listing: SourceListing,
@@ -36,7 +31,7 @@ def still_agreed(
     return frozenset(
         id_
         for id_, link in links.items()
-        if is_outline(link)
+        if link.is_outline
         and link.testably_id not in parents
         and id_ not in leased
         and id_ in listing.milestones

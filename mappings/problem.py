@@ -1,0 +1,212 @@
+"""What can be wrong with a milestone, what each kind means, and what a person does about it. Pure.
+
+The one list of problem kinds: the plan, the exit code, `failures`, the pages, the metrics and the
+operators' table all read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Any, Self
+
+
+class Effect(Enum):
+    """What a kind of problem means for the next run."""
+
+    BLOCKS = "It is not tried again until the TestRail record changes, or after `retry`."
+    PASSES = "It goes by itself, or with another milestone's; the next run tries it again."
+    DECIDE = "A person decides; every run looks at it anew."
+    INFORMS = "A setting wants it so; there is nothing to do."
+
+
+class ProblemKind(StrEnum):
+    """Every kind, with its effect and the next step; ``{id}`` stands for the TestRail id."""
+
+    effect: Effect
+    next_step: str
+
+    def __new__(cls, value: str, effect: Effect, next_step: str) -> Self:
+        self = str.__new__(cls, value)
+        self._value_ = value
+        self.effect = effect
+        self.next_step = next_step
+        return self
+
+    # --- of one field
+    REJECTED = (
+        "rejected",
+        Effect.BLOCKS,
+        "Set the field by hand in Testably, then `milesync retry {id}`; or `milesync accept {id}`.",
+    )
+    ALTERED = (
+        "altered",
+        Effect.BLOCKS,
+        "Change the value in TestRail to one that Testably keeps, or `milesync accept {id}`.",
+    )
+    IMMOVABLE = (
+        "immovable",
+        Effect.DECIDE,
+        "Move it by hand in Testably (its API cannot), or `milesync accept {id}`.",
+    )
+    # --- of a milestone as a whole
+    HELD = (
+        "held",
+        Effect.DECIDE,
+        "`milesync migrate` releases what an undo took back; or `milesync accept {id}`.",
+    )
+    BAD_RECORD = ("bad_record", Effect.DECIDE, "Correct the milestone in TestRail.")
+    OWN_PARENT = ("own_parent", Effect.DECIDE, "Give the milestone another parent in TestRail.")
+    PARENT_CIRCLE = (
+        "parent_circle",
+        Effect.DECIDE,
+        "Give one of these milestones another parent in TestRail.",
+    )
+    UNKNOWN_PARENT = (
+        "unknown_parent",
+        Effect.DECIDE,
+        "Give the milestone a parent in TestRail that exists and can be read.",
+    )
+    NAME_CONFLICT = (
+        "name_conflict",
+        Effect.DECIDE,
+        "`milesync migrate --adopt-by-name` links it, `--create-anyway` makes a second one.",
+    )
+    SEVERAL_MARKED = (
+        "several_marked",
+        Effect.DECIDE,
+        "Archive all but one of them in Testably, then `milesync retry {id}`.",
+    )
+    SECOND_TARGET = (
+        "second_target",
+        Effect.DECIDE,
+        "Archive in Testably the one that is not wanted.",
+    )
+    SOURCE_GONE = (
+        "source_gone",
+        Effect.DECIDE,
+        "Archive it in Testably, or take TestRail's address out of its description.",
+    )
+    TARGET_GONE = (
+        "target_gone",
+        Effect.DECIDE,
+        "Delete the milestone in TestRail too, or set `on_target_edit` to `source` for one run.",
+    )
+    IN_USE = (
+        "in_use",
+        Effect.DECIDE,
+        "End the test runs, or archive it all the same: `milesync migrate --archive-in-use`.",
+    )
+    REFUSED = (
+        "refused",
+        Effect.BLOCKS,
+        "Correct the milestone in TestRail, or `milesync retry {id}`.",
+    )
+    CREATE_FAILS = ("create_fails", Effect.BLOCKS, "`milesync retry {id}` tries it again.")
+    CHANGED_SINCE = (
+        "changed_since",
+        Effect.DECIDE,
+        "`milesync undo RUN --force` takes it back all the same.",
+    )
+    # --- what passes
+    WAITING = ("waiting", Effect.PASSES, "See what keeps its parent: `milesync failures`.")
+    IN_DOUBT = ("in_doubt", Effect.PASSES, "`milesync sync` looks for it before it creates again.")
+    UNREAD = ("unread", Effect.PASSES, "`milesync sync` reads it again.")
+    ABSENCE_UNPROVED = (
+        "absence_unproved",
+        Effect.PASSES,
+        "`milesync sync` asks TestRail again; see that the account can read the project.",
+    )
+    HELD_UP = ("held_up", Effect.PASSES, "`milesync sync` tries it again.")
+    NOT_FOUND = ("not_found", Effect.PASSES, "`milesync sync` reads the lists again.")
+    RATE_LIMITED = ("rate_limited", Effect.PASSES, "`milesync sync` tries it again.")
+    MAINTENANCE = ("maintenance", Effect.PASSES, "`milesync sync` tries it again afterwards.")
+    SERVER_ERROR = ("server_error", Effect.PASSES, "`milesync sync` tries it again.")
+    TIMEOUT = ("timeout", Effect.PASSES, "`milesync sync` tries it again.")
+    CONNECTION_LOST = ("connection_lost", Effect.PASSES, "`milesync sync` tries it again.")
+    UNREADABLE = ("unreadable", Effect.PASSES, "`milesync sync` tries it again.")
+    UNREACHABLE = ("unreachable", Effect.PASSES, "See that Testably answers: `milesync check`.")
+    TRANSIENT = ("transient", Effect.PASSES, "`milesync sync` tries it again.")
+    # --- of a run as a whole
+    SOURCE_INCOMPLETE = (
+        "source_incomplete",
+        Effect.PASSES,
+        "`milesync sync` reads TestRail's list again.",
+    )
+    TARGET_INCOMPLETE = (
+        "target_incomplete",
+        Effect.PASSES,
+        "`milesync sync` reads Testably's list again.",
+    )
+    # --- nothing to do
+    TARGET_EDIT_KEPT = (
+        "target_edit_kept",
+        Effect.INFORMS,
+        "Testably's edits win by the setting `on_target_edit`.",
+    )
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether a run with such a problem is only partly done."""
+        return self.effect is not Effect.INFORMS
+
+    def advice(self, testrail_id: int | None) -> str:
+        """The next step about one milestone."""
+        return self.next_step.replace("{id}", "ID" if testrail_id is None else str(testrail_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a milestone as a whole: why, since when and how often.
+
+    ``counted_at`` is when it was counted last; times are aware.
+    """
+
+    kind: ProblemKind
+    reason: str
+    since: datetime | None = None
+    count: int = 1
+    counted_at: datetime | None = None
+
+    @property
+    def passes(self) -> bool:
+        """Whether a write that succeeds ends it; the others are found again by reading."""
+        return self.kind.effect in (Effect.BLOCKS, Effect.PASSES)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """A difference in one field that milesync cannot mend.
+
+    It stands for as long as ``desired`` and ``live`` (as last read, with the target's own
+    ``updated_at`` at that time) are the same. ``count`` says how often the value was sent,
+    ``accepted`` that a person lives with the difference.
+    """
+
+    kind: ProblemKind
+    desired: str | None
+    live: str | None
+    reason: str
+    since: str
+    count: int = 1
+    live_at: str | None = None
+    accepted: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The problem as the store keeps it; `from_json` reads it."""
+        return {**asdict(self), "kind": self.kind.value}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> FieldProblem:
+        """The problem from what `as_json` gave."""
+        return cls(**{**kept, "kind": ProblemKind[kept["kind"].upper()]})
+
+    def decided(self, *, accepted: bool) -> FieldProblem:
+        """The problem, accepted by a person or not any more."""
+        return replace(self, accepted=accepted)
+
+
+WHOLE = "*"
+"""The key of a field problem that is about the milestone as a whole (held)."""

@@ -1,0 +1,120 @@
+"""One project pair with everything that a run of it needs, and the plan of a dry run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mappings.milestone import MappingRules
+from mappings.rows import Pair, PairIdentity
+from mappings.runs import HEARTBEAT_EVERY, RunLog
+from mappings.store import Store
+from worker.clock import Clock
+from worker.sync.decide.action import Kind, Plan
+from worker.sync.decide.plan import make_plan
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.options import Options, Policy
+from worker.sync.ports import Source, Target
+from worker.sync.read.scope import Reader, Scope
+
+PAGE = 100
+"""Milestones on one page of Testably's list."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairContext:
+    """One project pair with everything that a run of it needs.
+
+    ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
+    always listing, None for never.
+    """
+
+    identity: PairIdentity
+    rules: MappingRules
+    policy: Policy
+    source: Source
+    target: Target
+    store: Store
+    runs: RunLog
+    clock: Clock
+    holder: str
+    drift_check: timedelta | None = timedelta(hours=1)
+    seconds_per_request: float = 1.02
+    heartbeat_every: float = HEARTBEAT_EVERY
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """How many requests were sent to each side so far, repeats included."""
+        return {"testrail": self.source.requests, "testably": self.target.requests}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A plan with the snapshot it was made from and the requests that reading took.
+
+    ``proof`` are the requests of the proof at the end of a migration that writes.
+    """
+
+    snapshot: Snapshot
+    plan: Plan
+    reads: dict[str, int]
+    proof: dict[str, int]
+    seconds_per_request: float
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """What a migration takes from its start to its end, its reads and its proof included."""
+        total = {name: number + self.proof[name] for name, number in self.reads.items()}
+        return {**total, "testably": total["testably"] + self.plan.writes}
+
+    @property
+    def minutes(self) -> float:
+        """How long that takes at the rate that Testably allows."""
+        return self.requests["testably"] * self.seconds_per_request / 60
+
+
+def read_snapshot(context: PairContext, pair: Pair, options: Options, scope: Scope) -> Snapshot:
+    """Read both sides and the links. Raises ApiError, StoreError."""
+    store = context.store
+    reader = Reader(
+        pair,
+        context.source,
+        context.target,
+        context.rules,
+        context.policy,
+        options,
+        store.outlines(pair.id),
+        lambda ids: store.links(pair.id, ids),
+        store.targets_of_others(pair),
+    )
+    return reader.snapshot(scope, context.clock.now())
+
+
+def preview(context: PairContext, options: Options) -> PlannedRun:
+    """Plan without a lock, a run or a write: the dry run. Raises ApiError, StoreError."""
+    return plan_run(context, context.store.pair(context.identity), options, Scope())
+
+
+def plan_run(context: PairContext, pair: Pair, options: Options, scope: Scope) -> PlannedRun:
+    """Read what is in scope and plan. Raises ApiError, StoreError."""
+    before = context.requests
+    snapshot = read_snapshot(context, pair, options, scope)
+    plan = make_plan(snapshot)
+    reads = {name: number - before[name] for name, number in context.requests.items()}
+    proof = dict.fromkeys(reads, 0)
+    if options.proves and plan.writes:
+        proof = _proof_reads(snapshot, plan, reads)
+    return PlannedRun(snapshot, plan, reads, proof, context.seconds_per_request)
+
+
+def _proof_reads(snapshot: Snapshot, plan: Plan, reads: dict[str, int]) -> dict[str, int]:
+    """The requests of reading both sides once more, after what the plan will have made.
+
+    Whether the target's list hides something is taken from this reading; what nobody can know
+    before the first milestone is there is left out.
+    """
+    created = sum(action.kind is Kind.CREATE for action in plan.actions)
+    asked = len(snapshot.gone) + len(snapshot.unproved)
+    rows = len(snapshot.target.milestones) + created
+    pages = max(1, -(-rows // PAGE))
+    return {"testrail": max(1, reads["testrail"] - asked), "testably": pages}

@@ -1,0 +1,342 @@
+"""What differs between a milestone's two sides, and what that means: the one truth. Pure.
+
+For each field there are three values (R3): what TestRail wants now (*desired*), what was last
+applied with what the target showed after it (*observed*), and what the target shows now (*live*).
+The plan is the pushes of these differences; a proof, the exit code, `failures` and the pages read
+the same ones (R10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from mappings.link import Link, Reading, Sent, altered
+from mappings.milestone import (
+    ACTIVE,
+    ARCHIVED,
+    DATE_FIELDS,
+    FIELDS,
+    TargetMilestone,
+    Values,
+    same_value,
+)
+from mappings.problem import FieldProblem, ProblemKind
+from worker.sync.options import OnTargetEdit
+
+MOST_SENT = 2
+"""A value that was sent so often and never seen is not sent again (R3)…"""
+MOST_SENT_TO_EDITS = 3
+"""…nor after so many times, if the target's value changed in between, by a person or by itself."""
+
+
+class Verdict(StrEnum):
+    """What a difference means (R10)."""
+
+    PUSH = "push"
+    """The source changed, or the target drifted and the source wins: written."""
+    REJECTED = "rejected"
+    """The target refused the value: not written again."""
+    ALTERED = "altered"
+    """Sent, and never seen live: not written again."""
+    IMMOVABLE = "immovable"
+    """Another parent, which the API cannot set: never written."""
+    DERIVED = "derived"
+    """The target's own to say: not written, and compared by nobody."""
+    KEPT = "kept"
+    """Edited in Testably, whose edits win: not written."""
+    HELD = "held"
+    """Taken back by an undo: not written until a person migrates."""
+    ACCEPTED = "accepted"
+    """A person lives with it: not written until either side changes."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether a pair with such a difference is not in step."""
+        return self in (self.PUSH, self.REJECTED, self.ALTERED, self.IMMOVABLE, self.HELD)
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether it stands in `failures`, with exit code 3."""
+        return self in (self.REJECTED, self.ALTERED, self.IMMOVABLE, self.HELD)
+
+
+class Cause(StrEnum):
+    """Why a field is pushed."""
+
+    CHANGED = "changed in TestRail"
+    EDITED = "edited in Testably and overwritten"
+    BOTH = "changed in TestRail, and edited in Testably and overwritten"
+    BACK = "archived in Testably and brought back"
+    AGAIN = "sent again"
+    FIRST = "not yet as in TestRail"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that the two sides have otherwise. ``cause`` is there where it is pushed."""
+
+    field: str
+    desired: str | None
+    live: str | None
+    verdict: Verdict
+    cause: Cause | None = None
+    reason: str = ""
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether the push replaces what a person wrote in the target."""
+        return self.cause in (Cause.EDITED, Cause.BOTH, Cause.BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """One linked milestone with what each side says of the fields in ``desired``.
+
+    ``live`` is None where the target was not read: it then stands as last observed. ``own`` are
+    the fields that are the target's to say. ``since`` is the time now, ISO 8601 in UTC.
+    """
+
+    link: Link
+    desired: Values
+    live: TargetMilestone | None
+    policy: OnTargetEdit
+    since: str
+    own: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The differences of one milestone, and the link with what was learned on the way."""
+
+    link: Link
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def push(self) -> Values:
+        """The values to write."""
+        return {d.field: d.desired for d in self.differences if d.verdict is Verdict.PUSH}
+
+    @property
+    def overwritten(self) -> Values:
+        """The target's values that a person wrote and that the push replaces."""
+        return {d.field: d.live for d in self.differences if d.overwrites}
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The fields whose edits in the target are left alone."""
+        return tuple(d.field for d in self.differences if d.verdict is Verdict.KEPT)
+
+
+def compare(sides: Sides) -> Comparison:
+    """Every field's difference with its verdict, and what the reading taught."""
+    link = sides.link
+    notes = _Notes(
+        dict(link.last_applied), dict(link.observed), dict(link.sent), dict(link.field_problems)
+    )
+    names = [name for name in FIELDS if name in sides.desired]
+    found = [one for name in names for one in _Field(sides, name).judge(notes)]
+    if sides.live is None:
+        return Comparison(link.with_field_problems(notes.problems), tuple(found))
+    reading = Reading(notes.last_applied, notes.observed, notes.sent, notes.problems)
+    to_push = any(d.verdict is Verdict.PUSH for d in found)
+    return Comparison(link.observed_in(sides.live, reading, to_push=to_push), tuple(found))
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What is known of the fields; each field's judgement changes its own entries."""
+
+    last_applied: dict[str, str | None]
+    observed: dict[str, str | None]
+    sent: dict[str, Sent]
+    problems: dict[str, FieldProblem]
+
+    def settle(self, name: str) -> None:
+        """Nothing is open about the field any more."""
+        self.sent.pop(name, None)
+        self.problems.pop(name, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One field of one milestone with its three values."""
+
+    sides: Sides
+    name: str
+    desired: str | None = field(init=False)
+    live: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        now = self.sides.link.observed if self.sides.live is None else self.sides.live.values
+        object.__setattr__(self, "live", now.get(self.name))
+        desired = self.sides.desired[self.name]
+        back = self._is_own and self.name == "status" and self.live == ARCHIVED
+        object.__setattr__(self, "desired", ACTIVE if back else desired)
+
+    # --- the verdict
+
+    def judge(self, notes: _Notes) -> Iterator[Difference]:
+        """The field's difference, if there is one."""
+        if self._is_derived:
+            yield from self._leave_to_target(notes)
+        elif same_value(self.name, self.desired, self.live):
+            notes.settle(self.name)
+            notes.last_applied[self.name] = self.desired
+            notes.observed[self.name] = self.live
+        elif (standing := self._standing_problem(notes)) is not None:
+            notes.problems[self.name] = standing
+            notes.sent.pop(self.name, None)
+            notes.observed[self.name] = self.live
+            kind = Verdict.ACCEPTED if standing.accepted else Verdict(standing.kind.value)
+            yield self._difference(kind, reason=standing.reason)
+        elif self._is_edited and self.sides.policy is OnTargetEdit.TARGET:
+            notes.settle(self.name)
+            yield self._difference(Verdict.KEPT, reason="Edited in Testably, whose edits win.")
+        else:
+            self._count(notes)
+            yield self._difference(Verdict.PUSH, cause=self._cause)
+
+    def _difference(
+        self, verdict: Verdict, cause: Cause | None = None, reason: str = ""
+    ) -> Difference:
+        return Difference(self.name, self.desired, self.live, verdict, cause, reason)
+
+    def _leave_to_target(self, notes: _Notes) -> Iterator[Difference]:
+        notes.settle(self.name)
+        notes.observed[self.name] = self.live
+        if self.name == "status":
+            # Forgotten, so that it is pushed once the last sub-milestone is gone.
+            notes.last_applied.pop("status", None)
+        else:
+            notes.last_applied[self.name] = self.desired
+        if not same_value(self.name, self.desired, self.live):
+            yield self._difference(Verdict.DERIVED)
+
+    # --- questions about the field
+
+    @property
+    def _link(self) -> Link:
+        return self.sides.link
+
+    @property
+    def _is_own(self) -> bool:
+        return self.name in self.sides.own
+
+    @property
+    def _is_derived(self) -> bool:
+        """The target's own to say; archived is a person's status, a changed date is sent once."""
+        if not self._is_own:
+            return False
+        if self.name == "status":
+            return self.live != ARCHIVED
+        return self.name not in self._link.last_applied or not self._source_changed
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether the target shows what a write that was cut off had journaled (R1)."""
+        flying = self._link.in_flight or {}
+        return self.name in flying and same_value(self.name, self.live, flying[self.name])
+
+    @property
+    def _source_changed(self) -> bool:
+        applied = self._link.last_applied
+        if self._is_ours or self.name not in applied:
+            return True
+        return not same_value(self.name, applied[self.name], self.desired)
+
+    @property
+    def _is_edited(self) -> bool:
+        """Whether the target shows otherwise than after the last write.
+
+        A value never seen before (adopted) is a person's if the target's edits win.
+        """
+        if self._is_ours or (self._is_own and self.name in DATE_FIELDS):
+            return False
+        if self.name not in self._link.observed:
+            return self.sides.policy is OnTargetEdit.TARGET
+        return not same_value(self.name, self.live, self._link.observed[self.name])
+
+    @property
+    def _has_moved(self) -> bool:
+        """Whether the target says that it was changed since it was last observed."""
+        return _moved(self.sides.live, self._link.observed_at)
+
+    @property
+    def _cause(self) -> Cause:
+        if self._is_own and self.name == "status":
+            return Cause.BACK
+        if self._is_edited and self.name in self._link.observed:
+            return Cause.BOTH if self._source_changed else Cause.EDITED
+        if self.name not in self._link.last_applied:
+            return Cause.FIRST
+        return Cause.CHANGED if self._source_changed else Cause.AGAIN
+
+    # --- what cannot converge
+
+    def _standing_problem(self, notes: _Notes) -> FieldProblem | None:
+        """The problem that keeps the value from being sent again, as it stands now."""
+        known = notes.problems.get(self.name)
+        if known is not None and same_value(self.name, known.desired, self.desired):
+            if same_value(self.name, known.live, self.live):
+                return known
+            if self._is_open_again(known):
+                return None
+            moved_on = replace(known, live=self.live, accepted=False)
+            return replace(moved_on, live_at=self._live_at)
+        sent = notes.sent.get(self.name)
+        if sent is None or sent.count < MOST_SENT:
+            return None
+        if not same_value(self.name, sent.value, self.desired):
+            return None
+        reason = altered(self.name, self.desired, self.live)
+        facts = (self.desired, self.live, reason, self.sides.since, sent.count, self._live_at)
+        return FieldProblem(ProblemKind.ALTERED, *facts)
+
+    @property
+    def _live_at(self) -> str | None:
+        return self.sides.live.updated_at if self.sides.live is not None else None
+
+    def _is_open_again(self, known: FieldProblem) -> bool:
+        """Whether the target's value was changed by somebody, so that one more try is due."""
+        if _moved(self.sides.live, known.live_at):
+            return known.count < MOST_SENT_TO_EDITS
+        unknown = self.sides.live is not None and self.sides.live.updated_at is None
+        return unknown and known.count < MOST_SENT
+
+    def _count(self, notes: _Notes) -> None:
+        """Note how often the value that is pushed now was sent already without being seen."""
+        known = notes.problems.pop(self.name, None)
+        sent = notes.sent.pop(self.name, None)
+        if self._is_own:
+            return
+        count = 0 if self._source_changed or (self._is_edited and self._has_moved) else 1
+        if known is not None and same_value(self.name, known.desired, self.desired):
+            count = max(count, known.count)
+        if sent is not None and same_value(self.name, sent.value, self.desired):
+            count = max(count, sent.count)
+        if count or self._is_edited:
+            notes.sent[self.name] = Sent(self.desired, count)
+
+
+def _moved(live: TargetMilestone | None, since: str | None) -> bool:
+    known = live is not None and live.updated_at is not None and since is not None
+    return known and live is not None and live.updated_at != since
+
+
+LABELS = {"start_date": "start date", "due_date": "due date", "parent_id": "parent"}
+
+
+def why_pushed(differences: tuple[Difference, ...]) -> str:
+    """The reason of an update, each cause apart: "due date changed in TestRail; …"."""
+    names: dict[Cause, list[str]] = {}
+    for one in differences:
+        if one.cause is not None:
+            names.setdefault(one.cause, []).append(LABELS.get(one.field, one.field))
+    text = "; ".join(f"{_and(fields)} {cause.value}" for cause, fields in names.items())
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,118 @@
+"""The proof at the end of a migration: both sides read once more, and compared (R10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mappings.rows import Pair
+from worker.errors import ApiError
+from worker.sync.context import PairContext, read_snapshot
+from worker.sync.decide.action import Action, Plan
+from worker.sync.decide.differences import Verdict
+from worker.sync.decide.plan import make_plan
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.options import Options
+from worker.sync.read.scope import Scope
+from worker.sync.verify import (
+    Verification,
+    keep_learned,
+    require_whole,
+    second_look,
+    verification,
+)
+
+Apply = Callable[[Snapshot, Plan], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the proof found: the contract's ``verified``, and the plan that it was read from.
+
+    ``found`` is None where both sides could not be read whole, for the ``reason``.
+    """
+
+    scope: str
+    found: Verification | None = None
+    plan: Plan | None = None
+    snapshot: Snapshot | None = None
+    changed_since: int = 0
+    reason: str = ""
+
+    @property
+    def in_step(self) -> bool | None:
+        """Whether both sides agree; None if that is not known."""
+        return None if self.found is None else self.found.in_step and not self.changed_since
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it speaks of everything, and nothing was edited while it was made."""
+        return self.scope == "all" and not self.changed_since
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's ``verified``."""
+        found = self.found
+        document: dict[str, Any] = {
+            "in_step": self.in_step,
+            "compared": found.compared if found else 0,
+            "exempt": dict(found.exempt or {}) if found else {},
+            "changed_since": self.changed_since,
+            "scope": self.scope,
+        }
+        return document if found else {**document, "reason": self.reason}
+
+
+def scope_of(options: Options) -> str:
+    """Of what a run speaks: everything, or what ``--only`` left."""
+    return "all" if options.only is None else options.only.value
+
+
+def its_own(context: PairContext, options: Options, snapshot: Snapshot, plan: Plan) -> Proof:
+    """The proof by a run that read both sides and pushed nothing."""
+    found = verification(context.identity, snapshot, plan)
+    return Proof(scope_of(options), found, plan, snapshot)
+
+
+def prove(context: PairContext, pair: Pair, options: Options, apply: Apply) -> Proof:
+    """Read both sides once more and compare.
+
+    What is to be pushed (somebody edited meanwhile) is pushed once by ``apply`` and compared
+    again, each milestone by itself; what is to be pushed then is counted as changed since.
+    """
+    scope = scope_of(options)
+    try:
+        snapshot = read_snapshot(context, pair, options, Scope())
+        require_whole(snapshot)
+        plan = make_plan(snapshot)
+        keep_learned(context, pair.id, plan)
+        pushed = [action for action in plan.actions if action.push or action.status_later]
+        if pushed and not plan.guards:
+            apply(snapshot, replace(plan, actions=plan.changes))
+            snapshot = _compared_again(context, pair, snapshot, pushed)
+            plan = make_plan(snapshot)
+            keep_learned(context, pair.id, plan)
+    except ApiError as error:
+        return Proof(scope, reason=error.message)
+    changed = sum(_is_pushed(action) for action in plan.actions)
+    found = verification(context.identity, snapshot, plan)
+    return Proof(scope, found, plan, snapshot, changed)
+
+
+def _compared_again(
+    context: PairContext, pair: Pair, snapshot: Snapshot, pushed: list[Action]
+) -> Snapshot:
+    """The snapshot with what was pushed read once more, and with the links as they are now."""
+    links = context.store.links(pair.id)
+    ids = {action.testrail_id: links.get(action.testrail_id) for action in pushed}
+    found = [
+        replace(action, testably_id=link.testably_id)
+        for action in pushed
+        if (link := ids[action.testrail_id]) is not None
+    ]
+    fresh = second_look(context, snapshot, found)
+    return replace(fresh, links=links, now=context.clock.now(), _desired={})
+
+
+def _is_pushed(action: Action) -> bool:
+    return any(one.verdict is Verdict.PUSH for one in action.differences)

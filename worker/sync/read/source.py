@@ -1,0 +1,136 @@
+"""Reading TestRail: the list or single milestones, and the proof that what is missing is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mappings.footer import marked_id
+from mappings.link import Link, LinkState
+from mappings.milestone import BadRecord, SourceMilestone
+from mappings.problem import ProblemKind
+from worker.errors import AccessDenied, NotFound, Transient, UnknownId
+from worker.sync.decide.absence import is_followed
+from worker.sync.decide.guards import living, mass_limit
+from worker.sync.decide.snapshot import TargetSnapshot, is_archived
+from worker.sync.options import OnSourceDelete, Options, Policy
+from worker.sync.ports import Source, SourceListing
+
+FAILED_PROOFS = 2
+"""After so many questions that failed, the other absences are left for the next run."""
+
+
+@dataclass(slots=True)
+class SourceReader:
+    """Reads one project. Raises ApiError where it cannot be read."""
+
+    source: Source
+    project: int
+    policy: Policy
+    options: Options
+    links: Mapping[int, Link]
+    url: str
+    whole: bool = True
+
+    def read(self, milestone_ids: tuple[int, ...]) -> SourceListing:
+        """The whole project, or these milestones with their sub-milestones."""
+        self.whole = not milestone_ids
+        if self.whole:
+            return self.source.read_project(self.project)
+        found: dict[int, SourceMilestone] = {}
+        problems: list[BadRecord] = []
+        for id_ in milestone_ids:
+            try:
+                listing = self.source.get_milestone(id_)
+            except UnknownId:
+                continue  # a refresh never archives; the next full run proves the absence
+            found.update(listing.milestones)
+            problems.extend(listing.problems)
+        return SourceListing(found, tuple(problems), complete=False)
+
+    # --- absence is proved (R4)
+
+    def prove_absence(
+        self, listing: SourceListing
+    ) -> tuple[frozenset[int], dict[int, str], dict[int, SourceMilestone]]:
+        """Ask for each linked milestone that a complete list lacks: gone, not proved, there.
+
+        Stops asking once so many are gone that the mass guard stops the run anyway, or once
+        TestRail has failed: each question has been repeated for a quarter of a minute by then.
+        """
+        gone: set[int] = set()
+        unproved: dict[int, str] = {}
+        there: dict[int, SourceMilestone] = {}
+        failed = 0
+        if not self._tells_absence(listing):
+            return frozenset(), unproved, there
+        for id_ in self._missing(listing):
+            if len(gone) > self._archive_limit() or failed >= FAILED_PROOFS:
+                break
+            try:
+                there.update(self.source.get_milestone(id_).milestones)
+                if id_ not in there:
+                    unproved[id_] = "TestRail has a record of it that cannot be read."
+            except UnknownId:
+                gone.add(id_)
+            except (AccessDenied, NotFound, Transient) as error:
+                unproved[id_] = error.message
+                failed += isinstance(error, Transient)
+        return frozenset(gone), unproved, there
+
+    def _tells_absence(self, listing: SourceListing) -> bool:
+        return self.whole and listing.complete and self.options.only is None
+
+    def _missing(self, listing: SourceListing) -> list[int]:
+        known = _known(listing)
+        return [
+            id_
+            for id_, link in self.links.items()
+            if id_ not in known and is_followed(link, self.options) and not link.archive_failed
+        ]
+
+    def _archive_limit(self) -> int:
+        if self.options.allow_mass_archive or self.policy.on_source_delete is OnSourceDelete.KEEP:
+            return len(self.links)
+        return mass_limit(living(self.links.values()))
+
+    def gone_for_good(self, listing: SourceListing, target: TargetSnapshot) -> frozenset[int]:
+        """Ids that are gone although their targets live: proved before, or asked for now.
+
+        A TestRail id never comes back, so what was proved once is not asked for again.
+        """
+        if not self._tells_absence(listing):
+            return frozenset()
+        known = _known(listing)
+        missing = [k for id_, k in self.links.items() if id_ not in known]
+        proved = {k.testrail_id for k in missing if self._was_gone(k, target)}
+        linked = {k.testably_id for k in self.links.values()} | target.foreign
+        unlinked = [t for t in target.milestones.values() if t.id not in linked]
+        marked = {marked_id(one.description, self.url) for one in unlinked if not is_archived(one)}
+        asked = {id_ for id_ in marked if id_ is not None and id_ not in known} - proved
+        asked -= {k.testrail_id for k in self.links.values() if k.has_target}
+        return frozenset(proved | {id_ for id_ in sorted(asked) if self._is_gone(id_)})
+
+    def _was_gone(self, link: Link, target: TargetSnapshot) -> bool:
+        known = link.problem is not None and link.problem.kind is ProblemKind.SOURCE_GONE
+        if known or link.archive_failed:
+            return True
+        if link.state not in (LinkState.ARCHIVED, LinkState.ORPHANED):
+            return False
+        live = target.milestones.get(link.testably_id or "")
+        return live is not None and not is_archived(live)
+
+    def _is_gone(self, testrail_id: int) -> bool:
+        try:
+            self.source.get_milestone(testrail_id)
+        except UnknownId:
+            return True
+        except (AccessDenied, NotFound, Transient):
+            return False
+        return False
+
+
+def _known(listing: SourceListing) -> set[int]:
+    """The ids that the list names, readable or not."""
+    unreadable = {problem.id for problem in listing.problems if isinstance(problem.id, int)}
+    return unreadable | set(listing.milestones)

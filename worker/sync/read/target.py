@@ -1,0 +1,244 @@
+"""Reading Testably: its lists, what they may hide, and single milestones where lists do not do.
+
+What the documents leave open is never assumed: whether the unfiltered list holds completed ones,
+archived ones and sub-milestones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from mappings.footer import marked_id
+from mappings.link import Link, LinkState
+from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMilestone, written_status
+from worker.errors import AccessDenied, NotFound, Transient
+from worker.sync.decide.placement import places
+from worker.sync.decide.rules import is_blocked
+from worker.sync.decide.snapshot import TargetSnapshot, is_archived
+from worker.sync.options import OnSourceDelete, Options, Policy
+from worker.sync.ports import SourceListing, Target
+
+INCOMPLETE = "Testably's list came incomplete, three times; it is read again by the next run."
+
+
+@dataclass(slots=True)
+class TargetReader:
+    """Reads what a plan about ``listing`` needs of one project. Raises ApiError."""
+
+    target: Target
+    project: str
+    rules: MappingRules
+    policy: Policy
+    options: Options
+    links: Mapping[int, Link]
+    listing: SourceListing
+    gone: frozenset[int] = frozenset()
+    foreign: frozenset[str] = frozenset()
+    _linked: frozenset[str] = field(default=frozenset(), init=False)
+
+    def __post_init__(self) -> None:
+        held = {k.testably_id for k in self.links.values() if k.testably_id is not None}
+        self._linked = frozenset(held) | self.foreign
+
+    def read(
+        self, *, single: bool, list_target: bool, recalled: Mapping[str, TargetMilestone] | None
+    ) -> TargetSnapshot:
+        """The target as far as it is needed.
+
+        ``single`` says that single milestones are refreshed, ``recalled`` are unlinked
+        milestones that an earlier part of the run has listed.
+        """
+        if recalled is not None:
+            return self._with_single(recalled, self._doubtful(single=single), listed=True)
+        if single or not (list_target or self._must_list()):
+            view = self._with_single({}, self._doubtful(single=single), listed=False)
+            if single or not view.gone:
+                return view  # otherwise something is to be created again
+        return self._listed()
+
+    # --- the lists
+
+    def _listed(self) -> TargetSnapshot:
+        first = self.target.list_all(self.project)
+        found = dict(first.milestones)
+        complete = first.complete
+        for status, is_needed in (
+            (COMPLETED, self._needs_completed),
+            (ARCHIVED, self._needs_archived),
+        ):
+            if complete and is_needed(found):
+                more = self.target.list_all(self.project, status)
+                found.update(more.milestones)
+                complete = more.complete
+        if not complete:
+            ids = {k.testably_id: INCOMPLETE for k in self.links.values() if k.testably_id}
+            unproved = {id_: why for id_, why in ids.items() if id_ not in found}
+            return TargetSnapshot(found, complete=False, unproved=unproved, foreign=self.foreign)
+        unreadable = {str(problem.id): problem.reason for problem in first.problems}
+        missing = self._missing(found.keys() | unreadable.keys())
+        found.update(self._below_known_parents(found))
+        details = [k for k in self._to_archive(found) if k not in missing]
+        return self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
+
+    def _missing(self, seen: Iterable[str]) -> list[Link]:
+        known = set(seen)
+        return [k for k in self.links.values() if _is_expected(k) and k.testably_id not in known]
+
+    def _needs_completed(self, found: Mapping[str, TargetMilestone]) -> bool:
+        """Whether the plain list may hide completed ones that matter (R4, R7)."""
+        if any(written_status(target.status) == COMPLETED for target in found.values()):
+            return False
+        return bool(self._missing(found)) or self._creates(found)
+
+    def _creates(self, found: Mapping[str, TargetMilestone]) -> bool:
+        """Whether something would be created that no marker in the list already is."""
+        url = self.rules.testrail_url
+        marked = {
+            marked_id(target.description, url)
+            for id_, target in found.items()
+            if id_ not in self._linked
+        }
+        return any(id_ not in marked for id_ in self._unlinked())
+
+    def _unlinked(self) -> Iterable[int]:
+        """The source ids that have no target and are not blocked."""
+        where = places(self.listing.milestones, frozenset())
+        only = self.options.only
+        for source in self.listing.milestones.values():
+            link = self._link(source.id)
+            in_scope = only is None or only.takes(source)
+            stays = link.has_target or is_blocked(link, source) or where[source.id].problem
+            if in_scope and not stays:
+                yield source.id
+
+    def _needs_archived(self, found: Mapping[str, TargetMilestone]) -> bool:
+        """Whether the archived list can tell something that the others do not."""
+        if any(is_archived(target) for target in found.values()):
+            return False
+        if self._missing(found) or any(k.state is LinkState.CREATING for k in self.links.values()):
+            return True
+        return any(self._is_ours(t) for t in found.values() if t.id not in self._linked)
+
+    def _must_list(self) -> bool:
+        """Whether anything may have to be created, which needs to know what is there already."""
+        return any(True for _ in self._unlinked())
+
+    # --- what lists do not hold
+
+    def _below_known_parents(
+        self, found: Mapping[str, TargetMilestone]
+    ) -> dict[str, TargetMilestone]:
+        """Sub-milestones that the list leaves out, below parents that get a new child.
+
+        Only where the list shows no sub-milestone at all; otherwise it holds them. Where links
+        were lost, below every root: what was moved at the source hangs below another parent.
+        """
+        if any(target.parent_id for target in found.values()):
+            return {}
+        seen: dict[str, TargetMilestone] = {}
+        lost = any(self._is_ours(t) and t.id not in self._linked for t in found.values())
+        for parent in sorted(found if lost else self._parents_of_new(found)):
+            above = self._get(parent)
+            for sub in above.sub_milestones if above else ():
+                if sub.id not in found and sub.id not in self._linked:
+                    below = self._get(sub.id)
+                    seen.update({sub.id: below} if below else {})
+        return seen
+
+    def _parents_of_new(self, found: Mapping[str, TargetMilestone]) -> set[str]:
+        """Targets below which something is to come: linked, marked or, if asked for, so named."""
+        every = self.listing.milestones
+        above = {
+            place.parent_id
+            for id_, place in places(every, frozenset()).items()
+            if place.parent_id is not None and not self._link(id_).has_target
+        }
+        ids = {self._link(id_).testably_id for id_ in above}
+        by_name = above if self.options.adopt_by_name else ()
+        names = {every[id_].name.strip() for id_ in by_name if id_ in every}
+        url = self.rules.testrail_url
+        return {
+            target.id
+            for target in found.values()
+            if target.id not in self.foreign
+            and (
+                target.id in ids
+                or marked_id(target.description, url) in above
+                or target.name.strip() in names
+            )
+        }
+
+    def _to_archive(self, found: Mapping[str, TargetMilestone]) -> list[Link]:
+        """Links whose targets are to be archived: what hangs on them is in the detail (R12)."""
+        if self.policy.on_source_delete is not OnSourceDelete.ARCHIVE:
+            return []
+        if self.options.archive_in_use:
+            return []
+        links = [self.links[id_] for id_ in sorted(self.gone) if id_ in self.links]
+        links = [link for link in links if not link.archive_failed]
+        alive = [k for k in links if k.testably_id in found]
+        return [k for k in alive if not is_archived(found[k.testably_id or ""])]
+
+    def _doubtful(self, *, single: bool) -> list[Link]:
+        """All that a refresh is about; in a run that trusts the last listing, the doubtful."""
+        refreshed = set(self.listing.milestones) if single else set()
+        doubtful = self.gone if not self.options.archive_in_use else frozenset()
+        return [
+            k
+            for k in self.links.values()
+            if _is_expected(k)
+            and (
+                k.look_again
+                or k.in_flight is not None
+                or k.testrail_id in refreshed
+                or k.testrail_id in doubtful
+            )
+        ]
+
+    def _with_single(
+        self,
+        found: Mapping[str, TargetMilestone],
+        to_read: Iterable[Link],
+        *,
+        listed: bool,
+        unproved: Mapping[str, str] | None = None,
+    ) -> TargetSnapshot:
+        """The snapshot, with those read singly; gone is only what the project itself denies."""
+        read = dict(found)
+        unread = dict(unproved or {})
+        denied = []
+        for link in to_read:
+            id_ = link.testably_id or ""
+            try:
+                read[id_] = self.target.get(self.project, id_)
+            except NotFound:
+                denied.append(id_)
+                read.pop(id_, None)
+            except (AccessDenied, Transient) as error:
+                unread[id_] = error.message
+        if denied:
+            self.target.list_all(self.project, ARCHIVED)  # raises if the project is gone as well
+        newest = max((t.created_at for t in read.values() if t.created_at), default=None)
+        view = TargetSnapshot(read, listed, gone=frozenset(denied), unproved=unread, newest=newest)
+        return replace(view, foreign=self.foreign)
+
+    def _get(self, testably_id: str) -> TargetMilestone | None:
+        """One milestone, or None if it has gone in the meantime."""
+        try:
+            return self.target.get(self.project, testably_id)
+        except NotFound:
+            return None
+
+    # --- questions
+
+    def _link(self, testrail_id: int) -> Link:
+        return self.links.get(testrail_id) or Link(testrail_id)
+
+    def _is_ours(self, target: TargetMilestone) -> bool:
+        return marked_id(target.description, self.rules.testrail_url) is not None
+
+
+def _is_expected(link: Link) -> bool:
+    """Whether its target should be there."""
+    return link.has_target and link.state in (LinkState.LINKED, LinkState.HELD)
