@@ -1,4 +1,4 @@
-"""`milesync db upgrade`."""
+"""`milesync db upgrade` and `milesync db prune`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,30 @@ def upgrade(config: Config = None, as_json: Json = False) -> int:
     show(
         {"state": "succeeded", "before": before, "revision": after},
         lambda out: out.print(f"The database {said}."),
+        as_json=as_json,
+    )
+    return Exit.OK
+
+
+def prune(config: Config = None, as_json: Json = False) -> int:
+    """Delete runs that ended longer ago than MILESYNC_RETENTION, with their changes.
+
+    Links and TestRail's raw records stay. The service does this by itself, once a day.
+
+    Examples:
+      milesync db prune
+    """
+    from mappings.retention import prune as prune_runs
+
+    with opened(config) as deployment:
+        gone = prune_runs(deployment.engine, deployment.settings.sync.kept_for)
+    found = {"runs": gone.runs, "changes": gone.changes, "folded": gone.folded}
+    show(
+        {"state": "succeeded", **found},
+        lambda out: out.print(
+            f"{gone.runs} runs with {gone.changes} changes were deleted; {gone.folded} runs "
+            "without changes are part of a later row now."
+        ),
         as_json=as_json,
     )
     return Exit.OK
