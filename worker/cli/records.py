@@ -201,6 +201,9 @@ def show_each(
 def _show_status(out: Console, facts: Facts) -> None:
     proved = facts["proved_at"]
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
+    if number := facts["needs_a_person"]:
+        verb = "needs" if number == 1 else "need"
+        out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
     if facts["paused_because"]:
         out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:

@@ -90,7 +90,7 @@ def show_run(
     if report.not_exact:
         out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
     if report.verified is not None:
-        out.print(f"  {_proof(report.verified)}")
+        out.print(f"  {proof(report.verified)}")
     if report.counts.get("held"):
         number = report.counts["held"]
         noun = "milestone is" if number == 1 else "milestones are"
@@ -118,7 +118,8 @@ def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str
         yield "`milesync failures` lists what needs you"
 
 
-def _proof(verified: Mapping[str, Any]) -> str:
+def proof(verified: Mapping[str, Any]) -> str:
+    """What the proof that a run ended with has found, in a sentence."""
     if verified["in_step"] is None:
         return f"Whether both sides agree could not be read: {printable(verified['reason'])}"
     compared = f"{verified['compared']} compared"

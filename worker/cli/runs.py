@@ -172,6 +172,7 @@ def what(run: Facts) -> str:
     counted = any(run["counts"].values()) or not run["error"]
     parts = [words.counted(run["counts"])] if counted else []
     parts += [f"undoes …{run['undoes'][-4:]}"] if run["undoes"] else []
+    parts += [f"{run['stands_for']} runs like it since {run['since'][:10]}"] if run["since"] else []
     parts += ["asked to stop"] if asked else []
     parts += [run["error"]["message"]] if run["error"] else []
     return "; ".join(parts)
@@ -189,6 +190,8 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
     out.print(f"  {what(run)}. {words.requests(run['requests'])}.")
     if run["not_exact"]:
         out.print(f"  Not carried exactly: {words.not_exact(run['not_exact'])}.")
+    if run["verified"]:
+        out.print(f"  {render.proof(run['verified'])}")
     _show_problems(out, run)
     for changes in by_milestone(run["changes"]).values():
         _show_milestone(out, changes)
