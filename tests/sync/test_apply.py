@@ -347,7 +347,7 @@ def test_what_a_cut_off_create_left_is_adopted_with_a_clean_link() -> None:
     known = Link(1, state=LinkState.CREATING, version=1, **{**EVERYTHING, "attempts": 2})
     action = plan([one], [left], [known])[1]
     assert (action.kind, action.testably_id) == (Kind.ADOPT, "ms_1")
-    assert action.reason == "ms_1 carries its marker, left by a create that was cut off."
+    assert action.reason == "ms_1 carries its TestRail address, left by a create that was cut off."
     assert (dict(action.push), dict(action.before)) == ({"name": "Wanted"}, {"name": "Cut off"})
     assert dict(action.overwritten) == {}
     assert action.problem is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from worker.cli import render
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
 from worker.cli.records import collected, recorded, show_each
@@ -114,22 +115,23 @@ def _show(out: Console, facts: Facts) -> None:
     if not facts["failures"]:
         out.print("  Nothing needs a person.")
     for one in facts["failures"]:
-        _show_one(out, one)
+        _show_one(out, one, facts["testrail_url"])
     if facts["accepted"]:
         out.print(f"  Accepted by a person: {len(facts['accepted'])}.")
         for one in facts["accepted"]:
-            out.print(f"    {_title(one)}: {printable(one['reason'])}")
+            title = _title(one, facts["testrail_url"])
+            out.print(f"    {title}: {printable(one['reason'])}")
 
 
-def _show_one(out: Console, one: Mapping[str, Any]) -> None:
+def _show_one(out: Console, one: Mapping[str, Any], testrail_url: str) -> None:
     times = f", {one['count']} times" if one["count"] > 1 else ""
-    out.print(f"  {_title(one)}", style="bold")
+    out.print(f"  {_title(one, testrail_url)}", style="bold")
     out.print(f"    {printable(one['reason'])}")
     out.print(f"    Since {one['since'] or 'an earlier run'}{times}. {one['next_step']}")
 
 
-def _title(one: Mapping[str, Any]) -> str:
-    name = printable(one["name"] or "")
+def _title(one: Mapping[str, Any], testrail_url: str) -> str:
+    name = printable(render.called(one, testrail_url))
     where = f" ({one['testably_id']})" if one["testably_id"] else ""
     what = f", {one['field'].replace('_', ' ')}" if one["field"] else ""
     return f"{one['testrail_id'] or '–'} {name}{where}{what}: {one['kind']}"

@@ -103,6 +103,7 @@ def collected(
             {
                 "testrail_project": pair.testrail,
                 "testably_project": pair.testably,
+                "testrail_url": deployment.settings.testrail.url or "",
                 **names_of(found := recorded(deployment, pair)),
                 **facts(deployment, found),
             }

@@ -138,6 +138,7 @@ def whole(deployment: Deployment, run: RunRecord) -> Facts:
     names = {id_: link.name for id_, link in links.items()}
     return {
         **where(pair),
+        "testrail_url": pair.identity.testrail_url,
         **run_json(run),
         "problems": [dict(problem) for problem in run.problems],
         "not_exact": dict(run.not_exact),

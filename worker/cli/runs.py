@@ -211,9 +211,8 @@ def _when(run: Facts) -> str:
 
 def _show_problems(out: Console, run: Facts) -> None:
     if run["problems"]:
-        rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in run["problems"]]
         out.print("What needs you:", style="bold")
-        out.print(render.table("TestRail", "Name", "What is the matter", rows=rows))
+        out.print(render.problem_table(run["problems"], run["testrail_url"]))
 
 
 def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:

@@ -170,7 +170,7 @@ def several_markers(ask: Question) -> Case | None:
     if len(marked) < 2:
         return None
     ids = ", ".join(sorted(target.id for target in marked))
-    reason = f"{len(marked)} milestones in Testably carry its marker: {ids}."
+    reason = f"{len(marked)} milestones in Testably carry its TestRail address: {ids}."
     return blocked(Kind.CONFLICT, ProblemKind.SEVERAL_MARKED, reason)
 
 
@@ -180,7 +180,7 @@ def one_marker(ask: Question) -> Case | None:
         return None
     creating = ask.link.state is LinkState.CREATING
     after = ", left by a create that was cut off" if creating else ""
-    return Case(Step.ADOPT, "", f"carries its marker{after}", ask.by_marker[0].id)
+    return Case(Step.ADOPT, "", f"carries its TestRail address{after}", ask.by_marker[0].id)
 
 
 # --- make it
