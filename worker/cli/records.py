@@ -210,7 +210,7 @@ def _show_status(out: Console, facts: Facts) -> None:
     if not facts["runs"]:
         out.print("  There was no run yet: `milesync migrate` begins.")
         return
-    out.print(run_table(facts["runs"]))
+    out.print(run_table(facts["runs"], out.width))
 
 
 def _show_links(out: Console, facts: Facts) -> None:

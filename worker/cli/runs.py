@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 20
 """How many runs are shown unless more are asked for."""
+_WIDE: Final = 100
+"""Places of a line in which every column has room."""
 _LONGEST_TEXT: Final = 100
 
 All = Annotated[bool, typer.Option("--all", help="Every run that is recorded.")]
@@ -135,27 +137,27 @@ def _show_runs(out: Console, found: Sequence[Facts], more: bool) -> None:
     if not found:
         out.print("There was no run yet: `milesync migrate` begins.")
         return
-    out.print(run_table(found))
+    out.print(run_table(found, out.width))
     out.print("`milesync show RUN` tells what one did; the last characters of its id will do.")
     if more:
         out.print(f"These are the latest {len(found)}; `milesync runs --all` lists every one.")
 
 
-def run_table(found: Sequence[Facts]) -> Table:
-    """Runs, one a row."""
-    several = len({run.get("testrail_project") for run in found}) > 1
-    columns = ("Run", *(("Project",) if several else ()), "Began", "Kind", "State", "What it did")
-    rows = [
-        (
-            run["run"],
-            *((run["testrail_project"],) if several else ()),
-            _minute(run["started_at"]),
-            kind(run),
-            run["state"],
-            what(run),
-        )
-        for run in found
-    ]
+def run_table(found: Sequence[Facts], width: int | None = None) -> Table:
+    """Runs, one a row; in a narrow ``width`` without what an id begins with, if it is needed."""
+    columns: dict[str, Callable[[Facts], object]] = {
+        "Run": lambda run: run["run"],
+        "Project": lambda run: run.get("testrail_project"),
+        "Began": lambda run: _minute(run["started_at"]),
+        "Kind": kind,
+        "State": lambda run: run["state"],
+        "What it did": what,
+    }
+    if len({run.get("testrail_project") for run in found}) == 1:
+        del columns["Project"]
+    elif width is not None and width < _WIDE:
+        del columns["Began"]
+    rows = [[cell(run) for cell in columns.values()] for run in found]
     return render.table(*columns, rows=rows)
 
 
