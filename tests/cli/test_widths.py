@@ -77,3 +77,16 @@ def test_in_a_pipe_names_and_a_vendors_words_are_whole_on_one_line(
         r"Testably answered POST v1/projects/proj_two/milestones with 400: name .+"
     )
     assert any(refusal.search(line) for line in lines)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_person_is_told_of_a_misspelt_setting_in_plain_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESYNC_TESTRAIL_APIKEY", "x")
+    command = [sys.executable, "-m", "worker.cli", "status"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with terminal(command, folder=folder, environ=environ, columns=200) as seen:
+        seen.expect(r"milesync: MILESYNC_TESTRAIL_APIKEY \(environment\) is not a setting")
+        assert seen.end() == 0
+        assert "[warning" not in seen.shown
