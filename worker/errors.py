@@ -100,9 +100,13 @@ class BudgetExhausted(MilesyncError):
     kind = "budget"
     default_hint = "The work goes on by itself once the rate limit allows it."
 
-    def __init__(self, message: str, wait: float) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, wait: float, hint: str = "") -> None:
+        super().__init__(message, hint)
         self.wait = wait
+
+
+class LimiterAway(BudgetExhausted):
+    """Redis, which keeps the rate limiter, did not answer: nobody knows what is allowed."""
 
 
 class ApiError(MilesyncError):

@@ -19,7 +19,7 @@ from worker.cli.options import Config, Json
 from worker.cli.output import show
 from worker.cli.session import opened, pairs_to_call
 from worker.cli.signals import EndedBySignal, InterruptibleClock, ending, exit_code
-from worker.errors import Busy, MilesyncError
+from worker.errors import MilesyncError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
@@ -82,8 +82,6 @@ def _broker(deployment: Deployment, stack: ExitStack) -> str:
     """The URL of an embedded broker, which commands on the same database find too."""
     from worker.embedded_broker import announced, embedded_broker
 
-    if deployment.borrowed_broker is not None:
-        raise Busy("`milesync up` runs on this database already.", "End that one first.")
     url = stack.enter_context(embedded_broker())
     if deployment.broker_file is not None:
         stack.enter_context(announced(deployment.broker_file, url))

@@ -145,7 +145,7 @@ class Run:
             context.rules,
             dict(snapshot.links),
             snapshot.now,
-            newest=snapshot.target.newest,
+            seen=snapshot.target,
             archive_in_use=self.options.archive_in_use,
             check=self._check,
             on_outcome=on_outcome,
@@ -287,8 +287,13 @@ class Run:
             self._give_way(error)
             return
         told = error if isinstance(error, MilesyncError) else _unexpected(error)
+        state = state_of(error)
+        if isinstance(error, BudgetExhausted) and not self.record.in_background:
+            # nobody goes on with what a person began
+            state = State.FAILED
+            told = BudgetExhausted(error.message, error.wait, Interrupted.default_hint)
         try:
-            self.close(state_of(error), told)
+            self.close(state, told)
         except LostLock as lost:
             self._give_way(lost)
 
