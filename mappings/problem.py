@@ -79,6 +79,11 @@ class ProblemKind(StrEnum):
         Effect.DECIDE,
         "Archive all but one of them in Testably, then `milesync retry {id}`.",
     )
+    IN_DOUBT_FOR_A_PERSON = (
+        "in_doubt_for_a_person",
+        Effect.DECIDE,
+        "Archive in Testably all but the one that is its own, then `milesync retry {id}`.",
+    )
     SECOND_TARGET = (
         "second_target",
         Effect.DECIDE,
@@ -128,8 +133,23 @@ class ProblemKind(StrEnum):
     CONNECTION_LOST = ("connection_lost", Effect.PASSES, "`milesync sync` tries it again.")
     UNREADABLE = ("unreadable", Effect.PASSES, "`milesync sync` tries it again.")
     UNREACHABLE = ("unreachable", Effect.PASSES, "See that Testably answers: `milesync check`.")
+    CERTIFICATE = (
+        "certificate",
+        Effect.PASSES,
+        "See which certificate is refused: `milesync check`.",
+    )
+    WRONG_PROTOCOL = (
+        "wrong_protocol",
+        Effect.PASSES,
+        "See what answers at the address: `milesync check`.",
+    )
     TRANSIENT = ("transient", Effect.PASSES, "`milesync sync` tries it again.")
     # --- of a run as a whole
+    NOT_PROVED = (
+        "not_proved",
+        Effect.PASSES,
+        "`milesync verify` reads both sides again and compares.",
+    )
     SOURCE_INCOMPLETE = (
         "source_incomplete",
         Effect.PASSES,

@@ -73,7 +73,7 @@ def _held(deployment: Deployment, pair: ProjectPair) -> int:
     """How many milestones of the pair an undo has taken back, until a person migrates again."""
     known = recorded(deployment, pair)
     links = deployment.store.links(known.id).values() if known else ()
-    return sum(link.state.value == "held" for link in links)
+    return sum(link.is_held for link in links)
 
 
 def _show_undone(out: Console, report: RunReport, held: int) -> None:

@@ -6,7 +6,7 @@ contract suite under ``tests/contract``. Every method may raise `worker.errors.A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -45,8 +45,13 @@ class TargetListing:
     @property
     def newest_created_at(self) -> str | None:
         """The newest ``created_at`` that was listed: what is created later is not older (R2)."""
-        shown = (one.created_at for one in self.milestones.values() if one.created_at)
-        return max(shown, key=datetime.fromisoformat, default=None)
+        return newest_of(self.milestones.values())
+
+
+def newest_of(milestones: Iterable[TargetMilestone]) -> str | None:
+    """The newest ``created_at`` that these show, or None where none shows one."""
+    shown = (one.created_at for one in milestones if one.created_at)
+    return max(shown, key=datetime.fromisoformat, default=None)
 
 
 class Source(Protocol):

@@ -16,10 +16,11 @@ from mappings.milestone import MappingRules, same_value
 from mappings.problem import Problem, ProblemKind
 from worker.errors import ApiError, NotFound, Refused, Transient, Unreachable
 from worker.sync.apply import updates
-from worker.sync.apply.creates import Resolution, settle
+from worker.sync.apply.creates import POSTED, Creates, Resolution
 from worker.sync.apply.outcome import NEEDS_PERSON, Outcome, Result, lasting, remaining, unattempted
-from worker.sync.apply.writer import POSTED, LostLeaseError, TargetWriter
+from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.snapshot import TargetSnapshot
 
 FAILURES_IN_A_ROW = 5
 """So many items in a row that fail for transient reasons mean that the target is down."""
@@ -38,16 +39,15 @@ class StoppedError(Exception):
 class Applier:
     """Applies one plan; ``outcomes`` holds what has come of it so far, also after an error.
 
-    ``links`` are the pair's links as they were read at ``read_at``, ``newest`` the newest
-    ``created_at`` that the target had shown by then. ``check`` is called before each item and
-    may raise StoppedError.
+    ``links`` are the pair's links and ``seen`` the target as they were read at ``read_at``.
+    ``check`` is called before each item and may raise StoppedError.
     """
 
     writer: TargetWriter
     rules: MappingRules
     links: dict[int, Link]
     read_at: datetime
-    newest: str | None = None
+    seen: TargetSnapshot = field(default_factory=TargetSnapshot)
     archive_in_use: bool = False
     check: Callable[[], None] = lambda: None
     on_outcome: Callable[[Outcome], None] = lambda _: None
@@ -55,10 +55,13 @@ class Applier:
     _before: dict[int, Link] = field(default_factory=dict)
     _posted: set[int] = field(default_factory=set)
     _resolved: dict[int, Resolution] = field(default_factory=dict)
-    _undecided: set[int] = field(default_factory=set)
     _planned: frozenset[int] = frozenset()
     _leased: list[tuple[Item, Step, Result]] = field(default_factory=list)
     _failures: int = 0
+    _creates: Creates = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._creates = Creates(self.writer, self.rules, self.seen)
 
     def apply(self, plan: Plan) -> None:
         """Do everything in the plan. Raises ApiError where nothing more can be done at all."""
@@ -114,7 +117,6 @@ class Applier:
         number, action = item
         if settled.problem is not None:
             result = Result.CONFLICTS if settled.is_conflict else Result.QUARANTINED
-            self._note(settled.link, settled.problem)
             self._finish(number, Outcome(action, result, None, (settled.problem,)))
             return True
         if settled.link.state is LinkState.LINKED:
@@ -142,21 +144,18 @@ class Applier:
 
     def _resolve_creates(self) -> bool:
         """Find out what became of ambiguous creates; False if there were none."""
-        pending = [link for link in self.links.values() if self._is_pending(link)]
-        if not pending:
+        ready = {id_ for id_, link in self.links.items() if self._is_pending(link)}
+        if not ready:
             return False
         self.check()
-        parents = {k.testrail_id: self._target_of(k.parent_id) for k in pending}
-        for settled in settle(self.writer, pending, parents, self._linked(), self.rules):
+        for settled in self._creates.resolve(self.links, ready):
             self.links[settled.link.testrail_id] = settled.link
             self._resolved[settled.link.testrail_id] = settled
-            if settled.is_conflict:
-                self._undecided.add(settled.link.testrail_id)
         return True
 
     def _is_pending(self, link: Link) -> bool:
         """Whether to look for what a create left: not while another process is at it."""
-        if link.state is not LinkState.CREATING or link.testrail_id in self._undecided:
+        if link.state is not LinkState.CREATING or link.awaits_person:
             return False
         now = self.writer.clock.now()
         held = link.lease_until is not None and link.lease_until > now
@@ -195,7 +194,7 @@ class Applier:
         self._posted.add(action.testrail_id)
         parent = self._target_of(action.parent_id)
         below = link.below(action.parent_id)
-        return self.writer.create(below, action.desired, parent, self.newest)
+        return self._creates.create(below, action.desired, parent)
 
     def _adopt(self, action: Action, link: Link) -> Link:
         return updates.adopt(self.writer, action, link)
@@ -338,18 +337,21 @@ class Applier:
     def _parent_is_there(self, action: Action) -> bool:
         return action.parent_id is None or self._target_of(action.parent_id) is not None
 
-    def _linked(self) -> frozenset[str]:
-        return frozenset(k.testably_id for k in self.links.values() if k.testably_id)
-
 
 def _is_write(action: Action) -> bool:
     return action.kind in (Kind.CREATE, Kind.ADOPT, Kind.UPDATE)
 
 
 def _catch_up(action: Action, link: Link) -> Action:
-    """What the source has changed since the create that was cut off; a status comes later."""
-    sent, desired = link.last_applied, action.desired
-    push = {n: desired[n] for n in POSTED if not same_value(n, desired[n], sent.get(n))}
+    """What the source has changed since the create that was in doubt; a status comes later.
+
+    What was found without its marker gets its description, and the marker in it, sent once.
+    """
+    desired, sent = action.desired, link.last_applied
+    push = {n: desired[n] for n in POSTED if not same_value(n, desired[n], sent.get(n, desired[n]))}
+    shown = link.observed.get("description")
+    if not same_value("description", desired["description"], shown):
+        push["description"] = desired["description"]
     return replace(action, push=push, before={name: link.observed.get(name) for name in push})
 
 
