@@ -30,6 +30,8 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
 Milestone = Annotated[
     str, typer.Argument(metavar="ID", help="The id of the milestone in TestRail or in Testably.")
 ]
+_MOST_DIGITS = 18
+"""Of an id that a database can hold."""
 PUSHED = ("name", "status", "start_date", "due_date")
 
 
@@ -155,7 +157,7 @@ def _changes_of(deployment: Deployment, pair: Pair | None, milestone: str) -> Fa
     if pair is None:
         return {"changes": []}
     changes = deployment.store.changes(pair.id, testably_id=milestone)
-    if milestone.isdecimal():
+    if milestone.isdecimal() and len(milestone) <= _MOST_DIGITS:
         changes += deployment.store.changes(pair.id, testrail_id=int(milestone))
     triggers = {run_id: _trigger(deployment, run_id) for run_id in {c.run_id for c in changes}}
     return {"changes": [{**change_json(one), "trigger": triggers[one.run_id]} for one in changes]}

@@ -285,7 +285,7 @@ class Cases:
         source = self._snapshot.source.milestones.get(testrail_id)
         link = self._snapshot.link(testrail_id)
         if source is None:
-            return Case(Step.BLOCK, "unreadable", testably_id=link.testably_id)
+            return Case(Step.BLOCK, testably_id=link.testably_id)
         ask = Question(self._snapshot, source, link, self.of)
         for rule in RULES:
             case = rule(ask)
