@@ -14,8 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.database import plain
-from mappings.errors import StoreError
+from mappings.causes import store_error
 from mappings.link import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from mappings.rows import Pair
@@ -76,7 +75,7 @@ def overview(engine: Engine, pairs: Iterable[Pair]) -> dict[int, Standing]:
             last = _last_runs(connection, ids)
             synced = _by_pair(connection.execute(_synced(ids)))
     except SQLAlchemyError as error:
-        raise StoreError(f"The database did not answer: {plain(error)}") from error
+        raise store_error("The database did not answer", error) from error
     return {
         pair.id: _standing(
             pair,

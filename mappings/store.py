@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from mappings.database import plain
+from mappings.causes import store_error
 from mappings.errors import StoreError
 from mappings.link import Link, LinkState
 from mappings.milestone import Values
@@ -60,7 +60,7 @@ class Store:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            raise StoreError(f"The database did not answer: {plain(error)}") from error
+            raise store_error("The database did not answer", error) from error
 
     # --- pairs
 
@@ -219,7 +219,7 @@ class Store:
     def lease(
         self, pair_id: int, link: Link, change: Change, until: datetime | None
     ) -> tuple[Link, int] | None:
-        """Journal a write before it is sent: the link's claim and the change, or neither.
+        """Journal a write before it is sent (R1): the link's claim and the change, or neither.
 
         ``link`` already carries what is intended. Returns the claimed link and the change's id,
         or None if somebody else changed or holds the link. Without ``until`` there is nothing to

@@ -7,12 +7,14 @@ is piped is not wrapped at all: each row of a table is one line, so that it can 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
+from worker.cli.streams import write
 from worker.say import printable
 
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -20,6 +22,9 @@ _GAP: Final = 2
 """Blanks between two columns."""
 _NARROWEST: Final = 12
 """A column of prose is not made narrower than this, even where its words are longer."""
+_LONGEST_ID: Final = 40
+"""A word of so many characters at most, with a digit in it, is an id or a time: never cut."""
+_WORD: Final = re.compile(r"(\s*)(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,8 @@ class Console:
     ``width`` is None where nothing is to be wrapped.
     """
 
-    def __init__(self, stream: TextIO, on_broken_pipe: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._on_broken_pipe = on_broken_pipe
         on_terminal = stream.isatty()
         self.width = shutil.get_terminal_size().columns if on_terminal else None
         self._styled = on_terminal and not os.environ.get("NO_COLOR")
@@ -55,7 +59,7 @@ class Console:
         self._rule = "─" if "utf" in (stream.encoding or "").lower() else "-"
 
     def print(self, what: str | Table = "", style: str = "", *, hang: int = 0) -> None:
-        """Print a text of one line or several, or a table; a reader that is gone is no error.
+        """Print a text of one line or several, or a table.
 
         Where a line is wrapped, what follows stands ``hang`` places further to the right.
         """
@@ -67,11 +71,7 @@ class Console:
         code = _STYLES.get(style)
         if code and self._styled:
             lines = [f"\x1b[{code}m{line}\x1b[0m" for line in lines]
-        try:
-            self._stream.write("".join(f"{line}\n" for line in lines))
-            self._stream.flush()
-        except BrokenPipeError:
-            self._on_broken_pipe()
+        write(self._stream, "".join(f"{line}\n" for line in lines))
 
 
 def cells(text: str) -> int:
@@ -97,11 +97,11 @@ def wrap(text: str, width: int | None, *, hang: int = 0, cut: bool = False) -> l
         return [text.rstrip()]
     indent = text[: len(text) - len(text.lstrip(" "))][: width // 3]
     hanging = indent + " " * min(hang, width // 3)
-    room = width - len(hanging)
     lines = [""]
-    for word in text.split():
-        for piece in _pieces(word, room) if cut else [word]:
-            joined = f"{lines[-1]} {piece}" if lines[-1] else piece
+    for gap, word in _WORD.findall(text.strip()):
+        for piece in _pieces(word, width - len(hanging)) if cut else [word]:
+            joined = f"{lines[-1]}{gap}{piece}" if lines[-1] else piece
+            room = width - len(indent if len(lines) == 1 else hanging)
             if cells(joined) <= room or not lines[-1]:
                 lines[-1] = joined
             else:
@@ -140,11 +140,19 @@ def _fitted(columns: Sequence[Sequence[str]], width: int | None) -> list[int]:
         room = width - _GAP * (len(columns) - 1)
         whole = [max(map(_longest_word, column)) for column in columns]
         _shrink(widths, whole, room)
-        prose = [any(" " in cell for cell in column[1:]) for column in columns]
-        _shrink(
-            widths, [_NARROWEST if one else w for one, w in zip(prose, widths, strict=True)], room
-        )
+        _shrink(widths, [_narrowest(column) for column in columns], room)
     return widths
+
+
+def _narrowest(column: Sequence[str]) -> int:
+    words = [word for cell in column for word in cell.split()]
+    is_prose = any(" " in cell for cell in column[1:])
+    kept = [word for word in words if not is_prose or _is_id(word)]
+    return max([_NARROWEST if is_prose else 0, *map(cells, kept)])
+
+
+def _is_id(word: str) -> bool:
+    return len(word) <= _LONGEST_ID and any(map(str.isdigit, word))
 
 
 def _longest_word(cell: str) -> int:

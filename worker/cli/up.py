@@ -19,10 +19,11 @@ from worker.cli.options import Config, Json
 from worker.cli.output import show
 from worker.cli.session import opened, pairs_to_call
 from worker.cli.signals import EndedBySignal, InterruptibleClock, ending, exit_code
-from worker.errors import MilesyncError
+from worker.errors import MilesyncError, RedisAway
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
+    from worker.settings import Settings
 
 Processes = Mapping[str, subprocess.Popen[bytes]]
 _PATIENCE: Final = 45.0
@@ -37,12 +38,18 @@ class PartEnded(MilesyncError):
 
 
 def up(config: Config = None, as_json: Json = False) -> int:
-    """Run web, workers and schedule together until Ctrl-C: for a try-out or one small team."""
+    """Run web, workers and schedule together until Ctrl-C: for a try-out or one small team.
+
+    Examples:
+      milesync up
+      milesync up --config team.toml
+    """
     with opened(config) as deployment, ExitStack() as stack:
         settings = deployment.settings
         pairs_to_call(settings, None)
         settings.web.require_strong_secrets()
         _ = deployment.store  # upgrades SQLite, before three processes would do it at once
+        _say_redis_is_away(settings)
         environment = _environment(deployment, stack)
         processes = stack.enter_context(_processes(parts(), environment))
         embedded = settings.redis_url is None
@@ -53,6 +60,25 @@ def up(config: Config = None, as_json: Json = False) -> int:
             as_json=as_json,
         )
         return _watch(processes)
+
+
+def _say_redis_is_away(settings: Settings) -> None:
+    """Warn where a configured Redis does not answer; it may come back, and the work waits."""
+    import structlog
+
+    from worker.redis_causes import ping
+    from worker.tasks import redis_of
+
+    redis = redis_of(settings)
+    if redis is None:
+        return
+    try:
+        ping(redis)
+    except RedisAway as error:
+        log = structlog.get_logger(__name__)
+        log.warning("the work waits for Redis", error=error.message, hint=error.hint)
+    finally:
+        redis.close()
 
 
 def _greeting(where: str, *, embedded: bool) -> str:

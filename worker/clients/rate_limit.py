@@ -21,7 +21,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from worker.clock import Clock
-from worker.errors import BudgetExhausted, LimiterAway
+from worker.errors import BudgetExhausted, LimiterAway, NoLimiter
+from worker.redis_causes import redis_words
 
 WINDOW_MARGIN: Final = 1.02
 LONGEST_PAUSE: Final = 3600.0
@@ -217,8 +218,8 @@ return text(wait)
 class RedisRateLimiter:
     """The rate limiter of every process that uses one Redis; ``key`` comes from `rate_limiter_key`.
 
-    Raises BudgetExhausted where Redis does not answer, since nobody knows then what is allowed;
-    as LimiterAway if it has answered before.
+    Raises NoLimiter where Redis does not answer, since nobody knows then what is allowed; as
+    LimiterAway if it has answered before.
     """
 
     def __init__(self, client: Redis, key: str, limit: RateLimit) -> None:
@@ -244,10 +245,10 @@ class RedisRateLimiter:
         try:
             answer = self._script(self._keys, [operation, self._limit.requests, *micros])
         except RedisError as error:
-            kind = LimiterAway if self._has_answered else BudgetExhausted
+            said, hint = redis_words(error)
+            kind = LimiterAway if self._has_answered else NoLimiter
             raise kind(
-                f"Redis, which keeps the rate limiter, did not answer ({type(error).__name__})",
-                LONGEST_SLEEP,
+                f"Redis, which keeps the rate limiter, did not answer: {said}.", LONGEST_SLEEP, hint
             ) from error
         self._has_answered = True
         return float(answer) / 1e6

@@ -18,11 +18,13 @@ from mappings.errors import MilesyncError, StoreError
 from mappings.failures import failures
 from mappings.overview import Standing, overview
 from mappings.rows import Pair
+from worker.errors import NoLimiter
 from worker.settings import ProjectPair
 from worker.web.edge import NOTHING
 from worker.web.service import Service, service_of
 
 _NO_DATABASE: Final = "The database did not answer; the log says why."
+_NO_REDIS: Final = "Redis did not answer; the log says why."
 _RUNS: Final = 5
 _PROBLEMS: Final = 20
 log = structlog.get_logger(__name__)
@@ -61,8 +63,9 @@ def _style() -> tuple[str, str]:
 
 
 def _told(error: Mapping[str, Any]) -> str:
-    """The error of a run, as the page shows it: a database's text holds its address."""
-    return _NO_DATABASE if error.get("kind") == StoreError.kind else str(error.get("message"))
+    """The error of a run, as the page shows it: a server's own words hold its address."""
+    hidden = {StoreError.kind: _NO_DATABASE, NoLimiter.kind: _NO_REDIS}
+    return hidden.get(str(error.get("kind")), str(error.get("message")))
 
 
 def _rows(service: Service) -> list[dict[str, Any]]:
