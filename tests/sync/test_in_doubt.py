@@ -14,6 +14,7 @@ from mappings.link import Link
 from mappings.milestone import MappingRules, TargetMilestone
 from mappings.problem import Problem, ProblemKind
 from tests.sync.build import NOW, RULES
+from worker.sync.apply.creates import NOWHERE
 from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
 
 BEFORE, NEWEST, SINCE = "2026-03-01T09:59:59Z", "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z"
@@ -294,6 +295,18 @@ def test_an_equal_create_that_is_for_a_person_keeps_its_target() -> None:
     first, second = decided(doubt(1)), asked(doubt(2))
     found = told([first, second], left("ms_a"), left("ms_b"))
     assert found[1] == (Verdict.FOUND, ["ms_a"])
+
+
+def test_an_equal_create_that_is_for_a_person_is_not_under_way() -> None:
+    """So the one that was decided first is created again, where nothing is left for it."""
+    assert told([decided(doubt(1)), asked(doubt(2))])[1] == (Verdict.NOTHING, [])
+
+
+def test_a_create_whose_parent_lost_its_target_left_nothing_for_certain() -> None:
+    """What has its name at the root is for a person."""
+    one = doubt(parent=NOWHERE)
+    assert one_told(one, left()) == (Verdict.PERSON, ["ms_1"])
+    assert one_told(one, left(parent_id="ms_9")) == (Verdict.NOTHING, [])
 
 
 # --- laws
