@@ -26,6 +26,7 @@ MilesyncError                    what happened, and a hint: what to do next
         ├── ServerTrouble        5xx
         ├── TimedOut             no complete answer within the deadline
         ├── ConnectionLost       cut while sending or receiving
+        ├── TakesNoWrites        one write after the other failed
         └── UnreadableAnswer     HTML, or JSON that is cut off or has the wrong shape
 """
 
@@ -57,6 +58,7 @@ __all__ = [
     "ServerTrouble",
     "SettingsError",
     "StoreError",
+    "TakesNoWrites",
     "TimedOut",
     "Transient",
     "UnknownId",
@@ -215,3 +217,10 @@ class ConnectionLost(Transient):
 class UnreadableAnswer(Transient):
     kind = "unreadable"
     default_hint = "A proxy or login page may be in the way; check the base URL."
+
+
+class TakesNoWrites(Transient):
+    """So many milestones failed one after the other that no milestone is to blame (R6)."""
+
+    kind = "takes_no_writes"
+    default_hint = "No milestone is to blame; run it again once Testably takes writes."

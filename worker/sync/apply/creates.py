@@ -26,8 +26,6 @@ LOOK_GAP = timedelta(seconds=3)
 """Between the two looks, so that a list that lags has time to catch up."""
 CLOCK_SKEW = timedelta(minutes=2)
 """How far the target's clock may be off when ``created_at`` tells whether a milestone is ours."""
-AMBIGUOUS_ATTEMPTS = 6
-"""A create that was cut off so often without leaving anything behind is set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +75,7 @@ def _conclude(
         return Resolution(writer.conclude(linked, ChangeState.DONE, linked.observed))
     if not complete:
         return None
-    problem = None
-    if link.attempts >= AMBIGUOUS_ATTEMPTS:
-        reason = f"Testably failed {link.attempts} times while creating it, and left nothing."
-        problem = Problem(ProblemKind.CREATE_FAILS, reason, writer.clock.now(), link.attempts)
-    undone = link.not_created(problem)
-    return Resolution(writer.conclude(undone, ChangeState.NOT_DONE), problem)
+    return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
 
 
 @dataclass(slots=True)

@@ -43,9 +43,10 @@ class LostLeaseError(Exception):
 
 @dataclass(slots=True)
 class _Patience:
-    """Counts the failures of one write; waits before the next attempt."""
+    """Counts the failures of one write; waits before the next attempt, if there is one."""
 
     clock: Clock
+    repeats: bool = True
     failures: int = 0
     limited: int = 0
 
@@ -53,7 +54,8 @@ class _Patience:
         if isinstance(error, RateLimited):
             self.limited += 1
             return self.limited < LIMITED_ATTEMPTS
-        if not isinstance(error, Transient | Unreachable) or self.failures >= len(BACK_OFF):
+        passing = self.repeats and isinstance(error, Transient | Unreachable)
+        if not passing or self.failures >= len(BACK_OFF):
             return False
         self.clock.sleep(BACK_OFF[self.failures])
         self.failures += 1
@@ -76,6 +78,7 @@ class TargetWriter:
     """The writes of one run of one pair.
 
     ``require_pair`` is called once a write has its turn, and may raise: the wait can be long.
+    ``repeats`` says whether a write that failed for now is sent again at once.
     """
 
     pair: Pair
@@ -84,11 +87,16 @@ class TargetWriter:
     store: Store
     clock: Clock
     require_pair: Callable[[], None] = lambda: None
+    repeats: bool = True
 
     @property
     def project(self) -> str:
         """The Testably project that is written to."""
         return self.pair.identity.testably_project
+
+    def sending_once(self) -> TargetWriter:
+        """The same, with one attempt a write (R6)."""
+        return replace(self, repeats=False)
 
     def create(
         self, link: Link, desired: Values, parent: str | None, newest: str | None = None
@@ -100,7 +108,7 @@ class TargetWriter:
         of the last attempt with the link recorded as unlinked.
         """
         posted = {name: desired[name] for name in POSTED}
-        patience = _Patience(self.clock)
+        patience = _Patience(self.clock, self.repeats)
         while True:
             attempt = self._attempt(
                 partial(self._intend_create, link, posted, newest),
@@ -144,7 +152,7 @@ class TargetWriter:
             self.clock.now(),
             undoes=undoes,
         )
-        patience = _Patience(self.clock)
+        patience = _Patience(self.clock, self.repeats)
         while True:
             attempt = self._attempt(
                 partial(_intend_patch, link.begin_update(values), change),
