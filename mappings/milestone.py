@@ -18,7 +18,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from mappings.dates import calendar_day, date_value, moment_of
-from mappings.footer import Footer, marker_url, with_footer
+from mappings.footer import Footer, marker_url, same_description, with_footer
 from mappings.text import same_text
 
 Values = Mapping[str, str | None]
@@ -166,10 +166,13 @@ def written_status(word: str) -> str:
 
 
 def same_value(field_name: str, one: str | None, other: str | None) -> bool:
-    """Whether two values differ at most in form: a target may trim and normalise text."""
-    if field_name in DATE_FIELDS or field_name == "status":
-        return one == other
-    return same_text(one, other)
+    """Whether two values of a field are equal without loss (rule R3).
+
+    Dates are canonical moments and statuses written words: equal values are equal texts.
+    """
+    if field_name == "description":
+        return same_description(one, other)
+    return same_text(one, other) if field_name == "name" else one == other
 
 
 # --- the loss ledger --------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from mappings.dates import moment
 from mappings.errors import MilesyncError
 from mappings.footer import marked_id, split_footer
 from mappings.milestone import same_value
+from mappings.text import normal_text
 from worker.cli.output import visible_json
 from worker.cli.report_file import csv_text
 from worker.clients.answers import Answer, _place, error_text, retry_after, shortened
@@ -45,6 +46,7 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "marker": lambda text: marked_id(text, "https://example.testrail.io"),
     "dates": moment,
     "values": lambda text: same_value("description", text, f"{text}b"),
+    "equal text": normal_text,
     "terminal": printable,
     "a document": visible_json,
     "a cell of a spreadsheet": lambda text: csv_text(["x"], [[text]]),
@@ -87,6 +89,14 @@ PIECES: Final = (
     *("\n\n---\n", "\n\n---\nTestRail: ", "\n\n---\nTestRail: a\nRefs: ", "redis://", "sqlite://"),
     *("?a=b&a=b", ";=", "; ", "MILESYNC_X=", "'", "MILESYNC_X='\n"),
 )
+TEXTS: Final = ("footer", "marker", "values", "equal text")
+LAYERS: Final = (
+    *("&amp;", "amp;", "&#45;", "&#1114112;", "&", ";", "\u2014", "-\u2014"),
+    *("<", "<a ", "<a href='a' ", '<a href="', "<a x>", "</a>", "<http://a>", "[http://a", "]("),
+    *("[www.a](www.a)", "[[www.a](www.a)](", "<a href='http://a'>http://a</a>", "a='' "),
+    *("\n\u2014\nTestRail: a", "\n--\n\n", " -- TestRail: a", " Refs: a", "\nRefs: a", "\n\n"),
+)
+"""What a target may turn text into: entities, links, dash lines."""
 SIZES: Final = (10_000, 100_000, 1_000_000)
 
 
@@ -102,13 +112,14 @@ def cost(read: Callable[[str], object], text: str) -> float:
 def test_ten_times_the_text_takes_about_ten_times_the_time(name: str) -> None:
     """A quadratic pattern would take a hundred times as long; forty leaves room for noise."""
     read = READERS[name]
-    for piece in PIECES:
-        for opening in ("", "a://"):
-            before = 0.0
-            for size in SIZES:
-                taken = cost(read, opening + piece * (size // len(piece)))
-                assert taken < 40 * max(before, 0.005), (piece, opening, size, before, taken)
-                before = taken
+    openings = [(opening, piece) for piece in PIECES for opening in ("", "a://")]
+    layers = [("", piece) for piece in LAYERS if name in TEXTS]
+    for opening, piece in (*openings, *layers):
+        before = 0.0
+        for size in SIZES:
+            taken = cost(read, opening + piece * (size // len(piece)))
+            assert taken < 40 * max(before, 0.005), (piece, opening, size, before, taken)
+            before = taken
 
 
 def test_a_long_text_is_cut_and_says_how_long_it_was() -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import Milesync
 from tests.cli.schemas import CHECK, FAILURE, must_fit
 from worker.sandbox.server import Sandbox
+from worker.sandbox.switches import TestablySwitches
 
 
 def test_init_writes_settings_that_can_be_read(milesync: Milesync, folder: Path) -> None:
@@ -79,6 +80,14 @@ def test_check_tries_everything(milesync: Milesync, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
+def test_check_learns_the_names_of_the_projects(milesync: Milesync) -> None:
+    milesync("check")
+    assert milesync("status").out.startswith("Project 1 → proj_abc123 (Webshop)\n")
+    assert "Project 1 → proj_abc123 (Webshop)\n" in milesync("plan").out
+    assert milesync("status", "--json").json["projects"][0]["testrail_name"] == "Webshop"
+
+
+@pytest.mark.usefixtures("sandbox")
 def test_check_says_what_is_wrong_and_what_to_do(
     milesync: Milesync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,11 +121,12 @@ def test_check_asks_each_side_once_at_the_same_time_and_tells_at_once(
         silent.settimeout(0)
         with pytest.raises(BlockingIOError):
             silent.accept()
-    assert sandbox.testably.count("GET") == 1
+    assert sandbox.testably.count("GET", "milestones") == 1
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_check_gives_up_what_does_not_answer_in_time(
-    sandbox: Sandbox, milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MILESYNC_HTTP_TIMEOUT", "0.5")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -125,7 +135,6 @@ def test_check_gives_up_what_does_not_answer_in_time(
     failed = [check for check in ended.json["checks"] if not check["ok"]]
     assert [check["name"] for check in failed] == ["testrail 1"]
     assert "0.5 s" in failed[0]["message"]
-    assert sandbox.testably.count("GET") == 1
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -221,3 +230,30 @@ def _closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_projects_lists_both_sides_and_what_is_paired(
+    milesync: Milesync, two_projects: Sandbox
+) -> None:
+    two_projects.testrail.model.projects.add(3)
+    two_projects.testrail.model.project_names[3] = "Only there"
+    document = milesync("projects", "--json").json
+    assert [(one["id"], one["paired"]) for one in document["testrail"]] == [
+        ("1", True),
+        ("2", True),
+        ("3", False),
+    ]
+    assert all(one["paired"] for one in document["testably"])
+    assert document["pairs"][0]["testably_name"] == "Webshop"
+    shown = milesync("projects").out
+    assert "Not paired in TestRail" in shown
+    assert "Only there" in shown
+
+
+def test_a_listing_that_is_refused_is_said(milesync: Milesync, sandbox: Sandbox) -> None:
+    sandbox.testably.model.switches = TestablySwitches(lists_projects=False)
+    ended = milesync("projects", "--json")
+    assert (ended.code, ended.json["testably"]) == (0, None)
+    assert "403" in ended.json["refused"]["testably"]
+    assert "403" in milesync("projects").out
+    assert milesync("check").code == 0

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from celery.beat import SchedulingError
 from hypothesis import given
 from hypothesis import strategies as st
+from redbeat.schedulers import ensure_conf
 
-from tests.service.stack import Stack, eventually
-from worker.tasks.beat import SPREAD, SWEEP_EVERY, beat_schedule, offset, period
+from tests.service.stack import Stack, eventually, free_port
+from tests.service.test_chaos import own_redis
+from worker.tasks import app, use_settings
+from worker.tasks.beat import (
+    SPREAD,
+    SWEEP_EVERY,
+    Entry,
+    Scheduler,
+    beat_schedule,
+    offset,
+    period,
+)
 
 
 def ticks(stack: Stack, queue: str = "sync") -> int:
@@ -79,13 +93,88 @@ def test_a_redis_that_came_back_empty_is_filled_again(stack: Stack) -> None:
     assert stack.redis.zcard("milesync:beat::schedule") == 2
 
 
+def test_a_redis_that_is_away_is_waited_for(stack: Stack) -> None:
+    """When the beat starts, and later: said once each time, without a traceback."""
+    port = free_port()
+    stack.redis_url = f"redis://127.0.0.1:{port}/0"
+    stack.start("beat", "celery", "-A", "worker.tasks", "beat")
+    for _ in range(2):
+        before = stack.log("beat").count("beat goes on")
+        eventually(lambda: stack.log("beat").count("beat cannot use Redis") > before, 30)  # noqa: B023
+        with own_redis(stack.folder, port):
+            eventually(lambda: stack.log("beat").count("beat goes on") > before, 30)  # noqa: B023
+            eventually(lambda: ticks(stack) == 1, 20, stack.logs("beat"))
+    assert stack.log("beat").count("beat cannot use Redis") == 2
+    assert "Traceback" not in stack.log("beat")
+
+
+def test_a_lock_that_never_ends_is_nobodys(stack: Stack) -> None:
+    stack.redis.set("milesync:beat::lock", "somebody")
+    stack.start("beat", "celery", "-A", "worker.tasks", "beat")
+    eventually(lambda: ticks(stack) == 1, 20, stack.logs("beat"))
+
+
+def test_a_beat_that_waits_for_another_says_so(stack: Stack) -> None:
+    """And its process ends at once when it is asked to."""
+    stack.redis.set("milesync:beat::lock", "somebody", ex=30)
+    beat = stack.start("beat", "celery", "-A", "worker.tasks", "beat")
+    eventually(lambda: "another beat is at work" in stack.log("beat"), 20, stack.logs("beat"))
+    beat.terminate()
+    assert beat.wait(15) == 0
+    assert ticks(stack) == 0
+
+
+@pytest.fixture
+def scheduler(stack: Stack) -> Iterator[Scheduler]:
+    """A beat of this process, whose ticks are made by hand; both its entries have started."""
+    app.__dict__.pop("redbeat_redis", None)
+    app.__dict__.pop("redbeat_conf", None)
+    use_settings(stack.settings)
+    made = Scheduler(app=app, lazy=False)
+    made.tick()
+    assert (ticks(stack), ticks(stack, "sweep")) == (1, 1)
+    yield made
+    made.close()
+
+
+def test_a_clock_that_is_set_back_stops_no_schedule(stack: Stack, scheduler: Scheduler) -> None:
+    """Everything has started two hours from now, as the clock is; it is due at once."""
+    for name in ("sync 1=proj_abc123", "sweep"):
+        entry = Entry.from_key(Entry.generate_key(app, name), app=app)
+        entry.reschedule(datetime.now(UTC) + timedelta(hours=2))
+    scheduler.tick()
+    assert (ticks(stack), ticks(stack, "sweep")) == (1, 1)
+    scheduler._latest += 7200
+    scheduler.tick()
+    assert (ticks(stack), ticks(stack, "sweep")) == (2, 2)
+    scheduler.tick()
+    assert (ticks(stack), ticks(stack, "sweep")) == (2, 2)
+
+
+def test_a_message_that_cannot_be_sent_stays_due(
+    stack: Stack, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its schedule; and it keeps no other from being sent."""
+    for name in ("sync 1=proj_abc123", "sweep"):
+        entry = Entry.from_key(Entry.generate_key(app, name), app=app)
+        entry.reschedule(datetime.now(UTC) - timedelta(days=1))
+    send = Scheduler.apply_async
+
+    def refuse(self: Scheduler, entry: Entry, **more: Any) -> Any:
+        if entry.name != "sweep":
+            raise SchedulingError("the broker is away")
+        return send(self, entry, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Scheduler, "apply_async", refuse)
+        scheduler.tick()
+        assert (ticks(stack), ticks(stack, "sweep")) == (1, 2)
+    scheduler.tick()
+    assert (ticks(stack), ticks(stack, "sweep")) == (2, 2)
+
+
 def test_a_pair_starts_a_little_after_its_moment(stack: Stack) -> None:
     """Due by its line, and not yet by its offset."""
-    from redbeat.schedulers import ensure_conf
-
-    from worker.tasks import app, use_settings
-    from worker.tasks.beat import Entry
-
     use_settings(stack.settings)
     ensure_conf(app)
     moment = datetime.now(UTC).replace(second=0, microsecond=0)

@@ -8,7 +8,7 @@ import pytest
 
 from mappings.link import Link, LinkState, fingerprint_of_source
 from mappings.problem import Problem, ProblemKind
-from tests.sync.build import link, plan, snapshot, source, target, trouble_of
+from tests.sync.build import NOW, link, plan, snapshot, source, target, trouble_of
 from worker.sync.decide.action import Kind
 from worker.sync.decide.rules import Cases, Step
 from worker.sync.options import OnTargetEdit, Options, Policy, Trigger

@@ -295,3 +295,50 @@ def test_lost_access_ends_the_run(one: World) -> None:
     assert report.state is State.FAILED
     assert report.error is not None
     assert report.error.kind == "access_denied"
+
+
+# --- the two vocabularies of the status
+
+
+@pytest.mark.parametrize(
+    ("start", "word"), [(1_700_000_000, "started"), (1_999_000_000, "upcoming")]
+)
+def test_where_active_is_refused_the_object_tables_word_is_tried_and_remembered(
+    world: World, start: int, word: str
+) -> None:
+    """Once, for the first that is opened again; the next ones are opened by it at once."""
+    first, second = (
+        world.add(name, is_completed=True, start_on=start) for name in ("First", "Second")
+    )
+    world.run()
+    world.behave(ably=replace(ABLY, status_words="lifecycle", status_vocabulary="lifecycle"))
+    world.edit(first, is_completed=False)
+    report = world.run()
+    assert (report.state, world.to_ably.writes) == (State.SUCCEEDED, {"PATCH": 4})
+    assert world.in_target(first)["status"] == word
+    assert world.pair.open_word == "table"
+    world.edit(second, is_completed=False)
+    report = world.run()
+    assert (report.state, world.to_ably.writes) == (State.SUCCEEDED, {"PATCH": 1})
+
+
+def test_a_remembered_word_that_is_refused_is_forgotten(world: World) -> None:
+    """The other one is tried instead."""
+    one = world.add("One", is_completed=True)
+    world.run()
+    world.store.update_pair(world.pair.id, open_word="table")
+    world.behave(ably=replace(ABLY, refused_statuses=("started", "upcoming")))
+    world.edit(one, is_completed=False)
+    assert world.run().state is State.SUCCEEDED
+    assert (world.pair.open_word, world.in_target(one)["status"]) == (None, "active")
+
+
+def test_where_no_word_is_taken_the_status_is_rejected(world: World) -> None:
+    """Both were tried once, and neither is sent again; nothing is remembered."""
+    one = world.add("One", is_completed=True)
+    world.run()
+    world.behave(ably=replace(ABLY, refused_statuses=("active", "started", "upcoming")))
+    world.edit(one, is_completed=False)
+    assert [problem["kind"] for problem in world.run().problems] == ["rejected"]
+    assert world.run().state is State.PARTIAL
+    assert (world.to_ably.writes, world.pair.open_word) == ({}, None)

@@ -21,7 +21,7 @@ from worker.say import say_error
 
 PURPOSE: Final = "Mirrors TestRail milestones into Testably."
 COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "Begin": {"demo": "demo", "init": "setup", "check": "check"},
+    "Begin": {"demo": "demo", "init": "init", "check": "check", "projects": "projects"},
     "Move, and keep in step": {
         "plan": "plan",
         "migrate": "migrate",
@@ -44,7 +44,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "rebuild": "repair",
         "stop": "repair",
     },
-    "Operate": {"up": "up", "sandbox": "sandbox", "db upgrade": "setup"},
+    "Operate": {"up": "up", "sandbox": "sandbox", "db upgrade": "setup", "db prune": "setup"},
 }
 """By the heading under which `milesync --help` shows it: each command, and the module here in
 which its function is. The function is called like the command, or like its last word."""

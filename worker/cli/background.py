@@ -44,7 +44,7 @@ def hand_over(
     from worker.sync.report import worst
 
     if not yes:
-        look_at(deployment, pairs, options).show(deployment.settings, as_json=False)
+        look_at(deployment, pairs, options).show(deployment, as_json=False)
         if not consent("Hand this to the workers?"):
             return declined("Nothing was changed.", as_json=as_json)
     runs = [enqueue_migration(deployment, pair, options) for pair in pairs]

@@ -147,7 +147,7 @@ class _Demo:
         [identity], [result] = looked.identities, looked.results
         if isinstance(result, MilesyncError):
             raise result
-        self._tell(lambda out: show_one(out, identity, result, settings))
+        self._tell(lambda out: show_one(out, identity, result, self._deployment))
         changes = [action.testrail_id for action in result.plan.changes]
         return 0 < len(changes) <= EDITED and set(changes) <= set(edited), {"changes": changes}
 

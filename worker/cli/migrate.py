@@ -214,7 +214,7 @@ class Migration:
         looked = _looked(self.runs)
         for identity, result in zip(looked.identities, looked.results, strict=True):
             if not isinstance(result, MilesyncError):  # an error is told with the run's end
-                show_one(out, identity, result, self.deployment.settings)
+                show_one(out, identity, result, self.deployment)
 
     def _apply(self, run: PairRun) -> None:
         if run.prepared is not None:
@@ -259,7 +259,7 @@ def _only_look(
     if reviewed is not None and not looked.errors:
         fresh = reviewable(looked.as_json(), options, places(deployment.settings))
         must_be_equal(reviewed, fresh)
-    looked.show(deployment.settings, as_json=as_json)
+    looked.show(deployment, as_json=as_json)
     return looked.exit
 
 
@@ -285,9 +285,11 @@ def _end(
         if migration.is_declined:
             out.print("Nothing was changed.")
             return
+        deployment = migration.deployment
         for ended in reports:
-            name = migration.deployment.runs.shortest_name(ended.run) if ended.run else ""
-            render.show_run(out, ended, name, report)
+            name = deployment.runs.shortest_name(ended.run) if ended.run else ""
+            heading = render.title_of(deployment, ended.identity) if name else ""
+            render.show_run(out, ended, name, report, heading)
 
     show(document, human, as_json=as_json)
     return exit_code(*interrupts) if interrupts else exit_of(worst(r.state for r in reports))

@@ -73,7 +73,7 @@ def plan(
             from worker.cli.plan_files import write_plans
 
             write_plans(out, looked, options, deployment.settings)
-        looked.show(deployment.settings, as_json=as_json, every=every)
+        looked.show(deployment, as_json=as_json, every=every)
         if not as_json and not looked.errors:
             _say_next(console(sys.stdout), looked, out or [])
     return looked.exit
@@ -119,12 +119,12 @@ class Looked:
         together = zip(self.identities, self.results, strict=True)
         return projects_json([_project_json(*one) for one in together], self.errors)
 
-    def show(self, settings: Settings, *, as_json: bool, every: bool = False) -> None:
+    def show(self, deployment: Deployment, *, as_json: bool, every: bool = False) -> None:
         """Print the plans, folded unless ``every`` milestone is asked for."""
 
         def human(out: Console) -> None:
             for identity, result in zip(self.identities, self.results, strict=True):
-                show_one(out, identity, result, settings, every=every)
+                show_one(out, identity, result, deployment, every=every)
 
         show(self.as_json(), human, as_json=as_json)
 
@@ -146,16 +146,17 @@ def show_one(
     out: Console,
     identity: PairIdentity,
     result: PlannedRun | MilesyncError,
-    settings: Settings,
+    deployment: Deployment,
     *,
     every: bool = False,
 ) -> None:
     """Print the plan of one pair, or why there is none."""
-    out.print(render.title(identity.testrail_project, identity.testably_project), style="bold")
     if isinstance(result, MilesyncError):
+        out.print(render.title(identity.testrail_project, identity.testably_project), style="bold")
         render.say_error(out, result)
     else:
-        rate = render.in_words(settings.testably.rate_limit)
+        out.print(render.title_of(deployment, identity), style="bold")
+        rate = render.in_words(deployment.settings.testably.rate_limit)
         show_plan(out, view_of(identity, result, rate), every=every)
 
 

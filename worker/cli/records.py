@@ -12,7 +12,7 @@ from worker.cli import render
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
-from worker.cli.run_records import Facts, change_json, moment, run_json
+from worker.cli.run_records import PAIR, Facts, change_json, moment, names_of, run_json
 from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
@@ -88,7 +88,8 @@ def collected(
             {
                 "testrail_project": pair.testrail,
                 "testably_project": pair.testably,
-                **facts(deployment, recorded(deployment, pair)),
+                **names_of(found := recorded(deployment, pair)),
+                **facts(deployment, found),
             }
             for pair in deployment.settings.require_projects(projects)
         ]
@@ -177,7 +178,7 @@ def show_each(
     out: Console, found: Sequence[Facts], show_one: Callable[[Console, Facts], None]
 ) -> None:
     for facts in found:
-        where = render.title(facts["testrail_project"], facts["testably_project"])
+        where = render.title(*(facts[name] for name in PAIR))
         out.print(where, style="bold")
         show_one(out, facts)
 

@@ -13,6 +13,8 @@ from worker.say import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mappings.rows import PairIdentity
+    from worker.bootstrap import Deployment
     from worker.settings import Rate
     from worker.sync.report import RunReport
 
@@ -23,9 +25,23 @@ WROTE: Final = ("created", "adopted", "updated", "archived")
 _LONGEST_VALUE: Final = 40
 
 
-def title(testrail_project: int, testably_project: str) -> str:
-    """A project pair as a heading."""
-    return f"Project {testrail_project} → {testably_project}"
+def title(
+    testrail_project: int,
+    testably_project: str,
+    testrail_name: str | None = None,
+    testably_name: str | None = None,
+) -> str:
+    """A project pair as a heading, with the names of the projects where they are known."""
+    names = " → ".join(dict.fromkeys(name for name in (testrail_name, testably_name) if name))
+    ids = f"Project {testrail_project} → {testably_project}"
+    return printable(f"{ids} ({names})" if names else ids)
+
+
+def title_of(deployment: Deployment, identity: PairIdentity) -> str:
+    """The heading of a pair that may be recorded."""
+    pair = deployment.store.find_pair(identity)
+    names = (pair.testrail_name, pair.testably_name) if pair else ()
+    return title(identity.testrail_project, identity.testably_project, *names)
 
 
 def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
@@ -54,14 +70,20 @@ def say_more(out: Console, rows: int, command: str) -> None:
 # --- runs -------------------------------------------------------------------------------------
 
 
-def show_run(out: Console, report: RunReport, name: str = "", file: Path | None = None) -> None:
+def show_run(
+    out: Console,
+    report: RunReport,
+    name: str = "",
+    file: Path | None = None,
+    heading: str = "",
+) -> None:
     """How the run of one pair ended, what needs a person, and what to do next.
 
     ``name`` is the shortest by which a run that can be undone may be called; ``file`` holds the
-    report.
+    report. ``heading`` is the pair's, if not made of its ids.
     """
     identity = report.identity
-    where = title(identity.testrail_project, identity.testably_project)
+    where = heading or title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {report.state.value}", style="bold")
     if any(report.counts.values()) or report.error is None:
         out.print(f"  {words.counted(report.counts, 'Nothing to do')}.")

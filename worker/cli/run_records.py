@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from worker.sync.report import RunReport
 
 Facts = dict[str, Any]
+PAIR: Final = ("testrail_project", "testably_project", "testrail_name", "testably_name")
+"""What tells people of a pair, in the order in which a heading takes it."""
 DONE: Final = "done"
 """The state of a change that the target has carried out."""
 WRITTEN: Final = {"create": "created", "adopt": "adopted", "archive": "archived"}
@@ -102,11 +104,20 @@ def report_of(identity: PairIdentity, run: RunRecord) -> RunReport:
 
 
 def where(pair: Pair) -> Facts:
-    """The ids of a pair's projects."""
+    """The ids of a pair's projects, and their names."""
     identity = pair.identity
     return {
         "testrail_project": identity.testrail_project,
         "testably_project": identity.testably_project,
+        **names_of(pair),
+    }
+
+
+def names_of(pair: Pair | None) -> Facts:
+    """The names of a pair's projects, as far as they are known."""
+    return {
+        "testrail_name": pair.testrail_name if pair else None,
+        "testably_name": pair.testably_name if pair else None,
     }
 
 

@@ -14,6 +14,7 @@ from worker.cli.options import Config, Json, Projects, RunName
 from worker.cli.output import Exit
 from worker.cli.run_records import (
     DONE,
+    PAIR,
     WRITTEN,
     Facts,
     by_milestone,
@@ -181,7 +182,7 @@ def _minute(moment_text: str | None) -> str:
 
 
 def _show_run(out: Console, run: Facts, name: str) -> None:
-    where = render.title(run["testrail_project"], run["testably_project"])
+    where = render.title(*(run[name] for name in PAIR))
     out.print(f"{where}: {kind(run)} {run['run']}, {run['state']}", style="bold")
     out.print(f"  {_when(run)}")
     out.print(f"  {what(run)}. {words.requests(run['requests'])}.")

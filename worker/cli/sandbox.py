@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,15 +17,36 @@ if TYPE_CHECKING:
     from worker.cli.screen import Console
     from worker.sandbox.server import Sandbox
 
-Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]
-TestRailPort = Annotated[int, typer.Option("--testrail-port", min=0, max=65535)]
-TestablyPort = Annotated[int, typer.Option("--testably-port", min=0, max=65535)]
-Count = Annotated[int, typer.Option("--count", min=0, help="How many milestones TestRail has.")]
+_DOCUMENTED: Final = 60
+"""Requests a minute that the real Testably allows."""
+
+Host = Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen on.")]
+TestRailPort = Annotated[
+    int,
+    typer.Option(
+        "--testrail-port", metavar="PORT", min=0, max=65535, help="TestRail's; 0 is any free one."
+    ),
+]
+TestablyPort = Annotated[
+    int,
+    typer.Option(
+        "--testably-port", metavar="PORT", min=0, max=65535, help="Testably's; 0 is any free one."
+    ),
+]
+Count = Annotated[
+    int, typer.Option("--count", metavar="N", min=0, help="How many milestones TestRail has.")
+]
 Switch = Annotated[
     list[str] | None,
-    typer.Option("--switch", help="NAME=VALUE: behave otherwise, as instances may; repeatable."),
+    typer.Option(
+        "--switch",
+        metavar="NAME=VALUE",
+        help="Behave otherwise, as instances may; may be given several times.",
+    ),
 ]
-Limit = Annotated[int, typer.Option("--rate", min=1, help="Requests a minute at Testably.")]
+Limit = Annotated[
+    int, typer.Option("--rate", metavar="N", min=1, help="Requests a minute at Testably.")
+]
 
 
 def sandbox(
@@ -32,19 +54,28 @@ def sandbox(
     testrail_port: TestRailPort = 8081,
     testably_port: TestablyPort = 8082,
     count: Count = 300,
-    rate: Limit = 60,
+    rate: Limit = _DOCUMENTED,
     switch: Switch = None,
     config: NoConfig = None,  # noqa: ARG001 - all commands take it
     as_json: Json = False,
 ) -> int:
-    """Run both servers until Ctrl-C, and print the settings that reach them."""
+    """Run both servers until Ctrl-C, and print the settings that reach them.
+
+    Examples:
+      milesync sandbox
+      milesync sandbox --count 31 --rate 3000
+      milesync sandbox --switch list_shape=array
+    """
     from worker.sandbox.limit import RateLimit
     from worker.sandbox.server import serve
     from worker.sandbox.switches import parse_switches
 
     def announce(running: Sandbox) -> None:
-        document = {"state": "running", "settings": dict(running.settings)}
-        show(document, lambda out: _show(out, running), as_json=as_json)
+        settings = dict(running.settings)
+        if rate != _DOCUMENTED:  # or milesync would keep to what the real one allows
+            settings["MILESYNC_TESTABLY_RATE_LIMIT"] = f"{rate}/60s"
+        document = {"state": "running", "settings": settings}
+        show(document, lambda out: _show(out, running, settings), as_json=as_json)
 
     limit = RateLimit(rate, 60.0)
     try:
@@ -72,10 +103,10 @@ def sandbox(
     return Exit.OK
 
 
-def _show(out: Console, running: Sandbox) -> None:
+def _show(out: Console, running: Sandbox, settings: Mapping[str, str]) -> None:
     out.print(f"TestRail-style server: {running.testrail.url}")
     out.print(f"Testably-style server: {running.testably.url}")
     out.print("\nTo use them, paste this into another terminal (or, without export, a .env):\n")
-    for name, value in running.settings.items():
+    for name, value in settings.items():
         out.print(f"export {name}={value}")
     out.print("\nCtrl-C ends both; nothing is kept.")

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from mappings.milestone import BadRecord, TargetMilestone, Values
 from worker.clients.bounds import MOST_BYTES, TOO_MUCH_IN_ALL, too_large_at_last
+from worker.clients.projects import Project, list_target
 from worker.clients.records import parse_target
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
@@ -38,6 +39,10 @@ class Testably:
     def request_timeout(self) -> float:
         """The total deadline of one request, in seconds."""
         return self._transport.request_timeout
+
+    def list_projects(self) -> list[Project]:
+        """Every project that the token may see."""
+        return list_target(self._transport.get)
 
     def list_page(
         self,

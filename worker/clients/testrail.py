@@ -1,5 +1,7 @@
 """TestRail's milestones, API v2: the five documented methods, and the listing of a whole project.
 
+Beside them the list of projects, to choose from.
+
 Source: the TestRail page on milestones, which shows two shapes of the list and names sub-milestones
 for get_milestone only; real instances differ, so every shape is accepted.
 """
@@ -16,6 +18,7 @@ from worker.clients.bounds import (
     TOO_MUCH_IN_ALL,
     too_large_at_last,
 )
+from worker.clients.projects import Project, list_source
 from worker.clients.records import parse_source
 from worker.clients.source_pages import PAGE, SourceList, SourcePage, goes_on, read_id, read_page
 from worker.clients.source_rows import SourceRows
@@ -60,6 +63,10 @@ class TestRail:
     def requests(self) -> int:
         """How many HTTP requests this client has sent so far, repeats included."""
         return self._transport.requests
+
+    def get_projects(self) -> list[Project]:
+        """Every project that the account may see."""
+        return list_source(self._transport.get)
 
     def get_milestone(self, milestone_id: int) -> SourceListing:
         """One milestone and its sub-milestones. Raises UnknownId if TestRail answers 400."""

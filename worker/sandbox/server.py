@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from worker.clock import Clock
 from worker.sandbox.faults import FaultKind, Faults
@@ -24,6 +25,9 @@ from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_app import API_KEY, USER, create_testrail_app
 from worker.sandbox.testrail_model import TestRailModel
 from worker.settings.network import clear_text_host
+
+PROJECT_NAME: Final = "Webshop"
+"""What the made-up company calls its project, in both tools."""
 
 
 def serve_testrail(
@@ -129,6 +133,8 @@ def run_sandbox(
         ) as testably,
     ):
         testrail.model.url = testrail.url
+        testrail.model.project_names[1] = PROJECT_NAME
+        testably.model.project_names[min(testably.model.projects)] = PROJECT_NAME
         plant_seed(testrail.model, 1, count=count, seed=seed)
         yield Sandbox(testrail, testably)
 

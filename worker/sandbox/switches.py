@@ -23,6 +23,9 @@ class TestRailSwitches:
     ``array_paged`` heeds them; ``array_cut`` is the first 250 rows, always; ``beta_header`` is the
     envelope for requests with ``x-api-ident: beta``, else ``array``."""
 
+    lists_projects: bool = True
+    """Off, the account may not list the projects: 403."""
+
     sub_milestones: Literal["nested", "flat", "roots_only"] = "nested"
     """In the list they are in their parent, beside it, or missing."""
 
@@ -60,6 +63,9 @@ class TestablySwitches:
 
     total: Literal["exact", "missing", "growing", "too_small"] = "exact"
     """``meta.total``: absent; always more than was shown; or half of what there is."""
+
+    lists_projects: bool = True
+    """Off, the token may not list the projects: 403."""
 
     # --- what a write may do
 

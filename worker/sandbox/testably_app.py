@@ -99,10 +99,14 @@ class _Api:
         return JSONResponse(found.body)
 
     async def projects(self, request: Request) -> Response:
+        if not self._model.switches.lists_projects:
+            raise Problem(403, "Insufficient permissions")
         mine = self._tokens[_token(request)]
         open_ = sorted(self._model.projects if mine is None else self._model.projects & set(mine))
+        names = self._model.project_names
         rows: list[Record] = [
-            {"id": one, "name": f"Project {one}", "prefix": one[-4:].upper()} for one in open_
+            {"id": one, "name": names.get(one, f"Project {one}"), "prefix": one[-4:].upper()}
+            for one in open_
         ]
         return JSONResponse(_whole(rows))
 

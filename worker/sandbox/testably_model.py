@@ -69,6 +69,7 @@ class TestablyModel:
         switches: TestablySwitches | None = None,
     ) -> None:
         self.projects = set(projects)
+        self.project_names: dict[str, str] = {}
         self.no_access: set[str] = set()
         self.switches = switches or TestablySwitches()
         self.lock = threading.RLock()

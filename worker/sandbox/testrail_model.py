@@ -72,6 +72,7 @@ class TestRailModel:
         switches: TestRailSwitches | None = None,
     ) -> None:
         self.projects = set(projects)
+        self.project_names: dict[int, str] = {}
         self.no_access: set[int] = set()
         self.read_only: set[int] = set()
         self.switches = switches or TestRailSwitches()
@@ -116,10 +117,12 @@ class TestRailModel:
     @locked
     def open_projects(self) -> list[Record]:
         """The projects that the caller may see, as get_projects shows them."""
+        if not self.switches.lists_projects:
+            raise Problem(403, "This user may not list projects.")
         return [
             {
                 "id": project,
-                "name": f"Project {project}",
+                "name": self.project_names.get(project, f"Project {project}"),
                 "announcement": None,
                 "show_announcement": False,
                 "is_completed": False,

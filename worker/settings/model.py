@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import unquote
@@ -114,6 +115,11 @@ class TargetSettings(_Section):
 class SyncSettings(_Section):
     """``[sync]``: how and when the two are kept in step."""
 
+    @property
+    def kept_for(self) -> timedelta | None:
+        """How long runs are kept; None is for ever."""
+        return None if self.retention == "never" else self.retention
+
     schedule: _Cron = Field(
         DEFAULT_SCHEDULE,
         description="When each project pair is synced in the background: cron, in UTC.",
@@ -123,6 +129,11 @@ class SyncSettings(_Section):
         values.span("1h"),
         description="How old a scheduled run's last look at Testably may be; or always, or never.",
         examples=["1h"],
+    )
+    retention: Annotated[values.Retention, BeforeValidator(values.retention)] = Field(
+        values.span("400d"),
+        description="How long runs and their changes are kept: 90d or more is wise; or never.",
+        examples=["400d"],
     )
     on_target_edit: Annotated[Literal["source", "target"], _Word] = Field(
         "source",

@@ -7,7 +7,7 @@ default or an example, to be uncommented by taking the ``#`` away.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic.fields import FieldInfo
@@ -31,25 +31,47 @@ _PROJECTS: Final = f"""\
 """
 
 
-def settings_template() -> str:
-    """The text of the file: every setting, with its default or an example commented out."""
+def settings_template(
+    filled: Mapping[tuple[str, str], str] | None = None,
+    pairs: Sequence[tuple[int, str, str]] = (),
+) -> str:
+    """The text of the file: every setting, with its default or an example commented out.
+
+    ``filled`` are settings of a table that are set, ``pairs`` the ids of project pairs, each with
+    a comment.
+    """
+    given = filled or {}
     fields = FileSettings.model_fields
     single = {name: field for name, field in fields.items() if name != "projects"}
     top = {name: field for name, field in single.items() if not section_of(field)}
-    parts = [_HEAD, "\n".join(_lines(top, ()))]
+    parts = [_HEAD, "\n".join(_lines(top, (), given))]
     for name, field in single.items():
         if section := section_of(field):
-            parts.append(f"\n[{name}]\n" + "\n".join(_lines(section.model_fields, (name,))))
-    pair = "\n".join(_lines(ProjectPair.model_fields, ("projects",)))
-    return "\n".join(parts) + f"\n\n{_PROJECTS}{pair}\n"
+            parts.append(f"\n[{name}]\n" + "\n".join(_lines(section.model_fields, (name,), given)))
+    pair = "\n".join(_lines(ProjectPair.model_fields, ("projects",), given))
+    tables = "".join(_pair(*one) for one in pairs)
+    return "\n".join(parts) + f"\n\n{_PROJECTS}{pair}\n{tables}"
 
 
-def _lines(fields: Mapping[str, FieldInfo], table: tuple[str, ...]) -> Iterator[str]:
+def _pair(testrail: int, testably: str, comment: str) -> str:
+    said = "".join(char for char in comment if char.isprintable())
+    head = f"\n# {said}\n" if said else "\n"
+    return f"{head}[[projects]]\ntestrail = {testrail}\ntestably = {json.dumps(testably)}\n"
+
+
+def _lines(
+    fields: Mapping[str, FieldInfo],
+    table: tuple[str, ...],
+    given: Mapping[tuple[str, str], str],
+) -> Iterator[str]:
     in_pair = table == ("projects",)
     for name, field in fields.items():
         yield f"# {field.description}"
         named = "" if in_pair else f"  # {variable((*table, name))}"
-        if field.examples or in_pair:
+        key = (table[0], name) if table else ("", name)
+        if key in given:
+            yield f"{name} = {json.dumps(given[key], ensure_ascii=False)}{named}"
+        elif field.examples or in_pair:
             yield f"#{name} = {json.dumps((field.examples or [''])[0])}{named}"
         else:
             yield f"# A secret: set {variable((*table, name))} in the environment or in .env."

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import SecretStr
 
 DriftCheck = timedelta | Literal["always", "never"]
+Retention = timedelta | Literal["never"]
 
 _UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN: Final = r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd]?)"
@@ -103,6 +104,17 @@ def drift_check(value: object) -> DriftCheck:
     """A length of time, ``always`` or ``never``."""
     known = word(value)
     return known if known in ("always", "never") else span(value)
+
+
+def retention(value: object) -> Retention:
+    """A length of time of a day or more, or ``never``."""
+    known = word(value)
+    if known == "never":
+        return "never"
+    found = span(value)
+    if found < timedelta(days=1):
+        raise ValueError("must be a day or more, or never")
+    return found
 
 
 def seconds(value: object) -> float:

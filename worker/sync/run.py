@@ -17,6 +17,7 @@ from worker.errors import BudgetExhausted, GuardTripped, Interrupted
 from worker.sync.apply.attempts import Attempts
 from worker.sync.apply.executor import Applier
 from worker.sync.apply.outcome import DONE, Outcome, unattempted
+from worker.sync.apply.vocabulary import TABLE, OpenWord
 from worker.sync.apply.writer import TargetWriter
 from worker.sync.context import PairContext, PlannedRun, plan_run
 from worker.sync.decide.action import Plan
@@ -139,6 +140,7 @@ class Run:
             context.store,
             context.clock,
             self.heartbeat.require,
+            self._open_word(),
         )
         return Applier(
             writer,
@@ -160,6 +162,12 @@ class Run:
         if self.mode.exclusive:
             return self.record.started_at
         return self.context.clock.now() - REFRESHES_COUNT_ONCE
+
+    def _open_word(self) -> OpenWord:
+        """The vocabulary that this pair's target took last; what is learned is kept with it."""
+        store, pair = self.context.store, self.pair
+        known = (store.find_pair(pair.identity) or pair).open_word
+        return OpenWord(known == TABLE, lambda word: store.update_pair(pair.id, open_word=word))
 
     # --- the proof
 

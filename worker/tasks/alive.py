@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import sys
-import time
-from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from worker.errors import MilesyncError
 from worker.say import say_error, starting
 from worker.tasks import process_settings, redis_of, require_broker
-from worker.tasks.beat import TICK_KEY
+from worker.tasks.beat import TICK_KEPT, TICK_KEY
 
 OLDEST_BEAT: Final = 120.0
 """Seconds after which a beat that has not ticked counts as gone."""
 
 
 def beat_age(redis: Redis | None) -> float | None:
-    """Seconds since the beat last ticked; None if it never did, or if what stands there is no time.
+    """Seconds since the beat last ticked; None if it has not of late, or what stands there is none.
 
     Raises RedisError where Redis does not answer.
     """
     if redis is None:
         return None
-    with suppress(ResponseError, ValueError, TypeError):  # no text, no number, nothing
-        found: Any = redis.get(TICK_KEY)
-        ticked = float(found)
-        return max(time.time() - ticked, 0.0) if math.isfinite(ticked) else None
-    return None
+    left = int(redis.pttl(TICK_KEY)) / 1000
+    return TICK_KEPT - left if 0 <= left <= TICK_KEPT else None
 
 
 def main() -> int:

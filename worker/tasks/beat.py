@@ -2,21 +2,30 @@
 
 Each pair starts a few seconds after its moment, always the same few, so that many pairs do not
 start in the same second.
+
+A message is sent before its moment counts as past, so that none is lost: every task may run twice.
 """
 
 from __future__ import annotations
 
 import time
 import zlib
-from datetime import UTC, datetime
-from types import SimpleNamespace
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import structlog
+from celery.beat import SchedulingError
 from celery.schedules import crontab
+from celery.signals import beat_init
 from redbeat import RedBeatScheduler
-from redbeat.schedulers import RedBeatSchedulerEntry, acquire_distributed_beat_lock, get_redis
-from redis.exceptions import LockError, RedisError
+from redbeat.schedulers import (
+    LUA_EXTEND_TO_SCRIPT,
+    RedBeatSchedulerEntry,
+    acquire_distributed_beat_lock,
+    get_redis,
+)
+from redis.exceptions import LockError, RedisError, ResponseError
 
 from worker.settings import ProjectPair, Settings
 
@@ -25,7 +34,15 @@ SPREAD: Final = 30.0
 SWEEP_EVERY: Final = 15.0
 """Seconds; with the ages in `mappings.runs`, what is lost is gone on with within a minute."""
 TICK_KEY: Final = "milesync:beat:ticked"
+TICK_KEPT: Final = 3600
+"""Seconds that a tick is kept; what is left of them says how old it is, by Redis's own clock."""
 _RETRY: Final = 2.0
+_SET_BACK: Final = timedelta(minutes=1)
+"""What lies further in the future was not written by this clock as it is now."""
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+# It would wait for the lock before the first tick, for ever and without a word.
+beat_init.disconnect(acquire_distributed_beat_lock)
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +97,14 @@ class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
         super().__init__(*args, last_run_at=last_run_at, **more)
         self.last_run_at = last_run_at  # Celery would take "never" for "now"
 
+    @classmethod
+    def from_key(cls, key: str, app: Any = None) -> Entry:
+        """As it was stored. A start in the future is none: the clock was set back since."""
+        entry: Entry = super().from_key(key, app)
+        if entry.last_run_at is not None and entry.last_run_at > entry.default_now() + _SET_BACK:
+            entry.last_run_at = None
+        return entry
+
     def is_due(self) -> tuple[bool, float]:
         due, wait = super().is_due()
         if not due or self.last_run_at is None or self.task != "milesync.sync_project":
@@ -90,27 +115,101 @@ class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
 
 
 class Scheduler(RedBeatScheduler):  # type: ignore[misc]
-    """RedBeat that outlives an emptied or absent Redis, and says when it last ticked."""
+    """RedBeat that goes on whatever becomes of Redis or the clock, and says what it waits for."""
 
     Entry = Entry
     lock: Any = None
+    _is_set_up = False
+    _latest = 0.0
+    _told: str | None = None
+    _unsent: SchedulingError | None = None
 
-    def tick(self, *args: Any, **kwargs: Any) -> float:
+    def setup_schedule(self) -> None:
+        """Nothing yet: only the beat that has the lock writes the schedule, in its first tick."""
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Start what is due; the seconds until the next tick."""
         try:
-            if self.lock is None:
-                self._start_over()
-            wait = super().tick(*args, **kwargs)
-            get_redis(self.app).set(TICK_KEY, time.time(), ex=3600)
+            return self._tick()
         except LockError:
             # Redis came back empty, or this beat was asleep for longer than its lock lasts
-            log.warning("beat lost its lock and starts over")
-            self.lock = None
+            self._tell("beat lost its lock and starts over")
+            self.lock, self._is_set_up = None, False
             return 0.0
-        except RedisError as error:
-            log.warning("beat cannot reach Redis", error=type(error).__name__)
+        except _UNREADABLE as error:
+            return self._write_anew(error)
+        except (RedisError, SchedulingError) as error:
+            if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
+                return self._write_anew(error)
+            self._tell("beat cannot use Redis, and tries again", str(error))
             return _RETRY
+
+    def _tick(self) -> float:
+        redis = get_redis(self.app)
+        if self.lock is None and not self._take_lock(redis):
+            self._tell("another beat is at work; this one waits")
+            return float(self.max_interval)
+        if time.time() < self._latest - _SET_BACK.total_seconds():
+            self._is_set_up = False  # what is due in the future may be due now
+        self._latest = time.time()
+        if not self._is_set_up:
+            super().setup_schedule()
+            self._is_set_up = True
+        self._unsent = None
+        wait = float(super().tick())
+        if self._unsent is not None:
+            raise self._unsent
+        redis.set(TICK_KEY, self._latest, ex=TICK_KEPT)
+        self._tell(None)
+        return wait
+
+    def maybe_due(self, entry: Any, **more: Any) -> float:
+        """Send the entry's message if it is due; the seconds until it is worth asking again.
+
+        One that cannot be sent stays due, and keeps no other from being sent.
+        """
+        due, wait = entry.is_due()
+        if due:
+            try:
+                self.apply_async(entry, advance=False, **more)
+            except SchedulingError as error:
+                self._unsent = error
+                return _RETRY
+            self.reserve(entry)
         return float(wait)
 
-    def _start_over(self) -> None:
-        acquire_distributed_beat_lock(SimpleNamespace(scheduler=self))
-        self.setup_schedule()
+    def _take_lock(self, redis: Any) -> bool:
+        left = redis.pttl(self.lock_key)
+        if left == -1 or left > 1000 * self.lock_timeout:  # not ours: it would stand for ever
+            redis.delete(self.lock_key)
+        lock = redis.lock(self.lock_key, timeout=int(self.lock_timeout))
+        lock.lua_extend = redis.register_script(LUA_EXTEND_TO_SCRIPT)
+        if lock.acquire(blocking=False):
+            self.lock = lock
+        return self.lock is not None
+
+    def _write_anew(self, error: Exception) -> float:
+        """Remove what stands where our schedule belongs: every pair is then due."""
+        self._tell("what Redis held of the schedule was unreadable and is replaced", str(error))
+        conf, redis = self.app.redbeat_conf, get_redis(self.app)
+        ours = [Entry.generate_key(self.app, name) for name in conf.schedule]
+        with suppress(RedisError):  # the next tick says what is wrong with Redis
+            redis.delete(conf.schedule_key, conf.statics_key, *ours)
+            if redis.type(self.lock_key) != "string":
+                redis.delete(self.lock_key)
+                self.lock = None
+        self._is_set_up = False
+        return _RETRY
+
+    def _tell(self, what: str | None, error: str = "") -> None:
+        """Log what holds the beat up, once; and once that it goes on."""
+        if what is not None and what != self._told:
+            log.warning(what, **({"error": error} if error else {}))
+        elif what is None and self._told is not None:
+            log.info("beat goes on")
+        self._told = what
+
+    def close(self) -> None:
+        """Let another beat take over at once; where Redis is away, it can after half a minute."""
+        with suppress(RedisError):
+            super().close()

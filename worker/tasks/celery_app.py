@@ -107,6 +107,7 @@ def _queue(name: str) -> Queue:
 _FIXED: Final[dict[str, Any]] = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
+    "broker_channel_error_retry": True,
     "broker_transport_options": {
         "visibility_timeout": VISIBILITY_TIMEOUT,
         "unacked_restore_interval": 10,

@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars
 from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
+from mappings.retention import prune as prune_runs
 from mappings.runs import RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
@@ -33,6 +34,9 @@ OVERDUE: Final = timedelta(seconds=30)
 """A delivery that waits for longer is asked for again by the sweep."""
 KEPT: Final = timedelta(days=7)
 """How long a handled delivery is remembered."""
+PRUNED: Final = "milesync:pruned"
+PRUNE_EVERY: Final = 86_400
+"""Seconds between two prunings."""
 
 _OURS_AWAY: Final[dict[str, Any]] = {
     "autoretry_for": (StoreError, RedisError, OperationalError),
@@ -215,19 +219,27 @@ def refresh_milestone(
 @app.task(name="milesync.sweep_deliveries")  # type: ignore[untyped-decorator]
 def sweep_deliveries() -> None:
     """Ask for what no message asks for: waiting deliveries, unfinished runs, paused pairs."""
-    here = deployment()
-    redis, now = _redis(), here.clock.now()
+    try:
+        _sweep(deployment(), _redis())
+    except (StoreError, *_BROKER_AWAY) as error:
+        log.warning("not all was asked for; the next sweep does it", error=str(error))
+
+
+def _sweep(here: Deployment, redis: Redis) -> None:
+    now, hints = here.clock.now(), Hints(redis)
     deliveries = Deliveries(here.store.engine)
     for hint in deliveries.forgotten(now, OVERDUE):
         ask(redis, here.settings, hint)
     for run in [*settle_dead(here.runs), *here.runs.overdue()]:
-        if run.in_background and Hints(redis).ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
+        if run.in_background and hints.ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
             _go_on_again(here, run)
     for pair in to_try_again(here):
-        if Hints(redis).ask(f"paused {pair}", "sync"):
+        if hints.ask(f"paused {pair}", "sync"):
             log.info("tries the credentials of a paused pair again", pair=str(pair))
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
     deliveries.purge(now - KEPT)
+    if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
+        _prune(here)
 
 
 def _go_on_again(here: Deployment, run: RunRecord) -> None:
@@ -235,6 +247,12 @@ def _go_on_again(here: Deployment, run: RunRecord) -> None:
     if found is not None:
         log.info("goes on: its message was lost", run=run.id, pair=str(found.id))
         go_on((found.identity.testrail_project, found.identity.testably_project), run)
+
+
+def _prune(here: Deployment) -> None:
+    """Delete runs that are older than the retention, with their changes."""
+    gone = prune_runs(here.store.engine, here.settings.sync.kept_for)
+    log.info("pruned", runs=gone.runs, changes=gone.changes, folded=gone.folded)
 
 
 # --- shared

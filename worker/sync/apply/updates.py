@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mappings.link import Link
-from mappings.milestone import ARCHIVED, DATE_FIELDS, Values, same_value
+from mappings.milestone import ACTIVE, ARCHIVED, DATE_FIELDS, Values, same_value
 from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused
@@ -84,7 +84,23 @@ def _one_by_one(writer: TargetWriter, action: Action, doubtful: list[str], error
                 raise error
             link = _patch(writer, action, link, {name: value})
         except Refused as refusal:
-            link = _rejected(writer, action.testrail_id, name, value, refusal, action.own)
+            opens = (name, value) == ("status", ACTIVE) and name not in action.own
+            taken = _in_the_other_words(writer, action) if opens else None
+            link = taken or _rejected(writer, action.testrail_id, name, value, refusal, action.own)
+    return link
+
+
+def _in_the_other_words(writer: TargetWriter, action: Action) -> Link | None:
+    """Open the milestone by the other vocabulary's word, once; None if that is refused too."""
+    words = writer.open_word
+    words.turn()
+    try:
+        link = _patch(writer, action, writer.reload(action.testrail_id), {"status": ACTIVE})
+    except Refused:
+        words.turn()
+        return None
+    if "status" not in link.field_problems:
+        words.keep()
     return link
 
 

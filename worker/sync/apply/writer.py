@@ -8,7 +8,7 @@ claim never waits for the ledger, and a request never outlives its claim.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -21,6 +21,7 @@ from mappings.rows import Change, ChangeState, Pair
 from mappings.store import Store
 from worker.clock import Clock
 from worker.errors import ApiError, Done, RateLimited, TimedOut, Transient, Unreachable
+from worker.sync.apply.vocabulary import OpenWord
 from worker.sync.ports import Target
 
 GRACE = timedelta(seconds=10)
@@ -88,6 +89,7 @@ class TargetWriter:
     clock: Clock
     require_pair: Callable[[], None] = lambda: None
     repeats: bool = True
+    open_word: OpenWord = field(default_factory=OpenWord)
 
     @property
     def project(self) -> str:
@@ -154,9 +156,10 @@ class TargetWriter:
         )
         patience = _Patience(self.clock, self.repeats)
         while True:
+            wire = self._wire(link, values)
             attempt = self._attempt(
                 partial(_intend_patch, link.begin_update(values), change),
-                lambda: self.target.update(self.project, testably_id, values),
+                partial(self.target.update, self.project, testably_id, wire),
             )
             if attempt.answer is not None:
                 patched = attempt.link.updated(values, attempt.answer, self.since())
@@ -168,6 +171,11 @@ class TargetWriter:
             link = self._settle(kept, attempt, state)
             if not patience.allows(error):
                 raise error
+
+    def _wire(self, link: Link, values: Values) -> Values:
+        """The values in the words that this target takes."""
+        start = values.get("start_date", link.observed.get("start_date"))
+        return self.open_word.sent_as(values, start, self.clock.now())
 
     def since(self) -> str:
         """The time now, ISO 8601 in UTC."""

@@ -1,0 +1,99 @@
+"""What is pruned, and what never is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from mappings.link import Link, LinkState
+from mappings.retention import KEPT_SINGLY, Pruned, prune
+from mappings.rows import Change, ChangeState
+from mappings.runs import RunLog
+from mappings.store import Store
+from tests.mappings.support import NOW
+
+YEAR = timedelta(days=365)
+OLD = NOW - 3 * YEAR
+
+
+def ended(run_log: RunLog, pair_id: int, days: float, **more: object) -> str:
+    """A run that ended so many days before the database's time would call it old."""
+    at = OLD + timedelta(days=days)
+    run = run_log.begin(pair_id, str(more.pop("trigger", "manual")), "ann on host", at)
+    run_log.change(run.id, state="succeeded", finished_at=at, **more)
+    return run.id
+
+
+def wrote(store: Store, pair_id: int, run_id: str, link: Link, kind: str = "update") -> Link:
+    """A change of that run, done, that the link names."""
+    change = Change(run_id, link.testrail_id, link.testably_id, kind, {}, {}, OLD)
+    leased = store.lease(pair_id, link, change, None)
+    assert leased is not None
+    saved = store.settle(pair_id, *leased, ChangeState.DONE, OLD)
+    assert saved is not None
+    return saved
+
+
+def left(run_log: RunLog, pair_id: int) -> set[str]:
+    return {run.id for run in run_log.latest(pair_id, 1000)}
+
+
+def test_an_old_run_goes_with_its_changes(store: Store, run_log: RunLog, pair_id: int) -> None:
+    """The link stays, with everything that is known of both sides."""
+    first = ended(run_log, pair_id, 1)
+    second, newest = ended(run_log, pair_id, 2), ended(run_log, pair_id, 3)
+    link = wrote(store, pair_id, first, Link(1, "ms_1", LinkState.LINKED, raw={"id": 1}))
+    link = wrote(store, pair_id, second, link)
+    assert prune(store.engine, YEAR) == Pruned(runs=1, changes=1)
+    assert left(run_log, pair_id) == {second, newest}
+    assert store.links(pair_id)[1].raw == {"id": 1}
+
+
+def test_the_run_that_made_a_living_target_stays(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """An undo of it would still mean something; once the target is archived it goes."""
+    made, later = ended(run_log, pair_id, 1), ended(run_log, pair_id, 2)
+    ended(run_log, pair_id, 3)
+    link = wrote(store, pair_id, made, Link(1, "ms_1", LinkState.LINKED), "create")
+    link = wrote(store, pair_id, later, link)
+    assert prune(store.engine, YEAR) == Pruned()
+    store.save(pair_id, link.archived(), NOW)
+    assert prune(store.engine, YEAR) == Pruned(runs=1, changes=1)
+
+
+def test_a_run_with_an_open_change_stays(store: Store, run_log: RunLog, pair_id: int) -> None:
+    """What became of it is not known."""
+    cut_off = ended(run_log, pair_id, 1)
+    ended(run_log, pair_id, 2)
+    change = Change(cut_off, 1, None, "create", {}, {}, OLD)
+    leased = store.lease(pair_id, Link(1), change, None)
+    assert leased is not None
+    store.save(pair_id, leased[0].leased(None, 0), NOW)
+    assert prune(store.engine, YEAR) == Pruned()
+
+
+def test_nothing_is_pruned_that_is_young_or_to_be_kept_for_ever(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """Neither by the time, nor where the setting says never."""
+    for days in (1, 2):
+        ended(run_log, pair_id, days)
+    assert prune(store.engine, None) == Pruned()
+    assert prune(store.engine, 100 * YEAR) == Pruned()
+
+
+def test_a_stretch_of_runs_without_changes_becomes_one_row(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """The newest stands for all of them; a run that wrote ends the stretch."""
+    quiet = [ended(run_log, pair_id, n, trigger="schedule") for n in range(5)]
+    writer = ended(run_log, pair_id, 5)
+    wrote(store, pair_id, writer, Link(1, "ms_1", LinkState.LINKED))
+    more = [ended(run_log, pair_id, 6 + n, trigger="schedule") for n in range(3)]
+    newest = [ended(run_log, pair_id, 20 + n, trigger="schedule") for n in range(KEPT_SINGLY)]
+    assert prune(store.engine, None) == Pruned(folded=6)
+    assert left(run_log, pair_id) == {quiet[-1], writer, more[-1], *newest}
+    stands = run_log.get(quiet[-1])
+    assert stands is not None
+    assert stands.options["stands_for"] == 5
+    assert prune(store.engine, None) == Pruned()
