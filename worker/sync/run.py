@@ -140,7 +140,7 @@ class Run:
             context.store,
             context.clock,
             self.heartbeat.require,
-            self._open_word(),
+            open_word=self._open_word(),
         )
         return Applier(
             writer,
