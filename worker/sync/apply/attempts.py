@@ -56,9 +56,14 @@ class Attempts:
         """Whether each of the remaining milestones gets one attempt."""
         return len(self.row) >= SPARING_AFTER
 
+    @property
+    def is_down(self) -> bool:
+        """Whether so many failed before any success that the target is to blame."""
+        return self._is_long and not self._took_one
+
     def require_writes(self) -> None:
-        """Raises TakesNoWrites if too many failed before any success."""
-        if self._took_one or not self._is_long:
+        """Raises TakesNoWrites if the target takes none."""
+        if not self.is_down:
             return
         number, last = len(self.row), next(reversed(self.row.values()))
         text = f"Testably takes no writes: {number} milestones failed in a row. {last.why}"

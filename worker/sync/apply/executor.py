@@ -17,7 +17,7 @@ from mappings.errors import LostLock, MilesyncError
 from mappings.link import Link, LinkState
 from mappings.milestone import MappingRules
 from mappings.problem import Problem, ProblemKind, failure_counts
-from worker.errors import ApiError, MilestoneNotFound, Refused, TakesNoWrites
+from worker.errors import ApiError, MilestoneNotFound, Refused
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts, Failure, may_pass
 from worker.sync.apply.creates import Resolution, settle
@@ -71,8 +71,8 @@ class Applier:
             self._run_passes(list(enumerate(plan.actions)))
         except LostLock:
             raise
-        except MilesyncError as error:
-            self._count_failures(against=not isinstance(error, TakesNoWrites))
+        except MilesyncError:
+            self._count_failures(against=not self.attempts.is_down)
             raise
         self._count_failures(against=True)
 
@@ -92,6 +92,7 @@ class Applier:
             self._complete(item, parents)
         for item, step, result in self._leased.copy():
             self._retry_leased(item, step, result)
+        self.attempts.require_writes()
 
     def _record(self, idle: Iterable[Item]) -> None:
         """Record what needs no write, and report what nothing is done about."""
@@ -104,12 +105,19 @@ class Applier:
             self._finish(number, unattempted(action))
 
     def _write_all(self, items: list[Item], writes: list[Item]) -> None:
-        """Roots, children, and what is in doubt; created again is what certainly left nothing."""
+        """Roots, children, and what is in doubt; created again is what certainly left nothing.
+
+        Where all fails, it is seen what became of the creates before the target is blamed.
+        """
         decided: set[int] = set()
         for _ in range(ROUNDS):
             for item in self._open(writes):
+                if self.attempts.is_down:
+                    break
                 self._write(item)
-            if not self._resolve_creates(items, decided):
+            resolved = self._resolve_creates(items, decided)
+            self.attempts.require_writes()
+            if not resolved:
                 return
         for item in self._open(writes):
             self._write(item, again=False)
@@ -273,6 +281,7 @@ class Applier:
         """Write one item once and report it; a create in doubt is left open."""
         number, action = item
         self.check()
+        self.attempts.require_writes()
         tried = self._tried_already(action)
         if tried is not None:
             self._finish(number, waiting(action, tried.kind, tried.reason))
@@ -287,7 +296,6 @@ class Applier:
             self._finish(number, self._in_use(action, str(error)))
         except ApiError as error:
             self._finish(number, self._failed(item, error))
-            self.attempts.require_writes()
         else:
             self.links[action.testrail_id] = written
             is_late = step is updates.finish_status
@@ -299,7 +307,6 @@ class Applier:
             self.outcomes[number] = in_doubt(action)
             failure = Failure(ProblemKind.CREATE_FAILS, NOT_CREATED, link.has_count)
             self.attempts.note(number, failure)
-            self.attempts.require_writes()
             return
         if sent:
             self.attempts.succeeded()
