@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -32,7 +32,7 @@ class Pair:
     ``proved_at`` is when both sides were last found to agree, ``drifted_at`` when they were last
     found to differ. A pair is paused while ``paused_because`` is set; ``refused_credentials``
     tells the refused ones from others, and is no part of any message. The names are the
-    projects' own, as far as they were ever read.
+    projects' own, as far as they were ever read. ``noticed`` is what people were told of it.
     """
 
     id: int
@@ -47,6 +47,8 @@ class Pair:
     testably_name: str | None = None
     open_word: str | None = None
     drifted_at: datetime | None = None
+    noticed: Sequence[str] | None = None
+    noticed_at: datetime | None = None
 
 
 class ChangeState(StrEnum):
@@ -112,6 +114,8 @@ PAIR_COLUMNS = (
     "testably_name",
     "open_word",
     "drifted_at",
+    "noticed",
+    "noticed_at",
 )
 COLUMN_OF = {
     "testrail_id": "testrail_id",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -304,6 +304,8 @@ OUTLINE = (
     "target_parent",
     "version",
 )
+LONGEST_LEASE = timedelta(hours=1)
+"""No request lasts so long: a lease that ends later is of before the clock was set back."""
 _BATCH = 10_000
 """Ids in one query: PostgreSQL takes 65,535 parameters, SQLite 32,766."""
 
@@ -329,7 +331,8 @@ def _save(
     if link.version == 0:
         connection.execute(insert(links).values(pair_id=pair_id, **values))
         return saved
-    unclaimed = or_(links.c.claim_until.is_(None), links.c.claim_until < now)
+    until = links.c.claim_until
+    unclaimed = or_(until.is_(None), until < now, until > now + LONGEST_LEASE)
     chosen = and_(
         links.c.pair_id == pair_id,
         links.c.testrail_id == link.testrail_id,

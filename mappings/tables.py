@@ -72,6 +72,8 @@ pairs = Table(
     Column("testably_name", Text),
     Column("open_word", Text),
     Column("drifted_at", UtcDateTime),
+    Column("noticed", JSON(none_as_null=True)),
+    Column("noticed_at", UtcDateTime),
     UniqueConstraint("testrail_url", "testrail_project", "testably_url", "testably_project"),
 )
 

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from mappings import database
-from mappings.errors import StoreAway
+from mappings.errors import StoreAway, StoreError
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from worker.clients.testably import Testably
     from worker.clients.testrail import TestRail
     from worker.clients.transport import Observer, Transport
+    from worker.notices import Notice
     from worker.sync.context import PairContext
 
 OnWait = Callable[[float], None]
@@ -140,8 +141,11 @@ class Deployment:
         ``priority`` is by default that of background work; ``patience`` is how many seconds a
         request may wait for its turn, None is for ever.
         """
-        with self._both(pair, priority, patience, on_wait=on_wait) as (source, target):
-            yield self._context(pair, source, target)
+        try:
+            with self._both(pair, priority, patience, on_wait=on_wait) as (source, target):
+                yield self._context(pair, source, target)
+        finally:
+            self.tell_people(pair)
 
     @contextmanager
     def clients(self, pair: ProjectPair) -> Iterator[tuple[TestRail, Testably]]:
@@ -165,6 +169,42 @@ class Deployment:
             self._transport_to_testably(pair, **how) as target,
         ):
             yield TestRail(source, self.settings.testrail.submilestones), Testably(target)
+
+    # --- notices
+
+    def tell_people(self, pair: ProjectPair, period: timedelta | None = None) -> None:
+        """Send what notice is due about a pair, if there are addresses.
+
+        ``period`` is that of its schedule, where somebody keeps to it. Never raises.
+        """
+        if not self.settings.sync.notify:
+            return
+        from worker.notices import Notices
+
+        notices = Notices(
+            self.store, self.runs, self._send, self.settings.sync.notify_gap, self.clock.now
+        )
+        try:
+            known = self.store.find_pair(self.identity(pair))
+            if known is not None:
+                notices.look(known, period)
+        except StoreError as error:
+            import structlog
+
+            log = structlog.get_logger(__name__)
+            log.warning("no notice could be decided about", error=str(error))
+
+    def send_test_notice(self) -> bool:
+        """Send one notice to every address; whether all of them took it."""
+        from worker.notices import Notice
+
+        return self._send(Notice("test", "milesync: this is a test; notices arrive here."))
+
+    def _send(self, notice: Notice) -> bool:
+        from worker.clients.notify import send
+
+        addresses = self.settings.sync.notify
+        return send(addresses, notice.title, notice.text, notice.as_json())
 
     def _context(self, pair: ProjectPair, source: TestRail, target: Testably) -> PairContext:
         from worker.sync.context import PairContext

@@ -1,13 +1,15 @@
 """Counters that all processes share, kept in Redis and read when somebody asks for `/metrics`.
 
 They start again from zero with an emptied Redis, which is what Prometheus expects of a counter.
-Counting never disturbs the work: where Redis does not answer, the count is lost.
+Counting never disturbs the work: where Redis does not answer, the counts are lost, and for a few
+seconds it is not asked again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -18,24 +20,35 @@ KEY: Final = "milesync:counters"
 _SEPARATOR: Final = "\x1f"
 
 
+_LEFT_ALONE: Final = 10.0
+"""Seconds for which a Redis that did not answer is not asked to count."""
+
+
 class Counters:
     """Adds to named counters; each has labels, in a fixed order."""
 
-    def __init__(self, redis: Redis | None) -> None:
-        self._redis = redis
+    def __init__(
+        self, redis: Redis | None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._redis, self._monotonic = redis, monotonic
+        self._asked_again_at = float("-inf")
 
     def add(self, name: str, *labels: str, amount: float = 1) -> None:
         """Add to one counter; what stands there and is no number is replaced."""
-        if self._redis is None or not amount:
+        if self._redis is None or not amount or self._monotonic() < self._asked_again_at:
             return
-        field = _SEPARATOR.join((name, *labels))
-        with suppress(RedisError):
-            try:
-                self._redis.hincrbyfloat(KEY, field, amount)
-            except ResponseError:
-                if self._redis.type(KEY) != b"hash":
-                    self._redis.delete(KEY)
-                self._redis.hset(KEY, field, str(amount))
+        try:
+            self._add(self._redis, _SEPARATOR.join((name, *labels)), amount)
+        except RedisError:
+            self._asked_again_at = self._monotonic() + _LEFT_ALONE
+
+    def _add(self, redis: Redis, field: str, amount: float) -> None:
+        try:
+            redis.hincrbyfloat(KEY, field, amount)
+        except ResponseError:
+            if redis.type(KEY) != b"hash":
+                redis.delete(KEY)
+            redis.hset(KEY, field, str(amount))
 
     def add_all(self, name: str, labels: tuple[str, ...], amounts: Mapping[str, float]) -> None:
         """Add to a counter of each further label."""

@@ -96,7 +96,9 @@ def test_a_sample_is_the_same_for_honcho_compose_and_milesync(name: str) -> None
 def test_a_sample_is_valid_settings(name: str, tmp_path: Path) -> None:
     """Every variable in it is one that milesync or Compose knows, the suggestions too."""
     text = re.sub(r"^# (?=MILESYNC_\w+=)", "", (ROOT / name).read_text(), flags=re.MULTILINE)
-    (tmp_path / ".env").write_text(text.replace("MILESYNC_ENV_FILE=", "ENV_FILE="))
+    env = tmp_path / ".env"
+    env.write_text(text.replace("MILESYNC_ENV_FILE=", "ENV_FILE="))
+    env.chmod(0o600)
     settings = load_settings(environ={}, cwd=tmp_path)
     assert settings.warnings == ()
     assert len(settings.projects) == 1

@@ -10,8 +10,10 @@ from typing import Any
 import fakeredis
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from starlette.testclient import TestClient
 
+from tests.fakes import FakeClock
 from tests.service.stack import Stack
 from worker.clients.budget import Priority, RateLimit, RedisLedger
 from worker.counters import KEY, Counters
@@ -68,6 +70,22 @@ def test_counters_count_on(redis: Redis, put: Put) -> None:
         counters.add("runs", "p", "done")
         counters.add("runs", "p", "done")
         assert counters.read()["runs", "p", "done"] == 2
+
+
+def test_a_redis_that_is_away_delays_no_count(clean_redis: str) -> None:
+    """It is asked again after a while, not for each: each time can last for seconds."""
+    clock, asked = FakeClock(), []
+
+    class Away(Redis):
+        def hincrbyfloat(self, *_: Any, **__: Any) -> Any:
+            asked.append(clock.monotonic())
+            raise RedisConnectionError("away")
+
+    counters = Counters(Away.from_url(clean_redis), clock.monotonic)
+    for _ in range(30):
+        counters.add("runs", "p", "done")
+        clock.sleep(1.0)
+    assert asked == [0.0, 10.0, 20.0]
 
 
 @pytest.mark.parametrize("text", [b"x", b"nan", b"inf", b"\xff\xfe"])

@@ -13,16 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from mappings.deliveries import Deliveries, Hint
 from mappings.tables import deliveries
 from worker.settings import load_settings
+from worker.sparing import Sparing
 from worker.web import create_app
 from worker.web.hook import delivery_name
 
 SECRET = "a long pässword of ours"
 HEADER = {"X-Milesync-Secret": SECRET.encode()}
 URL = "/webhooks/testrail"
+NOWHERE = "postgresql+psycopg://milesync@127.0.0.1:1/milesync"
 
 
 @contextmanager
@@ -63,6 +66,18 @@ def test_without_a_configured_secret_every_call_is_503(engine: Engine) -> None:
         answer = web.post(URL, content=b"x" * 300_000)
     assert answer.status_code == 503
     assert "MILESYNC_WEBHOOK_SECRET" in answer.json()["reason"]
+
+
+def test_what_every_caller_can_cause_is_logged_once_in_a_while(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a secret, and with a database that is away: not one line for each call."""
+    for broken in ({"MILESYNC_WEBHOOK_SECRET": ""}, {"MILESYNC_DATABASE_URL": NOWHERE}):
+        monkeypatch.setattr("worker.web.intake._sparing", Sparing())
+        with client(engine, **broken) as web, capture_logs() as lines:
+            codes = {web.post(URL, content=body(), headers=HEADER).status_code for _ in range(20)}
+        assert codes == {503}
+        assert [line["log_level"] for line in lines] == ["error"]
 
 
 @pytest.mark.parametrize("chunked", [False, True])

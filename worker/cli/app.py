@@ -44,7 +44,13 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "rebuild": "repair",
         "stop": "repair",
     },
-    "Operate": {"up": "up", "sandbox": "sandbox", "db upgrade": "setup", "db prune": "setup"},
+    "Operate": {
+        "up": "up",
+        "sandbox": "sandbox",
+        "db upgrade": "setup",
+        "db prune": "setup",
+        "notify": "notify",
+    },
 }
 """By the heading under which `milesync --help` shows it: each command, and the module here in
 which its function is. The function is called like the command, or like its last word."""

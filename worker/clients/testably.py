@@ -36,6 +36,11 @@ class Testably:
         return self._transport.requests
 
     @property
+    def last_status(self) -> int | None:
+        """The HTTP status of the last answer that came for this thread."""
+        return self._transport.last_status
+
+    @property
     def request_timeout(self) -> float:
         """The total deadline of one request, in seconds."""
         return self._transport.request_timeout

@@ -96,6 +96,7 @@ class Transport:
         self._before_request = before_request
         self._lock = threading.Lock()
         self._requests = self._received = 0
+        self._of_thread = threading.local()
         self._pauses = Pauses(api, ledger)
         own = {
             "Authorization": credentials.header.get_secret_value(),
@@ -122,6 +123,11 @@ class Transport:
     def requests(self) -> int:
         """How many requests were sent so far, repeats included."""
         return self._requests
+
+    @property
+    def last_status(self) -> int | None:
+        """The HTTP status of the last answer that came for this thread."""
+        return getattr(self._of_thread, "status", None)
 
     def wait_turn(self) -> None:
         """Return when the ledger has granted one request. Raises BudgetExhausted."""
@@ -193,6 +199,7 @@ class Transport:
             content = None if body is None else json.dumps(body).encode()
             answer = self._connection.exchange(call, content)
             outcome = str(answer.status)
+            self._of_thread.status = answer.status
             answer = self._checked(call, answer)
         except ApiError as error:
             outcome = str(error.status or error.kind)

@@ -201,6 +201,10 @@ class InMemoryTarget:
     def requests(self) -> int:
         return self._wire.requests
 
+    @property
+    def last_status(self) -> int | None:
+        return None
+
     def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
         listing = TargetListing(complete=False)
         for _ in range(_ATTEMPTS):

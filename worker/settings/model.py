@@ -135,6 +135,15 @@ class SyncSettings(_Section):
         description="How long runs and their changes are kept: 90d or more is wise; or never.",
         examples=["400d"],
     )
+    notify: Annotated[tuple[SecretStr, ...], BeforeValidator(values.addresses)] = Field(
+        (),
+        description="Where notices go: https://… is a JSON webhook, other schemes are apprise's.",
+    )
+    notify_gap: Annotated[timedelta, BeforeValidator(values.span)] = Field(
+        values.span("15m"),
+        description="The least time between two notices; what is over is told at once.",
+        examples=["15m"],
+    )
     on_target_edit: Annotated[Literal["source", "target"], _Word] = Field(
         "source",
         description="Whose value wins where somebody edited Testably: source or target.",

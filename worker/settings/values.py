@@ -117,6 +117,21 @@ def retention(value: object) -> Retention:
     return found
 
 
+def addresses(value: object) -> tuple[SecretStr, ...]:
+    """Addresses with a scheme, separated by commas or one a line."""
+    if value is None:
+        return ()
+    texts = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+    found = [part.strip() for text in texts for part in re.split(r"[,\n]", _plain_text(text))]
+    if any("://" not in part for part in found if part):
+        raise ValueError("names an address without a scheme, such as https:// or mailto://")
+    return tuple(SecretStr(part) for part in found if part)
+
+
+def _plain_text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
 def seconds(value: object) -> float:
     """More than no time, in seconds."""
     found = span(value).total_seconds()

@@ -81,6 +81,10 @@ class Target(Protocol):
         """How many HTTP requests this client has sent so far, repeats included."""
 
     @property
+    def last_status(self) -> int | None:
+        """The HTTP status of the last answer that came for this thread; None if there is none."""
+
+    @property
     def request_timeout(self) -> float:
         """The total deadline of one request, in seconds."""
 

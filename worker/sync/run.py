@@ -107,7 +107,9 @@ class Run:
         if self.pair.paused_because:  # only the target can tell whether it takes us again
             return True
         age = self.context.clock.now() - self.pair.listed_at
-        return self.context.drift_check is not None and age >= self.context.drift_check
+        longest = self.context.drift_check
+        # before it was listed: the clock was set back since
+        return longest is not None and not timedelta(0) <= age < longest
 
     def apply(self, on_outcome: OnOutcome = lambda _: None) -> RunReport:
         """Do what was prepared. Raises GuardTripped before the first write, or ApiError."""

@@ -23,6 +23,7 @@ from worker.clock import Clock
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
+from worker.tasks.beat import period
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
@@ -237,6 +238,9 @@ def _sweep(here: Deployment, redis: Redis) -> None:
         if hints.ask(f"paused {pair}", "sync"):
             log.info("tries the credentials of a paused pair again", pair=str(pair))
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
+    for pair in here.settings.projects:
+        if pair.enabled:
+            here.tell_people(pair, timedelta(seconds=period(pair.schedule)))
     deliveries.purge(now - KEPT)
     if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
         _prune(here)

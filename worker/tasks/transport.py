@@ -17,6 +17,8 @@ from kombu.exceptions import KombuError
 from kombu.transport import redis, virtual
 from redis.exceptions import ResponseError
 
+from worker.sparing import Sparing
+
 _UNREADABLE: Final = (
     ValueError,
     LookupError,
@@ -28,10 +30,9 @@ _UNREADABLE: Final = (
 )
 _PAUSE: Final = 1.0
 """Seconds to the next try where Redis refuses to give messages."""
-_TELL_EVERY: Final = 60.0
 
 log = structlog.get_logger(__name__)
-_told_at: Final[dict[str, float]] = {}
+_sparing: Final = Sparing()
 
 
 class QoS(redis.QoS):
@@ -171,8 +172,5 @@ def _tell_dropped(error: Exception) -> None:
 
 
 def _tell_refused(error: ResponseError) -> None:
-    text, now = str(error).partition("\n")[0][:200], time.monotonic()
-    kind = text.partition(" ")[0]
-    if now - _told_at.get(kind, float("-inf")) > _TELL_EVERY:
-        _told_at[kind] = now
-        log.error("Redis refuses a command; what it would have asked for waits", error=text)
+    text = str(error).partition("\n")[0][:200]
+    _sparing.tell(log.error, "Redis refuses a command; what it asks for waits", error=text)

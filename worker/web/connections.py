@@ -13,20 +13,21 @@ import asyncio
 import resource
 from enum import Enum
 from http import HTTPStatus
-from typing import ClassVar, Final
+from typing import Final
 
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from worker.sparing import Sparing
 from worker.web.edge import HEADERS
 
 MOST_CONNECTIONS: Final = 1000
 LARGEST_BACKLOG: Final = 128
 _OWN_FILES: Final = 100
 """Open files that are left for the database, Redis and everything else."""
-_TELL_EVERY: Final = 60.0
 
 log = structlog.get_logger(__name__)
+_sparing: Final = Sparing()
 
 
 class Wait(Enum):
@@ -63,7 +64,6 @@ class BoundedProtocol(H11Protocol):
 
     waiting_since = 0.0
     """When this wait began, by the event loop's clock."""
-    _told_at: ClassVar[float] = float("-inf")
     _timer: asyncio.TimerHandle | None = None
     _wait: Wait | None = None
 
@@ -166,9 +166,8 @@ class BoundedProtocol(H11Protocol):
         self._tell(most)
 
     def _tell(self, most: int) -> None:
-        if self.loop.time() - BoundedProtocol._told_at > _TELL_EVERY:
-            BoundedProtocol._told_at = self.loop.time()
-            log.warning(
-                f"more than {most} connections at once; those that wait longest are closed",
-                hint="Raise the limit of open files (ulimit -n), or put a proxy in front.",
-            )
+        _sparing.tell(
+            log.warning,
+            f"more than {most} connections at once; those that wait longest are closed",
+            hint="Raise the limit of open files (ulimit -n), or put a proxy in front.",
+        )

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from mappings.deliveries import Hint
 from mappings.errors import StoreError
+from worker.sparing import Sparing
 from worker.tasks import ask
 from worker.tasks.refresh import pairs_of
 from worker.web.hook import (
@@ -35,6 +36,7 @@ BODY_DEADLINE: Final = 10.0
 """Seconds that a body may take in all."""
 _SECRET: Final = b"x-milesync-secret"
 log = structlog.get_logger(__name__)
+_sparing: Final = Sparing()
 
 
 async def receive(request: Request) -> Response:
@@ -48,7 +50,7 @@ async def receive(request: Request) -> Response:
     except ClientDisconnect:
         return Response(status_code=400)
     if not pairs_of(service.settings, call.project):
-        log.info("ignored a webhook for an unknown project", event_type=call.event)
+        _sparing.tell(log.info, "ignored a webhook for an unknown project", event_type=call.event)
         return _answer(202, "ignored")
     return await _accept(service, request, call)
 
@@ -57,7 +59,7 @@ async def _checked(service: Service, request: Request) -> Call:
     """The call, after the checks in their order. Raises BadCall."""
     secret = service.settings.web.webhook_secret
     if secret is None:
-        log.error("a webhook was refused: MILESYNC_WEBHOOK_SECRET is not set")
+        _sparing.tell(log.error, "a webhook was refused: MILESYNC_WEBHOOK_SECRET is not set")
         raise BadCall(503, "MILESYNC_WEBHOOK_SECRET is not set")
     check_length(request.headers.get("content-length"))
     header = dict(request.scope["headers"]).get(_SECRET)
@@ -87,7 +89,7 @@ async def _accept(service: Service, request: Request, call: Call) -> Response:
     try:
         new = await run_in_threadpool(_record, service, name, call.event, hint)
     except StoreError as error:
-        log.exception("a webhook could not be recorded", exc_info=error)
+        _sparing.tell(log.error, "a webhook could not be recorded", error=error.message)
         return _answer(503, "refused", reason="the database does not answer; send it again")
     if not new:
         log.info("ignored a repeated webhook", correlation=name)
@@ -108,13 +110,15 @@ def _enqueue(service: Service, event: str, hint: Hint) -> None:
             "webhook accepted", event_type=event, project=hint.project, milestone=hint.milestone
         )
         if service.redis is None:
-            log.warning("it waits: MILESYNC_REDIS_URL is not set, so no worker can be asked")
+            why = "webhooks wait: MILESYNC_REDIS_URL is not set, so no worker can be asked"
+            _sparing.tell(log.warning, why)
             return
         service.counters.add("deliveries", "202")
         try:
             ask(service.redis, service.settings, hint)
         except Exception as error:  # (the broker's errors are of many kinds)
-            log.warning("it waits for the sweep: the broker", error=type(error).__name__)
+            why = "webhooks wait for the sweep: the broker does not answer"
+            _sparing.tell(log.warning, why, error=type(error).__name__)
 
 
 def _answer(

@@ -50,7 +50,7 @@ class Service:
         """The broker, where one is configured."""
         return redis_of(self.settings)
 
-    @property
+    @cached_property
     def counters(self) -> Counters:
         """The counters of all processes."""
         return Counters(self.redis)

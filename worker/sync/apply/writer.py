@@ -251,7 +251,7 @@ class TargetWriter:
             attempt = _Attempt(*leased, sent_at, answer=send())
         except ApiError as error:
             attempt = _Attempt(*leased, sent_at, error=error)
-        _tell_sent(attempt, change, self.clock.monotonic() - started)
+        _tell_sent(attempt, change, self.target.last_status, self.clock.monotonic() - started)
         return attempt
 
     def _deadline(self, sent_at: datetime) -> datetime:
@@ -290,15 +290,15 @@ def tell_write(
     log.info("write", action=action, testrail_id=testrail_id, testably_id=testably_id, **more)
 
 
-def _tell_sent(attempt: _Attempt, change: Change, seconds: float) -> None:
-    """Log a request and its answer; of a success the port tells no more than that it was one."""
+def _tell_sent(attempt: _Attempt, change: Change, status: int | None, seconds: float) -> None:
+    """Log a request and its answer."""
     error, answer = attempt.error, attempt.answer
     only_status = change.kind == "update" and set(change.after) == {"status"}
     tell_write(
         "status" if only_status else change.kind,
         attempt.link.testrail_id,
         answer.id if answer else attempt.link.testably_id,
-        status="2xx" if error is None else error.status,
+        status=status if error is None else error.status,
         outcome="done" if error is None else error.kind,
         seconds=round(seconds, 3),
     )

@@ -1,0 +1,224 @@
+"""Notices: what is told when, and that it arrives."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from mappings.link import Link, LinkState
+from mappings.problem import Problem, ProblemKind
+from mappings.rows import PairIdentity
+from mappings.runs import RunLog
+from mappings.store import Store
+from worker.clients.notify import send
+from worker.notices import MOST_LINES, Notice, Notices, decide
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GAP = timedelta(minutes=15)
+IDENTITY = PairIdentity("https://rail.example", 1, "https://ably.example", "proj_1")
+KEYS = st.sets(st.sampled_from(["a", "b", "c"]))
+
+
+class Inbox:
+    """Collects notices; ``works`` says whether they can be sent."""
+
+    def __init__(self, store: Store, run_log: RunLog) -> None:
+        self.works = True
+        self.got: list[Notice] = []
+        self.now = NOW
+        self._store = store
+        self._notices = Notices(store, run_log, self._send, GAP, lambda: self.now)
+
+    def _send(self, notice: Notice) -> bool:
+        if self.works:
+            self.got.append(notice)
+        return self.works
+
+    def look(self) -> list[Notice]:
+        """What is told now."""
+        before = len(self.got)
+        self._notices.look(self._store.pair(IDENTITY), None)
+        return self.got[before:]
+
+
+@pytest.fixture
+def inbox(store: Store, run_log: RunLog) -> Inbox:
+    return Inbox(store, run_log)
+
+
+def troubled(store: Store, *ids: int) -> None:
+    """Exactly these milestones need a person."""
+    pair_id = store.pair(IDENTITY).id
+    known = store.links(pair_id)
+    for id_ in {*known, *ids}:
+        link = known.get(id_, Link(id_, f"ms_{id_}", LinkState.LINKED, name=f"Release {id_}"))
+        problem = Problem(ProblemKind.REFUSED, "No.") if id_ in ids else None
+        store.save(pair_id, link.with_problem(problem, NOW), NOW)
+
+
+# --- when
+
+
+def test_what_begins_is_told_once_and_what_is_over_too(store: Store, inbox: Inbox) -> None:
+    """Never the same twice, however often somebody looks."""
+    assert inbox.look() == []
+    troubled(store, 7)
+    [begins] = inbox.look()
+    assert (begins.event, begins.testrail_project) == ("needs_a_person", 1)
+    assert "Release 7" in begins.text
+    assert "milesync retry 7" in begins.text
+    assert inbox.look() == []
+    troubled(store)
+    [over] = inbox.look()
+    assert over.event == "over"
+    assert inbox.look() == []
+
+
+def test_what_begins_soon_after_waits_for_the_gap(store: Store, inbox: Inbox) -> None:
+    """Then it is told, with what still is as it was."""
+    troubled(store, 7)
+    inbox.look()
+    troubled(store, 7, 8)
+    assert inbox.look() == []
+    inbox.now += GAP
+    [later] = inbox.look()
+    assert "Release 8" in later.lines[0]
+    assert "Release 7" in later.lines[1]
+
+
+def test_what_is_over_never_waits(store: Store, inbox: Inbox) -> None:
+    """Also right after it was told."""
+    troubled(store, 7)
+    inbox.look()
+    troubled(store)
+    assert [notice.event for notice in inbox.look()] == ["over"]
+
+
+def test_what_could_not_be_sent_is_sent_later(store: Store, inbox: Inbox) -> None:
+    """Nothing counts as told that no address took."""
+    troubled(store, 7)
+    inbox.works = False
+    assert inbox.look() == []
+    inbox.works = True
+    assert len(inbox.look()) == 1
+
+
+def test_a_paused_pair_and_a_guard_are_told(store: Store, run_log: RunLog, inbox: Inbox) -> None:
+    """Nobody watched the run that stopped itself."""
+    pair_id = store.pair(IDENTITY).id
+    store.update_pair(pair_id, paused_because="TestRail refuses the credentials.")
+    run = run_log.begin(pair_id, "schedule", "a worker", NOW)
+    error = {"kind": "guard", "message": "It would archive 12 milestones.", "hint": "Look."}
+    run_log.change(run.id, state="aborted", finished_at=NOW, error=error)
+    [notice] = inbox.look()
+    assert "refuses the credentials" in notice.text
+    assert "archive 12" in notice.text
+
+
+def test_a_digest_is_not_endless(store: Store, inbox: Inbox) -> None:
+    """It says how many more there are."""
+    troubled(store, *range(1, MOST_LINES + 6))
+    [notice] = inbox.look()
+    assert len(notice.lines) == MOST_LINES + 2
+    assert "5 more" in notice.lines[-2]
+
+
+@given(KEYS, KEYS, st.integers(0, 60))
+def test_something_new_is_told_at_the_latest_after_the_gap(
+    topics: set[str], told: set[str], minutes: int
+) -> None:
+    """And nothing else ever is, but that all is over."""
+    now = NOW + timedelta(minutes=minutes)
+    event = decide(dict.fromkeys(topics, ""), sorted(told), NOW, now, GAP)
+    if told and not topics:
+        assert event == "over"
+    elif topics - told and (minutes >= 15 or not told):
+        assert event == "needs_a_person"
+    else:
+        assert event is None
+
+
+# --- that it arrives
+
+
+@contextmanager
+def json_sink(status: int = 204) -> Iterator[tuple[str, list[Any]]]:
+    """A server that keeps what is posted to it."""
+    got: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook?key=1", got
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+NOTICE = Notice("needs_a_person", "One thing needs a person.", ("- 7: No.",), 1, "proj_1")
+
+
+def sent_to(*addresses: str) -> bool:
+    every = [SecretStr(one) for one in addresses]
+    return send(every, NOTICE.title, NOTICE.text, NOTICE.as_json())
+
+
+def test_a_plain_webhook_gets_json() -> None:
+    """It names the pair and what needs a person."""
+    with json_sink() as (address, got):
+        assert sent_to(address)
+    assert got == [NOTICE.as_json()]
+
+
+def test_an_address_that_fails_keeps_the_notice_from_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is said that not all took it, and the address's secret part is not."""
+    with json_sink(500) as (broken, _), json_sink() as (works, got):
+        assert not sent_to(broken, works)
+    assert len(got) == 1
+    assert "key=1" not in caplog.text
+
+
+def test_mail_arrives_at_a_real_server() -> None:
+    """By apprise, from an address alone."""
+    letters: list[bytes] = []
+
+    class Keep:
+        async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+            letters.append(envelope.content)
+            return "250 OK"
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = Controller(Keep(), hostname="127.0.0.1", port=port)
+    server.start()
+    try:
+        mail = (
+            f"mailto://127.0.0.1:{port}?from=milesync@example.com&to=ann@example.com&mode=insecure"
+        )
+        assert sent_to(mail)
+    finally:
+        server.stop()
+    assert b"One thing needs a person." in letters[0]
