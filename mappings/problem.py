@@ -255,13 +255,13 @@ def failure_counts(
 ) -> bool:
     """Whether a failed write counts: once a run, and not while the target takes no writes (R6).
 
-    ``wrote`` says that another write of the run succeeded; what was counted at ``once_since`` or
-    later is not counted again.
+    ``wrote`` says that another write of the run succeeded; what was counted after ``once_since`` is
+    not counted again.
     """
     if before is None or not before.kind.is_failure:
         return wrote
     if before.counted_at is not None:
-        return before.counted_at < once_since
+        return before.counted_at <= once_since
     spans = before.since is not None and now - before.since >= LONG_FAILING
     return wrote or spans
 

@@ -48,8 +48,8 @@ class Applier:
 
     ``links`` are the pair's links as they were read at ``read_at``, and mirror the store from
     then on; ``newest`` is the newest ``created_at`` that the target had shown by then. A failure
-    that was counted at ``counted_since`` or later belongs to this run: it is not counted again,
-    nor the milestone tried again. ``check`` is called before each item and may raise.
+    that was counted after ``counted_since`` belongs to this run: it is not counted again, nor the
+    milestone tried again. ``check`` is called before each item and may raise.
     """
 
     writer: TargetWriter
@@ -321,7 +321,7 @@ class Applier:
         if known is None or problem is None or not problem.has_count or action.link is None:
             return None
         same = known.source_fingerprint == action.link.source_fingerprint
-        counted = problem.counted_at is not None and problem.counted_at >= self.counted_since
+        counted = problem.counted_at is not None and problem.counted_at > self.counted_since
         return problem if same and counted else None
 
     def _in_use(self, action: Action, why: str) -> Outcome:
