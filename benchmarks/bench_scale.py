@@ -86,8 +86,8 @@ def child(job: str, database: str, testrail: str, testably: str) -> None:
     from mappings.rows import PairIdentity
     from mappings.runs import RunLog
     from mappings.store import Store
-    from worker.clients.budget import LocalLedger, RateLimit
     from worker.clients.credentials import basic_auth, bearer
+    from worker.clients.rate_limit import LocalRateLimiter, RateLimit
     from worker.clients.testably import Testably
     from worker.clients.testrail import HEADERS, TestRail
     from worker.clients.transport import Transport
@@ -99,13 +99,13 @@ def child(job: str, database: str, testrail: str, testably: str) -> None:
     from worker.sync.run import run_pair
 
     clock = SystemClock()
-    ledger = LocalLedger(RateLimit(1_000_000, 1), clock)
+    limiter = LocalRateLimiter(RateLimit(1_000_000, 1), clock)
     key = basic_auth(USER, SecretStr(API_KEY))
     source = TestRail(
-        Transport("TestRail", testrail, key, ledger=ledger, clock=clock, headers=HEADERS)
+        Transport("TestRail", testrail, key, rate_limiter=limiter, clock=clock, headers=HEADERS)
     )
     target = Testably(
-        Transport("Testably", testably, bearer(SecretStr(TOKEN)), ledger=ledger, clock=clock)
+        Transport("Testably", testably, bearer(SecretStr(TOKEN)), rate_limiter=limiter, clock=clock)
     )
     start = time.perf_counter()
     if job == "read":

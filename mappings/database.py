@@ -22,6 +22,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from mappings.causes import store_error
 from mappings.errors import StoreAway, StoreError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def read_time(engine: Engine) -> datetime:
         with engine.connect() as connection:
             return time_of(connection).astimezone(UTC)
     except SQLAlchemyError as error:
-        raise StoreError(f"The database cannot be reached: {plain(error)}") from error
+        raise store_error("The database cannot be reached", error) from error
 
 
 def upgrade(engine: Engine) -> None:
@@ -123,7 +124,7 @@ def upgrade(engine: Engine) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except (SQLAlchemyError, OSError) as error:
-        raise StoreError(f"The database could not be upgraded: {plain(error)}") from error
+        raise store_error("The database could not be upgraded", error) from error
 
 
 @contextmanager
@@ -163,7 +164,7 @@ def revisions(engine: Engine) -> tuple[str | None, str | None]:
     except (SQLAlchemyError, OSError) as error:
         away = engine.dialect.name != "sqlite" and isinstance(error, OperationalError)
         kind = StoreAway if away else StoreError
-        raise kind(f"The database cannot be reached: {plain(error)}") from error
+        raise store_error("The database cannot be reached", error, kind) from error
     return current, newest_revision()
 
 
@@ -206,12 +207,6 @@ def _require_known(revision: str | None) -> None:
             f"The database is at revision {revision}: a newer milesync has made it.",
             f"Update milesync; this version knows revisions up to {newest_revision()}.",
         )
-
-
-def plain(error: Exception) -> str:
-    """The driver's own first line; the others may quote the statement and its values."""
-    cause = getattr(error, "orig", None) or error
-    return str(cause).strip().partition("\n")[0][:300]
 
 
 def _config() -> Config:

@@ -25,8 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from mappings.database import plain
-from mappings.errors import StoreError
+from mappings.causes import store_error
 from mappings.tables import deliveries
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
@@ -123,7 +122,7 @@ class Deliveries:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            raise StoreError(f"The database did not answer: {plain(error)}") from error
+            raise store_error("The database did not answer", error) from error
 
 
 def _waiting(project: int, milestone: int | None) -> ColumnElement[bool]:

@@ -30,6 +30,7 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind, failure
+from mappings.stored_text import can_be_description
 
 
 class LinkState(StrEnum):
@@ -46,6 +47,10 @@ class LinkState(StrEnum):
     """Proved gone at the source, and left in the target by the policy."""
     HELD = "held"
     """Taken back by an undo, until a person migrates again."""
+
+
+ASKED = frozenset({ProblemKind.SEVERAL_MARKED, ProblemKind.IN_DOUBT_FOR_A_PERSON})
+"""Of a create in doubt: what it left behind is for a person to tell (R2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,9 @@ class Link:
     ``target_fingerprint`` is there only while both were found to agree, with nothing left to do.
 
     *Attempt*: ``in_flight`` is journaled before a write; ``sent`` counts values that were sent
-    and not yet seen by a reading; ``attempt_newest`` is the newest ``created_at`` that the target
-    had shown before a create.
+    and not yet seen by a reading. Of a create, ``attempt_newest`` is the newest ``created_at``
+    that the target had shown before it, ``attempt_deadline`` until when its request was given up;
+    None while it is in doubt, once a person has decided.
 
     *Lease*: ``version`` counts every change of the row; a write leases the row by comparing it.
 
@@ -131,6 +137,17 @@ class Link:
         """Whether its source was proved gone, and the target did not take that it be archived."""
         problem = self.field_problems.get("status")
         return problem is not None and problem.desired == ARCHIVED
+
+    @property
+    def awaits_person(self) -> bool:
+        """Whether a person has to tell what its create left behind; until then none is made."""
+        asked = self.problem is not None and self.problem.kind in ASKED
+        return self.state is LinkState.CREATING and asked
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a person has archived what its create did not leave, and said `retry`."""
+        return self.state is LinkState.CREATING and self.attempt_deadline is None
 
     # --- what a reading taught
 
@@ -226,6 +243,11 @@ class Link:
             problem=self._failure,
         )
 
+    def left_to_person(self, problem: Problem, now: datetime) -> Link:
+        """What its create left behind cannot be told; it stays in doubt until `retry`."""
+        asked = replace(self, attempt_deadline=self.attempt_deadline or now)
+        return asked.with_problem(problem, now)
+
     def created(self, made: TargetMilestone, parent: str | None, since: str) -> Link:
         """The target has what was posted, under ``parent``, which an answer may leave out.
 
@@ -252,18 +274,24 @@ class Link:
         return linked.answered(posted, made, since)
 
     def found(self, left: TargetMilestone, parent: str | None, since: str) -> Link:
-        """What a create in doubt left behind; what was changed there since, a person did."""
+        """What a create in doubt left behind; what was changed there since, a person did.
+
+        A description that can be what was sent is the target's way to store it, and no edit.
+        """
         linked = self.created(left, parent, since)
-        posted = dict(self.in_flight or {})
         if left.updated_at is not None and left.updated_at == left.created_at:
             return linked
+        posted = dict(self.in_flight or {})
+        if can_be_description(left.description, posted.get("description")):
+            posted.pop("description", None)
         edited = {n: v for n, v in posted.items() if not same_value(n, v, left.values[n])}
-        return replace(linked, observed={**linked.observed, **edited}, field_problems={})
+        problems = _without(linked.field_problems, edited)
+        return replace(linked, observed={**linked.observed, **edited}, field_problems=problems)
 
     def adopted(self, target: TargetMilestone) -> Link:
         """Linked to a target that is there already; nothing was ever applied to it.
 
-        What a create that was cut off had in flight is ours; a POST leaves a milestone active.
+        What a create in doubt had in flight is ours; a POST leaves a milestone active.
         """
         cut_off = self.in_flight if self.state is LinkState.CREATING else None
         return replace(
@@ -275,6 +303,7 @@ class Link:
             attempt_at=None,
             attempt_deadline=None,
             attempt_newest=None,
+            attempts=0,
         )
 
     def rebuilt(self, target: TargetMilestone) -> Link:
@@ -451,9 +480,13 @@ class Link:
         return not held and bool(self.problem or self.field_problems or self.sent)
 
     def retried(self) -> Link:
-        """A person said `retry`: what failed is tried again."""
+        """A person said `retry`: what failed is tried again.
+
+        Of a create that was left to a person, what is still alive is its own.
+        """
         return replace(
             self,
+            attempt_deadline=None if self.awaits_person else self.attempt_deadline,
             problem=None,
             field_problems={},
             sent={},

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.database import plain
-from mappings.errors import Busy, StoreError
+from mappings.causes import store_error
+from mappings.errors import Busy
 from mappings.runs import UNFINISHED, RunLog, RunRecord
 
 IsHeld = Callable[[], bool]
@@ -55,7 +55,7 @@ def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     except Timeout:
         raise _busy(engine, pair_id) from None
     except OSError as error:
-        raise StoreError(f"The lock beside the database cannot be taken: {error}") from error
+        raise store_error("The lock beside the database cannot be taken", error) from error
     try:
         yield lambda: lock.is_locked
     finally:
@@ -71,7 +71,7 @@ def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
         taken = connection.execute(text("SELECT pg_try_advisory_lock(:space, :pair)"), keys)
         is_ours = bool(taken.scalar())
     except SQLAlchemyError as error:
-        raise StoreError(f"The database did not answer: {plain(error)}") from error
+        raise store_error("The database did not answer", error) from error
     with connection:
         if not is_ours:
             raise _busy(engine, pair_id)

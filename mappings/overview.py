@@ -1,50 +1,188 @@
-"""Where everything stands, in a few queries for all pairs together: for pages and metrics."""
+"""Where every pair stands by what is recorded: for `status`, the pages and the metrics alike (R10).
+
+A few queries answer for all pairs together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Engine, and_, func, select
+from sqlalchemy import Connection, Engine, Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.database import plain
-from mappings.errors import StoreError
+from mappings.causes import store_error
+from mappings.link import LinkState
+from mappings.problem import WHOLE, ProblemKind
+from mappings.rows import Pair
+from mappings.runs import RUNNING, UNFINISHED
 from mappings.tables import links, runs
 
-ENDED_WELL = ("succeeded", "partial")
+ENDED_WELL: Final = ("succeeded", "partial")
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """By pair id: links by state, links in trouble by kind, the end of the last good run (UTC)."""
+class LastRun:
+    """The last run of the whole pair that has ended, with what it found of no milestone.
 
-    links: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
-    problems: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
-    synced_at: Mapping[int, datetime] = field(default_factory=dict)
+    ``nameless`` are its problems that no link can keep: a list that was not read whole, a record
+    without an id. ``finished_at`` is UTC.
+    """
+
+    state: str
+    finished_at: datetime
+    nameless: Sequence[Mapping[str, Any]] = ()
 
 
-def overview(engine: Engine) -> Overview:
-    """Count for every pair. Raises StoreError."""
-    states = select(links.c.pair_id, links.c.state, func.count())
-    kinds = select(links.c.pair_id, links.c.trouble_kind, func.count())
-    whole = and_(runs.c.state.in_(ENDED_WELL), runs.c.finished_at.is_not(None))
-    synced = select(runs.c.pair_id, func.max(runs.c.finished_at)).where(whole)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one pair stands.
+
+    ``links`` are counted by state and ``problems`` by kind, those alone that nobody has accepted;
+    ``synced_at`` is when a run last came to its end, UTC. ``in_step`` is None if it is not known.
+    """
+
+    links: Mapping[str, int] = field(default_factory=dict)
+    problems: Mapping[ProblemKind, int] = field(default_factory=dict)
+    accepted: int = 0
+    last_run: LastRun | None = None
+    synced_at: datetime | None = None
+    in_step: bool | None = None
+
+    @property
+    def needs_person(self) -> int:
+        """How much there is in `milesync failures`."""
+        return sum(self.problems.values())
+
+    @property
+    def held(self) -> int:
+        """How many milestones an undo holds."""
+        return self.links.get(LinkState.HELD.value, 0)
+
+
+def overview(engine: Engine, pairs: Iterable[Pair]) -> dict[int, Standing]:
+    """The standing of each of these pairs, by pair id. Raises StoreError."""
+    recorded = list(pairs)
+    ids = [pair.id for pair in recorded]
     try:
         with engine.connect() as connection:
-            state_rows = connection.execute(states.group_by(links.c.pair_id, links.c.state)).all()
-            troubled = kinds.where(links.c.trouble_kind.is_not(None))
-            kind_rows = connection.execute(
-                troubled.group_by(links.c.pair_id, links.c.trouble_kind)
-            ).all()
-            synced_rows = connection.execute(synced.group_by(runs.c.pair_id)).all()
+            states = _nested(connection.execute(_states(ids)))
+            problems = _problems(connection, ids)
+            accepted = _by_pair(connection.execute(_accepted(ids)))
+            last = _last_runs(connection, ids)
+            synced = _by_pair(connection.execute(_synced(ids)))
     except SQLAlchemyError as error:
-        raise StoreError(f"The database did not answer: {plain(error)}") from error
-    return Overview(
-        _nested(state_rows), _nested(kind_rows), {row[0]: row[1] for row in synced_rows}
+        raise store_error("The database did not answer", error) from error
+    return {
+        pair.id: _standing(
+            pair,
+            states.get(pair.id, {}),
+            problems[pair.id],
+            accepted.get(pair.id, 0),
+            last.get(pair.id),
+            synced.get(pair.id),
+        )
+        for pair in recorded
+    }
+
+
+def _standing(
+    pair: Pair,
+    states: Mapping[str, int],
+    problems: Counter[ProblemKind],
+    accepted: int,
+    last_run: LastRun | None,
+    synced_at: datetime | None,
+) -> Standing:
+    nameless = last_run.nameless if last_run is not None else ()
+    every = problems + Counter(ProblemKind[str(one["kind"]).upper()] for one in nameless)
+    agree = in_step(pair, last_run, sum(every.values()))
+    return Standing(states, every, accepted, last_run, synced_at, agree)
+
+
+def in_step(pair: Pair, last_run: LastRun | None, needs_person: int) -> bool | None:
+    """Whether both sides agree, as far as is recorded; None if that is not known.
+
+    They do not while something needs a person, while the last run of the whole pair ended with
+    such a thing, or if a difference was found after the last proof. After a run that was stopped
+    or failed nobody knows.
+    """
+    if needs_person or (last_run is not None and last_run.state == "partial"):
+        return False
+    proved, drifted = pair.proved_at, pair.drifted_at
+    if drifted is not None and (proved is None or drifted > proved):
+        return False
+    if proved is None or (last_run is not None and last_run.state not in ENDED_WELL):
+        return None
+    return True
+
+
+# --- the queries
+
+
+def _states(ids: Sequence[int]) -> Select[Any]:
+    counted = select(links.c.pair_id, links.c.state, func.count())
+    return counted.where(links.c.pair_id.in_(ids)).group_by(links.c.pair_id, links.c.state)
+
+
+def _accepted(ids: Sequence[int]) -> Select[Any]:
+    total = select(links.c.pair_id, func.sum(links.c.accepted_problems))
+    return total.where(links.c.pair_id.in_(ids)).group_by(links.c.pair_id)
+
+
+def _synced(ids: Sequence[int]) -> Select[Any]:
+    ended = and_(runs.c.state.in_(ENDED_WELL), runs.c.finished_at.is_not(None))
+    last = select(runs.c.pair_id, func.max(runs.c.finished_at))
+    return last.where(ended, runs.c.pair_id.in_(ids)).group_by(runs.c.pair_id)
+
+
+def _problems(connection: Connection, ids: Sequence[int]) -> dict[int, Counter[ProblemKind]]:
+    """What nobody has accepted, by kind: of a milestone as a whole, and of single fields."""
+    found: dict[int, Counter[ProblemKind]] = {id_: Counter() for id_ in ids}
+    columns = (links.c.pair_id, links.c.trouble_kind, links.c.field_problems)
+    query = select(*columns).where(links.c.pair_id.in_(ids), links.c.open_problems > 0)
+    for pair_id, kind, of_fields in connection.execute(query):
+        found[pair_id].update(_kinds(kind, of_fields))
+    return found
+
+
+def _kinds(kind: str | None, of_fields: Mapping[str, Mapping[str, Any]]) -> Iterable[ProblemKind]:
+    whole = of_fields.get(WHOLE, {"accepted": False})
+    if kind is not None and not whole["accepted"]:
+        one = ProblemKind[kind.upper()]
+        if one.needs_person:
+            yield one
+    for name, problem in of_fields.items():
+        if name != WHOLE and not problem["accepted"]:
+            yield ProblemKind[problem["kind"].upper()]
+
+
+def _last_runs(connection: Connection, ids: Sequence[int]) -> dict[int, LastRun]:
+    """The newest run of each whole pair that has ended."""
+    ended = and_(runs.c.finished_at.is_not(None), runs.c.state.not_in((RUNNING, UNFINISHED)))
+    whole = and_(runs.c.pair_id.in_(ids), runs.c.exclusive, ended)
+    newest = (
+        select(runs.c.pair_id, func.max(runs.c.started_at).label("at"))
+        .where(whole)
+        .group_by(runs.c.pair_id)
+        .subquery()
     )
+    same = and_(runs.c.pair_id == newest.c.pair_id, runs.c.started_at == newest.c.at)
+    columns = (runs.c.pair_id, runs.c.state, runs.c.finished_at, runs.c.problems)
+    rows = connection.execute(select(*columns).join(newest, same).where(whole))
+    return {
+        pair_id: LastRun(
+            state, at, [one for one in problems or () if one.get("testrail_id") is None]
+        )
+        for pair_id, state, at, problems in rows
+    }
+
+
+def _by_pair(rows: Any) -> dict[int, Any]:
+    return {row[0]: row[1] for row in rows}
 
 
 def _nested(rows: Any) -> dict[int, dict[str, int]]:

@@ -83,6 +83,11 @@ class ProblemKind(StrEnum):
         Effect.DECIDE,
         "Archive all but one of them in Testably, then `milesync retry {id}`.",
     )
+    IN_DOUBT_FOR_A_PERSON = (
+        "in_doubt_for_a_person",
+        Effect.DECIDE,
+        "Archive in Testably all but the one that is its own, then `milesync retry {id}`.",
+    )
     SECOND_TARGET = (
         "second_target",
         Effect.DECIDE,

@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, RowMapping, delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.database import plain, time_of
-from mappings.errors import StoreError
+from mappings.causes import store_error
+from mappings.database import time_of
 from mappings.link import LinkState
 from mappings.rows import ChangeState
 from mappings.tables import changes, links, runs
@@ -58,7 +58,7 @@ def prune(engine: Engine, keep: timedelta | None) -> Pruned:
                 ended = connection.execute(delete(runs).where(runs.c.id.in_(ids)))
             gone = Pruned(gone.runs + ended.rowcount, gone.changes + wrote.rowcount, folded)
     except SQLAlchemyError as error:
-        raise StoreError(f"The database did not answer: {plain(error)}") from error
+        raise store_error("The database did not answer", error) from error
     return gone
 
 

@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.database import plain, time_of
+from mappings.causes import store_error
+from mappings.database import time_of
 from mappings.errors import LostLock, StoreError
 from mappings.tables import runs
 
@@ -262,7 +263,7 @@ class RunLog:
             with self.engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise StoreError(f"The database did not answer: {plain(error)}") from error
+            raise store_error("The database did not answer", error) from error
 
     def _execute(self, *statements: Any) -> None:
         with self._transaction() as connection:
@@ -274,7 +275,7 @@ class RunLog:
             with self.engine.connect() as connection:
                 return [_run_of(row) for row in connection.execute(query).mappings()]
         except SQLAlchemyError as error:
-            raise StoreError(f"The database did not answer: {plain(error)}") from error
+            raise store_error("The database did not answer", error) from error
 
 
 def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    func,
     insert,
     not_,
     or_,
@@ -24,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from mappings.database import plain
+from mappings.causes import store_error
 from mappings.errors import StoreError
 from mappings.link import Link, LinkState
 from mappings.milestone import Values
@@ -61,7 +60,7 @@ class Store:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            raise StoreError(f"The database did not answer: {plain(error)}") from error
+            raise store_error("The database did not answer", error) from error
 
     # --- pairs
 
@@ -144,21 +143,16 @@ class Store:
             full = {row["testrail_id"]: link_of(row) for row in _mappings(connection, others)}
         return dict(sorted({**outlined, **full}.items()))
 
-    def links_with_problems(self, pair_id: int) -> list[Link]:
-        """The links about which something needs a person, or was accepted by one."""
+    def links_with_problems(self, pair_id: int, most: int | None = None) -> list[Link]:
+        """The links about which something needs a person, or was accepted by one.
+
+        With ``most``, only the first so many.
+        """
         listed = links.c.open_problems + links.c.accepted_problems > 0
         query = select(links).where(links.c.pair_id == pair_id, listed)
         with self._transaction() as connection:
-            rows = _mappings(connection, query.order_by(links.c.testrail_id))
+            rows = _mappings(connection, query.order_by(links.c.testrail_id).limit(most))
             return [link_of(row) for row in rows]
-
-    def count_problems(self, pair_id: int) -> tuple[int, int]:
-        """How many problems of a pair need a person, and how many links are held."""
-        held = func.sum(case((links.c.state == LinkState.HELD.value, 1), else_=0))
-        query = select(func.sum(links.c.open_problems), held).where(links.c.pair_id == pair_id)
-        with self._transaction() as connection:
-            row = connection.execute(query).one()
-        return int(row[0] or 0), int(row[1] or 0)
 
     def targets_of_others(self, pair: Pair) -> frozenset[str]:
         """The target ids that other pairs hold in this pair's Testably project (R7)."""

@@ -10,6 +10,7 @@ from mappings.errors import Busy, MilesyncError
 from mappings.runs import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.errors import SettingsError
+from worker.redis_causes import redis_words
 from worker.settings import ProjectPair
 from worker.sync.options import Options
 from worker.tasks import go_on, use_settings
@@ -22,7 +23,6 @@ class BrokerAway(MilesyncError):
     """The migration could not be handed over."""
 
     kind = "broker"
-    default_hint = "Check MILESYNC_REDIS_URL, or migrate without --background."
 
 
 def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Options) -> RunRecord:
@@ -54,7 +54,10 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
     except Exception as error:
         # whatever the broker's client raises: nobody will take this run up
         deployment.runs.change(run.id, state="aborted", finished_at=deployment.clock.now())
-        raise BrokerAway(f"The broker did not answer: {type(error).__name__}.") from error
+        said, hint = redis_words(error)
+        raise BrokerAway(
+            f"The broker did not answer: {said}.", f"{hint} Or migrate without --background."
+        ) from error
     return run
 
 

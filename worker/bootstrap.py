@@ -31,7 +31,7 @@ from worker.settings import ProjectPair, Rate, Settings
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.clients.budget import Ledger, Priority, RateLimit
+    from worker.clients.rate_limit import Priority, RateLimit, RateLimiter
     from worker.clients.testably import Testably
     from worker.clients.testrail import TestRail
     from worker.clients.transport import Observer, Transport
@@ -42,7 +42,7 @@ OnWait = Callable[[float], None]
 
 
 class Deployment:
-    """A milesync with its settings, database and ledgers; makes the mirror of each pair.
+    """A milesync with its settings, database and rate limiters; makes the mirror of each pair.
 
     Everything is opened when it is first needed and closed together. ``clock`` is this machine's,
     which sleeps and measures; the times in a shared database are the database's. ``observer`` is
@@ -61,7 +61,7 @@ class Deployment:
         self.clock = self._clock(clock or SystemClock())
         self._observer = observer
         self._before_request = before_request
-        self._ledgers: dict[str, Ledger] = {}
+        self._rate_limiters: dict[str, RateLimiter] = {}
 
     def _clock(self, machine: Clock) -> Clock:
         """The database's, so that the times in it are of one clock; with SQLite the host's."""
@@ -87,7 +87,7 @@ class Deployment:
 
     @cached_property
     def redis(self) -> Redis | None:
-        """The connection that the ledgers share: to the Redis that is configured, or borrowed."""
+        """The connection of the rate limiters: to the Redis that is configured, or borrowed."""
         from redis import Redis
 
         from worker.embedded_broker import connect_to
@@ -133,16 +133,16 @@ class Deployment:
         pair: ProjectPair,
         *,
         priority: Priority | None = None,
-        patience: float | None = None,
+        max_wait: float | None = None,
         on_wait: OnWait | None = None,
     ) -> Iterator[PairContext]:
         """Everything that a run of the pair needs, with connections of its own.
 
-        ``priority`` is by default that of background work; ``patience`` is how many seconds a
+        ``priority`` is by default that of background work; ``max_wait`` is how many seconds a
         request may wait for its turn, None is for ever.
         """
         try:
-            with self._both(pair, priority, patience, on_wait=on_wait) as (source, target):
+            with self._both(pair, priority, max_wait, on_wait=on_wait) as (source, target):
                 yield self._context(pair, source, target)
         finally:
             self.tell_people(pair)
@@ -151,19 +151,19 @@ class Deployment:
     def clients(self, pair: ProjectPair) -> Iterator[tuple[TestRail, Testably]]:
         """The clients of a pair for a question or two: asked once each, and no database needed."""
         timeout = self.settings.sync.http_timeout
-        with self._both(pair, None, patience=timeout, attempts=1) as both:
+        with self._both(pair, None, max_wait=timeout, attempts=1) as both:
             yield both
 
     @contextmanager
     def _both(
-        self, pair: ProjectPair, priority: Priority | None, patience: float | None, **more: Any
+        self, pair: ProjectPair, priority: Priority | None, max_wait: float | None, **more: Any
     ) -> Iterator[tuple[TestRail, Testably]]:
-        from worker.clients.budget import Priority
+        from worker.clients.rate_limit import Priority
         from worker.clients.testably import Testably
         from worker.clients.testrail import TestRail
 
         urgency = Priority.BACKGROUND if priority is None else priority
-        how = {**more, "priority": urgency, "patience": patience}
+        how = {**more, "priority": urgency, "max_wait": max_wait}
         with (
             self._transport_to_testrail(pair, **how) as source,
             self._transport_to_testably(pair, **how) as target,
@@ -239,7 +239,7 @@ class Deployment:
             "TestRail",
             settings.url or "",
             basic_auth(pair.testrail_user or "", key),
-            ledger=self._ledger("testrail", settings.url or "", settings.rate_limit),
+            rate_limiter=self._rate_limiter("testrail", settings.url or "", settings.rate_limit),
             clock=self.clock,
             request_timeout=self.settings.sync.http_timeout,
             observer=self._observer,
@@ -258,7 +258,9 @@ class Deployment:
             "Testably",
             settings.url,
             bearer(token),
-            ledger=self._ledger("testably", token.get_secret_value(), settings.rate_limit),
+            rate_limiter=self._rate_limiter(
+                "testably", token.get_secret_value(), settings.rate_limit
+            ),
             clock=self.clock,
             request_timeout=self.settings.sync.http_timeout,
             observer=self._observer,
@@ -266,24 +268,24 @@ class Deployment:
             **how,
         )
 
-    def _ledger(self, api: str, owner: str, rate: Rate) -> Ledger:
-        """The one ledger of this process for an account; behind it Redis, where there is one."""
-        from worker.clients.budget import ledger_key
+    def _rate_limiter(self, api: str, owner: str, rate: Rate) -> RateLimiter:
+        """The one rate limiter of this process for an account; on Redis, where there is one."""
+        from worker.clients.rate_limit import rate_limiter_key
 
-        key = ledger_key(api, owner)
-        if key not in self._ledgers:
-            self._ledgers[key] = self._new_ledger(key, _limit(rate))
-        return self._ledgers[key]
+        key = rate_limiter_key(api, owner)
+        if key not in self._rate_limiters:
+            self._rate_limiters[key] = self._new_rate_limiter(key, _limit(rate))
+        return self._rate_limiters[key]
 
-    def _new_ledger(self, key: str, limit: RateLimit) -> Ledger:
-        from worker.clients.borrowed import BorrowedLedger
-        from worker.clients.budget import LocalLedger, RedisLedger
+    def _new_rate_limiter(self, key: str, limit: RateLimit) -> RateLimiter:
+        from worker.clients.borrowed_limiter import BorrowedRateLimiter
+        from worker.clients.rate_limit import LocalRateLimiter, RedisRateLimiter
 
-        own = LocalLedger(limit, self.clock)
+        own = LocalRateLimiter(limit, self.clock)
         if self.redis is None:
             return own
-        shared = RedisLedger(self.redis, key, limit)
-        return shared if self.borrowed_broker is None else BorrowedLedger(shared, own)
+        shared = RedisRateLimiter(self.redis, key, limit)
+        return shared if self.borrowed_broker is None else BorrowedRateLimiter(shared, own)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -320,7 +322,7 @@ def require_usable_store(settings: Settings) -> None:
 
 
 def _limit(rate: Rate) -> RateLimit:
-    from worker.clients.budget import RateLimit
+    from worker.clients.rate_limit import RateLimit
 
     return RateLimit(rate.requests, rate.seconds)
 

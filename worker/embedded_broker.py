@@ -2,7 +2,7 @@
 
 It is fakeredis behind a socket on the loopback address, and keeps nothing. Its address, with a
 password of its own, is left in a file beside the SQLite database that only its owner can read: who
-can read the database shares its rate ledger.
+can read the database shares its rate limiter.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from filelock import FileLock, Timeout
 from pydantic import SecretStr
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from mappings.errors import Busy
 
 _ADDRESS: Final = re.compile(r"redis://:[\w-]+@127\.0\.0\.1:\d+/0")
 _SOON: Final = 0.5
@@ -128,19 +131,37 @@ def _says(words: list[bytes], password: bytes) -> bool:
 
 @contextmanager
 def announced(file: Path, url: SecretStr) -> Iterator[None]:
-    """Leave the broker's address in ``file`` while inside, for its owner only."""
+    """Leave the broker's address in ``file`` while inside, for its owner only.
+
+    Raises Busy if another process has done so and lives.
+    """
     mine = file.with_name(f"{file.name}.{os.getpid()}")
     text = url.get_secret_value()
-    handle = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as out:
-        out.write(text)
-    mine.replace(file)
+    with _alone(file):
+        handle = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as out:
+            out.write(text)
+        mine.replace(file)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if file.read_text() == text:
+                    file.unlink()
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Hold what only one process can; the system lets go of it when that one dies."""
+    lock = FileLock(f"{file}.lock", timeout=0, thread_local=False, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy("`milesync up` runs on this database already.", "End that one first.") from None
     try:
         yield
     finally:
-        with suppress(OSError):
-            if file.read_text() == text:
-                file.unlink()
+        lock.release()
 
 
 def find_broker(file: Path) -> SecretStr | None:

@@ -7,7 +7,9 @@ MilesyncError                    what happened, and a hint: what to do next
 ├── Busy                         somebody else is running this pair
 ├── GuardTripped                 a run stopped itself before its first write
 ├── Interrupted                  a person or a supervisor ended it
+├── RedisAway                    Redis did not answer, or not as it should
 ├── BudgetExhausted              no request may be sent soon enough
+│   └── NoLimiter                nor is it known when: Redis, which knows, is away
 └── ApiError                     a call to TestRail or Testably did not succeed
     ├── CredentialsRefused       401
     ├── AccessDenied             403
@@ -51,9 +53,11 @@ __all__ = [
     "Maintenance",
     "MilestoneNotFound",
     "MilesyncError",
+    "NoLimiter",
     "NotFound",
     "RateLimited",
     "Redirected",
+    "RedisAway",
     "Refused",
     "ServerTrouble",
     "SettingsError",
@@ -102,9 +106,25 @@ class BudgetExhausted(MilesyncError):
     kind = "budget"
     default_hint = "The work goes on by itself once the rate limit allows it."
 
-    def __init__(self, message: str, wait: float) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, wait: float, hint: str = "") -> None:
+        super().__init__(message, hint)
         self.wait = wait
+
+
+class NoLimiter(BudgetExhausted):
+    """Redis, which keeps the rate limiter, did not answer: nobody knows what is allowed."""
+
+    kind = "redis"
+
+
+class LimiterAway(NoLimiter):
+    """The same, but it has answered before, and so it may come back."""
+
+
+class RedisAway(MilesyncError):
+    """Redis did not answer, or not as it should."""
+
+    kind = "redis"
 
 
 class ApiError(MilesyncError):

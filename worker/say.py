@@ -6,7 +6,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from mappings.errors import MilesyncError
@@ -24,7 +24,8 @@ def say_error(error: MilesyncError) -> None:
     """Tell a person on stderr what happened and what to do next."""
     lines = [f"milesync: {error.message}", *([f"  {error.hint}"] if error.hint else [])]
     shown = "\n".join("\n".join(map(printable, line.splitlines())) for line in lines)
-    sys.stderr.write(f"{shown}\n")
+    with suppress(OSError):  # closed or full: there is nobody else to tell
+        sys.stderr.write(f"{shown}\n")
 
 
 def printable(text: str | None) -> str:

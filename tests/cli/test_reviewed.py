@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.errors import UsageError
 from worker.sync.options import Only, Options, Trigger
@@ -103,3 +105,53 @@ def test_a_plan_and_its_options_come_back_from_the_file() -> None:
 def test_what_is_no_plan_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"plan\.json"):
         read_reviewed(json.dumps(plan() | changed), "plan.json")
+
+
+# --- whatever stands in the file ----------------------------------------------------------------
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+ANY_JSON = st.recursive(
+    SCALARS, lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=5), one)
+)
+
+
+@st.composite
+def almost_plans(draw: st.DrawFn) -> Any:
+    """A plan in which one place, at any depth, holds something else."""
+    document: Any = plan(action(fields={"name": {"before": None, "after": "x"}}), action(2))
+    place = document
+    while True:
+        key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        if not place[key] or not isinstance(place[key], dict | list) or draw(st.booleans()):
+            place[key] = draw(ANY_JSON)
+            return document
+        place = place[key]
+
+
+@given(ANY_JSON | almost_plans())
+def test_any_document_is_a_plan_or_refused_in_plain_words(document: Any) -> None:
+    """And one that is taken can be compared, whatever stands in it."""
+    fresh = plan(action(), action(2))
+    told = ""
+    try:
+        read = read_reviewed(json.dumps(document), "plan.json")
+        reviewed_options(read)
+        assert isinstance(differences(read, fresh), list)
+        assert isinstance(differences(fresh, read), list)
+    except UsageError as error:
+        told = f"{error.message} {error.hint}"
+    assert not told or (told.startswith("plan.json is ") and "--out" in told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[" * 200_000, '{"version": 1, "projects": ' + "[" * 200_000, "9" * 5000, "", "nonsense"),
+        '{"version": 1, "x": 1e999, "projects": [], "options": []}',
+        '{"version": true, "projects": [], "options": {}}',
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_file_that_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^plan\.json is "):
+        read_reviewed(text, "plan.json")

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from worker.clients.budget import LocalLedger, RateLimit
 from worker.clients.credentials import basic_auth, bearer
+from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.clients.testrail import HEADERS
 from worker.clients.transport import Transport
 from worker.clock import SystemClock
@@ -43,9 +43,9 @@ class FakeClock:
         self.at += seconds
 
 
-def plenty(clock: Any) -> LocalLedger:
-    """A ledger that hardly ever makes anybody wait."""
-    return LocalLedger(RateLimit(1_000_000, 60), clock)
+def plenty(clock: Any) -> LocalRateLimiter:
+    """A rate limiter that hardly ever makes anybody wait."""
+    return LocalRateLimiter(RateLimit(1_000_000, 60), clock)
 
 
 def transport(
@@ -53,7 +53,7 @@ def transport(
 ) -> Transport:
     """A transport with made-up credentials, on the system's clock unless told otherwise."""
     clock = given.setdefault("clock", SystemClock())
-    given.setdefault("ledger", plenty(clock))
+    given.setdefault("rate_limiter", plenty(clock))
     testrail = api == "TestRail"
     secret = basic_auth("ann@example", SecretStr(KEY)) if testrail else bearer(SecretStr(TOKEN))
     if testrail:

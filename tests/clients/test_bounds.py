@@ -82,6 +82,21 @@ def test_a_testably_without_end_is_an_incomplete_list_and_read_once() -> None:
     assert MOST_ROWS // 1000 <= len(script.asked) <= MOST_ROWS // 1000 + 1
 
 
+def test_a_milestone_that_comes_in_the_list_and_on_its_own_counts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A project at the bound is read whole although its roots are asked for one by one."""
+    monkeypatch.setattr("worker.clients.source_rows.MOST_ROWS", 20)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        _, _, one = str(request.url).partition("get_milestone/")
+        return answer(row(int(one)) if one else [row(number + 1) for number in range(20)])
+
+    testrail, script = source(respond, "each")
+    found = testrail.read_project(1)
+    assert (len(found.milestones), found.complete, len(script.asked)) == (20, True, 21)
+
+
 def test_a_page_that_repeats_itself_for_ever_is_asked_for_twice() -> None:
     testrail, script = source(lambda _: answer({"_links": {"next": "/x"}, "milestones": [row(1)]}))
     assert not testrail.read_project(1).complete

@@ -131,7 +131,9 @@ def test_the_sandboxes_list_their_projects(shape: Any) -> None:
 def to_sandbox(api: str, url: str, credentials: Credentials) -> Transport:
     clock = SystemClock()
     headers = HEADERS if api == "TestRail" else None
-    return Transport(api, url, credentials, ledger=plenty(clock), clock=clock, headers=headers)
+    return Transport(
+        api, url, credentials, rate_limiter=plenty(clock), clock=clock, headers=headers
+    )
 
 
 @given(st.text(max_size=20))

@@ -222,11 +222,11 @@ def test_writes_take_no_turn_of_their_own() -> None:
     script = Script(answer(row(3)))
     http = transport(http=script, clock=clock)
     testably = Testably(http)
-    http._ledger.pause(100)
+    http._rate_limiter.pause(100)
     testably.create("proj_1", VALUES, None)
     testably.update("proj_1", "ms_3", {"name": "x"})
     assert clock.slept == []
-    testably.wait_turn()
+    testably.wait_for_permit()
     assert sum(clock.slept) == pytest.approx(100)
 
 

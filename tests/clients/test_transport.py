@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 
 from tests.clients.support import KEY, TOKEN, FakeClock, Reply, Script, answer, transport
 from worker.clients.answers import retry_after
-from worker.clients.budget import LocalLedger, RateLimit
 from worker.clients.credentials import basic_auth, bearer
+from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.errors import (
     AccessDenied,
     AnswerTooLarge,
@@ -353,17 +353,17 @@ def test_a_server_that_always_says_429_is_given_up() -> None:
     assert len(script.asked) == 20
 
 
-def test_a_429_stops_everybody_on_the_ledger() -> None:
+def test_a_429_stops_everybody_on_the_rate_limiter() -> None:
     clock = FakeClock()
-    ledger = LocalLedger(RateLimit(60, 60), clock)
+    limiter = LocalRateLimiter(RateLimit(60, 60), clock)
     script = Script(answer({}, 429, **{"retry-after": "9"}))
     with (
-        transport(clock=clock, ledger=ledger, http=script) as http,
+        transport(clock=clock, rate_limiter=limiter, http=script) as http,
         pytest.raises(RateLimited) as raised,
     ):
         http.post("v1/x", {}, anything)
     assert raised.value.retry_after == pytest.approx(9)
-    assert ledger.paused_for() == pytest.approx(9)
+    assert limiter.paused_for() == pytest.approx(9)
 
 
 NOW = FakeClock().now()
@@ -395,17 +395,17 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | N
 def test_every_get_takes_its_own_turn() -> None:
     """Repeats are requests too."""
     clock = FakeClock()
-    ledger = LocalLedger(RateLimit(60, 60), clock)
-    get(answer({}, 500), OK, clock=clock, ledger=ledger)
-    assert len(ledger._grants) == 2
+    limiter = LocalRateLimiter(RateLimit(60, 60), clock)
+    get(answer({}, 500), OK, clock=clock, rate_limiter=limiter)
+    assert len(limiter._grants) == 2
 
 
-def test_impatience_ends_the_wait() -> None:
+def test_a_wait_that_is_too_long_is_not_begun() -> None:
     clock = FakeClock()
-    ledger = LocalLedger(RateLimit(60, 60), clock)
-    ledger.pause(100)
+    limiter = LocalRateLimiter(RateLimit(60, 60), clock)
+    limiter.pause(100)
     with pytest.raises(BudgetExhausted):
-        get(OK, clock=clock, ledger=ledger, patience=10)
+        get(OK, clock=clock, rate_limiter=limiter, max_wait=10)
 
 
 def test_whoever_is_told_of_a_wait_may_end_it() -> None:

@@ -69,7 +69,7 @@ class TargetSide:
     faults: Faults
 
     def create(self, name: str = "v2.0", parent_id: str | None = None) -> str:
-        self.target.wait_turn()
+        self.target.wait_for_permit()
         return self.target.create(PROJECT, {**VALUES, "name": name}, parent_id).id
 
 
@@ -91,7 +91,7 @@ class Builder:
             "TestRail",
             server.url,
             credentials,
-            ledger=plenty(self._clock),
+            rate_limiter=plenty(self._clock),
             clock=self._clock,
             headers=HEADERS,
         )
@@ -106,7 +106,7 @@ class Builder:
             "Testably",
             server.url,
             bearer(SecretStr(TOKEN)),
-            ledger=plenty(self._clock),
+            rate_limiter=plenty(self._clock),
             clock=self._clock,
         )
         return TargetSide(Testably(self._stack.enter_context(http)), model, faults)
@@ -329,7 +329,7 @@ def test_a_create_that_fails_is_sent_once(
     """And says truly whether it may have been carried out."""
     side = build.target()
     side.faults.script(fault, method="POST")
-    side.target.wait_turn()
+    side.target.wait_for_permit()
     with pytest.raises(kind) as raised:
         side.target.create(PROJECT, VALUES, None)
     assert (raised.value.done, side.target.requests) == (done, 1)

@@ -21,8 +21,8 @@ from mappings.database import open_engine
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from tests.proofs.world import MIGRATION, Boundaries, MortalRunLog, MortalStore
-from worker.clients.budget import LocalLedger, RateLimit
 from worker.clients.credentials import basic_auth, bearer
+from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.clients.testably import Testably
 from worker.clients.testrail import HEADERS, TestRail
 from worker.clients.transport import Transport
@@ -82,7 +82,7 @@ def http_context(
     request_timeout: float = 30.0,
     point: Boundaries | None = None,
 ) -> Iterator[PairContext]:
-    """A mirror as `worker.bootstrap` makes it, with ledgers that hardly make anybody wait."""
+    """A mirror as `worker.bootstrap` makes it, with rate limiters that hardly make anybody wait."""
     plenty = RateLimit(1_000_000, 60)
     mortal = None if point is None else _MortalHTTP(point)
     point = point or Boundaries()
@@ -91,7 +91,7 @@ def http_context(
             "TestRail",
             testrail_url,
             basic_auth(USER, SecretStr(API_KEY)),
-            ledger=LocalLedger(plenty, clock),
+            rate_limiter=LocalRateLimiter(plenty, clock),
             clock=clock,
             request_timeout=request_timeout,
             headers=HEADERS,
@@ -101,7 +101,7 @@ def http_context(
             "Testably",
             testably_url,
             bearer(SecretStr(TOKEN)),
-            ledger=LocalLedger(plenty, clock),
+            rate_limiter=LocalRateLimiter(plenty, clock),
             clock=clock,
             request_timeout=request_timeout,
             http=mortal,

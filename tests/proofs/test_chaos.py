@@ -14,7 +14,7 @@ from mappings.footer import marked_id
 from tests.proofs.over_http import PROJECT, SkippingClock, http_context
 from tests.proofs.world import MIGRATION, fresh_engine
 from worker.sandbox.faults import FaultKind, Faults
-from worker.sandbox.limit import RateLimit
+from worker.sandbox.limit import ServerRate
 from worker.sandbox.seed import seed
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestRailSwitches
@@ -54,7 +54,7 @@ def test_chaos_loses_nothing_and_doubles_nothing(count: int, tmp_path: Path) -> 
     with (
         serve_testrail(switches=ASKED_SINGLY, clock=clock, faults=Faults(RATES, seed=1)) as rail,
         serve_testably(
-            clock=clock, faults=Faults(RATES, seed=2), rate=RateLimit(3000, 60.0)
+            clock=clock, faults=Faults(RATES, seed=2), rate=ServerRate(3000, 60.0)
         ) as ably,
         http_context(rail.url, ably.url, engine, clock, request_timeout=TIMEOUT) as context,
     ):

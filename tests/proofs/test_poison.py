@@ -16,7 +16,7 @@ from mappings.link import Link
 from mappings.problem import ProblemKind
 from tests.proofs.over_http import PROJECT, SkippingClock, http_context
 from tests.proofs.world import fresh_engine
-from worker.sandbox.limit import RateLimit
+from worker.sandbox.limit import ServerRate
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.testably_model import TestablyModel
@@ -103,8 +103,8 @@ class Pair:
 def _pair(folder: Path) -> Iterator[Pair]:
     clock, engine = SkippingClock(), fresh_engine(folder)
     with (
-        serve_testrail(clock=clock, rate=RateLimit(100_000, 60.0)) as rail,
-        serve_testably(clock=clock, rate=RateLimit(100_000, 60.0)) as ably,
+        serve_testrail(clock=clock, rate=ServerRate(100_000, 60.0)) as rail,
+        serve_testably(clock=clock, rate=ServerRate(100_000, 60.0)) as ably,
         http_context(rail.url, ably.url, engine, clock) as context,
     ):
         rail.model.url = rail.url

@@ -217,8 +217,8 @@ def test_time_passes_on_the_clock(
     target: InMemoryTarget, faults: Faults, clock: ManualClock
 ) -> None:
     """A second for a turn, the whole deadline for a timeout."""
-    target.wait_turn()
-    assert (target.turns, clock.passed) == (1, 1)
+    target.wait_for_permit()
+    assert (target.permits, clock.passed) == (1, 1)
     faults.script("timeout")
     with pytest.raises(TimedOut):
         target.create(PROJECT, {"name": "x"}, None)

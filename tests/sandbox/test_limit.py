@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox.conftest import ManualClock
-from worker.sandbox.limit import RateLimit, SlidingWindow
+from worker.sandbox.limit import ServerRate, SlidingWindow
 
 steps = st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0, 9.5, 10.0]), max_size=60)
 
@@ -16,7 +16,7 @@ def test_no_window_holds_more_than_the_limit(
     steps: list[float], limit: int, counts_refused: bool
 ) -> None:
     clock = ManualClock()
-    window = SlidingWindow(RateLimit(limit, 10.0, counts_refused=counts_refused), clock)
+    window = SlidingWindow(ServerRate(limit, 10.0, counts_refused=counts_refused), clock)
     granted = []
     for step in steps:
         clock.sleep(step)
@@ -30,7 +30,7 @@ def test_no_window_holds_more_than_the_limit(
 def test_who_waits_as_long_as_told_is_granted(steps: list[float], limit: int) -> None:
     """And not a moment earlier."""
     clock = ManualClock()
-    window = SlidingWindow(RateLimit(limit, 10.0), clock)
+    window = SlidingWindow(ServerRate(limit, 10.0), clock)
     for step in steps:
         clock.sleep(step)
         wait = window.wait("token")
@@ -47,7 +47,7 @@ def test_refused_requests_may_count_too() -> None:
     answers = []
     for counts_refused in (False, True):
         clock = ManualClock()
-        window = SlidingWindow(RateLimit(1, 10.0, counts_refused=counts_refused), clock)
+        window = SlidingWindow(ServerRate(1, 10.0, counts_refused=counts_refused), clock)
         for _ in range(3):
             clock.sleep(6.0)
             answers.append(window.wait("token") is None)
@@ -55,5 +55,5 @@ def test_refused_requests_may_count_too() -> None:
 
 
 def test_callers_have_windows_of_their_own() -> None:
-    window = SlidingWindow(RateLimit(1), ManualClock())
+    window = SlidingWindow(ServerRate(1), ManualClock())
     assert [window.wait(caller) is None for caller in "aab"] == [True, False, True]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.sandbox.conftest import PROJECT, Ably, ManualClock
-from worker.sandbox.limit import RateLimit
+from worker.sandbox.limit import ServerRate
 from worker.sandbox.server import serve_testably
 
 
@@ -111,7 +111,7 @@ def test_sixty_requests_a_minute_for_each_token(limited: str, clock: ManualClock
 
 @pytest.mark.parametrize("style", ["seconds", "date", "none"])
 def test_the_ways_to_say_when_to_come_back(clock: ManualClock, style: Any) -> None:
-    rate = RateLimit(1, 10, retry_after=style)
+    rate = ServerRate(1, 10, retry_after=style)
     with serve_testably(clock=clock, tokens={"a": None}, rate=rate) as server:
         get_with(server.url, "a")
         said = get_with(server.url, "a").headers.get("retry-after")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.sandbox.conftest import ManualClock, Rail
-from worker.sandbox.limit import RateLimit
+from worker.sandbox.limit import ServerRate
 from worker.sandbox.server import serve_testrail
 from worker.sandbox.testrail_app import API_KEY, USER
 
@@ -176,7 +176,7 @@ def test_an_installation_in_a_sub_directory(clock: ManualClock) -> None:
 
 
 def test_the_instance_may_have_a_rate_limit(clock: ManualClock) -> None:
-    rate = RateLimit(2, 60, retry_after="seconds")
+    rate = ServerRate(2, 60, retry_after="seconds")
     with (
         serve_testrail(clock=clock, rate=rate) as server,
         httpx.Client(auth=(USER, API_KEY)) as http,

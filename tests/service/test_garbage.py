@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from tests.fakes import FakeClock
 from tests.service.stack import Stack
-from worker.clients.budget import Priority, RateLimit, RedisLedger
+from worker.clients.rate_limit import Priority, RateLimit, RedisRateLimiter
 from worker.counters import KEY, Counters
 from worker.tasks import recall
 from worker.tasks.alive import beat_age
@@ -127,40 +127,40 @@ def test_what_was_listed_is_whole_or_nothing(redis: Redis, put: Put, row: Any) -
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_the_ledger_grants_again(redis: Redis, put: Put, size: int) -> None:
+def test_the_rate_limiter_grants_again(redis: Redis, put: Put, size: int) -> None:
     """At the latest after one window, and never more than it may."""
-    ledger = RedisLedger(redis, "k", RateLimit(size, 60.0))
+    limiter = RedisRateLimiter(redis, "k", RateLimit(size, 60.0))
     log, state = "{k}:log", "{k}:state"
     for text in TEXTS:
         for garbled in ((log,), (state,), (log, state)):
             redis.delete(log, state)
             for key in garbled:
                 put(key, text)
-            waits = [ledger.take(Priority.REFRESH) for _ in range(size + 1)]
+            waits = [limiter.try_acquire(Priority.REFRESH) for _ in range(size + 1)]
             assert 0 < waits[-1] <= 61.3
-            assert ledger.paused_for() == 0.0
-            ledger.pause(5)
-            assert 4 < ledger.paused_for() <= 5
+            assert limiter.paused_for() == 0.0
+            limiter.pause(5)
+            assert 4 < limiter.paused_for() <= 5
 
 
 @pytest.mark.parametrize("field", ["paused", "due", "yield"])
-def test_a_garbled_field_of_the_ledger_delays_nobody(redis: Redis, field: str) -> None:
-    ledger = RedisLedger(redis, "k", RateLimit(60, 60.0))
+def test_a_garbled_field_of_the_rate_limiter_delays_nobody(redis: Redis, field: str) -> None:
+    limiter = RedisRateLimiter(redis, "k", RateLimit(60, 60.0))
     for text in TEXTS:
         redis.delete("{k}:log", "{k}:state")
         redis.hset("{k}:state", field, text)
-        assert ledger.paused_for() == 0.0
-        assert ledger.take(Priority.BACKGROUND) == 0.0
+        assert limiter.paused_for() == 0.0
+        assert limiter.try_acquire(Priority.BACKGROUND) == 0.0
         redis.hset("{k}:state", "yield", text)
-        assert 0 < ledger.take(Priority.BACKGROUND) < 2
+        assert 0 < limiter.try_acquire(Priority.BACKGROUND) < 2
 
 
 def test_a_garbled_grant_in_the_middle_is_passed_over(redis: Redis) -> None:
-    ledger = RedisLedger(redis, "k", RateLimit(3, 60.0))
+    limiter = RedisRateLimiter(redis, "k", RateLimit(3, 60.0))
     for text in TEXTS:
         redis.delete("{k}:log", "{k}:state")
         redis.rpush("{k}:log", text, text, text, text, text)
-        assert 0 < ledger.take(Priority.REFRESH) <= 61.3
+        assert 0 < limiter.try_acquire(Priority.REFRESH) <= 61.3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -51,6 +51,8 @@ GARBLES: dict[str, Garble] = {
     "a hash": _replace_by(lambda redis, key: redis.hset(key, TEXT, TEXT)),
     "a sorted set": _replace_by(lambda redis, key: redis.zadd(key, {TEXT: 1.0})),
 }
+OFTEN = ("other members", "a hash")
+"""What the short tests try; the soak tries every kind."""
 
 
 @pytest.fixture
@@ -86,7 +88,13 @@ def works(stack: Stack, url: str, name: str, *logs: str) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("garble", GARBLES.values(), ids=list(GARBLES))
+@pytest.mark.parametrize(
+    "garble",
+    [
+        pytest.param(garble, id=name, marks=() if name in OFTEN else pytest.mark.soak)
+        for name, garble in GARBLES.items()
+    ],
+)
 def test_all_keys_at_once_stop_neither_what_runs_nor_what_starts(
     at_work: tuple[Stack, str], garble: Garble
 ) -> None:

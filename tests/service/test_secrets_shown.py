@@ -9,7 +9,7 @@ from redis import Redis
 
 from tests.service.stack import SECRET, Stack, eventually
 from worker.embedded_broker import embedded_broker
-from worker.tasks.celery_app import _redbeat
+from worker.tasks.redis_address import redbeat
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_celery_s_reports_show_no_password(stack: Stack, password: str) -> None:
 )
 def test_redbeat_gets_the_account_apart(url: str, left: str, account: dict[str, str]) -> None:
     """And connects with the same as redis-py would by the URL."""
-    made = _redbeat(url)
+    made = redbeat(url)
     assert made["redbeat_redis_url"] == left
     assert made["redbeat_redis_options"].items() >= account.items()
     by_url = Redis.from_url(url).connection_pool.connection_kwargs

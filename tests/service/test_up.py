@@ -15,11 +15,11 @@ from redis.exceptions import RedisError
 
 from tests.service.stack import ROOT, Process, Stack, eventually, free_port
 from worker.cli.up import parts
-from worker.sandbox.limit import RateLimit
+from worker.sandbox.limit import ServerRate
 from worker.sandbox.server import serve_testably, serve_testrail
 
 PARTS = {"web", "worker", "refresher", "beat"}
-LIMIT = RateLimit(20, 2.0)
+LIMIT = ServerRate(20, 2.0)
 
 
 @pytest.fixture

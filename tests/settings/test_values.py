@@ -183,12 +183,17 @@ def test_wrong_databases(wrong: object) -> None:
 
 
 def test_redis_addresses() -> None:
-    for text in ("redis://localhost", "redis://:pw@h:6379/0", "rediss://u:p@h/1?ssl=required"):
+    for text in (
+        "redis://localhost",
+        "redis://:pw@h:6379/0",
+        "rediss://u:p@h/1?ssl_cert_reqs=required",
+    ):
         assert values.redis_url(text).get_secret_value() == text
     wrongs = ("localhost:6379", "http://h", "redis://", "redis://h/x", "redis://h h")
     broken = ("redis://:6379", "redis://:p#w@h", "redis://:p?w@h", "redis://:[x@h", "redis://h:x")
-    for wrong in (*wrongs, *broken):
-        with pytest.raises(ValueError, match=r"is not a (Redis )?URL"):
+    unknown = ("rediss://h?ssl=required", "redis://h?ssl_cert_reqs=none", "redis://h?db=x")
+    for wrong in (*wrongs, *broken, *unknown):
+        with pytest.raises(ValueError, match=r"is not a (Redis )?URL|has an option"):
             values.redis_url(wrong)
 
 

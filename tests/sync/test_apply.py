@@ -286,10 +286,10 @@ def test_what_was_changed_and_is_held_is_left_to_whoever_has_it(world: World) ->
     world.edit(1, name="Renamed")
 
     def meanwhile() -> None:
-        del world.target.wait_turn
+        del world.target.wait_for_permit
         lease(world, timedelta(seconds=300))
 
-    world.target.wait_turn = meanwhile  # type: ignore[method-assign]
+    world.target.wait_for_permit = meanwhile  # type: ignore[method-assign]
     before = world.clock.now()
     found = outcomes(world)[1]
     assert (found.result, found.testably_id) == (Result.UNCHANGED, world.id_of(1))
@@ -342,21 +342,14 @@ def test_a_target_that_was_deleted_leaves_nothing_behind(
     assert (action.link, action.learned) == (forgotten, True)
 
 
-def test_what_a_cut_off_create_left_is_adopted_with_a_clean_link() -> None:
-    """No trouble, no attempt; what was posted is told from what a person edited since."""
+def test_what_a_person_left_of_a_create_in_doubt_is_adopted_with_a_clean_link() -> None:
+    """No problem, no attempt; what was posted is told from what a person edited since."""
     one = source(1, "Wanted")
     left = target(one, name="Cut off")
     known = Link(1, state=LinkState.CREATING, version=1, **{**EVERYTHING, "attempts": 2})
-    action = plan([one], [left], [known])[1]
-    assert (action.kind, action.testably_id) == (Kind.ADOPT, "ms_1")
-    assert action.reason == "ms_1 carries its marker, left by a create that was cut off."
-    assert (dict(action.push), dict(action.before)) == ({"name": "Wanted"}, {"name": "Cut off"})
-    assert dict(action.overwritten) == {}
-    assert action.problem is None
-    found = action.link
-    assert found is not None
+    found = known.adopted(left)
     assert (found.state, found.testably_id, found.problem) == (LinkState.LINKED, "ms_1", None)
-    assert (found.attempt_at, found.attempt_deadline) == (None, None)
+    assert (found.attempt_at, found.attempt_deadline, found.attempts) == (None, None, 0)
     assert found.in_flight == {"name": "Cut off", "status": ACTIVE}
     assert dict(found.field_problems) == {}
     assert found.target_parent is None

@@ -21,6 +21,7 @@ from worker.sync.report import State
 ABLY = TestablySwitches()
 CARRIED_OUT = ["timeout_after", "server_error_after", "reset_after", "cut_body"]
 NOT_CARRIED_OUT = ["timeout", "server_error", "reset", "bad_gateway_html", "html"]
+IN_DOUBT = "in_doubt_for_a_person"
 FOOTER = pytest.mark.parametrize("footer", [True, False], ids=["footer", "no footer"])
 
 
@@ -91,7 +92,7 @@ def test_a_create_that_was_refused_for_now_is_repeated_at_once(world: World, kin
     assert world.to_ably.count("GET") == 2
 
 
-def test_a_ledger_that_limits_for_ever_gives_up(world: World) -> None:
+def test_a_target_that_limits_for_ever_gives_up(world: World) -> None:
     """Some day it is another run's turn."""
     world.add("One")
     world.to_ably.faults.script("rate_limited", method="POST", times=1000)
@@ -142,12 +143,12 @@ def test_what_arrives_even_later_is_told_for_ever(world: World) -> None:
 
 
 def test_the_looks_are_shared(world: World) -> None:
-    """Ten lost answers cost one wait and two looks at both lists, not ten."""
+    """Ten lost answers cost one wait and two looks at all three lists, not ten."""
     for number in range(10):
         world.add(f"Release {number}")
     world.to_ably.faults.script("reset_after", method="POST", times=10)
     assert world.run().counts["created"] == 10
-    assert world.to_ably.count("GET") == 2 + 2 * 2
+    assert world.to_ably.count("GET") == 2 + 2 * 3
 
 
 def test_other_work_goes_on_meanwhile(world: World) -> None:
@@ -242,15 +243,15 @@ def test_several_that_may_be_it_are_never_guessed(world: World) -> None:
     world.add("One")
     world.to_ably.faults.script("timeout_after", method="POST")
 
-    def by_hand(method: str, _what: str) -> None:
+    def made(method: str, _what: str) -> None:
         if method == "POST":
             world.ably.create(PROJECT, {"name": "One", "start_date": "2026-03-01T00:00:00Z"})
 
-    world.to_ably.before = by_hand
+    world.to_ably.before = made
     report = world.run()
-    assert (report.counts["conflicts"], report.problems[0]["kind"]) == (1, "several_marked")
+    assert (report.counts["conflicts"], report.problems[0]["kind"]) == (1, IN_DOUBT)
     assert world.to_ably.writes == {"POST": 1}
-    assert world.to_ably.count("GET") == 2 + 2 * 2
+    assert world.to_ably.count("GET") == 2 + 2 * 3
 
 
 @pytest.mark.parametrize("change", ["name", "parent", "age"])
@@ -323,6 +324,200 @@ def test_the_deadline_is_journaled_before_the_request(world: World) -> None:
     assert journaled.attempt_deadline >= journaled.attempt_at + timeout
     assert journaled.in_flight is not None
     assert journaled.in_flight["name"] == "One"
+
+
+# --- what the target stores, and what people make meanwhile
+
+LONG = "What this release brings to everybody. " * 64
+
+
+def at_the_first_post(world: World, work: Callable[[], object]) -> None:
+    """Do this just before the server gets the first POST of the run."""
+
+    def before(method: str, _what: str) -> None:
+        if method == "POST":
+            world.to_ably.before = lambda _method, _what: None
+            work()
+
+    world.to_ably.before = before
+
+
+def by_hand(world: World, **fields: object) -> object:
+    """A person makes a milestone of the same name and date."""
+    body = {"name": "One", "start_date": "2026-03-01T00:00:00Z"}
+    return world.ably.create(PROJECT, {**body, **fields})
+
+
+def retry(world: World, testrail_id: int = 1) -> None:
+    """`milesync retry ID`."""
+    link = world.links[testrail_id]
+    assert link.can_be_retried
+    world.store.save(world.pair.id, link.retried(), world.clock.now())
+
+
+@pytest.mark.parametrize("kind", [*CARRIED_OUT, "redirect_after"])
+def test_a_create_whose_marker_was_cut_off_is_found_by_what_it_sent(
+    world: World, kind: str
+) -> None:
+    """The target keeps 2,000 of 2,500 characters; the description is sent once more, and told."""
+    world.behave(ably=replace(ABLY, cuts_description_at=2000))
+    world.add("One", description=LONG)
+    world.to_ably.faults.script(kind, method="POST")
+    report = world.run()
+    assert (report.state, report.counts["created"]) == (State.PARTIAL, 1)
+    assert world.to_ably.writes == {"POST": 1, "PATCH": 1}
+    assert [(p["kind"], p["testrail_id"]) for p in report.problems] == [("altered", 1)]
+    assert doubled(world) == []
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+@FOOTER
+@pytest.mark.parametrize("kind", ["timeout_after", "timeout"])
+@pytest.mark.parametrize("offset", [-600.0, 600.0, 86_400.0])
+def test_the_targets_clock_may_go_before_or_after_ours(
+    world: World, kind: str, offset: float, footer: bool
+) -> None:
+    """What has appeared since is told by its own times alone."""
+    world.behave(ably=replace(ABLY, clock_offset=offset))
+    without_footer(world, footer)
+    world.add("Other")
+    world.run()
+    world.add("One")
+    world.to_ably.faults.script(kind, method="POST")
+    assert world.run().counts["created"] == 1
+    assert doubled(world) == []
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+@FOOTER
+def test_what_a_person_made_meanwhile_is_not_taken(world: World, footer: bool) -> None:
+    """The POST failed, and somebody made one of the name: a person tells whose it is."""
+    without_footer(world, footer)
+    world.add("One", description=LONG)
+    world.to_ably.faults.script("reset", method="POST")
+    at_the_first_post(world, lambda: by_hand(world, description="Ours"))
+    for _ in range(2):
+        report = world.run(create_anyway=True)
+        assert report.state is State.PARTIAL
+        assert [(p["kind"], p["testrail_id"]) for p in report.problems] == [(IN_DOUBT, 1)]
+        assert len(world.ably.everything(PROJECT)) == 1
+    assert world.to_ably.writes == {}
+    assert world.to_ably.count("GET", "status=archived") == 0
+    (theirs,) = world.ably.everything(PROJECT)
+    assert theirs["description"] == "Ours"
+    assert world.links[1].state is LinkState.CREATING
+
+
+@FOOTER
+@pytest.mark.parametrize("is_theirs", [True, False])
+def test_retry_links_what_a_person_left(world: World, is_theirs: bool, footer: bool) -> None:
+    """The one that was not archived; with none left it is created again."""
+    without_footer(world, footer)
+    world.add("One", description=LONG)
+    world.to_ably.faults.script("reset", method="POST")
+    at_the_first_post(world, lambda: by_hand(world))
+    world.run()
+    (made,) = world.ably.everything(PROJECT)
+    if is_theirs:
+        world.ably.update(PROJECT, str(made["id"]), {"status": "archived"})
+    retry(world)
+    report = world.run()
+    assert (report.state, report.problems) == (State.SUCCEEDED, ())
+    assert (world.id_of(1) == made["id"]) is not is_theirs
+    (living,) = world.ably.live(PROJECT)
+    assert str(living["description"]).startswith(LONG.strip())
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+def test_a_retry_that_leaves_several_asks_again(world: World) -> None:
+    """It alone decides nothing, and nothing is created."""
+    world.add("One")
+    world.to_ably.faults.script("reset", method="POST")
+    at_the_first_post(world, lambda: [by_hand(world), by_hand(world)])
+    world.run()
+    for _ in range(2):
+        retry(world)
+        assert [problem["kind"] for problem in world.run().problems] == [IN_DOUBT]
+        assert world.to_ably.writes == {}
+
+
+@pytest.mark.parametrize("kind", ["timeout_after", "timeout"])
+def test_a_target_without_times_leaves_it_to_a_person(world: World, kind: str) -> None:
+    """Where nothing of the name is there, it is created again all the same."""
+    without_footer(world, False)
+    world.behave(ably=replace(ABLY, hides_created_at=True))
+    world.add("One")
+    world.to_ably.faults.script(kind, method="POST")
+    report = world.run()
+    asked = kind == "timeout_after"
+    assert [problem["kind"] for problem in report.problems] == ([IN_DOUBT] if asked else [])
+    assert len(world.ably.everything(PROJECT)) == 1
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_a_create_left_is_found_completed(world: World, listed: bool) -> None:
+    """Somebody completed it at once, and the plain list hides completed ones."""
+    world.behave(ably=replace(ABLY, list_holds_completed=listed))
+    world.add("One")
+    world.to_ably.faults.script("timeout_after", method="POST")
+    sleep = world.clock.sleep
+
+    def complete(seconds: float) -> None:
+        sleep(seconds)
+        for row in world.ably.live(PROJECT):
+            world.ably.update(PROJECT, str(row["id"]), {"status": "completed"})
+
+    world.clock.sleep = complete  # type: ignore[method-assign]
+    world.run()
+    world.clock.sleep = sleep  # type: ignore[method-assign]
+    assert (world.to_ably.writes["POST"], doubled(world)) == (1, [])
+
+
+def test_equal_creates_are_matched_one_to_one(world: World) -> None:
+    """Two of three arrived, their markers cut off: those are linked, and one is made again."""
+    world.behave(ably=replace(ABLY, cuts_description_at=2000))
+    for _ in range(3):
+        world.add("One", description=LONG)
+    world.to_ably.faults.script("reset_after", method="POST", times=2)
+    world.to_ably.faults.script("reset", method="POST", times=1)
+    assert world.run().counts["created"] == 3
+    assert world.to_ably.writes["POST"] == 4
+    assert len({world.id_of(number) for number in (1, 2, 3)}) == 3
+    assert len(world.ably.everything(PROJECT)) == 3
+
+
+def test_a_target_of_another_pair_is_no_candidate(world: World) -> None:
+    """Another TestRail project goes into the same Testably project, and made an equal one."""
+    without_footer(world, False)
+    world.add("One")
+    world.run()
+    world.identity = replace(world.identity, testrail_project=2)
+    world.source.model.projects.add(2)
+    world.rail.add(2, {"name": "One", "start_on": 1_772_323_200})
+    world.to_ably.faults.script("reset", method="POST")
+    report = world.run(create_anyway=True)
+    assert (report.counts["created"], report.problems) == (1, ())
+
+
+def test_a_clock_that_jumps_shortens_no_wait(world: World) -> None:
+    """An hour ahead while the request is under way: the wait is measured on another clock."""
+    world.add("One")
+    late(world, 39.0)
+    jump = timedelta(hours=1)
+    create = world.target.create
+
+    def jumping(*given: Any) -> Any:
+        try:
+            return create(*given)
+        finally:
+            world.clock.start += jump
+
+    world.target.create = jumping  # type: ignore[method-assign, assignment]
+    assert world.run().counts["created"] == 1
+    assert doubled(world) == []
 
 
 # --- a process that dies
@@ -474,16 +669,16 @@ def test_a_link_that_somebody_else_changed_is_left_to_them(world: World) -> None
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    wait_turn = world.target.wait_turn
+    wait_for_permit = world.target.wait_for_permit
 
     def meanwhile() -> None:
         world.store.save(world.pair.id, world.links[1], world.clock.now())
-        wait_turn()
+        wait_for_permit()
 
-    world.target.wait_turn = meanwhile  # type: ignore[method-assign]
+    world.target.wait_for_permit = meanwhile  # type: ignore[method-assign]
     report = world.run(Trigger.SCHEDULE)
     assert (report.counts["unchanged"], world.to_ably.writes) == (1, {})
-    del world.target.wait_turn
+    del world.target.wait_for_permit
     assert world.links[1].look_again
     assert world.run(Trigger.SCHEDULE).counts["updated"] == 1
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from mappings.link import Link, LinkState
+from mappings.problem import Problem, ProblemKind
 from tests.sync.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
@@ -98,12 +99,19 @@ def test_a_list_that_holds_archived_ones_is_enough(world: World) -> None:
     assert reads(world) == [LIST]
 
 
-def test_a_cut_off_create_costs_the_archived_list(world: World) -> None:
-    """What it left may have been archived by now."""
+def test_a_create_in_doubt_costs_no_archived_list(world: World) -> None:
+    """What it left is looked for in all lists once its wait is over, and not before the plan."""
     world.add("One")
-    world.store.save(world.pair.id, Link(1, state=LinkState.CREATING), world.clock.now())
+    link = Link(1, state=LinkState.CREATING)
+    saved = world.store.save(world.pair.id, link, world.clock.now())
+    assert saved is not None
     gather(world)
-    assert reads(world) == [LIST, COMPLETED, ARCHIVED]
+    assert reads(world) == [LIST, COMPLETED]
+    problem = Problem(ProblemKind.IN_DOUBT_FOR_A_PERSON, "It can be: ms_1.")
+    asked = saved.left_to_person(problem, world.clock.now())
+    world.store.save(world.pair.id, asked, world.clock.now())
+    gather(world)
+    assert reads(world) == [LIST]
 
 
 def test_a_marker_without_a_link_costs_the_archived_list(world: World) -> None:

@@ -18,8 +18,10 @@ from mappings.milestone import FIELDS
 from mappings.runs import DEAD_AFTER, RUNNING, UNFINISHED, RunLog, RunRecord
 from mappings.tables import runs
 from tests.sync.world import World
+from worker.sync.apply.creates import Creates
 from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.writer import TargetWriter
+from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.heartbeat import Heartbeat
 from worker.sync.options import Options, Trigger
 from worker.sync.report import State
@@ -187,7 +189,7 @@ def test_a_write_that_waited_for_its_turn_asks_once_more(world: World) -> None:
 
     writer = TargetWriter(world.pair, "run", world.target, world.store, world.clock, require)
     with pytest.raises(LostLock):
-        writer.create(Link(1), dict.fromkeys(FIELDS), None)
+        Creates(writer, world.rules, TargetSnapshot()).create(Link(1), dict.fromkeys(FIELDS), None)
     assert (world.to_ably.requests, world.links) == ([], {})
 
 

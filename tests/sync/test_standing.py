@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mappings.link import Link, LinkState, fingerprint_of_source
+from mappings.link import ASKED, Link, LinkState, fingerprint_of_source
 from mappings.problem import Problem, ProblemKind
 from tests.sync.build import NOW, link, plan, snapshot, source, target, trouble_of
 from worker.sync.decide.action import Kind
@@ -72,12 +72,26 @@ def test_a_target_that_another_link_holds_is_not_free() -> None:
     assert plan([ONE, two], [held], [link(two, held)])[1].kind is Kind.CREATE
 
 
-def test_what_a_create_left_behind_is_adopted() -> None:
-    """A create that was cut off is found by its marker in the list, without waiting."""
-    cut_off = Link(1, state=LinkState.CREATING, in_flight={"name": "Release 1"}, version=1)
-    action = plan([replace(ONE, is_completed=True)], [THERE], [cut_off], policy=TARGET_WINS)[1]
-    assert (action.kind, action.push) == (Kind.ADOPT, {"status": "completed"})
-    assert "cut off" in action.reason
+@pytest.mark.parametrize("seen", [0, 1, 2])
+def test_a_marker_does_not_end_the_doubt_about_a_create(seen: int) -> None:
+    """Another may still come: its wait and two looks tell, and not the reading before the plan."""
+    in_doubt = Link(1, state=LinkState.CREATING, in_flight={"name": "Release 1"}, version=1)
+    marked = [target(ONE, f"ms_{number}") for number in range(seen)]
+    action = plan([ONE], marked, [in_doubt])[1]
+    assert (action.kind, action.testably_id) == (Kind.CREATE, None)
+    assert action.reason == "An earlier create was cut off; it is looked for first."
+
+
+@pytest.mark.parametrize("kind", sorted(ASKED))
+def test_a_create_that_is_for_a_person_is_neither_made_nor_linked(kind: ProblemKind) -> None:
+    """Whatever stands in Testably: it stays in `failures` until somebody says `retry`."""
+    problem = Problem(kind, "It can be: ms_1, ms_2.", NOW)
+    asked = Link(1, state=LinkState.CREATING, in_flight={"name": "Release 1"}, version=1)
+    link = asked.left_to_person(problem, NOW)
+    for targets in ([], [THERE], [UNMARKED]):
+        action = plan([ONE], targets, [link], options=Options(create_anyway=True))[1]
+        assert (action.kind, action.problem, action.writes) == (Kind.CONFLICT, problem, 0)
+    assert plan([ONE], [THERE], [link.retried()])[1].kind is Kind.CREATE
 
 
 # --- names

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Annotated, Final, cast
@@ -14,8 +15,9 @@ from typer.main import get_command
 
 from mappings.errors import MilesyncError
 from worker.cli import help as help_text
-from worker.cli.output import Exit, failure, print_json, print_text, silence
+from worker.cli.output import Exit, failure, print_json, print_text
 from worker.cli.signals import ending, exit_code, told
+from worker.cli.streams import OutputLost, silence
 from worker.errors import SettingsError, UsageError
 from worker.say import say_error
 
@@ -168,8 +170,9 @@ def _run(args: list[str]) -> int:
 
 
 def _failed(args: list[str], error: MilesyncError, state: str = "failed") -> int:
-    if "--json" in args:
-        print_json(failure(error, state))
+    if "--json" in args and not isinstance(error, OutputLost):
+        with suppress(OutputLost):  # the exit code is all that is left to tell it by
+            print_json(failure(error, state))
     else:
         say_error(error)
     return Exit.USAGE if isinstance(error, SettingsError | UsageError) else Exit.FAILED

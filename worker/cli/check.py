@@ -181,19 +181,11 @@ def _learn_names(deployment: Deployment, pairs: Sequence[ProjectPair]) -> str:
 
 
 def _redis(deployment: Deployment) -> str:
-    from redis.exceptions import RedisError
+    from worker.redis_causes import ping
 
-    try:
-        if deployment.redis is not None:
-            deployment.redis.ping()
-    except RedisError as error:
-        raise _NoRedis(f"Redis does not answer: {' '.join(str(error).split())}") from None
+    if deployment.redis is not None:
+        ping(deployment.redis)
     return "Reachable."
-
-
-class _NoRedis(MilesyncError):
-    kind = "redis"
-    default_hint = "Check MILESYNC_REDIS_URL, and that the server runs."
 
 
 def _end(

@@ -30,11 +30,11 @@ A_MINUTE = 1500
 
 def demo(config: NoConfig = None, as_json: Json = False) -> int:  # noqa: ARG001
     """See it work: 300 milestones of a made-up company, in half a minute, without any account."""
-    from worker.sandbox.limit import RateLimit
+    from worker.sandbox.limit import ServerRate
     from worker.sandbox.server import run_sandbox
 
     folder = Path(tempfile.mkdtemp(prefix="milesync-demo-"))
-    with run_sandbox(count=COUNT, rate=RateLimit(A_MINUTE, 60.0), log=False) as sandbox:
+    with run_sandbox(count=COUNT, rate=ServerRate(A_MINUTE, 60.0), log=False) as sandbox:
         told = _quiet if as_json else _aloud
         demonstration = _Demo(sandbox, folder, told)
         demonstration.play()

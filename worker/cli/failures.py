@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mappings.errors import Busy
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
 from worker.cli.records import collected, recorded, show_each
+from worker.cli.run_records import names_of
 from worker.cli.session import opened
 from worker.errors import UsageError
 from worker.say import printable
 
 if TYPE_CHECKING:
-    from mappings.link import Failure, Link
-    from mappings.problem import FieldProblem
+    from mappings.link import Link
     from mappings.rows import Pair
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
@@ -47,59 +48,13 @@ def failures(config: Config = None, as_json: Json = False, projects: Projects = 
 
 
 def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
-    from mappings.link import failures_of
+    from mappings.failures import failures as listed
+    from mappings.overview import overview
 
     if pair is None:
         return {"failures": [], "accepted": []}
-    every = [
-        (one.accepted, _failure_json(link, one))
-        for link in deployment.store.links_with_problems(pair.id)
-        for one in failures_of(link)
-    ]
-    return {
-        "failures": [
-            *(one for accepted, one in every if not accepted),
-            *_of_the_run(deployment, pair),
-        ],
-        "accepted": [one for accepted, one in every if accepted],
-    }
-
-
-def _failure_json(link: Link, one: Failure) -> Facts:
-    return {
-        "testrail_id": link.testrail_id,
-        "testably_id": link.testably_id,
-        "name": link.name,
-        "kind": one.kind.value,
-        "field": one.field,
-        "reason": one.reason,
-        "since": one.since,
-        "count": one.count,
-        "next_step": one.kind.advice(link.testrail_id),
-    }
-
-
-def _of_the_run(deployment: Deployment, pair: Pair) -> list[Facts]:
-    """What the last whole run could not say of any milestone: unread lists, records without id."""
-    from mappings.problem import ProblemKind
-
-    ended = [run for run in deployment.runs.latest(pair.id) if run.exclusive and run.finished_at]
-    if not ended or ended[0].state != "partial":
-        return []
-    at = ended[0].finished_at
-    since = at and at.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return [
-        {
-            **{name: one.get(name) for name in ("testrail_id", "testably_id", "name", "kind")},
-            "field": None,
-            "reason": one.get("reason"),
-            "since": since,
-            "count": 1,
-            "next_step": ProblemKind[str(one["kind"]).upper()].advice(None),
-        }
-        for one in ended[0].problems
-        if one.get("testrail_id") is None
-    ]
+    last_run = overview(deployment.store.engine, [pair])[pair.id].last_run
+    return dict(listed(deployment.store, pair, last_run))
 
 
 def _show(out: Console, facts: Facts) -> None:
@@ -139,10 +94,20 @@ def accept(
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Live with a difference that cannot be mended, until either side changes."""
+    """Live with a difference that cannot be mended, until either side changes.
+
+    Nothing is read from either side: what was last read is what is accepted.
+
+    Examples:
+      milesync accept 12 15
+      milesync accept 12 --field due_date
+      milesync accept --all
+      milesync accept --revoke 12
+    """
     ids = tuple(dict.fromkeys(milestones or ()))
-    if not ids and not every:
-        raise UsageError("Say which milestones, or --all.", "`milesync failures` lists them.")
+    if bool(ids) == every:
+        text = "Say which milestones, or --all." if not ids else "Ids and --all do not go together."
+        raise UsageError(text, "`milesync failures` lists them.")
     with opened(config) as deployment:
         pairs = deployment.settings.require_projects(projects)
         found = [(one, recorded(deployment, one)) for one in pairs]
@@ -152,55 +117,66 @@ def accept(
             if pair is not None
         }
         _require_found(ids, chosen.values(), revoke=revoke)
-        documents = []
-        for one, pair in found:
-            done = _decide(deployment, pair.id, chosen[pair.id], revoke=revoke) if pair else []
-            documents.append(
-                {
-                    "testrail_project": one.testrail,
-                    "testably_project": one.testably,
-                    "accepted": [] if revoke else done,
-                    "revoked": done if revoke else [],
-                }
-            )
+        done = {id_: _decide(deployment, id_, some) for id_, some in chosen.items()}
+    documents = [
+        {
+            "testrail_project": one.testrail,
+            "testably_project": one.testably,
+            **names_of(pair),
+            "accepted": done[pair.id] if pair and not revoke else [],
+            "revoked": done[pair.id] if pair and revoke else [],
+        }
+        for one, pair in found
+    ]
     show({"projects": documents}, lambda out: show_each(out, documents, _say), as_json=as_json)
     return Exit.OK
 
 
-Chosen = list[tuple["Link", dict[str, "FieldProblem"]]]
+Chosen = list["Link"]
 
 
 def _choose(
     deployment: Deployment, pair: Pair, ids: tuple[int, ...], field: str | None, *, revoke: bool
 ) -> Chosen:
-    """The links with what of them is to be accepted, or to be accepted no longer."""
-    found = []
-    for link in deployment.store.links_with_problems(pair.id):
-        if not ids or link.testrail_id in ids:
-            decisions = _acceptable(link, field, revoke=revoke)
-            if decisions:
-                found.append((link, decisions))
-    return found
+    """The links as they are once the differences are accepted, or are accepted no longer."""
+    found = (
+        _revoked(link, field) if revoke else _accepted(link, field)
+        for link in deployment.store.links_with_problems(pair.id)
+        if not ids or link.testrail_id in ids
+    )
+    return [link for link in found if link is not None]
 
 
-def _acceptable(link: Link, field: str | None, *, revoke: bool) -> dict[str, FieldProblem]:
-    """What of a link cannot be mended and is not decided so yet, by field."""
+def _accepted(link: Link, field: str | None) -> Link | None:
+    """The link with what cannot be mended accepted; None if there is no such difference."""
     from mappings.link import LinkState, failures_of
     from mappings.problem import WHOLE
 
     known = dict(link.field_problems)
     if link.state is LinkState.HELD and field is None:
         since = next((one.since for one in failures_of(link) if one.since), None) or ""
-        known.setdefault(WHOLE, link.whole_accepted(since).decided(accepted=False))
-    return {
-        name: problem.decided(accepted=not revoke)
-        for name, problem in known.items()
-        if problem.accepted is revoke and field in (None, name)
+        known.setdefault(WHOLE, link.whole_accepted(since))
+    taken = {n: p.decided(accepted=True) for n, p in known.items() if field in (None, n)}
+    return link.deciding(taken) if taken else None
+
+
+def _revoked(link: Link, field: str | None) -> Link | None:
+    """The link with what was accepted counting again; None if nothing of it was accepted."""
+    from mappings.problem import WHOLE
+
+    taken = {
+        name: problem.decided(accepted=False)
+        for name, problem in link.field_problems.items()
+        if problem.accepted and field in (None, name)
     }
+    if not taken:
+        return None
+    counting = link.deciding(taken)
+    return counting.without_whole() if WHOLE in taken else counting
 
 
 def _require_found(ids: tuple[int, ...], chosen: Iterable[Chosen], *, revoke: bool) -> None:
-    known = {link.testrail_id for some in chosen for link, _ in some}
+    known = {link.testrail_id for some in chosen for link in some}
     unknown = [str(id_) for id_ in ids if id_ not in known]
     if unknown:
         what = "an accepted difference" if revoke else "a difference that can be accepted"
@@ -208,15 +184,14 @@ def _require_found(ids: tuple[int, ...], chosen: Iterable[Chosen], *, revoke: bo
         raise UsageError(f"There is no milestone {', '.join(unknown)} with {what}.", hint)
 
 
-def _decide(deployment: Deployment, pair_id: int, chosen: Chosen, *, revoke: bool) -> list[int]:
-    decided = []
-    for link, decisions in chosen:
-        changed = link.deciding(decisions)
-        if revoke:
-            changed = changed.without_whole()
-        decided.append(changed)
-    saved = deployment.store.save_many(pair_id, decided, deployment.clock.now())
-    return [link.testrail_id for link in saved]
+def _decide(deployment: Deployment, pair_id: int, chosen: Chosen) -> list[int]:
+    """Keep what a person decided; the ids. Raises Busy if a run is writing one of the links."""
+    saved = deployment.store.save_many(pair_id, chosen, deployment.clock.now())
+    kept = [link.testrail_id for link in saved]
+    if missed := [link.testrail_id for link in chosen if link.testrail_id not in kept]:
+        text = f"A run is writing {', '.join(map(str, missed))} at this moment."
+        raise Busy(f"{text} All others were done.", "Say it again once the run has ended.")
+    return kept
 
 
 def _say(out: Console, facts: Facts) -> None:

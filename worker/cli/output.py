@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from enum import IntEnum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from mappings.errors import MilesyncError
 from worker.cli.screen import Console
+from worker.cli.streams import write
 from worker.say import moves
 
 if TYPE_CHECKING:
@@ -67,21 +67,10 @@ def _escaped(char: str) -> str:
 
 
 def print_text(text: str) -> None:
-    """Print text on stdout; a reader that has gone away is not our trouble."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        silence(sys.stdout)
-
-
-def silence(stream: TextIO) -> None:
-    """Send the rest of a stream whose reader has gone nowhere, its last flush too."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+    """Print text on stdout. Raises OutputLost."""
+    write(sys.stdout, text)
 
 
 def console(stream: TextIO) -> Console:
-    """What prints text as it stands on a stream whose reader may go away."""
-    return Console(stream, lambda: silence(stream))
+    """What prints text as it stands on a stream."""
+    return Console(stream)

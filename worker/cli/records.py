@@ -18,12 +18,10 @@ from worker.cli.session import opened
 from worker.errors import UsageError
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from mappings.link import Link
     from mappings.rows import Pair
-    from mappings.runs import RunRecord
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
@@ -32,6 +30,8 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
 Milestone = Annotated[
     str, typer.Argument(metavar="ID", help="The id of the milestone in TestRail or in Testably.")
 ]
+_MOST_DIGITS = 18
+"""Of an id that a database can hold."""
 PUSHED = ("name", "status", "start_date", "due_date")
 
 
@@ -102,40 +102,21 @@ def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
 
 def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
     from mappings.locks import settle_dead
+    from mappings.overview import Standing, overview
 
     settle_dead(deployment.runs)  # or it would show as running what has died
     runs = deployment.runs.latest(pair.id) if pair else []
-    needs, held = deployment.store.count_problems(pair.id) if pair else (0, 0)
+    found = overview(deployment.store.engine, [pair])[pair.id] if pair else Standing()
     return {
-        "in_step": in_step(pair, runs, needs) if pair else None,
+        "in_step": found.in_step,
         "proved_at": moment(pair.proved_at if pair else None),
-        "synced_at": moment(synced_at(runs)),
+        "synced_at": moment(found.synced_at),
         "listed_at": moment(pair.listed_at if pair else None),
         "paused_because": pair.paused_because if pair else None,
-        "needs_a_person": needs,
-        "held": held,
+        "needs_a_person": found.needs_person,
+        "held": found.held,
         "runs": [run_json(run) for run in runs],
     }
-
-
-def in_step(pair: Pair, runs: Sequence[RunRecord], needs_person: int) -> bool | None:
-    """Whether both sides agree, as far as is recorded; None if that was never proved.
-
-    Not while something needs a person, since a difference was found after the last proof, or
-    where the last run did not end well. ``runs`` are the latest, newest first.
-    """
-    ended = [run for run in runs if run.exclusive and run.finished_at is not None]
-    if needs_person or (ended and ended[0].state != "succeeded"):
-        return False
-    if pair.proved_at is None:
-        return None if pair.drifted_at is None else False
-    return pair.drifted_at is None or pair.drifted_at <= pair.proved_at
-
-
-def synced_at(runs: Sequence[RunRecord]) -> datetime | None:
-    """When a run last came to its end."""
-    ended = (run.finished_at for run in runs if run.state in ("succeeded", "partial"))
-    return next((at for at in ended if at is not None), None)
 
 
 def _links(deployment: Deployment, pair: Pair | None) -> list[Link]:
@@ -160,7 +141,7 @@ def _changes_of(deployment: Deployment, pair: Pair | None, milestone: str) -> Fa
     if pair is None:
         return {"changes": []}
     changes = deployment.store.changes(pair.id, testably_id=milestone)
-    if milestone.isdecimal():
+    if milestone.isdecimal() and len(milestone) <= _MOST_DIGITS:
         changes += deployment.store.changes(pair.id, testrail_id=int(milestone))
     triggers = {run_id: _trigger(deployment, run_id) for run_id in {c.run_id for c in changes}}
     return {"changes": [{**change_json(one), "trigger": triggers[one.run_id]} for one in changes]}

@@ -39,7 +39,9 @@ _LONGEST_TEXT: Final = 100
 All = Annotated[bool, typer.Option("--all", help="Every run that is recorded.")]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", metavar="N", min=1, help=f"So many runs; {SHOWN} if not given."),
+    typer.Option(
+        "--limit", metavar="N", min=1, max=1_000_000, help=f"So many runs; {SHOWN} if not given."
+    ),
 ]
 ReportFile = Annotated[
     Path, typer.Option("--out", metavar="FILE", help="Where to write it: .html, .csv or .json.")

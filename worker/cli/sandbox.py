@@ -66,7 +66,7 @@ def sandbox(
       milesync sandbox --count 31 --rate 3000
       milesync sandbox --switch list_shape=array
     """
-    from worker.sandbox.limit import RateLimit
+    from worker.sandbox.limit import ServerRate
     from worker.sandbox.server import serve
     from worker.sandbox.switches import parse_switches
 
@@ -77,7 +77,7 @@ def sandbox(
         document = {"state": "running", "settings": settings}
         show(document, lambda out: _show(out, running, settings), as_json=as_json)
 
-    limit = RateLimit(rate, 60.0)
+    limit = ServerRate(rate, 60.0)
     try:
         switches = parse_switches(switch or ())
     except ValueError as error:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
+from worker.cli.streams import write
 from worker.say import printable
 
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -45,9 +46,8 @@ class Console:
     ``width`` is None where nothing is to be wrapped.
     """
 
-    def __init__(self, stream: TextIO, on_broken_pipe: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._on_broken_pipe = on_broken_pipe
         on_terminal = stream.isatty()
         self.width = shutil.get_terminal_size().columns if on_terminal else None
         self._styled = on_terminal and not os.environ.get("NO_COLOR")
@@ -55,7 +55,7 @@ class Console:
         self._rule = "─" if "utf" in (stream.encoding or "").lower() else "-"
 
     def print(self, what: str | Table = "", style: str = "", *, hang: int = 0) -> None:
-        """Print a text of one line or several, or a table; a reader that is gone is no error.
+        """Print a text of one line or several, or a table.
 
         Where a line is wrapped, what follows stands ``hang`` places further to the right.
         """
@@ -67,11 +67,7 @@ class Console:
         code = _STYLES.get(style)
         if code and self._styled:
             lines = [f"\x1b[{code}m{line}\x1b[0m" for line in lines]
-        try:
-            self._stream.write("".join(f"{line}\n" for line in lines))
-            self._stream.flush()
-        except BrokenPipeError:
-            self._on_broken_pipe()
+        write(self._stream, "".join(f"{line}\n" for line in lines))
 
 
 def cells(text: str) -> int:

@@ -63,9 +63,16 @@ def start_logging(settings: Settings) -> None:
 
 
 def pairs_to_call(settings: Settings, projects: Sequence[int] | None) -> tuple[ProjectPair, ...]:
-    """The chosen pairs, all of which have credentials. Raises SettingsError, UsageError."""
+    """The chosen pairs, all of which have credentials. Raises SettingsError, UsageError.
+
+    So it does for a proxy or a certificate setting of the environment that cannot be used.
+    """
+    from worker.clients.connection import check_environment
+
     pairs = settings.require_projects(projects)
     settings.require_credentials(pairs)
+    for url in (settings.testrail.url or "", settings.testably.url):
+        check_environment(url)
     return pairs
 
 

@@ -19,10 +19,11 @@ from worker.cli.options import Config, Json
 from worker.cli.output import show
 from worker.cli.session import opened, pairs_to_call
 from worker.cli.signals import EndedBySignal, InterruptibleClock, ending, exit_code
-from worker.errors import Busy, MilesyncError
+from worker.errors import MilesyncError, RedisAway
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
+    from worker.settings import Settings
 
 Processes = Mapping[str, subprocess.Popen[bytes]]
 _PATIENCE: Final = 45.0
@@ -43,6 +44,7 @@ def up(config: Config = None, as_json: Json = False) -> int:
         pairs_to_call(settings, None)
         settings.web.require_strong_secrets()
         _ = deployment.store  # upgrades SQLite, before three processes would do it at once
+        _say_redis_is_away(settings)
         environment = _environment(deployment, stack)
         processes = stack.enter_context(_processes(parts(), environment))
         embedded = settings.redis_url is None
@@ -53,6 +55,25 @@ def up(config: Config = None, as_json: Json = False) -> int:
             as_json=as_json,
         )
         return _watch(processes)
+
+
+def _say_redis_is_away(settings: Settings) -> None:
+    """Warn where a configured Redis does not answer; it may come back, and the work waits."""
+    import structlog
+
+    from worker.redis_causes import ping
+    from worker.tasks import redis_of
+
+    redis = redis_of(settings)
+    if redis is None:
+        return
+    try:
+        ping(redis)
+    except RedisAway as error:
+        log = structlog.get_logger(__name__)
+        log.warning("the work waits for Redis", error=error.message, hint=error.hint)
+    finally:
+        redis.close()
 
 
 def _greeting(where: str, *, embedded: bool) -> str:
@@ -77,8 +98,6 @@ def _broker(deployment: Deployment, stack: ExitStack) -> str:
     """The URL of an embedded broker, which commands on the same database find too."""
     from worker.embedded_broker import announced, embedded_broker
 
-    if deployment.borrowed_broker is not None:
-        raise Busy("`milesync up` runs on this database already.", "End that one first.")
     url = stack.enter_context(embedded_broker())
     if deployment.broker_file is not None:
         stack.enter_context(announced(deployment.broker_file, url))

@@ -2,7 +2,7 @@
 
 With them the process stays below 250 MB whatever a server sends, and a project of a hundred
 thousand milestones is read all the same. Times: `worker.clients.connection` for a request, and
-whoever waits for a turn for the work in all.
+whoever waits for a permit for the work in all.
 """
 
 from __future__ import annotations

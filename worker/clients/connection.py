@@ -77,6 +77,13 @@ _BINARY: Final = "illegal request line"
 """h11's words for an answer that begins with a control character, as a TLS alert does."""
 
 
+def check_environment(base_url: str) -> None:
+    """Read what the environment says of proxies and certificates. Raises SettingsError."""
+    proxy = proxy_for(base_url)
+    if base_url.startswith("https:") or (proxy and proxy.is_secure):
+        trusted_context()
+
+
 class Connection:
     """The connections to one API; usable from several threads.
 

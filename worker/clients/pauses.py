@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from worker.clients.budget import Ledger
+from worker.clients.rate_limit import RateLimiter
 
 LONGEST_BLIND_PAUSE: Final = 60.0
 log = structlog.get_logger(__name__)
@@ -16,15 +16,15 @@ log = structlog.get_logger(__name__)
 class Pauses:
     """The pauses that one API imposed on this process; usable from several threads."""
 
-    def __init__(self, api: str, ledger: Ledger) -> None:
+    def __init__(self, api: str, rate_limiter: RateLimiter) -> None:
         self._api = api
-        self._ledger = ledger
+        self._rate_limiter = rate_limiter
         self._lock = threading.Lock()
         self._in_a_row = 0
         self._announced = False
 
     def begin(self, retry_after: float | None) -> float:
-        """Stop the ledger for ``retry_after`` seconds and give these back.
+        """Stop the rate limiter for ``retry_after`` seconds and give these back.
 
         Without them: one second after a success, then the double each time, up to a minute.
         """
@@ -33,15 +33,15 @@ class Pauses:
             self._in_a_row += 1
             announced, self._announced = self._announced, True
         seconds = blind if retry_after is None else retry_after
-        self._ledger.pause(seconds)
+        self._rate_limiter.pause(seconds)
         if not announced:
             event = f"rate limited by {self._api}, pausing {seconds:.0f} s"
             log.warning(event, api=self._api, seconds=seconds)
         return seconds
 
     def end(self) -> None:
-        """A turn was granted: if a pause was announced and is over, say so."""
-        if not self._announced or self._ledger.paused_for() > 0:
+        """A permit was granted: if a pause was announced and is over, say so."""
+        if not self._announced or self._rate_limiter.paused_for() > 0:
             return
         with self._lock:
             announced, self._announced = self._announced, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from mappings.milestone import BadRecord, SourceMilestone
 from worker.clients.bad_records import bad_children, too_deep
@@ -11,6 +12,8 @@ from worker.clients.bounds import DEEPEST, MOST_PROBLEMS, MOST_ROWS
 from worker.clients.records import parse_source
 
 Read = SourceMilestone | BadRecord
+_MOST_RECORDS: Final = 3 * MOST_ROWS
+"""Records that are looked at, those that repeat among them."""
 
 
 class SourceRows:
@@ -18,12 +21,14 @@ class SourceRows:
 
     An id that repeats counts once: the first record wins, and takes a ``parent_id`` that it lacks
     from a later one. A child without a ``parent_id`` belongs to the record around it.
-    ``milestones`` are by id; ``because`` says why something may be missing, else it is empty.
+    ``milestones`` are by id; ``because`` says why something may be missing, else it is empty;
+    ``is_full``: no further row is read.
     """
 
     def __init__(self) -> None:
         self.milestones: dict[int, SourceMilestone] = {}
         self.because = ""
+        self.is_full = False
         self._problems: dict[object, BadRecord] = {}
         self._rows = 0
         self._records = 0
@@ -38,7 +43,8 @@ class SourceRows:
         for row in rows:
             for path, result in _walk(f"milestones[{self._rows}]", row):
                 self._records += 1
-                if self._records > MOST_ROWS:
+                if self._is_too_much(result):
+                    self.is_full = True
                     self._miss(f"there are more than {MOST_ROWS:,} milestones")
                     return
                 self._keep(path, result)
@@ -49,10 +55,12 @@ class SourceRows:
         self.milestones.pop(id_, None)
         self._problems.pop(id_, None)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no further row is read."""
-        return self._records > MOST_ROWS
+    def _is_too_much(self, result: Read) -> bool:
+        """A milestone may come several times: in the list, then in its own record."""
+        if self._records > _MOST_RECORDS:
+            return True
+        is_new = result.id not in self.milestones
+        return is_new and len(self.milestones) + len(self._problems) >= MOST_ROWS
 
     def _keep(self, path: str, result: Read) -> None:
         if isinstance(result, BadRecord):

@@ -94,12 +94,12 @@ class Testably:
 
         return self._transport.get(_path(project_id, milestone_id), read)
 
-    def wait_turn(self) -> None:
-        """Return when the rate ledger has granted this caller one request."""
-        self._transport.wait_turn()
+    def wait_for_permit(self) -> None:
+        """Return when the rate limiter has granted this caller one request."""
+        self._transport.wait_for_permit()
 
     def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:
-        """POST once, never repeated, on a turn already granted by `wait_turn`.
+        """POST once, never repeated, on a permit already granted by `wait_for_permit`.
 
         Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
         ``parent_id`` that are not None; never a status. Raises MilestoneNotFound where a 404
@@ -114,7 +114,7 @@ class Testably:
             raise self._not_found(project_id, error, is_item=parent_id is not None) from error
 
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
-        """PATCH once, never repeated, with exactly ``values``, on a turn already granted.
+        """PATCH once, never repeated, with exactly ``values``, on a permit already granted.
 
         Raises MilestoneNotFound where a 404 concerns this milestone alone, and NotFound where the
         project is not there.

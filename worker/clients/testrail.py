@@ -141,7 +141,7 @@ class TestRail:
             "start_on": start_on,
         }
         body = {"name": name} | {key: value for key, value in fields.items() if value is not None}
-        self._transport.wait_turn()
+        self._transport.wait_for_permit()
         return self._transport.post(_path("add_milestone", project_id), body, _milestone)
 
     def update_milestone(self, milestone_id: int, **fields: object) -> SourceMilestone:
@@ -149,13 +149,13 @@ class TestRail:
 
         Raises UnknownId if TestRail answers 400.
         """
-        self._transport.wait_turn()
+        self._transport.wait_for_permit()
         path = _path("update_milestone", milestone_id)
         return self._transport.post(path, fields, _milestone, by_id=True)
 
     def delete_milestone(self, milestone_id: int) -> None:
         """Delete a milestone for good. Raises UnknownId if TestRail answers 400."""
-        self._transport.wait_turn()
+        self._transport.wait_for_permit()
         self._transport.post_for_nothing(_path("delete_milestone", milestone_id), {}, by_id=True)
 
     # --- reading a project --------------------------------------------------------------------
@@ -201,6 +201,8 @@ class TestRail:
         """Read the roots' own records, forget those that are gone, and tell why others are not."""
         because, in_a_row = "", 0
         for root in roots:
+            if into.is_full:
+                break
             try:
                 into.add([self._record(root)])
             except UnknownId:

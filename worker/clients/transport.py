@@ -25,10 +25,10 @@ from worker.clients.answers import (
     shortened,
     unpacked,
 )
-from worker.clients.budget import Ledger, Priority, wait_turn
 from worker.clients.connection import HTTP, Connection
 from worker.clients.credentials import Credentials
 from worker.clients.pauses import Pauses
+from worker.clients.rate_limit import Priority, RateLimiter, wait_for_permit
 from worker.clock import Clock
 from worker.errors import (
     ApiError,
@@ -55,12 +55,12 @@ log = structlog.get_logger(__name__)
 class Transport:
     """Calls one API on behalf of one account; usable from several threads.
 
-    ``request_timeout`` is the deadline of one request in all, in seconds. ``patience`` bounds the
-    seconds a call waits for its turn (None: as long as it takes), and ``on_wait`` is told the
+    ``request_timeout`` is the deadline of one request in all, in seconds. ``max_wait`` bounds the
+    seconds a call waits for a permit (None: as long as it takes), and ``on_wait`` is told the
     seconds before every sleep and may raise to end it. A GET is sent at most ``attempts`` times
     for what may pass. ``observer`` is told the API, the method, the status or the error's kind,
     and the seconds of each request. ``before_request`` is called
-    before a turn is taken, when nothing is under way, and may raise to end the work there. Every
+    before a permit is taken, when nothing is under way, and may raise to end the work there. Every
     call may raise ApiError and, where it waits, BudgetExhausted.
     """
 
@@ -70,11 +70,11 @@ class Transport:
         base_url: str,
         credentials: Credentials,
         *,
-        ledger: Ledger,
+        rate_limiter: RateLimiter,
         clock: Clock,
         request_timeout: float = 30.0,
         priority: Priority = Priority.BACKGROUND,
-        patience: float | None = None,
+        max_wait: float | None = None,
         attempts: int = ATTEMPTS,
         on_wait: Callable[[float], None] | None = None,
         observer: Observer | None = None,
@@ -85,10 +85,10 @@ class Transport:
         self.api = api
         self.base_url = _checked_base(api, base_url)
         self.request_timeout = request_timeout
-        self.patience = patience
+        self.max_wait = max_wait
         self._attempts = attempts
         self._credentials = credentials
-        self._ledger = ledger
+        self._rate_limiter = rate_limiter
         self._clock = clock
         self._priority = priority
         self._on_wait = on_wait
@@ -97,7 +97,7 @@ class Transport:
         self._lock = threading.Lock()
         self._requests = self._received = 0
         self._of_thread = threading.local()
-        self._pauses = Pauses(api, ledger)
+        self._pauses = Pauses(api, rate_limiter)
         own = {
             "Authorization": credentials.header.get_secret_value(),
             "Accept": "application/json",
@@ -129,21 +129,23 @@ class Transport:
         """The HTTP status of the last answer that came for this thread."""
         return getattr(self._of_thread, "status", None)
 
-    def wait_turn(self) -> None:
-        """Return when the ledger has granted one request. Raises BudgetExhausted."""
+    def wait_for_permit(self) -> None:
+        """Return when the rate limiter has granted one request. Raises BudgetExhausted."""
         self._before_request()
-        wait_turn(self._ledger, self._clock, self._priority, self.patience, self._on_wait)
+        wait_for_permit(
+            self._rate_limiter, self._clock, self._priority, self.max_wait, self._on_wait
+        )
         self._pauses.end()
 
     def get(self, path: str, read: Callable[[object], T], *, by_id: bool = False) -> T:
         """GET ``path`` below the base URL and give its JSON to ``read``, repeating what may pass.
 
-        ``read`` raises ValueError for a shape it does not know. Each repeat takes its own turn.
+        ``read`` raises ValueError for a shape it does not know. Each repeat takes a permit.
         """
         call = Call(self.api, "GET", path, by_id)
         failed = limited = 0
         while True:
-            self.wait_turn()
+            self.wait_for_permit()
             try:
                 return read_answer(call, self._send(call, None), read)
             except RateLimited:
@@ -159,19 +161,19 @@ class Transport:
     def post(
         self, path: str, body: object, read: Callable[[object], T], *, by_id: bool = False
     ) -> T:
-        """POST JSON once, on a turn already granted by `wait_turn`."""
+        """POST JSON once, on a permit already granted by `wait_for_permit`."""
         call = Call(self.api, "POST", path, by_id)
         return read_answer(call, self._send(call, body), read)
 
     def post_for_nothing(self, path: str, body: object, *, by_id: bool = False) -> None:
-        """POST JSON once, on a granted turn, where the answer is empty (or any JSON)."""
+        """POST JSON once, on a granted permit, where the answer is empty (or any JSON)."""
         call = Call(self.api, "POST", path, by_id)
         answer = self._send(call, body)
         if answer.body.strip():
             read_answer(call, answer, lambda _: None)
 
     def patch(self, path: str, body: object, read: Callable[[object], T]) -> T:
-        """PATCH JSON once, on a turn already granted by `wait_turn`."""
+        """PATCH JSON once, on a permit already granted by `wait_for_permit`."""
         call = Call(self.api, "PATCH", path)
         return read_answer(call, self._send(call, body), read)
 

@@ -177,8 +177,8 @@ class InMemorySource:
 class InMemoryTarget:
     """A `worker.sync.ports.Target` over a `TestablyModel`.
 
-    ``turns`` counts the turns that callers waited for; every write needs one of its own. With a
-    clock, time passes on it: ``pace`` seconds a turn, ``request_timeout`` for one that times out.
+    ``permits`` counts the permits that callers waited for; every write needs one of its own. With a
+    clock, time passes on it: ``pace`` seconds a permit, ``request_timeout`` for one that times out.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class InMemoryTarget:
         pace: float = 0.0,
     ) -> None:
         self.model = model
-        self.turns = 0
+        self.permits = 0
         self.request_timeout = request_timeout
         self._clock = clock
         self._pace = pace
@@ -220,8 +220,8 @@ class InMemoryTarget:
         what = f"milestones/{milestone_id}"
         return self._one("GET", what, lambda: self.model.get(project_id, milestone_id))
 
-    def wait_turn(self) -> None:
-        self.turns += 1
+    def wait_for_permit(self) -> None:
+        self.permits += 1
         self._pass(self._pace)
 
     def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:

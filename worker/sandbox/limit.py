@@ -14,7 +14,7 @@ from worker.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class ServerRate:
     """``limit`` requests in any ``window`` seconds, for each caller.
 
     ``retry_after``: how the 429 says when to come back. ``counts_refused``: whether a request
@@ -30,7 +30,7 @@ class RateLimit:
 class SlidingWindow:
     """Grants requests so that no window of the given length ever holds more than the limit."""
 
-    def __init__(self, rate: RateLimit, clock: Clock) -> None:
+    def __init__(self, rate: ServerRate, clock: Clock) -> None:
         self.rate = rate
         self._clock = clock
         self._granted: dict[str, deque[float]] = {}

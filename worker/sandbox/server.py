@@ -17,7 +17,7 @@ from typing import Final
 from worker.clock import Clock
 from worker.sandbox.faults import FaultKind, Faults
 from worker.sandbox.http_server import SandboxServer
-from worker.sandbox.limit import RateLimit
+from worker.sandbox.limit import ServerRate
 from worker.sandbox.seed import seed as plant_seed
 from worker.sandbox.switches import Switches, TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_app import DOCUMENTED_RATE, TOKEN, create_testably_app
@@ -37,7 +37,7 @@ def serve_testrail(
     user: str = USER,
     api_key: str = API_KEY,
     subdir: str = "",
-    rate: RateLimit | None = None,
+    rate: ServerRate | None = None,
     faults: Faults | None = None,
     clock: Clock | None = None,
     host: str = "127.0.0.1",
@@ -59,7 +59,7 @@ def serve_testably(
     *,
     switches: TestablySwitches | None = None,
     tokens: Mapping[str, Collection[str] | None] | None = None,
-    rate: RateLimit | None = DOCUMENTED_RATE,
+    rate: ServerRate | None = DOCUMENTED_RATE,
     faults: Faults | None = None,
     clock: Clock | None = None,
     host: str = "127.0.0.1",
@@ -103,7 +103,7 @@ def run_sandbox(
     testably_port: int = 0,
     count: int = 300,
     seed: int = 1,
-    rate: RateLimit | None = DOCUMENTED_RATE,
+    rate: ServerRate | None = DOCUMENTED_RATE,
     faults: Mapping[str, float] | None = None,
     switches: Switches | None = None,
     log: bool = True,
@@ -147,7 +147,7 @@ def serve(
     announce: Callable[[Sandbox], None],
     count: int = 300,
     seed: int = 1,
-    rate: RateLimit | None = DOCUMENTED_RATE,
+    rate: ServerRate | None = DOCUMENTED_RATE,
     faults: Mapping[str, float] | None = None,
     switches: Switches | None = None,
     until: Callable[[], object],

@@ -18,12 +18,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from worker.clock import Clock, SystemClock
-from worker.sandbox.limit import RateLimit, SlidingWindow
+from worker.sandbox.limit import ServerRate, SlidingWindow
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.testably_model import TestablyModel
 
 TOKEN: Final = "sandbox-token"  # noqa: S105  # the sandbox's own, known to everybody
-DOCUMENTED_RATE: Final = RateLimit(limit=60, window=60.0)
+DOCUMENTED_RATE: Final = ServerRate(limit=60, window=60.0)
 """60 requests a minute for each token (Testably page)."""
 
 _LIST_PARAMS: Final = frozenset({"status", "page", "per_page"})
@@ -34,7 +34,7 @@ def create_testably_app(
     model: TestablyModel,
     *,
     tokens: Mapping[str, Collection[str] | None] | None = None,
-    rate: RateLimit | None = DOCUMENTED_RATE,
+    rate: ServerRate | None = DOCUMENTED_RATE,
     clock: Clock | None = None,
 ) -> Starlette:
     """The model as an ASGI application.

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from worker.clock import Clock, SystemClock
-from worker.sandbox.limit import RateLimit, SlidingWindow
+from worker.sandbox.limit import ServerRate, SlidingWindow
 from worker.sandbox.rules import Problem
 from worker.sandbox.testrail_model import PAGE, Page, TestRailModel
 
@@ -37,7 +37,7 @@ _ALL_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One API call: ``get_milestones/1&limit=5`` taken apart, with the request's body."""
 
     name: str
@@ -53,7 +53,7 @@ def create_testrail_app(
     user: str = USER,
     api_key: str = API_KEY,
     subdir: str = "",
-    rate: RateLimit | None = None,
+    rate: ServerRate | None = None,
     clock: Clock | None = None,
 ) -> Starlette:
     """The model as an ASGI application, for one user; ``subdir`` as in ``/testrail``.
@@ -79,7 +79,7 @@ class _Api:
         self._authorization = f"Basic {credentials}"
         self._path = path
         self._window = window
-        self._calls: Mapping[tuple[str, str], Callable[[Call], Response]] = {
+        self._calls: Mapping[tuple[str, str], Callable[[ApiCall], Response]] = {
             ("GET", "get_milestone"): self._get,
             ("GET", "get_milestones"): self._list,
             ("GET", "get_projects"): self._projects,
@@ -112,22 +112,22 @@ class _Api:
             raise Problem(404, f"Unknown method '{name}'")
         beta = request.headers.get("x-api-ident") == "beta"
         value = _json_body(request, body) if request.method == "POST" else None
-        return call(Call(name, id_, params, value, beta))
+        return call(ApiCall(name, id_, params, value, beta))
 
-    def _get(self, call: Call) -> Response:
+    def _get(self, call: ApiCall) -> Response:
         return JSONResponse(self._model.get(_id(call, "milestone_id")))
 
-    def _add(self, call: Call) -> Response:
+    def _add(self, call: ApiCall) -> Response:
         return JSONResponse(self._model.add(_id(call, "project_id"), call.body))
 
-    def _update(self, call: Call) -> Response:
+    def _update(self, call: ApiCall) -> Response:
         return JSONResponse(self._model.update(_id(call, "milestone_id"), call.body))
 
-    def _delete(self, call: Call) -> Response:
+    def _delete(self, call: ApiCall) -> Response:
         self._model.delete(_id(call, "milestone_id"))
         return Response(b"", 200, media_type="application/json")
 
-    def _list(self, call: Call) -> Response:
+    def _list(self, call: ApiCall) -> Response:
         project_id = _id(call, "project_id")
         limit, offset = _span(call.params)
         shape = self._shape(call)
@@ -139,7 +139,7 @@ class _Api:
         page = self._model.page(project_id, **filters, limit=limit, offset=offset)
         return JSONResponse(_envelope(page, call) if shape == "envelope" else page.rows)
 
-    def _projects(self, call: Call) -> Response:
+    def _projects(self, call: ApiCall) -> Response:
         rows = self._model.open_projects()
         if self._shape(call) != "envelope":
             return JSONResponse(rows)
@@ -147,7 +147,7 @@ class _Api:
         page = Page(rows[offset:][:limit], len(rows), offset, limit or PAGE)
         return JSONResponse(_envelope(page, call, "projects"))
 
-    def _shape(self, call: Call) -> str:
+    def _shape(self, call: ApiCall) -> str:
         shape = self._model.switches.list_shape
         if shape == "beta_header":
             return "envelope" if call.beta else "array"
@@ -175,7 +175,7 @@ def _json_body(request: Request, body: bytes) -> object:
         raise Problem(400, "The request body is not valid JSON.") from None
 
 
-def _id(call: Call, field: str) -> int:
+def _id(call: ApiCall, field: str) -> int:
     if not (call.id.isascii() and call.id.isdigit()):
         raise Problem(400, f"Field :{field} is not a valid ID.")
     return int(call.id)
@@ -199,7 +199,7 @@ def _span(params: Mapping[str, str]) -> tuple[int | None, int]:
     return min(int(limit), PAGE), int(given["offset"])
 
 
-def _envelope(page: Page, call: Call, rows: str = "milestones") -> dict[str, object]:
+def _envelope(page: Page, call: ApiCall, rows: str = "milestones") -> dict[str, object]:
     before, after = page.offset - page.limit, page.offset + page.limit
     return {
         "offset": page.offset,
@@ -213,7 +213,7 @@ def _envelope(page: Page, call: Call, rows: str = "milestones") -> dict[str, obj
     }
 
 
-def _link(call: Call, limit: int, offset: int) -> str:
+def _link(call: ApiCall, limit: int, offset: int) -> str:
     """A neighbouring page's address as instances give it: without host, sub-directory or script."""
     filters = "".join(f"&{name}={call.params[name]}" for name in _FILTERS if name in call.params)
     id_ = f"/{call.id}" if call.id else ""

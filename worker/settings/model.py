@@ -294,7 +294,7 @@ class FileSettings(_Section):
     )
     redis_url: Annotated[SecretStr | None, _maybe(values.redis_url)] = Field(
         None,
-        description="The broker of the workers and the rate ledger that all processes share.",
+        description="The broker of the workers and the rate limiter that all processes share.",
         examples=["redis://localhost:6379/0"],
     )
     projects: Annotated[tuple[ProjectPair, ...], AfterValidator(_no_pair_twice)] = ()

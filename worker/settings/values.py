@@ -294,7 +294,23 @@ def redis_url(value: object) -> SecretStr:
         raise ValueError(
             "is not a Redis URL (special characters in a password have to be percent-encoded)"
         )
+    if not _has_known_options(text):
+        raise ValueError("has an option that redis-py does not know, or not with this value")
     return SecretStr(text)
+
+
+def _has_known_options(url: str) -> bool:
+    """Whether redis-py can make a connection of a Redis URL's options; it makes none yet."""
+    if "?" not in url:
+        return True
+    from redis.connection import ConnectionPool  # here, because most URLs have no options
+    from redis.exceptions import RedisError
+
+    try:
+        ConnectionPool.from_url(url).make_connection()
+    except (TypeError, ValueError, RedisError):
+        return False
+    return True
 
 
 def redacted(url: SecretStr) -> str:

@@ -1,4 +1,4 @@
-"""What the one path needs from the outside: a source, a target and a way to wait for its turn.
+"""What the one path needs from the outside: a source, a target and a way to wait for a permit.
 
 `worker.clients` implements these over HTTP, `worker.sandbox.in_memory` in memory; both pass the
 contract suite under ``tests/contract``. Every method may raise `worker.errors.ApiError`.
@@ -6,7 +6,7 @@ contract suite under ``tests/contract``. Every method may raise `worker.errors.A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -45,8 +45,13 @@ class TargetListing:
     @property
     def newest_created_at(self) -> str | None:
         """The newest ``created_at`` that was listed: what is created later is not older (R2)."""
-        shown = (one.created_at for one in self.milestones.values() if one.created_at)
-        return max(shown, key=datetime.fromisoformat, default=None)
+        return newest_of(self.milestones.values())
+
+
+def newest_of(milestones: Iterable[TargetMilestone]) -> str | None:
+    """The newest ``created_at`` that these show, or None where none shows one."""
+    shown = (one.created_at for one in milestones if one.created_at)
+    return max(shown, key=datetime.fromisoformat, default=None)
 
 
 class Source(Protocol):
@@ -100,11 +105,11 @@ class Target(Protocol):
         Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
         """
 
-    def wait_turn(self) -> None:
-        """Return when the rate ledger has granted this caller one request."""
+    def wait_for_permit(self) -> None:
+        """Return when the rate limiter has granted this caller one request."""
 
     def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:
-        """POST once, never repeated, on a turn already granted by `wait_turn`.
+        """POST once, never repeated, on a permit already granted by `wait_for_permit`.
 
         Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
         ``parent_id`` that are not None; never a status. Raises MilestoneNotFound where a 404
@@ -112,7 +117,7 @@ class Target(Protocol):
         """
 
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
-        """PATCH once, never repeated, with exactly ``values``, on a turn already granted.
+        """PATCH once, never repeated, with exactly ``values``, on a permit already granted.
 
         Raises MilestoneNotFound where a 404 concerns this milestone alone, and NotFound where the
         project is not there.

@@ -10,7 +10,9 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.errors import GuardTripped, UsageError
 from worker.sync.options import Only, Options, Trigger
@@ -20,6 +22,7 @@ SHOWN: Final = 10
 _COMPARED: Final = ("action", "testably_id", "name")
 _DECIDED: Final = ("testrail_id", *_COMPARED, "fields")
 Document = Mapping[str, Any]
+_Plain = str | int | float | bool | None
 
 
 class PlanChanged(GuardTripped):
@@ -50,28 +53,58 @@ def read_reviewed(text: str, name: str) -> Document:
     """The plan in a file called ``name``. Raises UsageError if it is none."""
     hint = "Write one with `milesync plan --out FILE`."
     try:
-        document = json.loads(text)
+        document: Any = json.loads(text)
+    except RecursionError:
+        raise UsageError(f"{name} is nested too deeply to be a plan.", hint) from None
     except ValueError:
         raise UsageError(f"{name} is not JSON.", hint) from None
-    if not isinstance(document, dict) or document.get("version") != VERSION:
+    version = document.get("version") if isinstance(document, dict) else None
+    if version != VERSION or isinstance(version, bool):
         raise UsageError(f"{name} is not a plan that this version of milesync wrote.", hint)
-    if not (_is_list_of_tables(document.get("projects")) and _has_options(document)):
-        raise UsageError(f"{name} is not a whole plan.", hint)
-    return document
+    try:
+        _Plan.model_validate(document)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
+        raise UsageError(
+            f"{name} is not a whole plan: {place} is missing or wrong.", hint
+        ) from None
+    return cast(Document, document)
 
 
-def _is_list_of_tables(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+class _Shape(BaseModel):
+    """What has to be there; what else is there does not matter."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
 
 
-def _has_options(document: Document) -> bool:
-    options = document.get("options")
-    projects = document["projects"]
-    return (
-        isinstance(options, dict)
-        and options.get("only") in (None, *Only)
-        and all(_is_list_of_tables(project.get("actions")) for project in projects)
-    )
+class _Field(_Shape):
+    before: _Plain = None
+    after: _Plain = None
+
+
+class _Action(_Shape):
+    action: str
+    testrail_id: int | None
+    testably_id: str | None
+    name: str | None
+    fields: dict[str, _Field]
+
+
+class _Project(_Shape):
+    testrail_project: int
+    testably_project: str
+    actions: list[_Action]
+
+
+class _Options(_Shape):
+    only: Literal["open", "completed", "started", "upcoming"] | None = None
+    adopt_by_name: bool = False
+    create_anyway: bool = False
+
+
+class _Plan(_Shape):
+    options: _Options
+    projects: list[_Project]
 
 
 def reviewed_options(document: Document) -> dict[str, Any]:

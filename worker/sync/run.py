@@ -150,7 +150,7 @@ class Run:
             dict(snapshot.links),
             snapshot.now,
             self._counted_since,
-            newest=snapshot.target.newest,
+            seen=snapshot.target,
             archive_in_use=self.options.archive_in_use,
             check=self._check,
             on_outcome=on_outcome,
@@ -300,8 +300,13 @@ class Run:
             self._give_way(error)
             return
         told = error if isinstance(error, MilesyncError) else _unexpected(error)
+        state = state_of(error)
+        if isinstance(error, BudgetExhausted) and not self.record.in_background:
+            # nobody goes on with what a person began
+            state = State.FAILED
+            told = BudgetExhausted(error.message, error.wait, Interrupted.default_hint)
         try:
-            self.close(state_of(error), told)
+            self.close(state, told)
         except LostLock as lost:
             self._give_way(lost)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mappings.link import ASKED
 from mappings.milestone import DATE_FIELDS, SourceMilestone, TargetMilestone
 from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
@@ -237,7 +238,7 @@ def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Veri
 
 def _is_missing(action: Action, *, is_there: bool) -> bool:
     """Whether a milestone of the source has no target that it can be compared with."""
-    unknown = (ProblemKind.BAD_RECORD, ProblemKind.IN_DOUBT)
+    unknown = {ProblemKind.BAD_RECORD, ProblemKind.IN_DOUBT, *ASKED}
     if action.problem is not None and action.problem.kind in unknown:
         return True
     return is_there and action.testably_id is None

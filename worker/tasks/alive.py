@@ -8,7 +8,8 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from worker.errors import MilesyncError
+from worker.errors import RedisAway
+from worker.redis_causes import redis_words
 from worker.say import say_error, starting
 from worker.tasks import process_settings, redis_of, require_broker
 from worker.tasks.beat import TICK_KEPT, TICK_KEY
@@ -36,8 +37,8 @@ def main() -> int:
     try:
         age = beat_age(redis_of(settings))
     except RedisError as error:
-        hint = "Check MILESYNC_REDIS_URL."
-        say_error(MilesyncError(f"Redis did not answer ({type(error).__name__}).", hint))
+        said, hint = redis_words(error)
+        say_error(RedisAway(f"Redis did not answer: {said}.", hint))
         return 1
     return 0 if age is not None and age <= OLDEST_BEAT else 1
 

@@ -15,7 +15,6 @@ from multiprocessing import Event
 from multiprocessing.synchronize import Event as SharedEvent
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import structlog
 from celery import Celery
@@ -29,6 +28,7 @@ from worker.errors import SettingsError
 from worker.log import configure_logging
 from worker.say import starting
 from worker.settings import Settings, load_settings
+from worker.tasks import redis_address
 
 QUEUES: Final = ("refresh", "sweep", "sync", "migration")
 """In the order in which a worker takes from them. A waiting sweep ends no slice; a refresh does."""
@@ -36,8 +36,6 @@ CONFIG_VARIABLE: Final = "MILESYNC_CONFIG"
 """Names the settings file of a process that was started without ``--config``."""
 VISIBILITY_TIMEOUT: Final = 900
 LONGEST_COUNTDOWN: Final = 300.0
-_ACCOUNT: Final = ("username", "password")
-"""What a Redis URL may hold in front of the host or among its options, by redis-py's names."""
 
 log = structlog.get_logger(__name__)
 app = Celery("milesync", set_as_current=False)
@@ -154,29 +152,11 @@ def _configured() -> dict[str, Any]:
         with starting():
             require_broker(process_settings())
     settings = process_settings()
-    redis = settings.redis_url
-    url = "memory://" if redis is None else redis.get_secret_value()
-    return {
-        "broker_url": url,
-        "broker_transport": None if redis is None else "worker.tasks.transport:Transport",
-        **_redbeat(url),
-        "beat_schedule": beat_schedule(settings),
-    }
-
-
-def _redbeat(url: str) -> dict[str, Any]:
-    """How RedBeat reaches Redis: Celery hides a password by its key, and not in this URL."""
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    account = {name: text for name, text in query if name in _ACCOUNT}
-    before = zip(_ACCOUNT, (parts.username, parts.password), strict=True)
-    account |= {name: unquote(text) for name, text in before if text}
-    left = urlencode([(name, text) for name, text in query if name not in _ACCOUNT])
-    place = parts._replace(netloc=parts.netloc.rpartition("@")[2], query=left)
-    return {
-        "redbeat_redis_url": urlunsplit(place),
-        "redbeat_redis_options": {"socket_timeout": 5, "socket_connect_timeout": 2, **account},
-    }
+    schedule = {"beat_schedule": beat_schedule(settings)}
+    if settings.redis_url is None:
+        return {"broker_url": "memory://", **schedule}
+    url = settings.redis_url.get_secret_value()
+    return {**redis_address.broker(url), **redis_address.redbeat(url), **schedule}
 
 
 def require_broker(settings: Settings) -> None:

@@ -41,11 +41,11 @@ PRUNE_EVERY: Final = 86_400
 
 _OURS_AWAY: Final[dict[str, Any]] = {
     "autoretry_for": (StoreError, RedisError, OperationalError),
-    "max_retries": 10,
+    "max_retries": 40,
     "retry_backoff": 2,
-    "retry_backoff_max": 120,
+    "retry_backoff_max": 40,
 }
-"""The database or the broker did not answer: the same again, later."""
+"""The database or the broker did not answer: the same again, within a minute of its return."""
 
 PUBLISH_FOR: Final = 300.0
 """Seconds for which a worker whose broker is away waits with its continuation."""

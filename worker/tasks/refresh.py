@@ -11,7 +11,7 @@ from redis import Redis
 from mappings.deliveries import DONE, FAILED, Deliveries, Hint
 from mappings.rows import Pair
 from worker.bootstrap import Deployment
-from worker.clients.budget import Priority
+from worker.clients.rate_limit import Priority
 from worker.errors import (
     BudgetExhausted,
     CredentialsRefused,
@@ -32,7 +32,7 @@ from worker.tasks.slices import waiting_counter
 QUIET: Final = 10
 """Seconds from one refresh of a milestone to the next: a burst of hints costs two."""
 _LONGEST: Final = 60
-_PATIENCE: Final = 60.0
+_MAX_WAIT: Final = 60.0
 _PASSING = (Transient, Unreachable, BudgetExhausted, StoreError)
 
 log = structlog.get_logger(__name__)
@@ -120,7 +120,7 @@ def _refresh_pair(
     with deployment.context(
         configured,
         priority=Priority.REFRESH,
-        patience=_PATIENCE,
+        max_wait=_MAX_WAIT,
         on_wait=waiting_counter(deployment, Priority.REFRESH),
     ) as context:
         options = Options(trigger=Trigger.WEBHOOK)

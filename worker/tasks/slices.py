@@ -19,7 +19,7 @@ from mappings.errors import LostLock
 from mappings.rows import Pair
 from mappings.runs import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
-from worker.clients.budget import Priority
+from worker.clients.rate_limit import Priority
 from worker.counters import Counters
 from worker.errors import (
     BudgetExhausted,
@@ -41,7 +41,7 @@ from worker.tasks.paused import is_paused, pause
 
 SLICE: Final = 480.0
 """Seconds after which a run ends its slice; a task's soft time limit leaves it a minute more."""
-PATIENCE: Final = 45.0
+MAX_WAIT: Final = 45.0
 """Seconds that a request may wait for its turn before the slice ends instead."""
 SOON: Final = 20.0
 """Seconds, at most, to the next attempt at what has no run yet; so long its mark stands."""
@@ -111,7 +111,9 @@ def deployment_counters(deployment: Deployment) -> Counters:
 
 def _to_go_on_with(deployment: Deployment, job: Job) -> RunRecord | None:
     """The run, unless it has come to its end (a message can arrive twice) or was stopped."""
-    record = deployment.runs.get(job.run) if job.run else None
+    if job.run is None:
+        return None
+    record = deployment.runs.get(job.run)
     if record is None:
         log.info("skipped: there is no such run", run=job.run)
         return None
@@ -176,7 +178,7 @@ def _slice(
         with deployment.context(
             job.pair,
             priority=Priority.BACKGROUND,
-            patience=PATIENCE,
+            max_wait=MAX_WAIT,
             on_wait=waiting_counter(deployment, Priority.BACKGROUND),
         ) as context:
             mode = RunMode(job.run, is_over)

@@ -5,7 +5,8 @@ So it does not matter which process did the work, nor how many web processes the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -19,9 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mappings.errors import MilesyncError
-from mappings.overview import Overview, overview
+from mappings.overview import Standing, overview
 from mappings.rows import Pair
-from worker.settings import ProjectPair
 from worker.tasks.alive import beat_age
 from worker.tasks.beat import period
 from worker.tasks.celery_app import QUEUES
@@ -31,7 +31,7 @@ _COUNTED: Final = {
     "runs": ("Runs that ended, by state.", ("pair", "state")),
     "items": ("Milestones that runs went through, by outcome.", ("pair", "outcome")),
     "requests": ("HTTP requests sent.", ("api", "method", "status")),
-    "waited": ("Seconds spent waiting for the rate ledger.", ("priority",)),
+    "waited": ("Seconds spent waiting for the rate limiter.", ("priority",)),
     "deliveries": ("Webhook calls, by the status of their answer.", ("status",)),
 }
 log = structlog.get_logger(__name__)
@@ -104,47 +104,81 @@ class _Pairs:
     def __init__(self, service: Service) -> None:
         here = service.deployment
         self._now = here.clock.now()
-        self._counts: Overview = overview(here.store.engine)
         recorded = {pair.identity: pair for pair in here.store.all_pairs()}
-        self._pairs: list[tuple[ProjectPair, Pair]] = [
+        known = [
             (configured, recorded[here.identity(configured)])
             for configured in here.settings.projects
             if configured.enabled and here.identity(configured) in recorded
         ]
+        found = overview(here.store.engine, [pair for _, pair in known])
+        self._pairs = [(str(one), one.schedule, pair, found[pair.id]) for one, pair in known]
 
     def families(self) -> Iterator[Metric]:
-        """Gauges by pair."""
-        ages = {
-            "proved": "Seconds since both sides were last read whole and found in step.",
-            "synced": "Seconds since a run last came to its end.",
-        }
-        for name, text in ages.items():
-            yield self._ages(name, text)
-        yield self._gauge("schedule_seconds", "The longest pause between two runs by schedule.")
-        yield self._gauge("paused", "1 while refused credentials keep the pair from running.")
+        """Gauges by pair; what is not known of a pair is left out."""
+        for name, text, value in _GAUGES:
+            family = GaugeMetricFamily(f"milesync_pair_{name}", text, labels=["pair"])
+            for label, _, pair, standing in self._pairs:
+                number = value(pair, standing, self._now)
+                if number is not None:
+                    family.add_metric([label], number)
+            yield family
+        schedule = GaugeMetricFamily(
+            "milesync_pair_schedule_seconds",
+            "The longest pause between two runs by schedule.",
+            labels=["pair"],
+        )
+        for label, cron, _, _ in self._pairs:
+            schedule.add_metric([label], period(cron))
+        yield schedule
         yield self._counted("links", "Links, by state.", "state")
-        yield self._counted("troubles", "Links that need a person, by kind.", "kind")
-
-    def _ages(self, name: str, text: str) -> Metric:
-        family = GaugeMetricFamily(f"milesync_pair_{name}_age_seconds", text, labels=["pair"])
-        for configured, pair in self._pairs:
-            at = pair.proved_at if name == "proved" else self._counts.synced_at.get(pair.id)
-            if at is not None:
-                family.add_metric([str(configured)], (self._now - at).total_seconds())
-        return family
-
-    def _gauge(self, name: str, text: str) -> Metric:
-        family = GaugeMetricFamily(f"milesync_pair_{name}", text, labels=["pair"])
-        for configured, pair in self._pairs:
-            paused = float(pair.paused_because is not None)
-            value = paused if name == "paused" else period(configured.schedule)
-            family.add_metric([str(configured)], value)
-        return family
+        yield self._counted("problems", "What needs a person, by kind.", "kind")
 
     def _counted(self, name: str, text: str, label: str) -> Metric:
         family = GaugeMetricFamily(f"milesync_pair_{name}", text, labels=["pair", label])
-        counts = self._counts.links if name == "links" else self._counts.problems
-        for configured, pair in self._pairs:
-            for value, number in counts.get(pair.id, {}).items():
-                family.add_metric([str(configured), value], number)
+        for pair_label, _, _, standing in self._pairs:
+            counts: Mapping[str, int] = getattr(standing, name)
+            for value, number in counts.items():
+                family.add_metric([pair_label, value], number)
         return family
+
+
+_Value = Callable[[Pair, Standing, datetime], float | None]
+
+
+def _age(at: datetime | None, now: datetime) -> float | None:
+    return None if at is None else (now - at).total_seconds()
+
+
+_GAUGES: Final[tuple[tuple[str, str, _Value], ...]] = (
+    (
+        "in_step",
+        "1 where both sides agree, 0 where they do not; absent while that is not known.",
+        lambda _pair, standing, _now: None if standing.in_step is None else float(standing.in_step),
+    ),
+    (
+        "needs_a_person",
+        "What `milesync failures` lists.",
+        lambda _pair, standing, _now: standing.needs_person,
+    ),
+    ("held", "Milestones that an undo holds.", lambda _pair, standing, _now: standing.held),
+    (
+        "accepted",
+        "Differences that a person has accepted.",
+        lambda _pair, standing, _now: standing.accepted,
+    ),
+    (
+        "proved_age_seconds",
+        "Seconds since both sides were last read whole and found in step.",
+        lambda pair, _standing, now: _age(pair.proved_at, now),
+    ),
+    (
+        "synced_age_seconds",
+        "Seconds since a run last came to its end.",
+        lambda _pair, standing, now: _age(standing.synced_at, now),
+    ),
+    (
+        "paused",
+        "1 while refused credentials keep the pair from running.",
+        lambda pair, _standing, _now: float(pair.paused_because is not None),
+    ),
+)

@@ -15,13 +15,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from mappings.errors import MilesyncError, StoreError
-from mappings.overview import Overview, overview
+from mappings.failures import failures
+from mappings.overview import Standing, overview
 from mappings.rows import Pair
+from worker.errors import NoLimiter
 from worker.settings import ProjectPair
 from worker.web.edge import NOTHING
 from worker.web.service import Service, service_of
 
 _NO_DATABASE: Final = "The database did not answer; the log says why."
+_NO_REDIS: Final = "Redis did not answer; the log says why."
 _RUNS: Final = 5
 _PROBLEMS: Final = 20
 log = structlog.get_logger(__name__)
@@ -60,28 +63,27 @@ def _style() -> tuple[str, str]:
 
 
 def _told(error: Mapping[str, Any]) -> str:
-    """The error of a run, as the page shows it: a database's text holds its address."""
-    return _NO_DATABASE if error.get("kind") == StoreError.kind else str(error.get("message"))
+    """The error of a run, as the page shows it: a server's own words hold its address."""
+    hidden = {StoreError.kind: _NO_DATABASE, NoLimiter.kind: _NO_REDIS}
+    return hidden.get(str(error.get("kind")), str(error.get("message")))
 
 
 def _rows(service: Service) -> list[dict[str, Any]]:
     here = service.deployment
-    counts = overview(here.store.engine)
     recorded = {pair.identity: pair for pair in here.store.all_pairs()}
-    return [
-        _row(service, configured, recorded.get(here.identity(configured)), counts)
-        for configured in here.settings.projects
-    ]
+    pairs = [(one, recorded.get(here.identity(one))) for one in here.settings.projects]
+    found = overview(here.store.engine, [pair for _, pair in pairs if pair is not None])
+    return [_row(service, configured, pair, found) for configured, pair in pairs]
 
 
 def _row(
-    service: Service, configured: ProjectPair, pair: Pair | None, counts: Overview
+    service: Service, configured: ProjectPair, pair: Pair | None, found: Mapping[int, Standing]
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"configured": configured, "pair": pair, "runs": [], "problems": []}
     if pair is not None:
         row["runs"] = service.deployment.runs.latest(pair.id, _RUNS)
-        row["links"] = counts.links.get(pair.id, {})
-        row["troubles"] = counts.problems.get(pair.id, {})
-        row["synced_at"] = counts.synced_at.get(pair.id)
-        row["problems"] = list(row["runs"][0].problems)[:_PROBLEMS] if row["runs"] else []
+        row["standing"] = standing = found[pair.id]
+        listed = failures(service.deployment.store, pair, standing.last_run, _PROBLEMS)
+        row["problems"] = listed["failures"][:_PROBLEMS]
+        row["accepted"] = listed["accepted"][:_PROBLEMS]
     return row

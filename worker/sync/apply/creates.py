@@ -1,102 +1,238 @@
-"""What became of the creates whose outcome is not known (rule 2 of the reconciliation).
+"""A create whose outcome may stay unknown: the whole protocol (R2), in the order it happens.
 
-A POST that timed out, was cut or answered 5xx, or whose process died, may still be under way on
-the server. So: not before the attempt's deadline plus a settle time, two complete looks some
-seconds apart, shared by all pending creates.
+```
+lease → POST ─┬─ created ─────────────────────────────► linked
+              ├─ refused (certainly not carried out) ─► sent again, or given up
+              └─ in doubt
+                   → its time-out and a grace are over, and nothing of this run is in flight
+                   → two complete looks, shared by all creates in doubt
+                   ├─ it is found ────────────────────► linked
+                   ├─ nothing can be it ──────────────► not created: it may be sent again
+                   └─ it cannot be told ──────────────► a person decides, then `milesync retry`
+```
+
+`Creates.create` is the first half and `Creates.resolve` the second. What the looks tell is decided
+in `worker.sync.decide.in_doubt`, which is pure.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from mappings.dates import moment
-from mappings.footer import marked_id
-from mappings.link import Link
-from mappings.milestone import ARCHIVED, MappingRules, TargetMilestone, same_value
-from mappings.problem import Problem, ProblemKind
-from mappings.rows import ChangeState
+from mappings.footer import marker_url
+from mappings.link import Link, LinkState
+from mappings.milestone import (
+    ARCHIVED,
+    COMPLETED,
+    FIELDS,
+    MappingRules,
+    TargetMilestone,
+    Values,
+)
+from mappings.problem import Problem
+from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Transient
-from worker.sync.apply.writer import LostLeaseError, TargetWriter
+from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Patience, TargetWriter
+from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
+from worker.sync.decide.snapshot import TargetSnapshot
+from worker.sync.ports import TargetListing, newest_of
 
+POSTED = FIELDS[:-1]
+"""What POST takes; it takes no status."""
 LOOK_GAP = timedelta(seconds=3)
 """Between the two looks, so that a list that lags has time to catch up."""
-CLOCK_SKEW = timedelta(minutes=2)
-"""How far the target's clock may be off when ``created_at`` tells whether a milestone is ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What became of an ambiguous create: its link as it stands now, or what a person decides."""
+    """What became of a create in doubt: its link as it stands, and what is wrong with it."""
 
     link: Link
     problem: Problem | None = None
-    is_conflict: bool = False
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether a person has to tell what it left behind."""
+        return self.link.awaits_person
 
 
-def settle(
-    writer: TargetWriter,
-    pending: Sequence[Link],
-    parents: Mapping[int, str | None],
-    linked: frozenset[str],
-    rules: MappingRules,
-) -> Iterator[Resolution]:
-    """Find out what became of the pending creates.
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A create that this run sent: until when it may arrive, and what was there before.
 
-    ``parents`` are the target ids of their parents, ``linked`` all target ids that have a link.
-    Yields nothing for a create that must be looked for again. Raises ApiError where Testably's
-    list cannot be read.
+    ``until`` is on the clock that only goes forward.
     """
-    writer.wait_until_settled(pending)
-    looks = _Looks(writer, pending, parents, linked)
-    complete = looks.look()
-    writer.clock.sleep(LOOK_GAP.total_seconds())
-    complete = looks.look() and complete
-    candidates = looks.by_marker(rules) if rules.footer else looks.by_values()
-    for link in pending:
-        with suppress(LostLeaseError):  # whoever has it knows what became of it
-            settled = _conclude(writer, link, candidates.get(link.testrail_id, []), complete)
-            if settled is not None:
-                yield settled
+
+    until: float
+    before: Collection[str]
 
 
-def _conclude(
-    writer: TargetWriter, link: Link, candidates: list[TargetMilestone], complete: bool
-) -> Resolution | None:
-    if len(candidates) > 1:
-        ids = ", ".join(sorted(target.id for target in candidates))
-        reason = f"Several milestones in Testably can be what its create left behind: {ids}."
-        return Resolution(link, Problem(ProblemKind.SEVERAL_MARKED, reason), is_conflict=True)
-    if candidates:
-        linked = link.found(candidates[0], None, writer.since())
-        return Resolution(writer.conclude(linked, ChangeState.DONE, linked.observed))
-    if not complete:
-        return None
-    return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
+@dataclass(slots=True)
+class Creates:
+    """The creates of one run. ``seen`` is what the last complete listing showed."""
+
+    writer: TargetWriter
+    rules: MappingRules
+    seen: TargetSnapshot
+    _sent: dict[int, _Sent] = field(default_factory=dict)
+
+    # --- lease, POST
+
+    def create(
+        self, link: Link, desired: Values, parent: str | None, *, repeats: bool = True
+    ) -> Link:
+        """POST a milestone below ``parent``; its link: linked, or in doubt.
+
+        Repeats only what was certainly not carried out, if it ``repeats``. Raises
+        LostLeaseError, or the ApiError of the last attempt, with the link recorded as not created.
+        """
+        writer = self.writer
+        posted = {name: desired[name] for name in POSTED}
+        patience = Patience(writer.clock, repeats)
+
+        def intend(at: datetime) -> tuple[Link, Change]:
+            deadline = writer.deadline(at) + STALL
+            creating = link.begin_create(posted, at, deadline, self.seen.newest)
+            change = Change(writer.run_id, link.testrail_id, None, "create", {}, posted, at)
+            return creating, change
+
+        while True:
+            attempt = writer.send(
+                intend, lambda: writer.target.create(writer.project, posted, parent)
+            )
+            self._remember(attempt)
+            if attempt.answer is not None:
+                made = attempt.link.created(attempt.answer, parent, writer.since())
+                return writer.settle(made, attempt)
+            if attempt.state is ChangeState.AMBIGUOUS:
+                in_doubt = attempt.link.in_doubt(writer.deadline(attempt.sent_at))
+                return writer.settle(in_doubt, attempt)
+            link = writer.settle(attempt.link.not_created(), attempt)
+            if not patience.allows(attempt.failure):
+                raise attempt.failure
+
+    def _remember(self, attempt: Attempt) -> None:
+        until = attempt.started + self._longest
+        before = self.seen.milestones.keys()
+        self._sent[attempt.link.testrail_id] = _Sent(until, before)
+
+    # --- in doubt: wait, look twice, conclude
+
+    def resolve(self, links: Mapping[int, Link], ready: Collection[int]) -> list[Resolution]:
+        """What became of the creates in doubt that are ``ready``, as far as it can be told.
+
+        ``links`` are all links of the pair. Left out is what has to be looked for again. Raises
+        ApiError where Testably's lists cannot be read.
+        """
+        in_doubt = [k for k in links.values() if k.state is LinkState.CREATING]
+        self._wait([k for k in in_doubt if k.testrail_id in ready])
+        doubts = [self._doubt(k, links, ready) for k in in_doubt]
+        looks = _Looks(self.writer, {d.parent for d in doubts if d.parent is not None})
+        if not looks.look_twice():
+            return []
+        found = tell(doubts, looks.free(), self.rules)
+        self.seen = replace(self.seen, milestones=looks.seen, newest=newest_of(looks.seen.values()))
+        resolved = []
+        for doubt in doubts:
+            told = found[doubt.link.testrail_id]
+            if doubt.is_ready and told.verdict is not Verdict.OPEN:
+                with suppress(LostLeaseError):  # whoever has it knows what became of it
+                    resolved.append(self._conclude(doubt, told))
+        return resolved
+
+    def _doubt(self, link: Link, links: Mapping[int, Link], ready: Collection[int]) -> Doubt:
+        parent = links.get(link.parent_id) if link.parent_id is not None else None
+        sent = self._sent.get(link.testrail_id)
+        return Doubt(
+            link,
+            marker_url(self.rules.testrail_url, link.testrail_id),
+            parent.testably_id if parent is not None else None,
+            is_ready=link.testrail_id in ready,
+            before=frozenset() if sent is None else sent.before,
+        )
+
+    @property
+    def _longest(self) -> float:
+        """Seconds after which a request that is sent now cannot be carried out any more."""
+        return self.writer.target.request_timeout + GRACE.total_seconds()
+
+    def _wait(self, ready: Iterable[Link]) -> None:
+        """Return when none of these can still be under way on the server."""
+        self.writer.clock.sleep(max((self._left(link) for link in ready), default=0.0))
+
+    def _left(self, link: Link) -> float:
+        """Seconds until a create cannot be under way any more; never more than the longest.
+
+        Those of this run are measured on the clock that only goes forward.
+        """
+        if link.attempt_deadline is None:
+            return 0.0
+        left = (link.attempt_deadline + GRACE - self.writer.clock.now()).total_seconds()
+        sent = self._sent.get(link.testrail_id)
+        if sent is not None:
+            left = sent.until - self.writer.clock.monotonic()
+        return min(max(left, 0.0), self._longest)
+
+    def _conclude(self, doubt: Doubt, told: Told) -> Resolution:
+        writer, link = self.writer, doubt.link
+        if told.verdict is Verdict.FOUND:
+            (left,) = told.targets
+            sure = not link.is_decided or doubt.is_certain(left)
+            made = link.found(left, doubt.parent, writer.since()) if sure else link.adopted(left)
+            return Resolution(writer.conclude(made, ChangeState.DONE, left.values))
+        if told.verdict is Verdict.PERSON:
+            problem = Problem(told.kind, _why_asked(told.targets))
+            asked = writer.keep(link.left_to_person(problem, writer.clock.now()))
+            return Resolution(asked, problem)
+        return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
+
+
+# --- where: two looks
 
 
 @dataclass(slots=True)
 class _Looks:
-    """The looks for all pending creates together, and what they have seen."""
+    """Two looks at everything that a create can have left, and what they have shown.
+
+    ``parents`` are the targets below which a create is in doubt.
+    """
 
     writer: TargetWriter
-    pending: Sequence[Link]
-    parents: Mapping[int, str | None]
-    linked: frozenset[str]
+    parents: Collection[str]
     seen: dict[str, TargetMilestone] = field(default_factory=dict)
+    linked: frozenset[str] = frozenset()
 
-    def look(self) -> bool:
-        """Both lists, and below each parent of a pending create. False if not complete."""
+    def look_twice(self) -> bool:
+        """Whether both looks were complete. Raises ApiError."""
+        self.linked = self._linked()
+        first = self._look()
+        self.writer.clock.sleep(LOOK_GAP.total_seconds())
+        complete = self._look() and first
+        self.linked = self._linked()
+        return complete
+
+    def free(self) -> list[TargetMilestone]:
+        """What nobody holds, in the order of ids."""
+        return [self.seen[id_] for id_ in sorted(self.seen) if id_ not in self.linked]
+
+    def _linked(self) -> frozenset[str]:
+        """The targets that this pair and others hold."""
+        writer = self.writer
+        ours = {k.testably_id for k in writer.store.outlines(writer.pair.id).values()}
+        return frozenset(filter(None, ours)) | writer.store.targets_of_others(writer.pair)
+
+    def _look(self) -> bool:
+        """All three lists, and below each parent. False if one of them is not complete."""
         target, project = self.writer.target, self.writer.project
-        listings = (target.list_all(project), target.list_all(project, ARCHIVED))
+        listings = [target.list_all(project, status) for status in (None, COMPLETED, ARCHIVED)]
         for listing in listings:
             self.seen.update(listing.milestones)
-        below = {parent for parent in self.parents.values() if parent is not None}
-        complete = [self._look_below(parent) for parent in sorted(below)]
-        return all(complete) and all(listing.complete for listing in listings)
+            self.seen.update(_unreadable(listing))
+        below = [self._look_below(parent) for parent in sorted(self.parents)]
+        return all(below) and all(listing.complete for listing in listings)
 
     def _look_below(self, parent: str) -> bool:
         target, project = self.writer.target, self.writer.project
@@ -110,35 +246,15 @@ class _Looks:
             return False
         return True
 
-    def _free(self) -> Iterator[TargetMilestone]:
-        return (target for id_, target in self.seen.items() if id_ not in self.linked)
 
-    def by_marker(self, rules: MappingRules) -> dict[int, list[TargetMilestone]]:
-        """The unlinked targets by the TestRail id in their marker."""
-        found: dict[int, list[TargetMilestone]] = defaultdict(list)
-        for target in self._free():
-            marked = marked_id(target.description, rules.testrail_url)
-            if marked is not None:
-                found[marked].append(target)
-        return found
-
-    def by_values(self) -> dict[int, list[TargetMilestone]]:
-        """With the footer off: the unlinked targets that each create can have left behind."""
-        free = list(self._free())
-        return {
-            link.testrail_id: [t for t in free if _is_left_by(t, link, self.parents)]
-            for link in self.pending
-        }
+def _unreadable(listing: TargetListing) -> dict[str, TargetMilestone]:
+    """What is known of records that cannot be read: only a person can tell whether one is it."""
+    return {str(one.id): TargetMilestone(str(one.id), one.name) for one in listing.problems}
 
 
-def _is_left_by(target: TargetMilestone, link: Link, parents: Mapping[int, str | None]) -> bool:
-    """Same name, dates and parent, and created since the attempt."""
-    posted = link.in_flight or {}
-    if target.parent_id != parents.get(link.testrail_id):
-        return False
-    names = ("name", "start_date", "due_date")
-    if not all(same_value(name, posted.get(name), target.values[name]) for name in names):
-        return False
-    if target.created_at is None or link.attempt_at is None:
-        return True
-    return target.created_at >= moment((link.attempt_at - CLOCK_SKEW).isoformat())
+def _why_asked(targets: Sequence[TargetMilestone]) -> str:
+    ids = ", ".join(sorted(target.id for target in targets))
+    return (
+        "Testably gave no clear answer to its create, and what that left behind cannot be told "
+        f"for certain. It can be: {ids}."
+    )

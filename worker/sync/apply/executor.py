@@ -20,7 +20,7 @@ from mappings.problem import Problem, ProblemKind, failure_counts
 from worker.errors import ApiError, MilestoneNotFound, Refused
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts, Failure, may_pass
-from worker.sync.apply.creates import Resolution, settle
+from worker.sync.apply.creates import Creates, Resolution
 from worker.sync.apply.outcome import (
     HELD_UP,
     NEEDS_PERSON,
@@ -34,6 +34,7 @@ from worker.sync.apply.outcome import (
 )
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.snapshot import TargetSnapshot
 
 ROUNDS = 4
 """How often creates in doubt are resolved, and those that left nothing are tried again."""
@@ -47,7 +48,7 @@ class Applier:
     """Applies one plan; ``outcomes`` holds what has come of it so far, also after an error.
 
     ``links`` are the pair's links as they were read at ``read_at``, and mirror the store from
-    then on; ``newest`` is the newest ``created_at`` that the target had shown by then. A failure
+    then on; ``seen`` is the target as it was read then. A failure
     that was counted after ``counted_since`` belongs to this run: it is not counted again, nor the
     milestone tried again. ``check`` is called before each item and may raise.
     """
@@ -57,13 +58,17 @@ class Applier:
     links: dict[int, Link]
     read_at: datetime
     counted_since: datetime
-    newest: str | None = None
+    seen: TargetSnapshot = field(default_factory=TargetSnapshot)
     archive_in_use: bool = False
     check: Callable[[], None] = lambda: None
     on_outcome: Callable[[Outcome], None] = lambda _: None
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     attempts: Attempts = field(default_factory=Attempts)
     _leased: list[tuple[Item, Step, Result]] = field(default_factory=list)
+    _creates: Creates = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._creates = Creates(self.writer, self.rules, self.seen)
 
     def apply(self, plan: Plan) -> None:
         """Do everything in the plan. Raises ApiError where nothing more can be done at all."""
@@ -109,13 +114,12 @@ class Applier:
 
         Where all fails, it is seen what became of the creates before the target is blamed.
         """
-        decided: set[int] = set()
         for _ in range(ROUNDS):
             for item in self._open(writes):
                 if self.attempts.is_down:
                     break
                 self._write(item)
-            resolved = self._resolve_creates(items, decided)
+            resolved = self._resolve_creates(items)
             self.attempts.require_writes()
             if not resolved:
                 return
@@ -156,34 +160,23 @@ class Applier:
             return True
         return again and not link.has_count and not self.attempts.is_sparing
 
-    def _resolve_creates(self, items: list[Item], decided: set[int]) -> bool:
-        """Find out what became of creates in doubt; False if there were none.
-
-        ``decided`` are those that a person has to look at, which are not looked for again.
-        """
+    def _resolve_creates(self, items: list[Item]) -> bool:
+        """Find out what became of creates in doubt; False if there were none."""
         by_id = {item[1].testrail_id: item for item in items}
-        pending = [
-            link
-            for link in self.links.values()
-            if self._is_pending(link, by_id) and link.testrail_id not in decided
-        ]
-        if not pending:
+        ready = {id_ for id_, link in self.links.items() if self._is_pending(link, by_id)}
+        if not ready:
             return False
         self.check()
-        parents = {link.testrail_id: self._target_of(link.parent_id) for link in pending}
-        linked = frozenset(link.testably_id for link in self.links.values() if link.testably_id)
-        for resolution in list(settle(self.writer, pending, parents, linked, self.rules)):
+        for resolution in self._creates.resolve(self.links, ready):
             link = resolution.link
             self.links[link.testrail_id] = link
-            if resolution.is_conflict:
-                decided.add(link.testrail_id)
             if link.testrail_id in by_id:
                 self._take_resolved(by_id[link.testrail_id], resolution)
         return True
 
     def _is_pending(self, link: Link, by_id: dict[int, Item]) -> bool:
         """Whether to look for what a create left: not while another process is at it."""
-        if link.state is not LinkState.CREATING:
+        if link.state is not LinkState.CREATING or link.awaits_person:
             return False
         leased = link.lease_until is not None and link.lease_until > self.writer.clock.now()
         return link.testrail_id in by_id or not leased
@@ -193,7 +186,6 @@ class Applier:
         link, problem = resolution.link, resolution.problem
         if problem is not None:
             result = Result.CONFLICTS if resolution.is_conflict else Result.QUARANTINED
-            self._note(link, problem)
             self._finish(number, Outcome(action, result, None, (problem,)))
         elif link.state is LinkState.LINKED and action.kind is Kind.CREATE:
             posted = number in self.outcomes
@@ -271,7 +263,8 @@ class Applier:
 
     def _create(self, writer: TargetWriter, action: Action, link: Link) -> Link:
         parent = self._target_of(action.parent_id)
-        return writer.create(link.below(action.parent_id), action.desired, parent, self.newest)
+        below, repeats = link.below(action.parent_id), writer.repeats
+        return self._creates.create(below, action.desired, parent, repeats=repeats)
 
     def _archive(self, writer: TargetWriter, action: Action, link: Link) -> Link:
         is_old = writer.clock.now() - self.read_at > updates.FRESH

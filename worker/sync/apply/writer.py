@@ -1,8 +1,8 @@
 """One write to the target, the way every write is made: journal, send, record.
 
-Commit what is about to be written, then send it, then commit what the target answered. The turn
-at the rate ledger comes first, then the claim on the link, then a look at the clock: so that a
-claim never waits for the ledger, and a request never outlives its claim.
+Commit what is about to be written, then send it, then commit what the target answered. A permit
+at the rate limiter comes first, then the claim on the link, then a look at the clock: so that a
+claim never waits for the rate limiter, and a request never outlives its claim.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import structlog
 
 from mappings.dates import moment
 from mappings.link import Link
-from mappings.milestone import FIELDS, TargetMilestone, Values
+from mappings.milestone import TargetMilestone, Values
 from mappings.rows import Change, ChangeState, Pair
 from mappings.store import Store
 from worker.clock import Clock
@@ -31,9 +31,7 @@ STALL = timedelta(seconds=5)
 BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the attempts at what is safe to repeat."""
 LIMITED_ATTEMPTS = 20
-"""A 429 was not carried out and is waited for at the ledger, so it may come more often."""
-POSTED = FIELDS[:-1]
-"""What POST takes; it takes no status."""
+"""A 429 was not carried out and is waited for at the rate limiter, so it may come more often."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +41,7 @@ class LostLeaseError(Exception):
 
 
 @dataclass(slots=True)
-class _Patience:
+class Patience:
     """Counts the failures of one write; waits before the next attempt, if there is one."""
 
     clock: Clock
@@ -64,21 +62,41 @@ class _Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
-    """A journaled request and what came back: an answer, or the error."""
+class Attempt:
+    """A journaled request and what came back: an answer, or the error.
+
+    It was sent at ``sent_at``, or ``started`` on the clock that only goes forward.
+    """
 
     link: Link
     change_id: int
     sent_at: datetime
+    started: float
     answer: TargetMilestone | None = None
     error: ApiError | None = None
+
+    @property
+    def failure(self) -> ApiError:
+        """The error of an attempt that has no answer."""
+        assert self.error is not None  # noqa: S101  (an attempt has an answer or an error)
+        return self.error
+
+    @property
+    def state(self) -> ChangeState:
+        """What the journal says of it."""
+        if self.error is None:
+            return ChangeState.DONE
+        if self.error.done is Done.MAYBE:
+            return ChangeState.AMBIGUOUS
+        transient = isinstance(self.error, Transient | Unreachable)
+        return ChangeState.NOT_DONE if transient else ChangeState.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
 class TargetWriter:
     """The writes of one run of one pair.
 
-    ``require_pair`` is called once a write has its turn, and may raise: the wait can be long.
+    ``require_pair`` is called once a write has its permit, and may raise: the wait can be long.
     ``repeats`` says whether a write that failed for now is sent again at once.
     """
 
@@ -99,33 +117,6 @@ class TargetWriter:
     def sending_once(self) -> TargetWriter:
         """The same, with one attempt a write (R6)."""
         return replace(self, repeats=False)
-
-    def create(
-        self, link: Link, desired: Values, parent: str | None, newest: str | None = None
-    ) -> Link:
-        """POST a milestone; returns its link: linked, or still creating if that is ambiguous.
-
-        ``newest`` is the newest ``created_at`` that the target has shown. Repeats only a POST
-        that was certainly not done. Raises LostLeaseError, or the ApiError
-        of the last attempt with the link recorded as unlinked.
-        """
-        posted = {name: desired[name] for name in POSTED}
-        patience = _Patience(self.clock, self.repeats)
-        while True:
-            attempt = self._attempt(
-                partial(self._intend_create, link, posted, newest),
-                lambda: self.target.create(self.project, posted, parent),
-            )
-            if attempt.answer is not None:
-                linked = attempt.link.created(attempt.answer, parent, self.since())
-                return self._settle(linked, attempt, ChangeState.DONE)
-            error = _error(attempt)
-            if error.done is Done.MAYBE:
-                in_doubt = attempt.link.in_doubt(self._deadline(attempt.sent_at))
-                return self._settle(in_doubt, attempt, ChangeState.AMBIGUOUS)
-            link = self._settle(attempt.link.not_created(), attempt, _not_done(error))
-            if not patience.allows(error):
-                raise error
 
     def patch(
         self,
@@ -154,23 +145,21 @@ class TargetWriter:
             self.clock.now(),
             undoes=undoes,
         )
-        patience = _Patience(self.clock, self.repeats)
+        patience = Patience(self.clock, self.repeats)
         while True:
             wire = self._wire(link, values)
-            attempt = self._attempt(
+            attempt = self.send(
                 partial(_intend_patch, link.begin_update(values), change),
                 partial(self.target.update, self.project, testably_id, wire),
             )
             if attempt.answer is not None:
                 patched = attempt.link.updated(values, attempt.answer, self.since())
-                return self._settle(conclude(patched), attempt, ChangeState.DONE)
-            error = _error(attempt)
-            maybe = error.done is Done.MAYBE
+                return self.settle(conclude(patched), attempt)
+            maybe = attempt.state is ChangeState.AMBIGUOUS
             kept = attempt.link if maybe else attempt.link.not_updated(link)
-            state = ChangeState.AMBIGUOUS if maybe else _not_done(error)
-            link = self._settle(kept, attempt, state)
-            if not patience.allows(error):
-                raise error
+            link = self.settle(kept, attempt)
+            if not patience.allows(attempt.failure):
+                raise attempt.failure
 
     def _wire(self, link: Link, values: Values) -> Values:
         """The values in the words that this target takes."""
@@ -224,52 +213,46 @@ class TargetWriter:
             left = min(moment - self.clock.now(), longest).total_seconds()
             self.clock.sleep(max(0.0, left + 0.001))
 
-    def wait_until_settled(self, pending: Sequence[Link]) -> None:
-        """Return when none of these creates can still be under way on the server."""
-        deadlines = [link.attempt_deadline for link in pending if link.attempt_deadline]
-        self.wait_until(max(deadlines) + GRACE if deadlines else None)
-
-    def _attempt(
+    def send(
         self,
         intend: Callable[[datetime], tuple[Link, Change]],
-        send: Callable[[], TargetMilestone],
-    ) -> _Attempt:
-        self.target.wait_turn()
+        request: Callable[[], TargetMilestone],
+    ) -> Attempt:
+        """Journal a write, lease its link and send it; `settle` then commits what came of it.
+
+        ``intend`` gives the link and the change to journal at a time. Raises LostLeaseError.
+        """
+        self.target.wait_for_permit()
         self.require_pair()
         now = self.clock.now()
         link, change = intend(now)
-        until = self._deadline(now) + STALL + GRACE
+        until = self.deadline(now) + STALL + GRACE
         leased = self.store.lease(self.pair.id, link, change, until)
         if leased is None:
             raise LostLeaseError
         sent_at = self.clock.now()
         if sent_at > now + STALL:
             stalled = TimedOut("Testably", "The machine stalled before the request was sent.")
-            return _Attempt(*leased, sent_at, error=stalled)
+            return Attempt(*leased, sent_at, self.clock.monotonic(), error=stalled)
         started = self.clock.monotonic()
         try:
-            attempt = _Attempt(*leased, sent_at, answer=send())
+            attempt = Attempt(*leased, sent_at, started, answer=request())
         except ApiError as error:
-            attempt = _Attempt(*leased, sent_at, error=error)
+            attempt = Attempt(*leased, sent_at, started, error=error)
         _tell_sent(attempt, change, self.target.last_status, self.clock.monotonic() - started)
         return attempt
 
-    def _deadline(self, sent_at: datetime) -> datetime:
+    def deadline(self, sent_at: datetime) -> datetime:
         """When a request sent at this moment has been given up at the latest."""
         return sent_at + timedelta(seconds=self.target.request_timeout)
 
-    def _intend_create(
-        self, link: Link, posted: Values, newest: str | None, at: datetime
-    ) -> tuple[Link, Change]:
-        creating = link.begin_create(posted, at, self._deadline(at) + STALL, newest)
-        return creating, Change(self.run_id, link.testrail_id, None, "create", {}, posted, at)
-
-    def _settle(self, link: Link, attempt: _Attempt, state: ChangeState) -> Link:
+    def settle(self, link: Link, attempt: Attempt) -> Link:
+        """Commit what came of an attempt, and let go of the link; raises LostLeaseError."""
         saved = self.store.settle(
             self.pair.id,
             link,
             attempt.change_id,
-            state,
+            attempt.state,
             self.clock.now(),
             echo=attempt.answer.values if attempt.answer else None,
             note=attempt.error.message if attempt.error else "",
@@ -290,7 +273,7 @@ def tell_write(
     log.info("write", action=action, testrail_id=testrail_id, testably_id=testably_id, **more)
 
 
-def _tell_sent(attempt: _Attempt, change: Change, status: int | None, seconds: float) -> None:
+def _tell_sent(attempt: Attempt, change: Change, status: int | None, seconds: float) -> None:
     """Log a request and its answer."""
     error, answer = attempt.error, attempt.answer
     only_status = change.kind == "update" and set(change.after) == {"status"}
@@ -302,13 +285,3 @@ def _tell_sent(attempt: _Attempt, change: Change, status: int | None, seconds: f
         outcome="done" if error is None else error.kind,
         seconds=round(seconds, 3),
     )
-
-
-def _error(attempt: _Attempt) -> ApiError:
-    assert attempt.error is not None  # noqa: S101  (an attempt has an answer or an error)
-    return attempt.error
-
-
-def _not_done(error: ApiError) -> ChangeState:
-    transient = isinstance(error, Transient | Unreachable)
-    return ChangeState.NOT_DONE if transient else ChangeState.REFUSED

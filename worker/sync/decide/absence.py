@@ -136,6 +136,9 @@ def _gone(snapshot: Snapshot, link: Link) -> Action | None:
 
 
 def _gone_in_doubt(snapshot: Snapshot, link: Link) -> Action:
+    if link.awaits_person and link.problem is not None:
+        reason = f"{GONE} {link.problem.reason}"
+        return _about(Kind.CONFLICT, reason, link, link, problem=link.problem)
     if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
         return _about(Kind.SKIP, f"{GONE} Its create was cut off.", link, link)
     reason = f"{GONE} Its create was cut off; what that left behind goes as well."

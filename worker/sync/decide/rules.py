@@ -121,6 +121,14 @@ def quarantined(ask: Question) -> Case | None:
     return Case(Step.BLOCK, "", reason, ask.link.testably_id, Kind.QUARANTINE, problem)
 
 
+def left_to_person(ask: Question) -> Case | None:
+    """What its create left behind could not be told; a person decides, then `retry` (R2)."""
+    if not ask.link.awaits_person or ask.link.problem is None:
+        return None
+    problem = ask.link.problem
+    return Case(Step.BLOCK, "", problem.reason, None, Kind.CONFLICT, problem)
+
+
 def target_deleted_and_kept(ask: Question) -> Case | None:
     """A person deleted its target, and the target's edits win."""
     if not (ask.lost and ask.snapshot.policy.on_target_edit is OnTargetEdit.TARGET):
@@ -165,6 +173,13 @@ def target_list_incomplete(ask: Question) -> Case | None:
     return blocked(Kind.SKIP, ProblemKind.UNREAD, reason)
 
 
+def create_in_doubt(ask: Question) -> Case | None:
+    """An earlier create may have been carried out: looks tell, and not this reading (R2)."""
+    if ask.link.state is not LinkState.CREATING:
+        return None
+    return ask.new(_why_new(ask))
+
+
 def several_markers(ask: Question) -> Case | None:
     """More than one target carries its marker."""
     marked = ask.by_marker
@@ -179,9 +194,7 @@ def one_marker(ask: Question) -> Case | None:
     """One target carries its marker."""
     if not ask.by_marker:
         return None
-    creating = ask.link.state is LinkState.CREATING
-    after = ", left by a create that was cut off" if creating else ""
-    return Case(Step.ADOPT, "", f"carries its marker{after}", ask.by_marker[0].id)
+    return Case(Step.ADOPT, "", "carries its marker", ask.by_marker[0].id)
 
 
 # --- make it
@@ -199,13 +212,6 @@ def parent_missing(ask: Question) -> Case | None:
 def parent_is_new(ask: Question) -> Case | None:
     """Its parent is created first, so nothing can be there under it."""
     if ask.place.parent_id is None or ask.parent_target is not None:
-        return None
-    return ask.new(_why_new(ask))
-
-
-def create_in_doubt(ask: Question) -> Case | None:
-    """An earlier create may have been carried out (R2)."""
-    if ask.link.state is not LinkState.CREATING:
         return None
     return ask.new(_why_new(ask))
 
@@ -239,16 +245,17 @@ RULES: tuple[Callable[[Question], Case | None], ...] = (
     unchanged,
     held,
     quarantined,
+    left_to_person,
     target_deleted_and_kept,
     target_unread,
     linked,
     misplaced,
     target_list_incomplete,
+    create_in_doubt,
     several_markers,
     one_marker,
     parent_missing,
     parent_is_new,
-    create_in_doubt,
     name_taken,
     new,
 )

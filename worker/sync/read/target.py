@@ -18,7 +18,7 @@ from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import TargetSnapshot, is_archived
 from worker.sync.options import OnSourceDelete, Options, Policy
-from worker.sync.ports import SourceListing, Target
+from worker.sync.ports import SourceListing, Target, newest_of
 
 INCOMPLETE = "Testably's list came incomplete, three times; it is read again by the next run."
 
@@ -110,9 +110,8 @@ class TargetReader:
         for source in self.listing.milestones.values():
             link = self._link(source.id)
             in_scope = only is None or only.takes(source)
-            stays = (
-                link.has_target or is_blocked(link, source, self.now) or where[source.id].problem
-            )
+            is_left = is_blocked(link, source, self.now) or link.awaits_person
+            stays = link.has_target or is_left or where[source.id].problem
             if in_scope and not stays:
                 yield source.id
 
@@ -120,7 +119,7 @@ class TargetReader:
         """Whether the archived list can tell something that the others do not."""
         if any(is_archived(target) for target in found.values()):
             return False
-        if self._missing(found) or any(k.state is LinkState.CREATING for k in self.links.values()):
+        if self._missing(found):
             return True
         return any(self._is_ours(t) for t in found.values() if t.id not in self._linked)
 
@@ -223,7 +222,7 @@ class TargetReader:
                 unread[id_] = error.message
         if denied:
             self.target.list_all(self.project, ARCHIVED)  # raises if the project is gone as well
-        newest = max((t.created_at for t in read.values() if t.created_at), default=None)
+        newest = newest_of(read.values())
         view = TargetSnapshot(read, listed, gone=frozenset(denied), unproved=unread, newest=newest)
         return replace(view, foreign=self.foreign)
 

@@ -1,4 +1,4 @@
-"""The rate ledger: one contract for the ledger of a process and the one that Redis shares.
+"""The rate limiter: one contract for the rate limiter of a process and the one that Redis shares.
 
 Redis keeps its own time. The tests set that clock through a key, so that no test waits.
 """
@@ -18,24 +18,24 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.clients.support import FakeClock
-from worker.clients import budget
-from worker.clients.budget import (
-    Ledger,
-    LocalLedger,
+from worker.clients import rate_limit
+from worker.clients.rate_limit import (
+    LocalRateLimiter,
     Priority,
     RateLimit,
-    RedisLedger,
-    ledger_key,
-    wait_turn,
+    RateLimiter,
+    RedisRateLimiter,
+    rate_limiter_key,
+    wait_for_permit,
 )
-from worker.errors import BudgetExhausted
+from worker.errors import BudgetExhausted, LimiterAway
 
 REFRESH, BACKGROUND = Priority.REFRESH, Priority.BACKGROUND
 SIXTY = RateLimit(60, 60.0)
-SETTABLE = budget.SCRIPT.replace(
+SETTABLE = rate_limit.SCRIPT.replace(
     "redis.call('TIME')", "redis.call('HMGET', '{test}:clock', 'seconds', 'micros')"
 )
-Make = Callable[[FakeClock, RateLimit], Ledger]
+Make = Callable[[FakeClock, RateLimit], RateLimiter]
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +55,8 @@ class ServerClock(FakeClock):
         self.client.hset("{test}:clock", mapping={"seconds": seconds, "micros": micros})
 
 
-class OnServerTime(RedisLedger):
-    """A RedisLedger that tells its server the fake time before it asks."""
+class OnServerTime(RedisRateLimiter):
+    """A RedisRateLimiter that tells its server the fake time before it asks."""
 
     def __init__(self, client: Redis, clock: FakeClock, limit: RateLimit) -> None:
         super().__init__(client, f"test-{random.getrandbits(60):x}", limit)
@@ -73,9 +73,9 @@ class OnServerTime(RedisLedger):
 
 @pytest.fixture(scope="session", params=["local", "fakeredis", "redis"])
 def make(request: pytest.FixtureRequest) -> Make:
-    """Makes an empty ledger of each kind."""
+    """Makes an empty rate limiter of each kind."""
     if request.param == "local":
-        return lambda clock, limit: LocalLedger(limit, clock)
+        return lambda clock, limit: LocalRateLimiter(limit, clock)
     real = request.param == "redis"
     client = request.getfixturevalue("real_redis") if real else fakeredis.FakeRedis()
     return lambda clock, limit: OnServerTime(client, clock, limit)
@@ -88,12 +88,12 @@ def busiest(grants: list[float], window: float) -> int:
     )
 
 
-def drain(ledger: Ledger, clock: FakeClock, until: float, late: float = 0.0) -> list[float]:
+def drain(limiter: RateLimiter, clock: FakeClock, until: float, late: float = 0.0) -> list[float]:
     """Background work at full use: the times of its grants; each poll up to ``late`` late."""
     grants = []
     random_late = random.Random(7)
     while clock.at < until:
-        wait = ledger.take(BACKGROUND)
+        wait = limiter.try_acquire(BACKGROUND)
         if wait == 0:
             grants.append(clock.at)
         else:
@@ -113,13 +113,13 @@ def test_no_window_ever_holds_more_than_the_limit(
 ) -> None:
     """Whatever comes when, and whether or not callers wait as long as they are told."""
     clock, limit = FakeClock(), RateLimit(requests, seconds)
-    ledger, grants = make(clock, limit), []
+    limiter, grants = make(clock, limit), []
     for gap, priority, obedient in arrivals:
         clock.at += gap
-        wait = ledger.take(priority)
+        wait = limiter.try_acquire(priority)
         if wait > 0 and obedient:
             clock.at += wait
-            wait = ledger.take(priority)
+            wait = limiter.try_acquire(priority)
         if wait == 0:
             grants.append(clock.at)
     # A microsecond less: Redis counts whole ones, and floats round.
@@ -146,122 +146,126 @@ def test_background_work_reaches_the_allowed_rate(make: Make, late: float) -> No
 def test_a_refresh_waits_about_two_slots_under_full_background_use(make: Make) -> None:
     """And the background leaves it the next slot although it asks first."""
     clock = FakeClock()
-    ledger = make(clock, SIXTY)
-    drain(ledger, clock, until=clock.at + 90)
+    limiter = make(clock, SIXTY)
+    drain(limiter, clock, until=clock.at + 90)
     asked = clock.at
-    while (wait := ledger.take(REFRESH)) > 0:
+    while (wait := limiter.try_acquire(REFRESH)) > 0:
         clock.at += wait / 2
-        ledger.take(BACKGROUND)
+        limiter.try_acquire(BACKGROUND)
         clock.at += wait / 2
-        assert ledger.take(BACKGROUND) > 0, "the background took the slot of a waiting refresh"
+        assert limiter.try_acquire(BACKGROUND) > 0, (
+            "the background took the slot of a waiting refresh"
+        )
     assert clock.at - asked <= 2 * SIXTY.interval
 
 
 def test_a_refresh_takes_any_free_slot(make: Make) -> None:
     """The pace of the background is none of its business."""
     clock = FakeClock()
-    ledger = make(clock, RateLimit(3, 60))
-    assert ledger.take(BACKGROUND) == 0
-    assert [ledger.take(REFRESH) for _ in range(2)] == [0, 0]
-    assert ledger.take(REFRESH) > 0
+    limiter = make(clock, RateLimit(3, 60))
+    assert limiter.try_acquire(BACKGROUND) == 0
+    assert [limiter.try_acquire(REFRESH) for _ in range(2)] == [0, 0]
+    assert limiter.try_acquire(REFRESH) > 0
 
 
 def test_a_refresh_that_gave_up_holds_nobody_up_for_long(make: Make) -> None:
     clock, limit = FakeClock(), RateLimit(2, 2.0)
-    ledger = make(clock, limit)
-    assert [ledger.take(REFRESH) for _ in range(2)] == [0, 0]
-    abandoned = ledger.take(REFRESH)
+    limiter = make(clock, limit)
+    assert [limiter.try_acquire(REFRESH) for _ in range(2)] == [0, 0]
+    abandoned = limiter.try_acquire(REFRESH)
     clock.at += abandoned + 2 * limit.interval
-    assert ledger.take(BACKGROUND) == 0
+    assert limiter.try_acquire(BACKGROUND) == 0
 
 
 def test_who_was_away_gets_no_burst(make: Make) -> None:
     """A late poll is caught up with; a long absence is not."""
     clock = FakeClock()
-    ledger = make(clock, SIXTY)
-    assert ledger.take(BACKGROUND) == 0
+    limiter = make(clock, SIXTY)
+    assert limiter.try_acquire(BACKGROUND) == 0
     clock.at += 30
-    assert ledger.take(BACKGROUND) == 0
-    assert ledger.take(BACKGROUND) == pytest.approx(SIXTY.interval, abs=1e-3)
+    assert limiter.try_acquire(BACKGROUND) == 0
+    assert limiter.try_acquire(BACKGROUND) == pytest.approx(SIXTY.interval, abs=1e-3)
 
 
 def test_a_pause_stops_everybody_and_is_never_shortened(make: Make) -> None:
     """What a 429 does, for at most an hour."""
     clock = FakeClock()
-    ledger = make(clock, SIXTY)
-    ledger.pause(30)
-    ledger.pause(5)
-    assert ledger.paused_for() == pytest.approx(30, abs=1e-3)
-    assert min(ledger.take(priority) for priority in Priority) == pytest.approx(30, abs=1e-3)
+    limiter = make(clock, SIXTY)
+    limiter.pause(30)
+    limiter.pause(5)
+    assert limiter.paused_for() == pytest.approx(30, abs=1e-3)
+    assert min(limiter.try_acquire(priority) for priority in Priority) == pytest.approx(
+        30, abs=1e-3
+    )
     clock.at += 31
-    assert (ledger.paused_for(), ledger.take(REFRESH)) == (0, 0)
-    ledger.pause(1e9)
-    assert ledger.paused_for() == pytest.approx(3600, abs=1e-3)
-    ledger.pause(-5)
+    assert (limiter.paused_for(), limiter.try_acquire(REFRESH)) == (0, 0)
+    limiter.pause(1e9)
+    assert limiter.paused_for() == pytest.approx(3600, abs=1e-3)
+    limiter.pause(-5)
 
 
 def test_a_clock_that_is_set_back_blocks_nobody_for_longer_than_a_window(make: Make) -> None:
     """Only Redis's clock can go back; its grants then count as of that moment."""
     clock = FakeClock()
-    ledger = make(clock, RateLimit(2, 10))
-    if isinstance(ledger, LocalLedger):
+    limiter = make(clock, RateLimit(2, 10))
+    if isinstance(limiter, LocalRateLimiter):
         pytest.skip("a monotonic clock never goes back")
-    assert [ledger.take(REFRESH) for _ in range(2)] == [0, 0]
+    assert [limiter.try_acquire(REFRESH) for _ in range(2)] == [0, 0]
     clock.at -= 7200
-    assert ledger.take(BACKGROUND) == pytest.approx(10.2, abs=1e-3)
+    assert limiter.try_acquire(BACKGROUND) == pytest.approx(10.2, abs=1e-3)
     clock.at += 10.3
-    assert ledger.take(BACKGROUND) == 0
+    assert limiter.try_acquire(BACKGROUND) == 0
 
 
 def test_redis_own_time_is_used(real_redis: Redis) -> None:
     """The script as it ships, on a real server."""
-    ledger = RedisLedger(real_redis, f"milesync:test:{random.getrandbits(60):x}", SIXTY)
-    assert ledger.take(BACKGROUND) == 0
-    assert 0 < ledger.take(BACKGROUND) <= SIXTY.interval
-    ledger.pause(20)
-    assert 0 < ledger.paused_for() <= 20
+    limiter = RedisRateLimiter(real_redis, f"milesync:test:{random.getrandbits(60):x}", SIXTY)
+    assert limiter.try_acquire(BACKGROUND) == 0
+    assert 0 < limiter.try_acquire(BACKGROUND) <= SIXTY.interval
+    limiter.pause(20)
+    assert 0 < limiter.paused_for() <= 20
 
 
-def test_the_keys_of_an_idle_ledger_go_away(real_redis: Redis) -> None:
-    ledger = RedisLedger(real_redis, key := f"t:{random.getrandbits(60):x}", SIXTY)
-    ledger.take(BACKGROUND)
+def test_the_keys_of_an_idle_rate_limiter_go_away(real_redis: Redis) -> None:
+    limiter = RedisRateLimiter(real_redis, key := f"t:{random.getrandbits(60):x}", SIXTY)
+    limiter.try_acquire(BACKGROUND)
     assert all(real_redis.pttl(f"{{{key}}}:{part}") > 0 for part in ("log", "state"))
 
 
 def test_a_redis_that_does_not_answer_is_no_permission() -> None:
-    """Without the ledger nobody knows what is allowed."""
+    """Without the rate limiter nobody knows what is allowed."""
 
     class Dead(fakeredis.FakeRedis):
         def execute_command(self, *_: Any, **__: Any) -> Any:
             raise RedisConnectionError("redis://:hunter2@host")
 
     with pytest.raises(BudgetExhausted) as raised:
-        RedisLedger(Dead(), "k", SIXTY).take(BACKGROUND)
+        RedisRateLimiter(Dead(), "k", SIXTY).try_acquire(BACKGROUND)
     assert "hunter2" not in raised.value.message
 
 
 def test_the_key_never_shows_the_token() -> None:
-    key = ledger_key("Testably", "tok-secret")
+    key = rate_limiter_key("Testably", "tok-secret")
     assert key.startswith("milesync:ledger:testably:")
     assert "tok-secret" not in key
-    assert key != ledger_key("Testably", "another")
+    assert key != rate_limiter_key("Testably", "another")
 
 
 def test_waiting_for_a_turn_sleeps_until_it_is_granted() -> None:
     clock = FakeClock()
-    ledger, told = LocalLedger(RateLimit(1, 60), clock), list[float]()
-    wait_turn(ledger, clock, BACKGROUND)
-    wait_turn(ledger, clock, BACKGROUND, on_wait=told.append)
+    limiter, told = LocalRateLimiter(RateLimit(1, 60), clock), list[float]()
+    wait_for_permit(limiter, clock, BACKGROUND)
+    wait_for_permit(limiter, clock, BACKGROUND, on_wait=told.append)
     assert sum(clock.slept) == pytest.approx(61.2)
     assert told[0] == pytest.approx(61.2)
 
 
-def test_impatience_raises_at_once() -> None:
+def test_a_wait_that_is_too_long_raises_at_once() -> None:
     clock = FakeClock()
-    ledger = LocalLedger(RateLimit(1, 60), clock)
-    wait_turn(ledger, clock, BACKGROUND)
+    limiter = LocalRateLimiter(RateLimit(1, 60), clock)
+    wait_for_permit(limiter, clock, BACKGROUND)
     with pytest.raises(BudgetExhausted) as raised:
-        wait_turn(ledger, clock, BACKGROUND, patience=5)
+        wait_for_permit(limiter, clock, BACKGROUND, max_wait=5)
     assert raised.value.wait == pytest.approx(61.2)
     assert clock.slept == []
 
@@ -270,3 +274,42 @@ def test_impatience_raises_at_once() -> None:
 def test_a_limit_that_allows_nothing_is_refused(requests: int, seconds: float) -> None:
     with pytest.raises(ValueError, match="rate limit"):
         RateLimit(requests, seconds)
+
+
+class Away(LocalRateLimiter):
+    """A rate limiter that does not answer the next so many questions."""
+
+    def __init__(self, clock: FakeClock, times: int) -> None:
+        super().__init__(SIXTY, clock)
+        self._times = times
+
+    def try_acquire(self, priority: Priority) -> float:
+        self._times -= 1
+        if self._times >= 0:
+            raise LimiterAway("Redis did not answer", 5.0)
+        return super().try_acquire(priority)
+
+
+def test_who_can_wait_for_ever_waits_for_a_rate_limiter_that_was_there() -> None:
+    """A command goes on when it answers again; a slice ends, and another one goes on."""
+    clock = FakeClock()
+    wait_for_permit(Away(clock, 20), clock, BACKGROUND)
+    assert sum(clock.slept) == pytest.approx(100.0)
+    with pytest.raises(LimiterAway):
+        wait_for_permit(Away(clock, 20), clock, BACKGROUND, max_wait=45.0)
+    with pytest.raises(LimiterAway):
+        wait_for_permit(Away(clock, 10_000), clock, BACKGROUND)
+    assert 400 < sum(clock.slept) < 410
+
+
+def test_a_redis_that_never_answered_is_not_waited_for(real_redis: Redis) -> None:
+    """Its address may be wrong; one that has answered comes back."""
+    nowhere = Redis.from_url("redis://127.0.0.1:1/0")
+    with pytest.raises(BudgetExhausted) as raised:
+        RedisRateLimiter(nowhere, "k", SIXTY).try_acquire(BACKGROUND)
+    assert not isinstance(raised.value, LimiterAway)
+    limiter = RedisRateLimiter(real_redis, "was-there", SIXTY)
+    assert limiter.paused_for() == 0.0
+    limiter._script = nowhere.register_script(rate_limit.SCRIPT)
+    with pytest.raises(LimiterAway):
+        limiter.try_acquire(BACKGROUND)

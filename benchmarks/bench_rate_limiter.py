@@ -3,7 +3,7 @@
 Prints the requests the server granted and refused, and the share of the allowed rate that was
 used. The server counts a strict sliding window of 60 requests in 2 seconds.
 
-    python benchmarks/bench_ledger.py --redis redis://localhost:6379/0 --seconds 20
+    python benchmarks/bench_rate_limiter.py --redis redis://localhost:6379/0 --seconds 20
 
 Without ``--redis`` it starts the Redis of the dev group.
 """
@@ -23,8 +23,8 @@ from pathlib import Path
 from pydantic import SecretStr
 from redis import Redis
 
-from worker.clients.budget import Priority, RateLimit, RedisLedger, ledger_key
 from worker.clients.credentials import bearer
+from worker.clients.rate_limit import Priority, RateLimit, RedisRateLimiter, rate_limiter_key
 from worker.clients.transport import Transport
 from worker.clock import SystemClock
 from worker.sandbox import limit as sandbox
@@ -56,8 +56,8 @@ class Figures:
 
 
 def measure(redis_url: str, seconds: float, skew: float) -> Figures:
-    """Let five processes ask as fast as the ledger lets them; one has a skewed clock."""
-    with serve_testably(rate=sandbox.RateLimit(LIMIT, WINDOW)) as server:
+    """Let five processes ask as fast as the limiter lets them; one has a skewed clock."""
+    with serve_testably(rate=sandbox.ServerRate(LIMIT, WINDOW)) as server:
         begin = time.time() + 2.0  # so that all have started
         callers = [
             subprocess.Popen(
@@ -82,19 +82,20 @@ def measure(redis_url: str, seconds: float, skew: float) -> Figures:
 def call(url: str, redis_url: str, begin: float, seconds: float, skew: float) -> None:
     """One of the processes."""
     clock = SkewedClock(skew)
-    ledger = RedisLedger(
-        Redis.from_url(redis_url), ledger_key("testably", TOKEN), RateLimit(LIMIT, WINDOW)
+    limiter = RedisRateLimiter(
+        Redis.from_url(redis_url), rate_limiter_key("testably", TOKEN), RateLimit(LIMIT, WINDOW)
     )
     with Transport(
         "Testably",
         url,
         bearer(SecretStr(TOKEN)),
-        ledger=ledger,
+        rate_limiter=limiter,
         clock=clock,
         priority=Priority.BACKGROUND,
     ) as transport:
         time.sleep(max(begin - time.time(), 0.0))
-        while time.time() < begin + seconds:
+        end = time.time() + seconds  # a machine that is busy may have started it late
+        while time.time() < end:
             transport.get("v1/projects/proj_abc123/milestones?page=1", lambda answer: answer)
 
 

@@ -1,4 +1,4 @@
-"""The rate ledger: who may send the next request, and when.
+"""The rate limiter: who may send the next request, and when.
 
 A sliding log of the grants, as both vendors count requests in a window (Testably page, status 429:
 60 a minute). The window here is 2 % longer than theirs, because a request arrives later than it
@@ -16,17 +16,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
 from worker.clock import Clock
-from worker.errors import BudgetExhausted
+from worker.errors import BudgetExhausted, LimiterAway, NoLimiter
+from worker.redis_causes import redis_words
 
 WINDOW_MARGIN: Final = 1.02
 LONGEST_PAUSE: Final = 3600.0
 LONGEST_SLEEP: Final = 5.0
+LONGEST_OUTAGE: Final = 300.0
+"""Seconds for which a rate limiter that has answered before is waited for."""
 _SHORTEST_WAIT: Final = 0.001
 _YIELD_SLOTS: Final = 2
+
+log = structlog.get_logger(__name__)
 
 
 class Priority(StrEnum):
@@ -58,10 +64,10 @@ class RateLimit:
         return self.window / self.requests
 
 
-class Ledger(Protocol):
+class RateLimiter(Protocol):
     """The grants of one account. Never blocks; every method is safe to call from any thread."""
 
-    def take(self, priority: Priority) -> float:
+    def try_acquire(self, priority: Priority) -> float:
         """0.0 if one request may be sent now, else the seconds until it is worth asking again."""
 
     def pause(self, seconds: float) -> None:
@@ -71,8 +77,8 @@ class Ledger(Protocol):
         """The seconds that are left of a pause, else 0.0."""
 
 
-class LocalLedger:
-    """The ledger of one process."""
+class LocalRateLimiter:
+    """The rate limiter of one process."""
 
     def __init__(self, limit: RateLimit, clock: Clock) -> None:
         self._limit = limit
@@ -83,7 +89,7 @@ class LocalLedger:
         self._yield_until = float("-inf")
         self._paused_until = float("-inf")
 
-    def take(self, priority: Priority) -> float:
+    def try_acquire(self, priority: Priority) -> float:
         with self._lock:
             now = self._clock.monotonic()
             wait = self._wait(priority, now)
@@ -96,7 +102,7 @@ class LocalLedger:
             return 0.0
 
     def note(self, priority: Priority) -> None:
-        """Count a request that somebody else's ledger has granted."""
+        """Count a request that somebody else's rate limiter has granted."""
         with self._lock:
             self._grant(priority, self._clock.monotonic())
 
@@ -133,8 +139,8 @@ class LocalLedger:
         self._background_due = start + self._limit.interval
 
 
-# The same rules as LocalLedger's, in whole microseconds of Redis's own clock, which all callers
-# share. %.0f: the default format of a number would lose the last digits of a time.
+# The same rules as LocalRateLimiter's, in whole microseconds of Redis's own clock, which all
+# callers share. %.0f: the default format of a number would lose the last digits of a time.
 SCRIPT: Final = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -209,10 +215,11 @@ return text(wait)
 """
 
 
-class RedisLedger:
-    """The ledger of every process that uses one Redis; ``key`` comes from `ledger_key`.
+class RedisRateLimiter:
+    """The rate limiter of every process that uses one Redis; ``key`` comes from `rate_limiter_key`.
 
-    Raises BudgetExhausted where Redis does not answer: without it nobody knows what is allowed.
+    Raises NoLimiter where Redis does not answer, since nobody knows then what is allowed; as
+    LimiterAway if it has answered before.
     """
 
     def __init__(self, client: Redis, key: str, limit: RateLimit) -> None:
@@ -220,8 +227,9 @@ class RedisLedger:
         # The braces keep both keys on one node of a cluster.
         self._keys = (f"{{{key}}}:log", f"{{{key}}}:state")
         self._limit = limit
+        self._has_answered = False
 
-    def take(self, priority: Priority) -> float:
+    def try_acquire(self, priority: Priority) -> float:
         wait = self._run(priority.value)
         return max(wait, _SHORTEST_WAIT) if wait > 0 else 0.0
 
@@ -237,35 +245,64 @@ class RedisLedger:
         try:
             answer = self._script(self._keys, [operation, self._limit.requests, *micros])
         except RedisError as error:
-            raise BudgetExhausted(
-                f"Redis, which keeps the rate ledger, did not answer ({type(error).__name__})",
-                LONGEST_SLEEP,
+            said, hint = redis_words(error)
+            kind = LimiterAway if self._has_answered else NoLimiter
+            raise kind(
+                f"Redis, which keeps the rate limiter, did not answer: {said}.", LONGEST_SLEEP, hint
             ) from error
+        self._has_answered = True
         return float(answer) / 1e6
 
 
-def ledger_key(api: str, secret: str) -> str:
-    """The Redis key of an account's ledger: from a hash of its token, never the token itself."""
+def rate_limiter_key(api: str, secret: str) -> str:
+    """The Redis key of an account's rate limiter: from a hash of its token, never the token."""
     digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
     return f"milesync:ledger:{api.lower()}:{digest[:16]}"
 
 
-def wait_turn(
-    ledger: Ledger,
+class _Waiting:
+    """A rate limiter that is waited for while it is away, for a caller who may wait for ever."""
+
+    def __init__(self, rate_limiter: RateLimiter, clock: Clock) -> None:
+        self._rate_limiter, self._clock = rate_limiter, clock
+        self._away_since: float | None = None
+
+    def try_acquire(self, priority: Priority) -> float:
+        """As the rate limiter's. Raises LimiterAway after LONGEST_OUTAGE."""
+        now = self._clock.monotonic()
+        try:
+            wait = self._rate_limiter.try_acquire(priority)
+        except LimiterAway as error:
+            if self._away_since is None:
+                self._away_since = now
+                log.warning("waits for the rate limiter", error=error.message)
+            if now - self._away_since > LONGEST_OUTAGE:
+                raise
+            return LONGEST_SLEEP
+        if self._away_since is not None:
+            self._away_since = None
+            log.warning("the rate limiter answers again")
+        return wait
+
+
+def wait_for_permit(
+    rate_limiter: RateLimiter,
     clock: Clock,
     priority: Priority,
-    patience: float | None = None,
+    max_wait: float | None = None,
     on_wait: Callable[[float], None] | None = None,
 ) -> None:
-    """Return once the ledger has granted one request.
+    """Return once the rate limiter has granted one request.
 
     ``on_wait`` is told the seconds before each sleep, of at most a few seconds, and may raise to
-    give up. Raises BudgetExhausted if the wait would last longer than ``patience`` seconds.
+    give up. Raises BudgetExhausted if the wait would last longer than ``max_wait`` seconds;
+    without them, if the rate limiter is away for longer than LONGEST_OUTAGE.
     """
     started = clock.monotonic()
-    while (wait := ledger.take(priority)) > 0:
+    asked = rate_limiter if max_wait is not None else _Waiting(rate_limiter, clock)
+    while (wait := asked.try_acquire(priority)) > 0:
         waited = clock.monotonic() - started
-        if patience is not None and waited + wait > patience:
+        if max_wait is not None and waited + wait > max_wait:
             raise BudgetExhausted(f"the rate limit allows no request for {wait:.0f} s", wait)
         if on_wait is not None:
             on_wait(wait)

@@ -1,4 +1,4 @@
-"""One token, many processes: the ledger on a real Redis, against a strict sliding window."""
+"""One token, many processes: the rate limiter on a real Redis, against a strict sliding window."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import time
 
 import pytest
 
-from benchmarks.bench_ledger import WINDOW, Figures, measure
+from benchmarks.bench_rate_limiter import WINDOW, Figures, measure
 from tests.service.stack import Stack
-from worker.clients.budget import Priority, RateLimit, RedisLedger, ledger_key, wait_turn
+from worker.clients.rate_limit import (
+    Priority,
+    RateLimit,
+    RedisRateLimiter,
+    rate_limiter_key,
+    wait_for_permit,
+)
 from worker.clock import SystemClock
 
 
@@ -39,12 +45,12 @@ def test_for_a_minute(clean_redis: str) -> None:
 def test_a_refresh_waits_two_slots_while_background_work_takes_all(stack: Stack) -> None:
     """Median two slots, all within four, with four background callers that never rest."""
     limit = RateLimit(60, 2.0)
-    ledger = RedisLedger(stack.redis, ledger_key("testably", "t"), limit)
+    limiter = RedisRateLimiter(stack.redis, rate_limiter_key("testably", "t"), limit)
     over = threading.Event()
 
     def background() -> None:
         while not over.is_set():
-            wait_turn(ledger, SystemClock(), Priority.BACKGROUND)
+            wait_for_permit(limiter, SystemClock(), Priority.BACKGROUND)
 
     callers = [threading.Thread(target=background) for _ in range(4)]
     for caller in callers:
@@ -54,7 +60,7 @@ def test_a_refresh_waits_two_slots_while_background_work_takes_all(stack: Stack)
     for _ in range(30):
         time.sleep(random.uniform(0.05, 0.2))
         began = time.monotonic()
-        wait_turn(ledger, SystemClock(), Priority.REFRESH)
+        wait_for_permit(limiter, SystemClock(), Priority.REFRESH)
         waits.append((time.monotonic() - began) / limit.interval)
     over.set()
     for caller in callers:

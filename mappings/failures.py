@@ -1,0 +1,60 @@
+"""What needs a person, one entry for each thing: for `milesync failures` and the pages alike."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from mappings.link import Failure, Link, failures_of
+from mappings.overview import LastRun
+from mappings.problem import ProblemKind
+from mappings.rows import Pair
+from mappings.store import Store
+
+Listed = dict[str, Any]
+
+
+def failures(
+    store: Store, pair: Pair, last_run: LastRun | None, most: int | None = None
+) -> dict[str, list[Listed]]:
+    """A pair's ``failures`` and ``accepted`` in the contract's form, of at most so many links.
+
+    Raises StoreError.
+    """
+    found: dict[str, list[Listed]] = {"failures": [], "accepted": []}
+    for link in store.links_with_problems(pair.id, most):
+        for one in failures_of(link):
+            found["accepted" if one.accepted else "failures"].append(_of_link(link, one))
+    if last_run is not None:
+        found["failures"] += _of_run(last_run)
+    return found
+
+
+def _of_link(link: Link, one: Failure) -> Listed:
+    return {
+        "testrail_id": link.testrail_id,
+        "testably_id": link.testably_id,
+        "name": link.name,
+        "kind": one.kind.value,
+        "field": one.field,
+        "reason": one.reason,
+        "since": one.since,
+        "count": one.count,
+        "next_step": one.kind.advice(link.testrail_id),
+    }
+
+
+def _of_run(run: LastRun) -> list[Listed]:
+    """What the last whole run could say of no link: unread lists, records without an id."""
+    since = run.finished_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return [
+        {
+            **{name: one.get(name) for name in ("testrail_id", "testably_id", "name", "kind")},
+            "field": None,
+            "reason": one.get("reason"),
+            "since": since,
+            "count": 1,
+            "next_step": ProblemKind[str(one["kind"]).upper()].advice(None),
+        }
+        for one in run.nameless
+    ]

@@ -1,0 +1,347 @@
+"""What two looks tell of creates in doubt: found, nothing, or for a person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mappings.footer import Footer, marker_url, with_footer
+from mappings.link import Link
+from mappings.milestone import MappingRules, TargetMilestone
+from mappings.problem import Problem, ProblemKind
+from tests.sync.build import NOW, RULES
+from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
+
+BEFORE, NEWEST, SINCE = "2026-03-01T09:59:59Z", "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z"
+URL = RULES.testrail_url
+LONG = "What this release brings to everybody. " * 5
+
+
+def doubt(id_: int = 1, name: str = "One", *, newest: str | None = NEWEST, **more: Any) -> Doubt:
+    """A create that posted this name; fields that the POST sent, or those of a `Doubt`."""
+    named = {"description", "start_date", "due_date"}
+    sent = {"description": None, "start_date": None, "due_date": None}
+    sent |= {key: more.pop(key) for key in named & more.keys()}
+    link = Link(id_, name=name).begin_create({"name": name, **sent}, NOW, NOW, newest)
+    return Doubt(link, marker_url(URL, id_), **more)
+
+
+def left(id_: str = "ms_1", name: str = "One", **more: Any) -> TargetMilestone:
+    """A target that has appeared since."""
+    return TargetMilestone(id_, name, **{"created_at": SINCE, **more})
+
+
+def marked(testrail_id: int, url: str = URL) -> str:
+    return with_footer("Text", Footer(marker_url(url, testrail_id)))
+
+
+def asked(one: Doubt) -> Doubt:
+    """The same create, once it is for a person."""
+    problem = Problem(ProblemKind.IN_DOUBT_FOR_A_PERSON, "It cannot be told.", NOW)
+    return replace(one, link=one.link.left_to_person(problem, NOW), is_ready=False)
+
+
+def decided(one: Doubt) -> Doubt:
+    """The same create, once a person has said `retry`."""
+    return replace(one, link=asked(one).link.retried())
+
+
+def told(doubts: list[Doubt], *targets: TargetMilestone) -> dict[int, tuple[Verdict, list[str]]]:
+    """The verdicts, with the ids of the targets they are about."""
+    found = tell(doubts, targets, RULES)
+    return {id_: (one.verdict, sorted(t.id for t in one.targets)) for id_, one in found.items()}
+
+
+def one_told(one: Doubt, *targets: TargetMilestone) -> tuple[Verdict, list[str]]:
+    return told([one], *targets)[one.link.testrail_id]
+
+
+# --- the marker
+
+
+def test_the_marker_tells_it_whatever_else_was_changed() -> None:
+    """Another name, other dates, another parent: a person edited it since."""
+    edited = left(name="Renamed", description=marked(1), parent_id="ms_9", due_date=SINCE)
+    other = left("ms_2")
+    assert one_told(doubt(), edited, other) == (Verdict.FOUND, ["ms_1"])
+
+
+def test_several_living_markers_are_for_a_person() -> None:
+    """An archived one counts only where no other does."""
+    one, two = left(description=marked(1)), left("ms_2", description=marked(1))
+    away = replace(two, status="archived")
+    assert one_told(doubt(), one, two) == (Verdict.PERSON, ["ms_1", "ms_2"])
+    assert tell([doubt()], [one, two], RULES)[1].kind is ProblemKind.SEVERAL_MARKED
+    assert one_told(doubt(), one, away) == (Verdict.FOUND, ["ms_1"])
+    assert one_told(doubt(), away) == (Verdict.FOUND, ["ms_2"])
+
+
+@pytest.mark.parametrize("url", [URL, "https://other.example"])
+def test_what_carries_another_marker_is_not_it(url: str) -> None:
+    """Of this TestRail or of another one."""
+    other = left(description=marked(2, url))
+    assert one_told(doubt(description=marked(2, url)), other) == (Verdict.NOTHING, [])
+
+
+def test_its_own_marker_in_other_letters_is_not_anothers() -> None:
+    """A target may write the host of an address in small letters: then a person is asked."""
+    url = "https://Rail.Example"
+    one = replace(doubt(description=marked(1, url)), marker=marker_url(url, 1))
+    small = left(description=marked(1, url.lower()))
+    assert tell([one], [small], MappingRules(url))[1].verdict is Verdict.PERSON
+
+
+# --- what a create can have left
+
+
+def test_what_is_equal_in_everything_is_it() -> None:
+    """Name, dates, parent and description."""
+    fields: dict[str, Any] = {"start_date": SINCE, "due_date": SINCE, "description": LONG}
+    assert one_told(doubt(**fields, parent="ms_9"), left(**fields, parent_id="ms_9")) == (
+        Verdict.FOUND,
+        ["ms_1"],
+    )
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [LONG, LONG[:40], LONG.replace(" ", "\n"), f"<p>{LONG}"[3:], LONG.replace(".", " —")],
+)
+def test_a_description_may_have_been_cut_or_set_otherwise(shown: str) -> None:
+    """Reduced to letters and digits it is what was sent, or a beginning of that."""
+    assert one_told(doubt(description=LONG), left(description=shown)) == (Verdict.FOUND, ["ms_1"])
+
+
+@pytest.mark.parametrize("shown", [None, "", "Made by hand, in Testably", LONG[:15], LONG + "more"])
+def test_another_description_is_for_a_person(shown: str | None) -> None:
+    """Its name says that it can be it; nothing says that it is."""
+    assert one_told(doubt(description=LONG), left(description=shown)) == (Verdict.PERSON, ["ms_1"])
+
+
+@pytest.mark.parametrize("field", ["start_date", "due_date"])
+@pytest.mark.parametrize("shown", [None, "2026-03-02T00:00:00Z"])
+def test_other_dates_are_for_a_person(field: str, shown: str | None) -> None:
+    """A target may keep the day alone."""
+    sent: Any = {field: "2026-03-02T10:00:00Z"}
+    live: Any = {field: shown}
+    assert one_told(doubt(**sent), left(**live)) == (Verdict.PERSON, ["ms_1"])
+
+
+@pytest.mark.parametrize("shown", ["A name th", "A  name - that is long", "A"])
+def test_a_name_that_was_cut_or_set_otherwise_is_for_a_person(shown: str) -> None:
+    """Reduced to letters and digits it is the sent one, or begins it."""
+    one = doubt(name="A name, that is long")
+    assert one_told(one, left(name=shown)) == (Verdict.PERSON, ["ms_1"])
+
+
+@pytest.mark.parametrize("shown", ["Two", "One more", "ne", "!"])
+def test_another_name_is_not_it(shown: str) -> None:
+    """It may be created again."""
+    assert one_told(doubt(), left(name=shown)) == (Verdict.NOTHING, [])
+
+
+def test_a_name_without_letters_is_told_by_what_is_shown() -> None:
+    """Nothing begins everything: an empty name is no hint."""
+    rocket = "\N{ROCKET}"
+    assert one_told(doubt(name=rocket), left(name=rocket)) == (Verdict.FOUND, ["ms_1"])
+    assert one_told(doubt(name=rocket), left(name="??")) == (Verdict.PERSON, ["ms_1"])
+    assert one_told(doubt(name=rocket), left(name="Any")) == (Verdict.NOTHING, [])
+
+
+@pytest.mark.parametrize(
+    ("parent", "shown", "verdict"),
+    [
+        (None, "ms_9", Verdict.NOTHING),
+        ("ms_9", "ms_8", Verdict.NOTHING),
+        ("ms_9", None, Verdict.PERSON),
+    ],
+)
+def test_what_hangs_elsewhere_is_not_it(
+    parent: str | None, shown: str | None, verdict: Verdict
+) -> None:
+    """A target that tells no parent may have lost it, so that a person decides."""
+    assert one_told(doubt(parent=parent), left(parent_id=shown))[0] is verdict
+
+
+# --- since the attempt
+
+
+@pytest.mark.parametrize(
+    ("created_at", "newest", "verdict"),
+    [
+        (SINCE, NEWEST, Verdict.FOUND),
+        (NEWEST, NEWEST, Verdict.FOUND),
+        ("2026-03-01T11:00:00+01:00", NEWEST, Verdict.FOUND),
+        (BEFORE, NEWEST, Verdict.NOTHING),
+        (BEFORE, None, Verdict.FOUND),
+        (None, NEWEST, Verdict.PERSON),
+        (None, None, Verdict.PERSON),
+    ],
+)
+def test_the_targets_own_times_tell_what_has_appeared_since(
+    created_at: str | None, newest: str | None, verdict: Verdict
+) -> None:
+    """Not older than the newest that was there; where nothing was, everything has appeared."""
+    assert one_told(doubt(newest=newest), left(created_at=created_at))[0] is verdict
+
+
+def test_what_was_listed_before_the_create_is_not_it() -> None:
+    """Although it was made in the same second as the newest, or shows no time."""
+    one = doubt(before={"ms_1"})
+    assert one_told(one, left(created_at=NEWEST)) == (Verdict.NOTHING, [])
+    assert one_told(one, left(created_at=None)) == (Verdict.NOTHING, [])
+
+
+# --- one to one
+
+
+def test_equal_creates_get_the_targets_in_the_order_of_ids() -> None:
+    """As many as there are creates."""
+    assert told([doubt(2), doubt(1)], left("ms_b"), left("ms_a")) == {
+        1: (Verdict.FOUND, ["ms_a"]),
+        2: (Verdict.FOUND, ["ms_b"]),
+    }
+
+
+def test_more_targets_than_creates_are_for_a_person() -> None:
+    """Every one of the creates waits for that."""
+    targets = [left(f"ms_{letter}") for letter in "abc"]
+    every = (Verdict.PERSON, ["ms_a", "ms_b", "ms_c"])
+    assert told([doubt(1), doubt(2)], *targets) == {1: every, 2: every}
+
+
+def test_archived_ones_count_only_while_there_are_not_too_many() -> None:
+    """Somebody may have put away what the create left, or what it did not."""
+    away = left("ms_a", status="archived")
+    assert one_told(doubt(), away) == (Verdict.FOUND, ["ms_a"])
+    assert one_told(doubt(), away, left("ms_b")) == (Verdict.FOUND, ["ms_b"])
+    assert told([doubt(1), doubt(2)], away, left("ms_b")) == {
+        1: (Verdict.FOUND, ["ms_a"]),
+        2: (Verdict.FOUND, ["ms_b"]),
+    }
+
+
+@pytest.mark.parametrize("past", [True, False])
+def test_fewer_targets_than_creates_are_given_away_and_the_rest_made_again(past: bool) -> None:
+    """But not while an equal create may still be under way."""
+    found = told([doubt(1), doubt(2), doubt(3, is_ready=past)], left("ms_a"))
+    rest: tuple[Verdict, list[str]] = (Verdict.NOTHING if past else Verdict.OPEN, [])
+    assert found == {1: (Verdict.FOUND, ["ms_a"]), 2: rest, 3: rest}
+
+
+def test_what_may_still_be_under_way_elsewhere_gets_nothing_before_the_others() -> None:
+    """Whose wait is over comes first."""
+    found = told([doubt(1, is_ready=False), doubt(2)], left("ms_a"))
+    assert found == {1: (Verdict.OPEN, []), 2: (Verdict.FOUND, ["ms_a"])}
+
+
+def test_names_that_differ_in_white_space_share_their_targets() -> None:
+    """One target is not given to both."""
+    found = told([doubt(1, "Beta"), doubt(2, " Beta ")], left(name="Beta"))
+    assert found == {1: (Verdict.FOUND, ["ms_1"]), 2: (Verdict.NOTHING, [])}
+
+
+def test_a_description_tells_which_of_equal_creates_it_was() -> None:
+    """What can be only one of them is that one, whatever the order of ids says."""
+    one, two = doubt(1, description=LONG), doubt(2, description=LONG + LONG)
+    found = told([one, two], left("ms_a", description=LONG + LONG), left("ms_b", description=LONG))
+    assert found == {1: (Verdict.FOUND, ["ms_b"]), 2: (Verdict.FOUND, ["ms_a"])}
+
+
+def test_two_targets_for_one_of_two_creates_are_for_a_person() -> None:
+    """The other create left none; which of the two is the first one's cannot be told."""
+    one, two = doubt(1, description=LONG), doubt(2, description="Short")
+    targets = left("ms_a", description=LONG), left("ms_b", description=LONG)
+    assert {verdict for verdict, _ in told([one, two], *targets).values()} == {Verdict.PERSON}
+
+
+def test_a_target_that_another_create_was_given_is_no_hint() -> None:
+    """Of "Release" and "Release 2" only the first arrived: the second is made again."""
+    found = told([doubt(1, "Release"), doubt(2, "Release 2")], left(name="Release"))
+    assert found == {1: (Verdict.FOUND, ["ms_1"]), 2: (Verdict.NOTHING, [])}
+
+
+# --- after a person has decided
+
+
+def test_what_a_person_left_is_its_own() -> None:
+    """Whatever its description and dates, and although it shows no time of its own."""
+    other = left(description="Rewritten", due_date=SINCE, created_at=None)
+    away = left("ms_2", status="archived")
+    assert one_told(doubt(description=LONG), other, away)[0] is Verdict.PERSON
+    assert one_told(decided(doubt(description=LONG)), other, away) == (Verdict.FOUND, ["ms_1"])
+
+
+def test_where_a_person_left_nothing_it_is_created_again() -> None:
+    """Archived ones are not its own."""
+    away = left(status="archived")
+    assert one_told(decided(doubt()), away) == (Verdict.NOTHING, [])
+    assert one_told(decided(doubt()), replace(away, description=marked(1))) == (Verdict.NOTHING, [])
+
+
+def test_where_a_person_left_several_it_stays_for_a_person() -> None:
+    """`retry` alone decides nothing."""
+    again = one_told(decided(doubt()), left("ms_1"), left("ms_2"))
+    assert again == (Verdict.PERSON, ["ms_1", "ms_2"])
+
+
+def test_an_equal_create_that_is_for_a_person_keeps_its_target() -> None:
+    """Two creates and two targets: the one that was decided first takes one of them."""
+    first, second = decided(doubt(1)), asked(doubt(2))
+    found = told([first, second], left("ms_a"), left("ms_b"))
+    assert found[1] == (Verdict.FOUND, ["ms_a"])
+
+
+# --- laws
+
+NAMES = st.sampled_from(["One", "One ", "One two", "On", "\N{ROCKET}"])
+TEXTS = st.sampled_from([None, "", "Short", LONG, LONG[:60], marked(1), marked(2)])
+DOUBTS = st.builds(
+    doubt,
+    st.integers(1, 4),
+    NAMES,
+    newest=st.sampled_from([None, NEWEST]),
+    description=TEXTS,
+    is_ready=st.booleans(),
+)
+TARGETS = st.builds(
+    left,
+    st.sampled_from(["ms_1", "ms_2", "ms_3", "ms_4"]),
+    NAMES,
+    description=TEXTS,
+    created_at=st.sampled_from([None, BEFORE, NEWEST, SINCE]),
+    status=st.sampled_from(["active", "archived"]),
+)
+
+
+@given(
+    st.lists(DOUBTS, max_size=4, unique_by=lambda d: d.link.testrail_id),
+    st.lists(TARGETS, max_size=4, unique_by=lambda t: t.id),
+)
+def test_no_target_is_given_away_twice_and_every_create_has_a_verdict(
+    doubts: list[Doubt], targets: list[TargetMilestone]
+) -> None:
+    """The order in which they are read does not matter."""
+    found = tell(doubts, targets, RULES)
+    given_away = [
+        t.id for one in found.values() if one.verdict is Verdict.FOUND for t in one.targets
+    ]
+    assert len(given_away) == len(set(given_away)) == _count(found, Verdict.FOUND)
+    assert found.keys() == {d.link.testrail_id for d in doubts}
+    assert tell(doubts[::-1], targets[::-1], RULES).keys() == found.keys()
+    backwards = tell(doubts[::-1], targets[::-1], RULES)
+    assert {id_: one.verdict for id_, one in backwards.items()} == {
+        id_: one.verdict for id_, one in found.items()
+    }
+    for one in doubts:
+        if found[one.link.testrail_id].verdict is Verdict.NOTHING:
+            free = [t for t in targets if t.id not in given_away]
+            assert not any(one.is_certain(t) for t in free)
+
+
+def _count(found: dict[int, Told], verdict: Verdict) -> int:
+    return sum(one.verdict is verdict for one in found.values())
