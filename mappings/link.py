@@ -123,6 +123,11 @@ class Link:
         return self.testably_id is not None
 
     @property
+    def is_held(self) -> bool:
+        """Whether an undo took it back, and no person has migrated since (R9)."""
+        return self.state is LinkState.HELD
+
+    @property
     def is_outline(self) -> bool:
         """Whether only the fingerprints of this link were read from the store."""
         return self.target_fingerprint is not None and not self.last_applied

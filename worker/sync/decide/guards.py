@@ -1,4 +1,4 @@
-"""What makes a run stop before its first write. Pure."""
+"""What makes a run stop before its first write (R5). Pure."""
 
 from __future__ import annotations
 
