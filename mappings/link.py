@@ -525,7 +525,11 @@ class Link:
     def brought_up_to(self, now: Link) -> Link:
         """``now``, with what this one knows of the source."""
         return replace(
-            now, name=self.name, raw=self.raw, source_fingerprint=self.source_fingerprint
+            now,
+            name=self.name,
+            raw=self.raw,
+            has_children=self.has_children,
+            source_fingerprint=self.source_fingerprint,
         )
 
 
