@@ -18,6 +18,7 @@ from worker.sync.decide.rules import RULES
 PAGE = Path(__file__).parents[1] / "docs" / "decisions.md"
 EFFECTS = {
     Effect.BLOCKS: "tried again when the TestRail record changes, or after `retry`",
+    Effect.RESTS: "tried again after an hour, then once a day; or when the record changes",
     Effect.PASSES: "goes by itself; the next run tries it again",
     Effect.DECIDE: "a person decides; every run looks at it anew",
     Effect.INFORMS: "nothing to do",

@@ -17,6 +17,7 @@ MilesyncError                    what happened, and a hint: what to do next
     │   └── MilestoneNotFound    of one milestone, while its project still answers
     ├── Refused                  any other 4xx: the API understood, and said no
     ├── UnknownId                TestRail's 400 for an id it does not know
+    ├── TakesNoWrites            one write after the other failed: no milestone is to blame
     ├── Redirected               3xx: never followed, so credentials stay on their host
     ├── AnswerTooLarge           more than the bound on one answer
     ├── Unreachable              the connection was never made
@@ -28,7 +29,6 @@ MilesyncError                    what happened, and a hint: what to do next
         ├── ServerTrouble        5xx
         ├── TimedOut             no complete answer within the deadline
         ├── ConnectionLost       cut while sending or receiving
-        ├── TakesNoWrites        one write after the other failed
         └── UnreadableAnswer     HTML, or JSON that is cut off or has the wrong shape
 """
 
@@ -239,7 +239,7 @@ class UnreadableAnswer(Transient):
     default_hint = "A proxy or login page may be in the way; check the base URL."
 
 
-class TakesNoWrites(Transient):
+class TakesNoWrites(ApiError):
     """So many milestones failed one after the other that no milestone is to blame (R6)."""
 
     kind = "takes_no_writes"
