@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import render
+from worker.cli import render, words
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
@@ -166,7 +166,15 @@ def show_each(
 
 def _show_status(out: Console, facts: Facts) -> None:
     proved = facts["proved_at"]
+    agree = facts["in_step"]
+    if agree is not None:
+        out.print("  In step." if agree else "  Not in step.", style="" if agree else "red")
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
+    if facts["needs_a_person"]:
+        verb = "needs" if facts["needs_a_person"] == 1 else "need"
+        out.print(f"  {facts['needs_a_person']} {verb} a person: `milesync failures` lists them.")
+    if facts["held"]:
+        out.print(f"  {words.held(facts['held'])}")
     if facts["paused_because"]:
         out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:

@@ -92,9 +92,7 @@ def show_run(
     if report.verified is not None:
         out.print(f"  {_proof(report.verified)}")
     if report.counts.get("held"):
-        number = report.counts["held"]
-        noun = "milestone is" if number == 1 else "milestones are"
-        out.print(f"  {number} {noun} held after an undo; `milesync migrate` releases them.")
+        out.print(f"  {words.held(report.counts['held'])}")
     if report.problems:
         rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in report.problems[:SHOWN]]
         out.print(table("TestRail", "Name", "What is the matter", rows=rows))
