@@ -148,8 +148,10 @@ def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = 
         if running and not yes and not consent(f"Stop run {run}?"):
             return declined("The run goes on.", as_json=as_json)
         if running:
-            deployment.runs.change(run, stop_requested=True)
-    said = "is asked to stop" if running else f"has ended already: {found.state}"
+            deployment.runs.stop(run)
+            found = deployment.runs.get(run) or found
+    asked = "is asked to stop" if found.state == RUNNING else "is stopped"
+    said = asked if running else f"has ended already: {found.state}"
     show(
         {"state": "succeeded", "run": run, "run_state": found.state, "stop_requested": running},
         lambda out: out.print(f"Run {run} {said}."),
