@@ -200,6 +200,24 @@ def test_what_is_held_can_be_accepted_and_revoked(milesync: Milesync, sandbox: S
     assert [one["kind"] for one in listed(milesync)[0]] == ["held"]
 
 
+def test_a_plan_says_what_it_releases_and_what_it_leaves(
+    milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration releases what is held; kept and accepted differences are named, not written."""
+    held(milesync, sandbox)
+    assert "Released after an undo." in milesync("plan", "--all").out
+    assert milesync("migrate", "--yes").code == 0
+    monkeypatch.setenv("MILESYNC_ON_TARGET_EDIT", "target")
+    [target] = [
+        one["testably_id"]
+        for one in milesync("mappings", "--json").json["projects"][0]["links"]
+        if one["testrail_id"] == 1
+    ]
+    sandbox.testably.model.update(PROJECT, target, {"name": "Theirs"})
+    planned = milesync("plan").out
+    assert "Left as it is: 1 edited in Testably and kept." in planned
+
+
 def test_a_proof_that_cannot_be_read_is_a_failure_until_one_can(
     milesync: Milesync, sandbox: Sandbox
 ) -> None:

@@ -97,7 +97,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """The plan of one pair. ``guards`` say why it would stop before its first write."""
+    """The plan of one pair. ``guards`` say why it would stop before its first write.
+
+    ``left_alone`` are differences that a setting or a person leaves, in words.
+    """
 
     testrail_project: int
     testably_project: str
@@ -106,6 +109,7 @@ class PlanView:
     sections: Sequence[Section]
     guards: Sequence[str]
     not_exact: str
+    left_alone: str
 
 
 _IS_THERE: Final = "Is in Testably already."
@@ -120,6 +124,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
     counts["skip"] -= waiting + stuck
     counts["waiting"] += waiting
     counts["conflict"] += stuck
+    verdicts = Counter(one.verdict.value for action in plan.actions for one in action.differences)
     return PlanView(
         identity.testrail_project,
         identity.testably_project,
@@ -129,6 +134,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
         _sections(plan.actions, identity.testrail_url),
         [f"{guard.message} {guard.hint}" for guard in plan.guards],
         words.not_exact(plan.not_exact),
+        words.left_alone(verdicts["kept"], verdicts["accepted"]),
     )
 
 
