@@ -93,6 +93,11 @@ def test_who_has_no_name_is_named_by_id_and_link(milesync: Milesync, sandbox: Sa
     link = f"{sandbox.testrail.url}/index.php?/milestones/view/4711"
     assert f"4711  (no name) {link}\n" in shown
     assert "1 needs you" in shown
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    for command in (["failures"], ["show", run]):
+        told = milesync(*command).out
+        assert f"(no name) {link}" in told
+        assert "In TestRail its name is blank" in told
 
 
 @pytest.mark.usefixtures("sandbox")

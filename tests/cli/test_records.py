@@ -112,6 +112,7 @@ def test_failures_are_listed_and_retried(milesync: Milesync, sandbox: Sandbox) -
     [failure] = document["projects"][0]["failures"]
     assert failure["kind"] == "refused"
     assert "Testably answered POST" in milesync("failures").out
+    assert "1 needs you: `milesync failures`" in milesync("status").out
     assert milesync("sync").code == 3
 
     sandbox.testably.model.switches = TestablySwitches()

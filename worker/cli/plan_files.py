@@ -98,7 +98,7 @@ def _pair(view: PlanView) -> Iterator[str]:
 
 def _section(section: Section) -> Iterator[str]:
     yield from ("", f"### {section.title} ({section.total})", "")
-    for item in section.items:
+    for item in section.items():
         yield f"- {_called(item)}"
         if section.title == NEW:
             yield from (f"  - {_called(child)}" for child in item.children)

@@ -50,13 +50,14 @@ Line = tuple[str, str]
 
 
 def _lines(section: Section, *, every: bool) -> Iterator[Line]:
-    room = len(section.items) if every else _ITEMS.get(section.title, _OTHERS)
-    width = max(len(str(one.testrail_id or "")) for one in section.items[:room])
-    for item in section.items[:room]:
+    room = len(section) if every else _ITEMS.get(section.title, _OTHERS)
+    items = list(section.items(room))
+    width = max(len(str(one.testrail_id or "")) for one in items)
+    for item in items:
         yield "  ", _headline(item, width)
         yield from _below(item, section.title, " " * (width + 4), every=every)
-    if left := sum(item.lines for item in section.items[room:]):
-        yield "  … ", f"and {left} more"
+    if len(section) > room:
+        yield "  … ", f"and {section.milestones_after(room)} more"
 
 
 def _below(item: Item, title: str, indent: str, *, every: bool) -> Iterator[Line]:

@@ -38,7 +38,12 @@ PUSHED = ("name", "status", "start_date", "due_date")
 def status(
     watch: Watch = False, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """Show the latest runs of each pair, and when it was last proved in step."""
+    """Show the latest runs of each pair, and when it was last proved in step.
+
+    Examples:
+      milesync status
+      milesync status --watch --project 1
+    """
     found = collected(config, projects, _status_of)
     show({"projects": found}, lambda out: show_each(out, found, _show_status), as_json=as_json)
     if not watch:
@@ -50,7 +55,12 @@ def status(
 def mappings(
     csv: Csv = False, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """List the links: which TestRail milestone is which in Testably."""
+    """List the links: which TestRail milestone is which in Testably.
+
+    Examples:
+      milesync mappings
+      milesync mappings --csv > mappings.csv
+    """
     if csv and as_json:
         raise UsageError("--csv and --json cannot go together.")
     found = collected(config, projects, _links_of)
@@ -64,7 +74,12 @@ def mappings(
 def history(
     milestone: Milestone, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """Show every change of a milestone, with the values before and after."""
+    """Show every change of a milestone, with the values before and after.
+
+    Examples:
+      milesync history 4711
+      milesync history ms_8a2f
+    """
 
     def changes_of(deployment: Deployment, pair: Pair | None) -> Facts:
         return _changes_of(deployment, pair, milestone)
@@ -88,6 +103,7 @@ def collected(
             {
                 "testrail_project": pair.testrail,
                 "testably_project": pair.testably,
+                "testrail_url": deployment.settings.testrail.url or "",
                 **names_of(found := recorded(deployment, pair)),
                 **facts(deployment, found),
             }
@@ -170,9 +186,9 @@ def _show_status(out: Console, facts: Facts) -> None:
     if agree is not None:
         out.print("  In step." if agree else "  Not in step.", style="" if agree else "red")
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
-    if facts["needs_a_person"]:
-        verb = "needs" if facts["needs_a_person"] == 1 else "need"
-        out.print(f"  {facts['needs_a_person']} {verb} a person: `milesync failures` lists them.")
+    if number := facts["needs_a_person"]:
+        verb = "needs" if number == 1 else "need"
+        out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
     if facts["held"]:
         out.print(f"  {words.held(facts['held'])}")
     if facts["paused_because"]:
@@ -180,16 +196,34 @@ def _show_status(out: Console, facts: Facts) -> None:
     if not facts["runs"]:
         out.print("  There was no run yet: `milesync migrate` begins.")
         return
-    out.print(run_table(facts["runs"]))
+    out.print(run_table(facts["runs"], out.width))
 
 
 def _show_links(out: Console, facts: Facts) -> None:
+    if not facts["links"]:
+        out.print("  There are no links yet.")
+        return
+    # most of them are in the usual state, which needs no column
+    is_odd = any(link["state"] != "linked" for link in facts["links"])
     rows = [
-        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
-        for k in facts["links"]
+        (
+            link["testrail_id"],
+            link["testably_id"],
+            *((link["state"],) if is_odd else ()),
+            *(_cell(link["pushed"], name) for name in PUSHED),
+        )
+        for link in facts["links"]
     ]
-    columns = ("TestRail", "Testably", "State", "Name", "Status", "Starts", "Is due")
-    out.print(render.table(*columns, rows=rows) if rows else "  There are no links yet.")
+    state = ("State",) if is_odd else ()
+    out.print(
+        render.table(
+            "TestRail", "Testably", *state, "Name", "Status", "Starts", "Is due", rows=rows
+        )
+    )
+
+
+def _cell(values: Facts, name: str) -> str:
+    return "" if values.get(name) is None else words.value_shown(values[name])
 
 
 def _csv(found: Sequence[Facts]) -> str:
@@ -208,10 +242,13 @@ def _show_changes(out: Console, facts: Facts) -> None:
     if not facts["changes"]:
         out.print("  No change of this milestone is recorded.")
     for change in facts["changes"]:
+        done = "" if change["state"] == "done" else f", {change['state']}"
         out.print(
-            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''} "
-            f"({change['state']}), {change['trigger']} run {change['run']}"
+            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''}{done}, "
+            f"{change['trigger']} run {change['run']}",
+            hang=2,
         )
         for name, value in change["after"].items():
-            before = render.short(change["before"].get(name))
-            out.print(f"    {name}: {before} → {render.short(value)}")
+            before = change["before"].get(name)
+            was = "" if before is None else f"{render.short(before)} → "
+            out.print(f"    {words.field_called(name)}: {was}{render.short(value)}", hang=2)

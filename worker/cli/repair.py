@@ -150,7 +150,11 @@ def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = 
         if running:
             deployment.runs.stop(run)
             found = deployment.runs.get(run) or found
-    asked = "is asked to stop" if found.state == RUNNING else "is stopped"
+    asked = (
+        "is asked to stop; `milesync status` shows when it has"
+        if found.state == RUNNING
+        else "is stopped"
+    )
     said = asked if running else f"has ended already: {found.state}"
     show(
         {"state": "succeeded", "run": run, "run_state": found.state, "stop_requested": running},

@@ -51,11 +51,16 @@ def moment(at: datetime | None) -> str | None:
 
 
 def run_json(run: RunRecord) -> Facts:
-    """A run as ``status --json`` and ``runs --json`` show it."""
+    """A run as ``status --json`` and ``runs --json`` show it.
+
+    ``stands_for`` counts the runs without changes ``since`` a moment that are one row now.
+    """
     return {
         "run": run.id,
         "trigger": run.trigger,
         "undoes": run.options.get("undoes"),
+        "stands_for": run.options.get("stands_for", 1),
+        "since": run.options.get("since"),
         "state": run.state,
         "holder": run.holder,
         "started_at": moment(run.started_at),
@@ -133,6 +138,7 @@ def whole(deployment: Deployment, run: RunRecord) -> Facts:
     names = {id_: link.name for id_, link in links.items()}
     return {
         **where(pair),
+        "testrail_url": pair.identity.testrail_url,
         **run_json(run),
         "problems": [dict(problem) for problem in run.problems],
         "not_exact": dict(run.not_exact),

@@ -272,7 +272,7 @@ class _Planner:
         if not others:
             return None
         ids = ", ".join(sorted(others))
-        reason = f"{ids} in Testably carries its marker too, beside {link.testably_id}."
+        reason = f"{ids} in Testably carries its TestRail address too, beside {link.testably_id}."
         return Problem(ProblemKind.SECOND_TARGET, f"{reason} Archive the one that is not wanted.")
 
     def _agreement(self, source: SourceMilestone, link: Link, live: TargetMilestone) -> Link:
