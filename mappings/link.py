@@ -123,6 +123,11 @@ class Link:
         return self.testably_id is not None
 
     @property
+    def is_held(self) -> bool:
+        """Whether an undo took it back, and no person has migrated since (R9)."""
+        return self.state is LinkState.HELD
+
+    @property
     def is_outline(self) -> bool:
         """Whether only the fingerprints of this link were read from the store."""
         return self.target_fingerprint is not None and not self.last_applied
@@ -495,7 +500,11 @@ class Link:
     def brought_up_to(self, now: Link) -> Link:
         """``now``, with what this one knows of the source."""
         return replace(
-            now, name=self.name, raw=self.raw, source_fingerprint=self.source_fingerprint
+            now,
+            name=self.name,
+            raw=self.raw,
+            has_children=self.has_children,
+            source_fingerprint=self.source_fingerprint,
         )
 
 

@@ -1,4 +1,4 @@
-"""One full run of a pair at a time; the lock dies with the process that holds it."""
+"""One full run of a pair at a time (R8); the lock dies with the process that holds it."""
 
 from __future__ import annotations
 

@@ -133,8 +133,23 @@ class ProblemKind(StrEnum):
     CONNECTION_LOST = ("connection_lost", Effect.PASSES, "`milesync sync` tries it again.")
     UNREADABLE = ("unreadable", Effect.PASSES, "`milesync sync` tries it again.")
     UNREACHABLE = ("unreachable", Effect.PASSES, "See that Testably answers: `milesync check`.")
+    CERTIFICATE = (
+        "certificate",
+        Effect.PASSES,
+        "See which certificate is refused: `milesync check`.",
+    )
+    WRONG_PROTOCOL = (
+        "wrong_protocol",
+        Effect.PASSES,
+        "See what answers at the address: `milesync check`.",
+    )
     TRANSIENT = ("transient", Effect.PASSES, "`milesync sync` tries it again.")
     # --- of a run as a whole
+    NOT_PROVED = (
+        "not_proved",
+        Effect.PASSES,
+        "`milesync verify` reads both sides again and compares.",
+    )
     SOURCE_INCOMPLETE = (
         "source_incomplete",
         Effect.PASSES,

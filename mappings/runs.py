@@ -1,4 +1,7 @@
-"""The recorded runs: who runs a pair, what came of it, and whether it was asked to stop."""
+"""The recorded runs: who runs a pair, what came of it, and whether it was asked to stop.
+
+A run notes its sign of life and when it is due to go on, so that no message is needed (R13).
+"""
 
 from __future__ import annotations
 
@@ -159,12 +162,17 @@ class RunLog:
             noted = update(runs).where(_is_still(run)).values(**values)
             return connection.execute(noted).rowcount == 1
 
-    def postpone(self, run_id: str, seconds: float) -> None:
-        """Leave a run unfinished, to be gone on with in so many seconds."""
+    def postpone(self, run_id: str, holder: str, seconds: float) -> bool:
+        """Have a run gone on with in so many seconds; False if it is not for this holder to say.
+
+        It is for whoever finds it waiting, and for the holder whose own part of it has failed.
+        """
+        own = and_(runs.c.state == "failed", runs.c.holder == holder)
+        chosen = and_(runs.c.id == run_id, or_(runs.c.state == UNFINISHED, own))
         with self._transaction() as connection:
             due = time_of(connection) + timedelta(seconds=seconds)
-            chosen = update(runs).where(runs.c.id == run_id)
-            connection.execute(chosen.values(state=UNFINISHED, due_at=due))
+            later = update(runs).where(chosen).values(state=UNFINISHED, due_at=due)
+            return connection.execute(later).rowcount == 1
 
     def overdue(self) -> list[RunRecord]:
         """The unfinished runs that are due for so long that their message must be lost."""
@@ -208,6 +216,15 @@ class RunLog:
         self._execute(
             update(runs).where(left).values(state="aborted", finished_at=now, error=error)
         )
+
+    def stop(self, run_id: str) -> None:
+        """Ask a run to stop; one that waits for its next part ends here, since nobody is at it."""
+        stopped = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
+        with self._transaction() as connection:
+            ended = {"state": "aborted", "finished_at": time_of(connection), "error": stopped}
+            chosen = update(runs).where(runs.c.id == run_id)
+            connection.execute(chosen.values(stop_requested=True))
+            connection.execute(chosen.where(runs.c.state == UNFINISHED).values(**ended))
 
     def change(self, run_id: str, **values: Any) -> None:
         """Set columns of a run: its progress while it works, or how it ended."""

@@ -219,7 +219,7 @@ class Store:
     def lease(
         self, pair_id: int, link: Link, change: Change, until: datetime | None
     ) -> tuple[Link, int] | None:
-        """Journal a write before it is sent: the link's claim and the change, or neither.
+        """Journal a write before it is sent (R1): the link's claim and the change, or neither.
 
         ``link`` already carries what is intended. Returns the claimed link and the change's id,
         or None if somebody else changed or holds the link. Without ``until`` there is nothing to

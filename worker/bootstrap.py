@@ -120,6 +120,11 @@ class Deployment:
             return self.settings
         return self.settings.model_copy(update={"redis_url": self.borrowed_broker})
 
+    @property
+    def holder(self) -> str:
+        """This process, as a run that it does names it."""
+        return f"process {os.getpid()} on {socket.gethostname()}"
+
     def identity(self, pair: ProjectPair) -> PairIdentity:
         """What makes this pair itself in the database."""
         settings = self.settings
@@ -223,7 +228,7 @@ class Deployment:
             store=self.store,
             runs=self.runs,
             clock=self.clock,
-            holder=f"process {os.getpid()} on {socket.gethostname()}",
+            holder=self.holder,
             drift_check=_drift_check(sync.drift_check),
             seconds_per_request=limit.interval,
         )

@@ -113,7 +113,14 @@ STATUS = table(
         )
     )
 )
-LINK = table(testrail_id=ID, testably_id=MAYBE_TEXT, state=TEXT, pushed={"type": "object"})
+LINK = table(
+    testrail_id=ID,
+    testably_id=MAYBE_TEXT,
+    state=TEXT,
+    pushed={"type": "object"},
+    testrail_lifecycle=MAYBE_TEXT,
+    testably_status=MAYBE_TEXT,
+)
 MAPPINGS = table(projects=rows(table(**PAIR, links=rows(LINK))))
 TROUBLE = table(testrail_id=ID, name=TEXT, kind=TEXT, reason=TEXT, since=MAYBE_TEXT, count=COUNT)
 FAILURES = table(projects=rows(table(**PAIR, failures=rows(TROUBLE))))

@@ -30,3 +30,12 @@ def test_every_option_is_explained(milesync: Milesync, name: str) -> None:
         if line.startswith("  -"):
             following = options.partition(f"{line}\n")[2]
             assert re.search(r"\S {2,}\S", line.strip()) or following.startswith("     ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_an_example_that_begins_with_it(milesync: Milesync, name: str) -> None:
+    shown = milesync(*name.split(), "-h").out
+    _, _, examples = shown.partition("Examples:\n")
+    lines = examples.partition("\n\n")[0].splitlines()
+    assert lines
+    assert all(line.startswith(f"  milesync {name}") for line in lines)

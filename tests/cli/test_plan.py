@@ -93,6 +93,11 @@ def test_who_has_no_name_is_named_by_id_and_link(milesync: Milesync, sandbox: Sa
     link = f"{sandbox.testrail.url}/index.php?/milestones/view/4711"
     assert f"4711  (no name) {link}\n" in shown
     assert "1 needs you" in shown
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    for command in (["failures"], ["show", run]):
+        told = milesync(*command).out
+        assert f"(no name) {link}" in told
+        assert "In TestRail its name is blank" in told
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -106,7 +111,10 @@ def test_many_new_ones_are_folded(milesync: Milesync, sandbox: Sandbox) -> None:
     assert len(shown.splitlines()) < 50
     assert "Root 29" not in shown
     everything = milesync("plan", "--all").out
-    assert all(f"Sub {n}\n" in everything and f"Root {n}\n" in everything for n in range(30))
+    assert all(
+        f"Sub {n}  started\n" in everything and f"Root {n}  started\n" in everything
+        for n in range(30)
+    )
 
 
 @pytest.mark.usefixtures("edited")

@@ -35,7 +35,7 @@ def test_what_needs_a_person_is_counted_once() -> None:
     problem = Problem(ProblemKind.REFUSED, "No.")
     action = Action(Kind.CREATE, 1, "Beta", "New.")
     tally.add(Outcome(action, Result.QUARANTINED, None, (problem,)))
-    assert "1 for a person" in str(tally)
+    assert "1 needs you" in str(tally)
 
 
 def test_the_remaining_time_is_that_of_the_allowed_rate() -> None:

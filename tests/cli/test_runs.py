@@ -175,3 +175,21 @@ def test_an_undo_that_is_not_wanted_is_one_line_and_one_that_is_says_what_it_hol
     assert milesync("undo", run, "--yes", "--json").json["projects"][0]["archived"] > 0
     sandbox.testrail.model.update(1, {"name": "Renamed"})
     assert "held until `milesync migrate`" in milesync("undo", run, "--yes").out
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_run_shows_the_proof_that_it_ended_with(milesync: Milesync) -> None:
+    run = migrated(milesync)
+    shown = milesync("show", run, "--json").json
+    assert (shown["verified"]["in_step"], shown["verified"]["compared"]) == (True, SEEDED)
+    assert f"Both sides were read and agree: {SEEDED} compared." in milesync("show", run).out
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_row_that_stands_for_several_runs_says_so(milesync: Milesync) -> None:
+    run = migrated(milesync)
+    with Deployment(load_settings()) as deployment:
+        folded = {"stands_for": 35, "since": "2026-11-20T10:00:00+00:00"}
+        deployment.runs.change(run, options=folded)
+    assert milesync("runs", "--json").json["runs"][0]["stands_for"] == 35
+    assert "35 runs like it since 2026-11-20" in " ".join(milesync("runs").out.split())

@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from worker.cli.screen import Console, Table, cells, wrap
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=30)
+PROSE = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z", "N")), max_size=30),
+    max_size=12,
+).map(" ".join)
 LINES = st.lists(WORDS, max_size=12).map(" ".join)
 WIDTHS = st.integers(1, 100)
 
@@ -56,7 +60,7 @@ def test_in_a_pipe_each_row_is_one_line(rows: list[tuple[str, str]]) -> None:
         assert line.endswith(other.rstrip())
 
 
-@given(st.lists(st.tuples(LINES, LINES), max_size=5), st.integers(30, 100))
+@given(st.lists(st.tuples(PROSE, PROSE), max_size=5), st.integers(30, 100))
 def test_on_a_terminal_no_line_is_too_long_if_there_is_prose_to_wrap(
     rows: list[tuple[str, str]], width: int
 ) -> None:
@@ -103,3 +107,19 @@ def test_text_in_a_pipe_is_printed_as_it_stands() -> None:
 
 def test_an_indented_line_stays_indented() -> None:
     assert wrap("    one two three", 12) == ["    one two", "    three"]
+
+
+def test_blanks_between_words_are_kept_where_a_line_is_not_broken() -> None:
+    assert wrap("ok     one two three four", 21, hang=7) == ["ok     one two three", "       four"]
+
+
+def test_a_word_with_a_digit_is_never_cut() -> None:
+    """Ids and times stay whole where names of one long word have to be cut."""
+    row = (
+        "2026-10-28T00:00:00Z",
+        "ms_0123456789abcdef0123456789abcdef",
+        "Überwachungsgröße im Test",
+    )
+    lines = shown(Table(("Began", "Id", "Name"), [row]), 72)
+    assert all(id_ in lines[2] for id_ in row[:2])
+    assert all(cells(line) <= 72 for line in lines)

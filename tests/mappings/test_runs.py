@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from mappings.errors import StoreError
+from mappings.errors import LostLock, StoreError
 from mappings.runs import RUNNING, SHORTEST_NAME, UNFINISHED, RunLog, RunRecord, new_run_id
 from mappings.store import Store
 from mappings.tables import runs
@@ -140,6 +140,47 @@ def test_an_unfinished_run_goes_on(run_log: RunLog, run_id: str, pair_id: int) -
     assert (resumed.state, resumed.holder, resumed.finished_at) == (RUNNING, "another worker", None)
     assert resumed.counts == {"created": 2}
     assert run_id not in [run.id for run in run_log.unfinished()]
+
+
+def test_a_run_that_waits_is_stopped_where_it_is(
+    run_log: RunLog, run_id: str, pair_id: int
+) -> None:
+    """Nobody is at it, and its turn may be minutes away; a running one ends after its milestone."""
+    waiting = run_log.begin(
+        pair_id, "migration", "the workers", NOW, exclusive=False, state=UNFINISHED
+    )
+    assert run_log.postpone(waiting.id, "a worker", 300.0)
+    for each, state in ((waiting.id, "aborted"), (run_id, RUNNING)):
+        run_log.stop(each)
+        found = run_log.get(each)
+        assert found
+        assert (found.state, found.stop_requested) == (state, True)
+    with pytest.raises(LostLock):
+        run_log.resume(waiting.id, "a worker")
+
+
+@pytest.mark.parametrize(
+    ("state", "holder", "is_postponed"),
+    [
+        (UNFINISHED, "another", True),
+        ("failed", "ann on host", True),
+        ("failed", "another", False),
+        (RUNNING, "another", False),
+        (RUNNING, "ann on host", False),
+        ("succeeded", "ann on host", False),
+        ("aborted", "ann on host", False),
+    ],
+)
+def test_only_what_waits_or_was_ones_own_is_postponed(
+    run_log: RunLog, run_id: str, state: str, holder: str, is_postponed: bool
+) -> None:
+    """A message that comes twice leaves alone what another process is at, or has ended."""
+    run_log.change(run_id, state=state)
+    assert run_log.postpone(run_id, holder, 5.0) is is_postponed
+    found = run_log.get(run_id)
+    assert found
+    assert found.state == (UNFINISHED if is_postponed else state)
+    assert (found.due_at is not None) is is_postponed
 
 
 def test_an_unknown_run_cannot_be_resumed(run_log: RunLog) -> None:

@@ -119,7 +119,8 @@ def test_a_run_by_hand_that_ends_in_step_closes_what_was_left(stack: Stack) -> N
         left = here.runs.begin(
             pair.id, "schedule", "process 1", here.clock.now() - timedelta(hours=1)
         )
-        here.runs.postpone(left.id, 300.0)
+        here.runs.change(left.id, state="unfinished")
+        assert here.runs.postpone(left.id, "process 1", 300.0)
         assert stack.command("sync").returncode == 0
         closed = here.runs.get(left.id)
         assert closed is not None

@@ -9,12 +9,12 @@ from structlog.testing import capture_logs
 
 from mappings.rows import Pair
 from mappings.runs import RunRecord
-from tests.service.stack import Stack
+from tests.service.stack import Stack, eventually
 from worker.background import enqueue_migration, follow
 from worker.bootstrap import Deployment
 from worker.errors import Busy
 from worker.sync.options import Only, Options, Trigger
-from worker.tasks import recall
+from worker.tasks import go_on, recall, use_settings
 from worker.tasks.slices import Job, Next, Watch, options_of, work
 
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731
@@ -225,3 +225,24 @@ def test_a_slice_makes_room_for_a_refresh_that_finds_no_worker() -> None:
     assert [watch() for _ in range(6)] == [False, False, False, False, False, True]
     assert Watch(lambda: True, lambda: 0)()
     assert Watch(lambda: False, lambda: 0, seconds=0.0)()
+
+
+def test_a_continuation_that_comes_many_times_disturbs_nobody(stack: Stack) -> None:
+    """To four processes at once: one does the slice, the others leave it and its run alone."""
+    stack.extra["MILESYNC_TESTABLY_RATE_LIMIT"] = "20/2s"
+    for number in range(30):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    with stack.deployment as here:
+        after = work(here, job(here), After(here, 3))
+        assert after is not None
+        run = latest(here)
+        use_settings(stack.settings)
+        for _ in range(8):
+            go_on((1, "proj_abc123"), run)
+        stack.worker("worker", 4)
+        eventually(lambda: latest(here).state == "succeeded", 60, stack.logs("worker"))
+        eventually(lambda: stack.log("worker").count(" succeeded in ") >= 8, 30)
+        assert latest(here).state == "succeeded"
+        assert (latest(here).counts["created"], stack.doubled()) == (30, {})
+        assert latest(here).requests["testrail"] == 2
+    assert "lost its pair" not in stack.log("worker")

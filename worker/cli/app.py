@@ -166,7 +166,8 @@ def _run(args: list[str]) -> int:
     except _UsageError as error:
         context_of = getattr(error, "ctx", None)
         path = context_of.command_path if context_of else "milesync"
-        raise UsageError(error.format_message(), f"See `{path} --help`.") from None
+        message = error.format_message().replace("Value error, ", "")
+        raise UsageError(message, f"See `{path} --help`.") from None
 
 
 def _failed(args: list[str], error: MilesyncError, state: str = "failed") -> int:

@@ -29,7 +29,11 @@ A_MINUTE = 1500
 
 
 def demo(config: NoConfig = None, as_json: Json = False) -> int:  # noqa: ARG001
-    """See it work: 300 milestones of a made-up company, in half a minute, without any account."""
+    """See it work: 300 milestones of a made-up company, in half a minute, without any account.
+
+    Examples:
+      milesync demo
+    """
     from worker.sandbox.limit import ServerRate
     from worker.sandbox.server import run_sandbox
 
@@ -197,6 +201,6 @@ def _written(folder: Path, sandbox: Sandbox) -> Path:
 def _farewell(out: Console, folder: Path, ok: bool) -> None:
     out.print("\nThat was all." if ok else "\nThe demo ended early.")
     out.print(f"Settings and database are in {folder}; the servers have ended. To look around:")
-    for command in ("status", "mappings", "history 1"):
+    for command in ("runs", "mappings", "history 1"):
         out.print(f"  milesync {command} --config {folder}/milesync.toml")
     out.print("For your own: `milesync init`, then `milesync check` and `milesync plan`.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mappings.errors import Busy
+from worker.cli import render
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
 from worker.cli.records import collected, recorded, show_each
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
 Facts = dict[str, Any]
 Milestones = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]...", help="Ids in TestRail or Testably; without, all of them."),
+    typer.Argument(metavar="[ID...]", help="Ids in TestRail or Testably; without, all of them."),
 ]
 TestRailIds = Annotated[
-    list[int] | None, typer.Argument(metavar="[ID]...", help="Ids in TestRail.")
+    list[int] | None, typer.Argument(metavar="[ID...]", help="Ids in TestRail.")
 ]
 OneField = Annotated[
-    str | None, typer.Option("--field", help="Only this field, as `milesync failures` names it.")
+    str | None,
+    typer.Option(
+        "--field", metavar="NAME", help="Only this field, as `milesync failures` names it."
+    ),
 ]
 Every = Annotated[bool, typer.Option("--all", help="Everything that is listed now.")]
 Revoke = Annotated[bool, typer.Option("--revoke", help="Accept it no longer.")]
@@ -41,7 +45,12 @@ Revoke = Annotated[bool, typer.Option("--revoke", help="Accept it no longer.")]
 
 
 def failures(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """List what needs a person: what, why, since when, how often, and what to do next."""
+    """List what needs a person: what, why, since when, how often, and what to do next.
+
+    Examples:
+      milesync failures
+      milesync failures --project 1 --json
+    """
     found = collected(config, projects, _failures_of)
     show({"projects": found}, lambda out: show_each(out, found, _show), as_json=as_json)
     return Exit.OK
@@ -61,22 +70,23 @@ def _show(out: Console, facts: Facts) -> None:
     if not facts["failures"]:
         out.print("  Nothing needs a person.")
     for one in facts["failures"]:
-        _show_one(out, one)
+        _show_one(out, one, facts["testrail_url"])
     if facts["accepted"]:
         out.print(f"  Accepted by a person: {len(facts['accepted'])}.")
         for one in facts["accepted"]:
-            out.print(f"    {_title(one)}: {printable(one['reason'])}")
+            title = _title(one, facts["testrail_url"])
+            out.print(f"    {title}: {printable(one['reason'])}")
 
 
-def _show_one(out: Console, one: Mapping[str, Any]) -> None:
+def _show_one(out: Console, one: Mapping[str, Any], testrail_url: str) -> None:
     times = f", {one['count']} times" if one["count"] > 1 else ""
-    out.print(f"  {_title(one)}", style="bold")
+    out.print(f"  {_title(one, testrail_url)}", style="bold")
     out.print(f"    {printable(one['reason'])}")
     out.print(f"    Since {one['since'] or 'an earlier run'}{times}. {one['next_step']}")
 
 
-def _title(one: Mapping[str, Any]) -> str:
-    name = printable(one["name"] or "")
+def _title(one: Mapping[str, Any], testrail_url: str) -> str:
+    name = printable(render.called(one, testrail_url))
     where = f" ({one['testably_id']})" if one["testably_id"] else ""
     what = f", {one['field'].replace('_', ' ')}" if one["field"] else ""
     return f"{one['testrail_id'] or '–'} {name}{where}{what}: {one['kind']}"
@@ -212,7 +222,12 @@ def retry(
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Let the next run try again what failed."""
+    """Let the next run try again what failed.
+
+    Examples:
+      milesync retry
+      milesync retry 4711 ms_8a2f
+    """
     chosen = frozenset(milestones or ())
     with opened(config) as deployment:
         pairs = deployment.settings.require_projects(projects)

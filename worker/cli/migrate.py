@@ -312,7 +312,8 @@ def _reviewed(file: Path | None, options: Options) -> Document | None:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {_short(error)}.") from None
+        hint = "Write one with `milesync plan --out FILE`."
+        raise UsageError(f"{file} cannot be read: {_short(error)}.", hint) from None
     return read_reviewed(text, str(file))
 
 

@@ -96,7 +96,7 @@ def _pair(view: PlanView) -> Iterator[str]:
 
 def _section(section: Section) -> Iterator[str]:
     yield from ("", f"### {section.title} ({section.total})", "")
-    for item in section.items:
+    for item in section.items():
         yield f"- {_called(item)}"
         if section.title == NEW:
             yield from (f"  - {_called(child)}" for child in item.children)
@@ -112,7 +112,8 @@ def _called(item: Item) -> str:
     id_ = item.testrail_id or ""
     link = f"[{id_}]({item.url})" if item.url else f"{id_}"
     target = f" ({_plain(item.testably_id)})" if item.testably_id else ""
-    return f"{link} {_plain(item.name) or '(no name)'}{target}"
+    stands = f": {item.stands}" if item.stands else ""
+    return f"{link} {_plain(item.name) or '(no name)'}{target}{stands}"
 
 
 def _change(change: FieldChange) -> Iterator[str]:

@@ -48,13 +48,14 @@ Line = tuple[str, str]
 
 
 def _lines(section: Section, *, every: bool) -> Iterator[Line]:
-    room = len(section.items) if every else _ITEMS.get(section.title, _OTHERS)
-    width = max(len(str(one.testrail_id or "")) for one in section.items[:room])
-    for item in section.items[:room]:
+    room = len(section) if every else _ITEMS.get(section.title, _OTHERS)
+    items = list(section.items(room))
+    width = max(len(str(one.testrail_id or "")) for one in items)
+    for item in items:
         yield "  ", _headline(item, width)
         yield from _below(item, section.title, " " * (width + 4), every=every)
-    if left := sum(item.lines for item in section.items[room:]):
-        yield "  … ", f"and {left} more"
+    if len(section) > room:
+        yield "  … ", f"and {section.milestones_after(room)} more"
 
 
 def _below(item: Item, title: str, indent: str, *, every: bool) -> Iterator[Line]:
@@ -74,7 +75,8 @@ def _headline(item: Item, width: int = 0) -> str:
     id_ = "" if item.testrail_id is None else str(item.testrail_id)
     name = printable(item.name) or f"(no name) {item.url or ''}".rstrip()
     target = f"  ({item.testably_id})" if item.testably_id else ""
-    return f"{id_:>{width}}  {name}{target}"
+    stands = f"  {item.stands}" if item.stands else ""
+    return f"{id_:>{width}}  {name}{target}{stands}"
 
 
 def _children(item: Item, indent: str, *, every: bool) -> Iterator[Line]:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Final
 
 from mappings.footer import marker_url
 from worker.cli import words
+from worker.cli.lifecycles import of_action
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
     from worker.sync.context import PlannedRun
     from worker.sync.decide.action import Action
+    from worker.sync.decide.snapshot import Snapshot
 
 NEEDS_YOU: Final = "Needs you"
 WAITS: Final = "Waits for another run"
@@ -63,36 +65,57 @@ class FieldChange:
                 yield from (("+", line) for line in new[k:m])
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One milestone of a plan; one without a name is told by its id and its address."""
+    """One milestone of a plan; one without a name is told by its id and its address.
+
+    ``stands`` says how far both sides call it, once the plan is carried out.
+    """
 
     testrail_id: int | None
     testably_id: str | None
     name: str
     url: str | None
     reason: str = ""
+    stands: str = ""
     changes: tuple[FieldChange, ...] = ()
     notes: tuple[str, ...] = ()
-    children: list[Item] = field(default_factory=list)
+    children: tuple[Item, ...] = ()
 
-    @property
-    def lines(self) -> int:
-        """How many milestones it is, its sub-milestones included."""
-        return 1 + len(self.children)
+
+Family = tuple["Action", Sequence["Action"]]
+"""A milestone, and the new sub-milestones that are shown below it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What the same is to be done about."""
+    """What the same is to be done about; each item is made when it is shown, for there may be many.
+
+    ``total`` counts the milestones; a parent that is there already and only holds new ones is none.
+    """
 
     title: str
-    items: Sequence[Item]
+    total: int
+    families: Sequence[Family]
+    testrail_url: str
+    snapshot: Snapshot
 
-    @property
-    def total(self) -> int:
-        """How many milestones are in it; a parent that only holds new ones together is none."""
-        return sum(item.lines - (item.reason == _IS_THERE) for item in self.items)
+    def __len__(self) -> int:
+        return len(self.families)
+
+    def milestones_after(self, number: int) -> int:
+        """How many milestones come after the first so many families."""
+        return sum(1 + len(children) for _, children in self.families[number:])
+
+    def items(self, most: int | None = None) -> Iterator[Item]:
+        """The milestones, those without a parent in the section, with their sub-milestones."""
+        for action, children in self.families[:most]:
+            below = tuple(self._item(child) for child in children)
+            yield replace(self._item(action), children=below)
+
+    def _item(self, action: Action) -> Item:
+        stands = words.lifecycles(of_action(self.snapshot, action))
+        return replace(_item(action, self.testrail_url), stands=stands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +129,6 @@ class PlanView:
     sections: Sequence[Section]
     guards: Sequence[str]
     not_exact: str
-
-
-_IS_THERE: Final = "Is in Testably already."
 
 
 def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
@@ -126,7 +146,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
         f"{words.counted(counts, 'Nothing in TestRail')}; {sum(cost.values())} requests, "
         f"{words.about(planned.minutes * 60)}.",
         f"{words.requests(cost)}; Testably allows {rate}.",
-        _sections(plan.actions, identity.testrail_url),
+        _sections(planned, identity.testrail_url),
         [f"{guard.message} {guard.hint}" for guard in plan.guards],
         words.not_exact(plan.not_exact),
     )
@@ -149,19 +169,18 @@ def _needs_you(action: Action) -> bool:
     return action.kind.value == "skip" and stays
 
 
-def _sections(actions: Sequence[Action], testrail_url: str) -> list[Section]:
+def _sections(planned: PlannedRun, testrail_url: str) -> list[Section]:
+    actions = planned.plan.actions
     found: dict[str, list[Action]] = defaultdict(list)
     for action in actions:
         if title := _section(action):
             found[title].append(action)
     sections = []
     for title in _ORDER:
-        if title == NEW:
-            items = _tree(found[title], actions, testrail_url)
-        else:
-            items = [_item(action, testrail_url) for action in found[title]]
-        if items:
-            sections.append(Section(title, items))
+        chosen = found[title]
+        families = _tree(chosen, actions) if title == NEW else [(one, ()) for one in chosen]
+        if chosen:
+            sections.append(Section(title, len(chosen), families, testrail_url, planned.snapshot))
     return sections
 
 
@@ -176,22 +195,19 @@ def _item(action: Action, testrail_url: str) -> Item:
     notes = tuple(note for note in notes_of(action) if note != action.reason)
     url = marker_url(testrail_url, id_) if id_ else None
     name = " ".join(action.name.split())
-    return Item(id_, action.testably_id, name, url, action.reason, changes, notes)
+    return Item(id_, action.testably_id, name, url, action.reason, changes=changes, notes=notes)
 
 
-def _tree(new: Sequence[Action], every: Sequence[Action], testrail_url: str) -> list[Item]:
+def _tree(new: Sequence[Action], every: Sequence[Action]) -> list[Family]:
     """What is new, each sub-milestone below its parent; one that is there already holds its own."""
-    items = {action.testrail_id: _item(action, testrail_url) for action in new}
+    by_id = {action.testrail_id: action for action in new}
     parents = {action.parent_id for action in new if action.parent_id is not None}
-    roots = dict(items)
-    for action in every:
-        if action.testrail_id in parents - items.keys():
-            there = _item(action, testrail_url)
-            roots[action.testrail_id] = items[action.testrail_id] = there
-            there.reason, there.changes = _IS_THERE, ()
+    there = [one for one in every if one.testrail_id in parents and one.testrail_id not in by_id]
+    below: dict[int, list[Action]] = {one.testrail_id: [] for one in (*new, *there)}
+    roots = [*there]
     for action in new:
-        parent = items.get(action.parent_id or 0)
-        if parent is not None:
-            parent.children.append(items[action.testrail_id])
-            del roots[action.testrail_id]
-    return list(roots.values())
+        if action.parent_id in below:
+            below[action.parent_id].append(action)
+        else:
+            roots.append(action)
+    return [(root, below[root.testrail_id]) for root in roots]

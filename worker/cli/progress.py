@@ -65,7 +65,7 @@ class Tally:
         if self.done < self.total:
             parts.append(f"{duration(self.seconds_left)} left")
         if self.needs_person:
-            parts.append(f"{self.needs_person} for a person")
+            parts.append(f"{self.needs_person} {'needs' if self.needs_person == 1 else 'need'} you")
         return ", ".join(parts)
 
 

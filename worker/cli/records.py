@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import render
+from worker.cli import lifecycles, render, words
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
@@ -32,13 +32,19 @@ Milestone = Annotated[
 ]
 _MOST_DIGITS = 18
 """Of an id that a database can hold."""
-PUSHED = ("name", "status", "start_date", "due_date")
+DATES = ("start_date", "due_date")
+PUSHED = ("name", "status", *DATES)
 
 
 def status(
     watch: Watch = False, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """Show the latest runs of each pair, and when it was last proved in step."""
+    """Show the latest runs of each pair, and when it was last proved in step.
+
+    Examples:
+      milesync status
+      milesync status --watch --project 1
+    """
     found = collected(config, projects, _status_of)
     show({"projects": found}, lambda out: show_each(out, found, _show_status), as_json=as_json)
     if not watch:
@@ -50,7 +56,12 @@ def status(
 def mappings(
     csv: Csv = False, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """List the links: which TestRail milestone is which in Testably."""
+    """List the links: which TestRail milestone is which in Testably.
+
+    Examples:
+      milesync mappings
+      milesync mappings --csv > mappings.csv
+    """
     if csv and as_json:
         raise UsageError("--csv and --json cannot go together.")
     found = collected(config, projects, _links_of)
@@ -64,7 +75,12 @@ def mappings(
 def history(
     milestone: Milestone, config: Config = None, as_json: Json = False, projects: Projects = None
 ) -> int:
-    """Show every change of a milestone, with the values before and after."""
+    """Show every change of a milestone, with the values before and after.
+
+    Examples:
+      milesync history 4711
+      milesync history ms_8a2f
+    """
 
     def changes_of(deployment: Deployment, pair: Pair | None) -> Facts:
         return _changes_of(deployment, pair, milestone)
@@ -88,6 +104,7 @@ def collected(
             {
                 "testrail_project": pair.testrail,
                 "testably_project": pair.testably,
+                "testrail_url": deployment.settings.testrail.url or "",
                 **names_of(found := recorded(deployment, pair)),
                 **facts(deployment, found),
             }
@@ -119,12 +136,16 @@ def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
     }
 
 
-def _links(deployment: Deployment, pair: Pair | None) -> list[Link]:
-    return list(deployment.store.links(pair.id).values()) if pair else []
-
-
 def _links_of(deployment: Deployment, pair: Pair | None) -> Facts:
-    return {"links": [_link_json(link) for link in _links(deployment, pair)]}
+    if pair is None:
+        return {"links": []}
+    zone, now = lifecycles.zone_of(deployment, pair), deployment.clock.now()
+    return {
+        "links": [
+            {**_link_json(link), **lifecycles.of_link(link, zone, now)}
+            for link in deployment.store.links(pair.id).values()
+        ]
+    }
 
 
 def _link_json(link: Link) -> Facts:
@@ -167,32 +188,56 @@ def show_each(
 def _show_status(out: Console, facts: Facts) -> None:
     proved = facts["proved_at"]
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
+    if number := facts["needs_a_person"]:
+        verb = "needs" if number == 1 else "need"
+        out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
     if facts["paused_because"]:
         out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:
         out.print("  There was no run yet: `milesync migrate` begins.")
         return
-    out.print(run_table(facts["runs"]))
+    out.print(run_table(facts["runs"], out.width))
 
 
 def _show_links(out: Console, facts: Facts) -> None:
+    if not facts["links"]:
+        out.print("  There are no links yet.")
+        return
+    # most of them are in the usual state, which needs no column
+    is_odd = any(link["state"] != "linked" for link in facts["links"])
     rows = [
-        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
-        for k in facts["links"]
+        (
+            link["testrail_id"],
+            link["testably_id"],
+            *((link["state"],) if is_odd else ()),
+            link["name"],
+            *((link[name] or "").replace("_", " ") for name in lifecycles.COLUMNS),
+            *(_cell(link["pushed"], name) for name in DATES),
+        )
+        for link in facts["links"]
     ]
-    columns = ("TestRail", "Testably", "State", "Name", "Status", "Starts", "Is due")
-    out.print(render.table(*columns, rows=rows) if rows else "  There are no links yet.")
+    state = ("State",) if is_odd else ()
+    columns = ("TestRail", "Testably", *state, "Name", "TestRail says", "Testably shows")
+    out.print(render.table(*columns, "Starts", "Is due", rows=rows))
+
+
+def _cell(values: Facts, name: str) -> str:
+    return "" if values.get(name) is None else words.value_shown(values[name])
 
 
 def _csv(found: Sequence[Facts]) -> str:
     from worker.cli.report_file import csv_text
 
     rows = [
-        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
+        (
+            *(k[name] for name in ("testrail_id", "testably_id", "state")),
+            *(k["pushed"].get(name) for name in PUSHED),
+            *(k[name] for name in lifecycles.COLUMNS),
+        )
         for facts in found
         for k in facts["links"]
     ]
-    columns = ("testrail_id", "testably_id", "state", *PUSHED)
+    columns = ("testrail_id", "testably_id", "state", *PUSHED, *lifecycles.COLUMNS)
     return csv_text(columns, rows, for_terminal=sys.stdout.isatty())
 
 
@@ -200,10 +245,13 @@ def _show_changes(out: Console, facts: Facts) -> None:
     if not facts["changes"]:
         out.print("  No change of this milestone is recorded.")
     for change in facts["changes"]:
+        done = "" if change["state"] == "done" else f", {change['state']}"
         out.print(
-            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''} "
-            f"({change['state']}), {change['trigger']} run {change['run']}"
+            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''}{done}, "
+            f"{change['trigger']} run {change['run']}",
+            hang=2,
         )
         for name, value in change["after"].items():
-            before = render.short(change["before"].get(name))
-            out.print(f"    {name}: {before} → {render.short(value)}")
+            before = change["before"].get(name)
+            was = "" if before is None else f"{render.short(before)} → "
+            out.print(f"    {words.field_called(name)}: {was}{render.short(value)}", hang=2)

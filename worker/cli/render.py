@@ -90,14 +90,13 @@ def show_run(
     if report.not_exact:
         out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
     if report.verified is not None:
-        out.print(f"  {_proof(report.verified)}")
+        out.print(f"  {proof(report.verified)}")
     if report.counts.get("held"):
         number = report.counts["held"]
         noun = "milestone is" if number == 1 else "milestones are"
         out.print(f"  {number} {noun} held after an undo; `milesync migrate` releases them.")
     if report.problems:
-        rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in report.problems[:SHOWN]]
-        out.print(table("TestRail", "Name", "What is the matter", rows=rows))
+        out.print(problem_table(report.problems[:SHOWN], identity.testrail_url))
         say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")
     if report.error is not None:
         say_error(out, report.error)
@@ -105,6 +104,21 @@ def show_run(
         out.print(f"  Run {report.run}.")
     if next_steps := "; ".join(_next_steps(report, name, file)):
         out.print(f"  {next_steps[:1].upper()}{next_steps[1:]}.")
+
+
+def problem_table(problems: Iterable[Mapping[str, Any]], testrail_url: str) -> Table:
+    """What needs a person; who has no name is told by the link to TestRail."""
+    rows = [(one["testrail_id"], called(one, testrail_url), one["reason"]) for one in problems]
+    return table("TestRail", "Name", "What is the matter", rows=rows)
+
+
+def called(milestone: Mapping[str, Any], testrail_url: str) -> str:
+    """The name of a milestone; one that has none is called by its address in TestRail."""
+    from mappings.footer import marker_url
+
+    name = " ".join((milestone.get("name") or "").split())
+    id_ = milestone.get("testrail_id")
+    return name or (f"(no name) {marker_url(testrail_url, id_)}" if id_ else "")
 
 
 def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str]:
@@ -118,7 +132,8 @@ def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str
         yield "`milesync failures` lists what needs you"
 
 
-def _proof(verified: Mapping[str, Any]) -> str:
+def proof(verified: Mapping[str, Any]) -> str:
+    """What the proof that a run ended with has found, in a sentence."""
     if verified["in_step"] is None:
         return f"Whether both sides agree could not be read: {printable(verified['reason'])}"
     compared = f"{verified['compared']} compared"
@@ -132,5 +147,5 @@ def _proof(verified: Mapping[str, Any]) -> str:
 
 def short(value: object) -> str:
     """A value in a cell of a table."""
-    text = "empty" if value is None else " ".join(str(value).split())
+    text = words.value_shown(value)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"

@@ -73,7 +73,7 @@ def _held(deployment: Deployment, pair: ProjectPair) -> int:
     """How many milestones of the pair an undo has taken back, until a person migrates again."""
     known = recorded(deployment, pair)
     links = deployment.store.links(known.id).values() if known else ()
-    return sum(link.state.value == "held" for link in links)
+    return sum(link.is_held for link in links)
 
 
 def _show_undone(out: Console, report: RunReport, held: int) -> None:
@@ -163,8 +163,14 @@ def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = 
         if running and not yes and not consent(f"Stop run {run}?"):
             return declined("The run goes on.", as_json=as_json)
         if running:
-            deployment.runs.change(run, stop_requested=True)
-    said = "is asked to stop" if running else f"has ended already: {found.state}"
+            deployment.runs.stop(run)
+            found = deployment.runs.get(run) or found
+    asked = (
+        "is asked to stop; `milesync status` shows when it has"
+        if found.state == RUNNING
+        else "is stopped"
+    )
+    said = asked if running else f"has ended already: {found.state}"
     show(
         {"state": "succeeded", "run": run, "run_state": found.state, "stop_requested": running},
         lambda out: out.print(f"Run {run} {said}."),

@@ -51,11 +51,16 @@ def moment(at: datetime | None) -> str | None:
 
 
 def run_json(run: RunRecord) -> Facts:
-    """A run as ``status --json`` and ``runs --json`` show it."""
+    """A run as ``status --json`` and ``runs --json`` show it.
+
+    ``stands_for`` counts the runs without changes ``since`` a moment that are one row now.
+    """
     return {
         "run": run.id,
         "trigger": run.trigger,
         "undoes": run.options.get("undoes"),
+        "stands_for": run.options.get("stands_for", 1),
+        "since": run.options.get("since"),
         "state": run.state,
         "holder": run.holder,
         "started_at": moment(run.started_at),
@@ -133,6 +138,7 @@ def whole(deployment: Deployment, run: RunRecord) -> Facts:
     names = {id_: link.name for id_, link in links.items()}
     return {
         **where(pair),
+        "testrail_url": pair.identity.testrail_url,
         **run_json(run),
         "problems": [dict(problem) for problem in run.problems],
         "not_exact": dict(run.not_exact),
@@ -152,7 +158,7 @@ def reported(deployment: Deployment, run: RunRecord) -> Facts:
         **{name: facts[name] for name in ("trigger", "undoes", "started_at", "finished_at")},
         "verified": facts["verified"],
         "testrail_url": pair.identity.testrail_url,
-        "items": list(_items(facts)),
+        "items": _with_lifecycles(deployment, pair, list(_items(facts))),
     }
     if run.error is not None:
         project["error"] = dict(run.error)
@@ -188,6 +194,20 @@ def _items(facts: Facts) -> Iterator[Facts]:
             "reason": "",
             "problems": left,
         }
+
+
+def _with_lifecycles(deployment: Deployment, pair: Pair, items: list[Facts]) -> list[Facts]:
+    """The items with where their milestones stand, as both sides were read last."""
+    from worker.cli import lifecycles
+
+    zone, now = lifecycles.zone_of(deployment, pair), deployment.clock.now()
+    ids = {item["testrail_id"] for item in items if item["testrail_id"] is not None}
+    links = deployment.store.links(pair.id, ids)
+    return [
+        {**item, **(lifecycles.of_link(link, zone, now) if link else {})}
+        for item in items
+        for link in [links.get(item["testrail_id"])]
+    ]
 
 
 def by_milestone(rows: Sequence[Facts]) -> dict[int | None, list[Facts]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 20
 """How many runs are shown unless more are asked for."""
+_WIDE: Final = 100
+"""Places of a line in which every column has room."""
 _LONGEST_TEXT: Final = 100
 
 All = Annotated[bool, typer.Option("--all", help="Every run that is recorded.")]
@@ -137,27 +139,27 @@ def _show_runs(out: Console, found: Sequence[Facts], more: bool) -> None:
     if not found:
         out.print("There was no run yet: `milesync migrate` begins.")
         return
-    out.print(run_table(found))
+    out.print(run_table(found, out.width))
     out.print("`milesync show RUN` tells what one did; the last characters of its id will do.")
     if more:
         out.print(f"These are the latest {len(found)}; `milesync runs --all` lists every one.")
 
 
-def run_table(found: Sequence[Facts]) -> Table:
-    """Runs, one a row."""
-    several = len({run.get("testrail_project") for run in found}) > 1
-    columns = ("Run", *(("Project",) if several else ()), "Began", "Kind", "State", "What it did")
-    rows = [
-        (
-            run["run"],
-            *((run["testrail_project"],) if several else ()),
-            _minute(run["started_at"]),
-            kind(run),
-            run["state"],
-            what(run),
-        )
-        for run in found
-    ]
+def run_table(found: Sequence[Facts], width: int | None = None) -> Table:
+    """Runs, one a row; in a narrow ``width`` without what an id begins with, if it is needed."""
+    columns: dict[str, Callable[[Facts], object]] = {
+        "Run": lambda run: run["run"],
+        "Project": lambda run: run.get("testrail_project"),
+        "Began": lambda run: _minute(run["started_at"]),
+        "Kind": kind,
+        "State": lambda run: run["state"],
+        "What it did": what,
+    }
+    if len({run.get("testrail_project") for run in found}) == 1:
+        del columns["Project"]
+    elif width is not None and width < _WIDE:
+        del columns["Began"]
+    rows = [[cell(run) for cell in columns.values()] for run in found]
     return render.table(*columns, rows=rows)
 
 
@@ -171,8 +173,10 @@ def kind(run: Facts) -> str:
 def what(run: Facts) -> str:
     """What a run did so far, in a few words."""
     asked = run["stop_requested"] and run["state"] == "running"
-    parts = [words.counted(run["counts"])]
-    parts += [f"undoes {run['undoes']}"] if run["undoes"] else []
+    counted = any(run["counts"].values()) or not run["error"]
+    parts = [words.counted(run["counts"])] if counted else []
+    parts += [f"undoes …{run['undoes'][-4:]}"] if run["undoes"] else []
+    parts += [f"{run['stands_for']} runs like it since {run['since'][:10]}"] if run["since"] else []
     parts += ["asked to stop"] if asked else []
     parts += [run["error"]["message"]] if run["error"] else []
     return "; ".join(parts)
@@ -190,6 +194,8 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
     out.print(f"  {what(run)}. {words.requests(run['requests'])}.")
     if run["not_exact"]:
         out.print(f"  Not carried exactly: {words.not_exact(run['not_exact'])}.")
+    if run["verified"]:
+        out.print(f"  {render.proof(run['verified'])}")
     _show_problems(out, run)
     for changes in by_milestone(run["changes"]).values():
         _show_milestone(out, changes)
@@ -209,9 +215,8 @@ def _when(run: Facts) -> str:
 
 def _show_problems(out: Console, run: Facts) -> None:
     if run["problems"]:
-        rows = [(p["testrail_id"], p.get("name"), p["reason"]) for p in run["problems"]]
         out.print("What needs you:", style="bold")
-        out.print(render.table("TestRail", "Name", "What is the matter", rows=rows))
+        out.print(render.problem_table(run["problems"], run["testrail_url"]))
 
 
 def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
@@ -219,15 +224,22 @@ def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
     told = words.called(WRITTEN.get(first["kind"], "updated"))
     name = printable(first["name"] or last["after"].get("name") or "")
     out.print(f"{told}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}")
-    for change in changes:
-        state = "" if change["state"] == DONE else f" ({change['state']}: {change['note']})"
+    done = [change for change in changes if change["state"] == DONE]
+    for change in done:
         for field, after in change["after"].items():
             before = change["before"].get(field)
             if before == after is None or (change["kind"] == "create" and field == "name"):
                 continue  # the headline says the name
             was = "" if before is None else f"{_short(field, before)} → "
-            text = f"{was}{_short(field, after)}{state}"
-            out.print(f"    {words.field_called(field)}: {printable(text)}")
+            out.print(f"    {words.field_called(field)}: {printable(was + _short(field, after))}")
+    for told in dict.fromkeys(_not_done(change) for change in changes if change not in done):
+        out.print(f"    {printable(told)}")
+
+
+def _not_done(change: Facts) -> str:
+    """What was tried and not carried out, or is not known to have been."""
+    fields = ", ".join(words.field_called(name) for name in change["after"])
+    return f"{change['state']}: {fields}. {change['note']}".rstrip()
 
 
 def _short(field: str, value: object) -> str:

@@ -7,6 +7,7 @@ is piped is not wrapped at all: each row of a table is one line, so that it can 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,9 @@ _GAP: Final = 2
 """Blanks between two columns."""
 _NARROWEST: Final = 12
 """A column of prose is not made narrower than this, even where its words are longer."""
+_LONGEST_ID: Final = 40
+"""A word of so many characters at most, with a digit in it, is an id or a time: never cut."""
+_WORD: Final = re.compile(r"(\s*)(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,11 @@ def wrap(text: str, width: int | None, *, hang: int = 0, cut: bool = False) -> l
         return [text.rstrip()]
     indent = text[: len(text) - len(text.lstrip(" "))][: width // 3]
     hanging = indent + " " * min(hang, width // 3)
-    room = width - len(hanging)
     lines = [""]
-    for word in text.split():
-        for piece in _pieces(word, room) if cut else [word]:
-            joined = f"{lines[-1]} {piece}" if lines[-1] else piece
+    for gap, word in _WORD.findall(text.strip()):
+        for piece in _pieces(word, width - len(hanging)) if cut else [word]:
+            joined = f"{lines[-1]}{gap}{piece}" if lines[-1] else piece
+            room = width - len(indent if len(lines) == 1 else hanging)
             if cells(joined) <= room or not lines[-1]:
                 lines[-1] = joined
             else:
@@ -136,11 +140,19 @@ def _fitted(columns: Sequence[Sequence[str]], width: int | None) -> list[int]:
         room = width - _GAP * (len(columns) - 1)
         whole = [max(map(_longest_word, column)) for column in columns]
         _shrink(widths, whole, room)
-        prose = [any(" " in cell for cell in column[1:]) for column in columns]
-        _shrink(
-            widths, [_NARROWEST if one else w for one, w in zip(prose, widths, strict=True)], room
-        )
+        _shrink(widths, [_narrowest(column) for column in columns], room)
     return widths
+
+
+def _narrowest(column: Sequence[str]) -> int:
+    words = [word for cell in column for word in cell.split()]
+    is_prose = any(" " in cell for cell in column[1:])
+    kept = [word for word in words if not is_prose or _is_id(word)]
+    return max([_NARROWEST if is_prose else 0, *map(cells, kept)])
+
+
+def _is_id(word: str) -> bool:
+    return len(word) <= _LONGEST_ID and any(map(str.isdigit, word))
 
 
 def _longest_word(cell: str) -> int:

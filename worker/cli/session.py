@@ -12,6 +12,7 @@ from mappings.errors import MilesyncError
 from worker.cli.output import Exit, failure, show
 from worker.cli.signals import InterruptibleClock, ending
 from worker.errors import GuardTripped, UsageError
+from worker.say import printable
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
@@ -39,10 +40,14 @@ def opened(config: Path | None, *, quiet: bool = False) -> Iterator[Deployment]:
 
 
 def _log_warnings(settings: Settings) -> None:
+    """Tell of what was ignored in the settings: a person in plain words, others in the log."""
     import structlog
 
     for warning in settings.warnings:
-        structlog.get_logger(__name__).warning(warning)
+        if sys.stderr.isatty():
+            sys.stderr.write(f"milesync: {printable(warning)}\n")
+        else:
+            structlog.get_logger(__name__).warning(warning)
 
 
 def deployment_of(settings: Settings) -> Deployment:

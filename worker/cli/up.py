@@ -38,7 +38,12 @@ class PartEnded(MilesyncError):
 
 
 def up(config: Config = None, as_json: Json = False) -> int:
-    """Run web, workers and schedule together until Ctrl-C: for a try-out or one small team."""
+    """Run web, workers and schedule together until Ctrl-C: for a try-out or one small team.
+
+    Examples:
+      milesync up
+      milesync up --config team.toml
+    """
     with opened(config) as deployment, ExitStack() as stack:
         settings = deployment.settings
         pairs_to_call(settings, None)

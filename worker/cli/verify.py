@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 
 
 def verify(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
-    """Read both sides afresh and prove that they agree."""
+    """Read both sides afresh and prove that they agree.
+
+    Examples:
+      milesync verify
+      milesync verify --project 1 --json
+    """
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         found = verifications(deployment, pairs)
+        headings = [_heading(deployment, *both) for both in zip(pairs, found, strict=True)]
 
     def human(out: Console) -> None:
-        for pair, one in zip(pairs, found, strict=True):
-            _show_one(out, pair, one)
+        for heading, one in zip(headings, found, strict=True):
+            _show_one(out, heading, one)
 
     show(_document(pairs, found), human, as_json=as_json)
     return _exit(found)
@@ -76,8 +82,13 @@ def _project_json(pair: ProjectPair, one: Verification | MilesyncError) -> dict[
     return {**where, "in_step": False, "error": error_json(one)}
 
 
-def _show_one(out: Console, pair: ProjectPair, one: Verification | MilesyncError) -> None:
-    where = render.title(pair.testrail, pair.testably)
+def _heading(deployment: Deployment, pair: ProjectPair, one: Verification | MilesyncError) -> str:
+    if isinstance(one, MilesyncError):  # the database may be what failed
+        return render.title(pair.testrail, pair.testably)
+    return render.title_of(deployment, deployment.identity(pair))
+
+
+def _show_one(out: Console, where: str, one: Verification | MilesyncError) -> None:
     if isinstance(one, MilesyncError):
         out.print(where, style="bold")
         render.say_error(out, one)
@@ -93,6 +104,8 @@ def _show_one(out: Console, pair: ProjectPair, one: Verification | MilesyncError
         out.print(f"  {line}")
     for advice in _advice(one):
         out.print(f"  {advice}")
+    if one.in_step:
+        out.print("  `milesync sync` keeps them in step, `milesync up` does so by itself.")
 
 
 def _difference_rows(one: Verification) -> list[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""A run's sign of life, from a thread of its own (rule R13).
+"""A run's sign of life, from a thread of its own (R13).
 
 A thread, because the run itself may wait for a long time: for the rate limit, for a long list, or
 until a create in doubt can be looked for.

@@ -108,8 +108,17 @@ def gaps_of(snapshot: Snapshot) -> tuple[dict[str, Any], ...]:
     if not snapshot.target.complete:
         text = "Testably listed fewer milestones than it counts, three times; nothing was created."
         found.append((ProblemKind.TARGET_INCOMPLETE, text))
+    return tuple(_nameless(kind, reason) for kind, reason in found)
+
+
+def unproved(reason: str) -> dict[str, Any]:
+    """That the proof at the end of a run could not be read whole, as a problem."""
+    return _nameless(ProblemKind.NOT_PROVED, f"Whether both sides agree is not known: {reason}")
+
+
+def _nameless(kind: ProblemKind, reason: str) -> dict[str, Any]:
     blank = {"testrail_id": None, "testably_id": None, "name": ""}
-    return tuple({**blank, "kind": kind.value, "reason": reason} for kind, reason in found)
+    return {**blank, "kind": kind.value, "reason": reason}
 
 
 def state_after(outcomes: Iterable[Outcome], snapshot: Snapshot | None = None) -> State:

@@ -36,6 +36,7 @@ from worker.sync.report import (
     problems_of,
     state_after,
     state_of,
+    unproved,
 )
 
 log = structlog.get_logger(__name__)
@@ -246,6 +247,8 @@ class Run:
         ``held`` is how many milestones are held after an undo.
         """
         gaps = gaps_of(self.prepared.snapshot) if self.prepared else ()
+        if self.proof is not None and self.proof.found is None:
+            gaps = (*gaps, unproved(self.proof.reason))
         self.report = RunReport(
             self.pair.identity,
             self.record.id,

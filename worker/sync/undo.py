@@ -1,8 +1,8 @@
 """Takes back what a run did, newest first, from the before-values that the journal kept.
 
 One step a milestone. What changed in the target since is left alone unless a person forces it.
-Every link that is taken back is held until a person migrates again. An undo is a run of its own:
-it can be interrupted and run again, and goes on where it stopped.
+Every link that is taken back is held until a person migrates again (R9). An undo is a run of its
+own: it can be interrupted and run again, and goes on where it stopped.
 """
 
 from __future__ import annotations

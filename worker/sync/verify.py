@@ -1,4 +1,4 @@
-"""The proof that both sides agree: read both afresh, and look at the differences.
+"""The proof that both sides agree (R10): read both afresh, and look at the differences.
 
 Ids may come from the links, values never do. Only what differs is read a second time, and only
 what then still differs is called a difference.

@@ -85,9 +85,7 @@ def work(deployment: Deployment, job: Job, is_over: Callable[[], bool]) -> Next 
     done = _slice(deployment, job, options, is_over)
     _count(deployment, job, done)
     after = _after(deployment, job, pair, done)
-    if after is not None and after.run is not None:
-        deployment.runs.postpone(after.run, after.countdown)
-    if after is None and hinted is not None and not isinstance(done.error, Busy):
+    if after is None and hinted is not None and not isinstance(done.error, Busy | LostLock):
         state = {} if done.error is None else {"state": FAILED}
         deliveries.handled(job.pair.testrail, None, hinted, deployment.clock.now(), **state)
     return after
@@ -246,6 +244,9 @@ def _after(deployment: Deployment, job: Job, pair: Pair, done: _Done) -> Next | 
         log.info("left to whoever has the run now, or to the sweep", run=run)
         return None
     after = _next(job, run, error)
+    if after is not None and not _is_postponed(deployment, after):
+        log.info("skipped: somebody else has the run, or it has ended", run=after.run)
+        return None
     if after is not None:
         log.info("goes on later", run=run, seconds=round(after.countdown, 1), because=str(error))
     elif isinstance(error, Busy):
@@ -255,6 +256,12 @@ def _after(deployment: Deployment, job: Job, pair: Pair, done: _Done) -> Next | 
             pause(deployment, job.pair, pair, error)
         _tell(deployment, pair, run, error)
     return after
+
+
+def _is_postponed(deployment: Deployment, after: Next) -> bool:
+    if after.run is None:
+        return True
+    return deployment.runs.postpone(after.run, deployment.holder, after.countdown)
 
 
 def _next(job: Job, run: str | None, error: BaseException) -> Next | None:

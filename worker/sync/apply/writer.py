@@ -1,8 +1,8 @@
 """One write to the target, the way every write is made: journal, send, record.
 
-Commit what is about to be written, then send it, then commit what the target answered. A permit
-at the rate limiter comes first, then the claim on the link, then a look at the clock: so that a
-claim never waits for the rate limiter, and a request never outlives its claim.
+Commit what is about to be written, then send it, then commit what the target answered (R1). A
+permit at the rate limiter comes first, then the lease of the link (R8), then a look at the clock:
+so that a lease never waits for the rate limiter, and a request never outlives its lease.
 """
 
 from __future__ import annotations

@@ -30,8 +30,7 @@ def unreadable(snapshot: Snapshot) -> Iterator[Action]:
 
 
 def _unreadable(snapshot: Snapshot, record: BadRecord) -> Action:
-    reason = f"{record.path}: {record.reason} ({record.value})"
-    problem = Problem(ProblemKind.BAD_RECORD, reason)
+    problem = Problem(ProblemKind.BAD_RECORD, _what_is_wrong(record))
     if not isinstance(record.id, int):
         return Action(Kind.QUARANTINE, 0, record.name, problem.reason, problem=problem)
     before = snapshot.links.get(record.id)
@@ -46,6 +45,14 @@ def _unreadable(snapshot: Snapshot, record: BadRecord) -> Action:
         learned=link != before,
         problem=problem,
     )
+
+
+def _what_is_wrong(record: BadRecord) -> str:
+    """The reason; without the place in the list, which shifts, where an id tells the record."""
+    value = f" ({record.value})" if record.value else ""
+    if isinstance(record.id, int):
+        return f"In TestRail its {record.reason}{value}."
+    return f"A record of TestRail's list cannot be read, {record.path}: {record.reason}{value}."
 
 
 def orphans(snapshot: Snapshot) -> Iterator[Action]:
@@ -63,7 +70,9 @@ def orphans(snapshot: Snapshot) -> Iterator[Action]:
                 yield _about(Kind.SKIP, GONE, link, link.with_problem(None, snapshot.now))
             continue
         ids = ", ".join(sorted(target.id for target in alive))
-        problem = Problem(ProblemKind.SOURCE_GONE, f"{GONE} {ids} in Testably carries its marker.")
+        problem = Problem(
+            ProblemKind.SOURCE_GONE, f"{GONE} {ids} in Testably carries its TestRail address."
+        )
         told = link.with_problem(problem, snapshot.now)
         yield _about(Kind.CONFLICT, problem.reason, link, told, problem=problem)
 

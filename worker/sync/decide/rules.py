@@ -185,7 +185,7 @@ def several_markers(ask: Question) -> Case | None:
     if len(marked) < 2:
         return None
     ids = ", ".join(sorted(target.id for target in marked))
-    reason = f"{len(marked)} milestones in Testably carry its marker: {ids}."
+    reason = f"{len(marked)} milestones in Testably carry its TestRail address: {ids}."
     return blocked(Kind.CONFLICT, ProblemKind.SEVERAL_MARKED, reason)
 
 
@@ -193,7 +193,7 @@ def one_marker(ask: Question) -> Case | None:
     """One target carries its marker."""
     if not ask.by_marker:
         return None
-    return Case(Step.ADOPT, "", "carries its marker", ask.by_marker[0].id)
+    return Case(Step.ADOPT, "", "carries its TestRail address", ask.by_marker[0].id)
 
 
 # --- make it
@@ -285,7 +285,7 @@ class Cases:
         source = self._snapshot.source.milestones.get(testrail_id)
         link = self._snapshot.link(testrail_id)
         if source is None:
-            return Case(Step.BLOCK, "unreadable", testably_id=link.testably_id)
+            return Case(Step.BLOCK, testably_id=link.testably_id)
         ask = Question(self._snapshot, source, link, self.of)
         for rule in RULES:
             case = rule(ask)

@@ -1,0 +1,64 @@
+"""The documents say what the code does: rules by number, decisions, verdicts, kinds of problem."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.decisions import PAGE, filled, meanings
+from worker.sync.decide.differences import Verdict
+from worker.sync.decide.rules import RULES
+
+ROOT = Path(__file__).parents[1]
+CITED = re.compile(r"\bR(\d{1,2})\b")
+STORY = ROOT / "worker" / "sync" / "__init__.py"
+
+
+def _sources() -> list[Path]:
+    return [*(ROOT / "mappings").rglob("*.py"), *(ROOT / "worker").rglob("*.py")]
+
+
+def _rules() -> set[int]:
+    text = (ROOT / "docs" / "how-it-works.md").read_text()
+    return {int(number) for number in re.findall(r"^## R(\d+): ", text, re.MULTILINE)}
+
+
+def test_how_it_works_names_every_rule_by_its_number() -> None:
+    assert _rules() == set(range(1, 14))
+
+
+def test_no_citation_of_a_rule_dangles() -> None:
+    """In the code, its tests and the other documents."""
+    files = [*_sources(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "docs").glob("*.md")]
+    cited = {
+        (path.name, int(number)) for path in files for number in CITED.findall(path.read_text())
+    }
+    assert {one for one in cited if one[1] not in _rules()} == set()
+
+
+def test_every_rule_is_cited_where_it_is_kept() -> None:
+    """Somewhere in the code, the overview of them all not counted."""
+    files = [path for path in _sources() if path != STORY]
+    cited = {int(number) for path in files for number in CITED.findall(path.read_text())}
+    assert cited == _rules()
+
+
+def test_the_story_names_for_each_rule_files_that_cite_it() -> None:
+    """`worker.sync` says where each rule is kept, and what it names is there and says so."""
+    lines = re.findall(r"^R(\d+) +.*?: (.+)$", STORY.read_text(), re.MULTILINE)
+    assert [int(number) for number, _ in lines] == sorted(_rules())
+    for number, named in lines:
+        for name in re.findall(r"[\w/]+\.py", named):
+            path = ROOT / name if (ROOT / name).exists() else STORY.parent / name
+            assert path.exists(), (number, name)
+            assert number in CITED.findall(path.read_text()), (number, name)
+
+
+def test_the_decisions_page_shows_the_tables_of_the_code() -> None:
+    """`python -m tests.decisions` writes them."""
+    assert PAGE.read_text() == filled(PAGE.read_text()), "Run `python -m tests.decisions`."
+
+
+def test_every_rule_and_verdict_is_explained_in_a_sentence() -> None:
+    texts = [str(rule.__doc__) for rule in RULES] + [meanings()[one.name] for one in Verdict]
+    assert all("\n" not in text and text.endswith(".") for text in texts)
