@@ -65,3 +65,10 @@ def date_value(timestamp: int | None, zone: ZoneInfo | None) -> str | None:
     if zone is None:
         return moment_of(timestamp)
     return f"{calendar_day(timestamp, zone).day.isoformat()}T00:00:00Z"
+
+
+def is_earlier(one: int, other: int, zone: ZoneInfo | None) -> bool:
+    """Whether the date value of one timestamp is before that of the other."""
+    if zone is None:
+        return one < other
+    return calendar_day(one, zone).day < calendar_day(other, zone).day

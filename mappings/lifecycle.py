@@ -1,13 +1,27 @@
-"""Where a milestone stands: upcoming, started, past due or completed. Pure: `now` comes in."""
+"""Where a milestone stands: upcoming, started, past due or completed. Pure: `now` comes in.
+
+TestRail says it by two flags and the due date. Testably, as the vendor's public pages say, lets
+people set completed alone, and shows the others by the dates. So the two can differ.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from mappings.dates import calendar_day
-from mappings.milestone import SourceMilestone
+from mappings.milestone import (
+    ACTIVE,
+    COMPLETED,
+    MappingRules,
+    SourceMilestone,
+    Values,
+    start_of,
+)
+
+_DAY: Final = 86_400
 
 
 class Lifecycle(StrEnum):
@@ -20,19 +34,73 @@ class Lifecycle(StrEnum):
 
 
 def lifecycle(source: SourceMilestone, now: datetime, zone: ZoneInfo | None = None) -> Lifecycle:
-    """Where the milestone stands at ``now`` (aware).
+    """Where TestRail says that the milestone stands at ``now`` (aware).
 
-    A due date at midnight (of ``zone``, else of UTC) means that whole day; any other is a moment.
+    A due date at midnight in UTC means that whole day, any other is over at its moment. With a
+    time zone every due date is the day that people see there, and is over when that day is.
     """
     if source.is_completed:
         return Lifecycle.COMPLETED
-    if source.due_on is not None and now >= _end_of_due(source.due_on, zone or ZoneInfo("UTC")):
+    if _is_over(source.due_on, now, zone):
         return Lifecycle.PAST_DUE
     return Lifecycle.STARTED if source.is_started else Lifecycle.UPCOMING
 
 
-def _end_of_due(due_on: int, zone: ZoneInfo) -> datetime:
-    due = calendar_day(due_on, zone)
-    if not due.exact:
-        return datetime.fromtimestamp(due_on, UTC)
-    return datetime.combine(due.day + timedelta(days=1), time(), zone).astimezone(UTC)
+def shown_lifecycle(
+    values: Values, now: datetime, zone: ZoneInfo | None = None
+) -> Lifecycle | None:
+    """What Testably shows at ``now`` (aware) of a milestone with these values.
+
+    Completed by its status; else upcoming until the start date, and where there is none; started
+    after it; past due once the due date is over, as in `lifecycle`. None for an archived one.
+    """
+    status, start, due = (values.get(name) for name in ("status", "start_date", "due_date"))
+    if status not in (None, ACTIVE):
+        return Lifecycle.COMPLETED if status == COMPLETED else None
+    if due is not None and now >= _end(datetime.fromisoformat(due), zone):
+        return Lifecycle.PAST_DUE
+    has_begun = start is not None and now >= _beginning(datetime.fromisoformat(start), zone)
+    return Lifecycle.STARTED if has_begun else Lifecycle.UPCOMING
+
+
+def lifecycle_differs(source: SourceMilestone, rules: MappingRules, now: datetime) -> bool:
+    """Whether the mapped dates make Testably show something else than TestRail's flags say.
+
+    It asks of whole projects, so it parses no text: `lifecycle` and `shown_lifecycle` of the
+    desired values would differ.
+    """
+    if source.is_completed or _is_over(source.due_on, now, rules.timezone):
+        return False
+    return source.is_started != _has_begun(start_of(source, rules), now, rules.timezone)
+
+
+# --- days and moments
+
+
+def _is_over(timestamp: int | None, now: datetime, zone: ZoneInfo | None) -> bool:
+    if timestamp is None:
+        return False
+    if zone is None:
+        return now.timestamp() >= timestamp + (0 if timestamp % _DAY else _DAY)
+    return now >= _midnight(calendar_day(timestamp, zone).day + timedelta(days=1), zone)
+
+
+def _has_begun(timestamp: int | None, now: datetime, zone: ZoneInfo | None) -> bool:
+    if timestamp is None:
+        return False
+    if zone is None:
+        return now.timestamp() >= timestamp
+    return now >= _midnight(calendar_day(timestamp, zone).day, zone)
+
+
+def _beginning(at: datetime, zone: ZoneInfo | None) -> datetime:
+    """The moment of a date value, or the first of the day that it stands for."""
+    return _midnight(at.date(), zone) if at.time() == time() else at
+
+
+def _end(at: datetime, zone: ZoneInfo | None) -> datetime:
+    return _midnight(at.date() + timedelta(days=1), zone) if at.time() == time() else at
+
+
+def _midnight(day: date, zone: ZoneInfo | None) -> datetime:
+    return datetime.combine(day, time(), zone or UTC).astimezone(UTC)

@@ -12,14 +12,17 @@ Field names and types: the TestRail page on milestones (get_milestone) and the T
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from mappings.dates import calendar_day, date_value, moment_of
+from mappings.dates import calendar_day, date_value, is_earlier, moment_of
 from mappings.footer import Footer, marker_url, same_description, with_footer
 from mappings.text import same_text
+
+MAPPING_VERSION: Final = 2
+"""Counts the changes of this mapping: a new one is part of the rules' fingerprint (R5)."""
 
 Values = Mapping[str, str | None]
 
@@ -123,10 +126,36 @@ class MappingRules:
     @property
     def fingerprint(self) -> str:
         """Equal for rules that map every milestone to the same values."""
-        return f"timezone={self.timezone.key if self.timezone else 'none'} footer={self.footer}"
+        zone = self.timezone.key if self.timezone else "none"
+        return f"mapping={MAPPING_VERSION} timezone={zone} footer={self.footer}"
 
 
 # --- the field mapping
+
+
+def desired_values(source: SourceMilestone, rules: MappingRules, *, has_children: bool) -> Values:
+    """The five values that Testably should have for a TestRail milestone.
+
+    ``has_children`` says whether it has sub-milestones in TestRail: its own dates are then kept
+    in the footer, because Testably may show those of its sub-milestones.
+    """
+    start = date_value(start_of(source, rules), rules.timezone)
+    due = date_value(source.due_on, rules.timezone)
+    description = source.description or None
+    if rules.footer:
+        footer = replace(
+            _footer_of(source, rules),
+            start=start if has_children else None,
+            due=due if has_children else None,
+        )
+        description = with_footer(description, footer)
+    return {
+        "name": source.name,
+        "description": description,
+        "start_date": start,
+        "due_date": due,
+        "status": COMPLETED if source.is_completed else ACTIVE,
+    }
 
 
 def _footer_of(source: SourceMilestone, rules: MappingRules) -> Footer:
@@ -135,25 +164,27 @@ def _footer_of(source: SourceMilestone, rules: MappingRules) -> Footer:
         refs=" ".join((source.refs or "").split()) or None,
         started=None if source.started_on is None else moment_of(source.started_on),
         completed=None if source.completed_on is None else moment_of(source.completed_on),
+        planned_start=_planned_start(source, rules),
     )
 
 
-def _start_of(source: SourceMilestone) -> int | None:
-    return source.started_on if source.start_on is None else source.start_on
+def start_of(source: SourceMilestone, rules: MappingRules) -> int | None:
+    """The timestamp of the start date: the planned start, or when it was really started.
+
+    The real one where no start was planned, or where TestRail calls the milestone started and
+    that was before the planned start: Testably, whose open statuses go by the dates, then shows
+    it as started too. With a time zone both count as the days that people see there.
+    """
+    planned, real = source.start_on, source.started_on
+    if planned is None or real is None:
+        return real if planned is None else planned
+    return real if source.is_started and is_earlier(real, planned, rules.timezone) else planned
 
 
-def desired_values(source: SourceMilestone, rules: MappingRules) -> Values:
-    """The five values that Testably should have for a TestRail milestone."""
-    description = source.description or None
-    if rules.footer:
-        description = with_footer(description, _footer_of(source, rules))
-    return {
-        "name": source.name,
-        "description": description,
-        "start_date": date_value(_start_of(source), rules.timezone),
-        "due_date": date_value(source.due_on, rules.timezone),
-        "status": COMPLETED if source.is_completed else ACTIVE,
-    }
+def _planned_start(source: SourceMilestone, rules: MappingRules) -> str | None:
+    """The planned start, where that is not the start date."""
+    planned = date_value(source.start_on, rules.timezone)
+    return None if planned == date_value(start_of(source, rules), rules.timezone) else planned
 
 
 def written_status(word: str) -> str:
@@ -191,9 +222,12 @@ LOSS_LEDGER: Final[Mapping[str, tuple[Carried, str]]] = {
     "id": (Carried.FOOTER, "in the marker's address"),
     "name": (Carried.EXACT, "name"),
     "description": (Carried.EXACT, "description, above the footer"),
-    "start_on": (Carried.EXACT, "start_date; with a time zone its calendar day"),
-    "due_on": (Carried.EXACT, "due_date; with a time zone its calendar day"),
-    "started_on": (Carried.FOOTER, "Started, and start_date where start_on is empty"),
+    "start_on": (Carried.EXACT, "start_date, or Planned start where it was started earlier"),
+    "due_on": (Carried.EXACT, "due_date, and Due where there are sub-milestones"),
+    "started_on": (
+        Carried.FOOTER,
+        "Started; start_date too, where no start or a later one was planned",
+    ),
     "completed_on": (Carried.FOOTER, "Completed"),
     "is_completed": (Carried.EXACT, "status; a parent's is derived by Testably"),
     "is_started": (Carried.LOSSY, "Testably derives upcoming or started from the dates"),
@@ -207,9 +241,21 @@ LOSS_LEDGER: Final[Mapping[str, tuple[Carried, str]]] = {
 
 
 def has_lossy_date(source: SourceMilestone, rules: MappingRules) -> bool:
-    """Whether a time of day is dropped because a time zone turns dates into calendar days."""
+    """Whether a date is not carried to the second.
+
+    A time zone turns dates into calendar days and drops the time of day; without the footer, what
+    it would have kept of when the milestone was really started or completed is dropped as well.
+    """
+    start = start_of(source, rules)
+    if not rules.footer and not {source.started_on, source.completed_on} <= {None, start}:
+        return True
     zone = rules.timezone
     if zone is None:
         return False
-    stamps = (_start_of(source), source.due_on)
+    stamps = (start, source.due_on)
     return any(not calendar_day(stamp, zone).exact for stamp in stamps if stamp is not None)
+
+
+def loses_planned_start(source: SourceMilestone, rules: MappingRules) -> bool:
+    """Whether the planned start is not the start date, and no footer keeps it."""
+    return not rules.footer and _planned_start(source, rules) is not None

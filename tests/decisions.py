@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from mappings.milestone import LOSS_LEDGER
 from mappings.problem import Effect, ProblemKind
 from worker.sync.decide import differences
 from worker.sync.decide.differences import Verdict
@@ -75,7 +76,18 @@ def problems() -> str:
     return _table(("kind", "what milesync does", "what you do"), rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"rules": rules, "verdicts": verdicts, "problems": problems}
+def fields() -> str:
+    """Every TestRail field with how it arrives in Testably, and where."""
+    rows = [(f"`{name}`", how.value, where) for name, (how, where) in LOSS_LEDGER.items()]
+    return _table(("TestRail", "arrives", "as"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "rules": rules,
+    "verdicts": verdicts,
+    "problems": problems,
+    "fields": fields,
+}
 
 
 def filled(page: str) -> str:

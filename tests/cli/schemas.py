@@ -121,7 +121,14 @@ STATUS = table(
         )
     )
 )
-LINK = table(testrail_id=ID, testably_id=MAYBE_TEXT, state=TEXT, pushed={"type": "object"})
+LINK = table(
+    testrail_id=ID,
+    testably_id=MAYBE_TEXT,
+    state=TEXT,
+    pushed={"type": "object"},
+    testrail_lifecycle=MAYBE_TEXT,
+    testably_status=MAYBE_TEXT,
+)
 MAPPINGS = table(projects=rows(table(**PAIR, links=rows(LINK))))
 LISTED = table(
     testrail_id=MAYBE_ID,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,9 +75,46 @@ def test_mappings_list_every_link(milesync: Milesync) -> None:
         "status",
         "start_date",
         "due_date",
+        "testrail_lifecycle",
+        "testably_status",
     ]
     assert len(rows) == SEEDED + 1
     assert milesync("mappings", "--csv", "--json").code == 2
+
+
+def test_the_lifecycle_stands_beside_what_testably_shows(
+    milesync: Milesync, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """In `mappings`, the plan, the report and the page of a plan; a parent's is derived."""
+    starts = {"Late": 1_000_000_000, "Begun": 4_000_000_000, "Over": 4_000_000_000}
+    late, begun, over = (
+        int(str(sandbox.testrail.model.add(1, {"name": name, "start_on": at})["id"]))
+        for name, at in starts.items()
+    )
+    sandbox.testrail.model.update(begun, {"is_started": True})
+    sandbox.testrail.model.update(over, {"is_completed": True})
+    both = {
+        late: ("upcoming", "started"),
+        begun: ("started", "started"),
+        over: ("completed", "completed"),
+    }
+    planned = milesync("plan", "--all").out
+    assert f"{late}  Late  upcoming in TestRail, started in Testably" in planned
+    assert f"{begun}  Begun  started" in planned
+    report = tmp_path / "report.json"
+    ended = milesync("migrate", "--yes", "--json", "--report", str(report)).json
+    assert ended["projects"][0]["not_exact"]["lifecycle"] >= 1
+    rows = csv.DictReader(io.StringIO(milesync("mappings", "--csv").out))
+    found = {int(row["testrail_id"]): row for row in rows}
+    items = {
+        item["testrail_id"]: item
+        for item in json.loads(report.read_text(encoding="utf-8"))["projects"][0]["items"]
+    }
+    for shown in (found, items):
+        assert {
+            id_: (shown[id_]["testrail_lifecycle"], shown[id_]["testably_status"]) for id_ in both
+        } == both
+    assert "Testably shows" in milesync("mappings").out
 
 
 def test_names_cannot_steer_the_terminal(milesync: Milesync, sandbox: Sandbox) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.lifecycle import Lifecycle, lifecycle
-from mappings.milestone import SourceMilestone
+from mappings.lifecycle import Lifecycle, lifecycle, lifecycle_differs, shown_lifecycle
+from mappings.milestone import MappingRules, SourceMilestone, desired_values
 from tests.mappings.milestones import BERLIN, ZONES, aware, stamps, unix
 
 flags = list(product((False, True), (False, True), (None, unix(2026, 3, 1), unix(2026, 3, 1, 9))))
@@ -68,3 +69,79 @@ def test_a_due_day_lasts_until_it_is_over(
     end = datetime.fromtimestamp(last_good, UTC)
     assert lifecycle(source, end, zone) == Lifecycle.UPCOMING
     assert lifecycle(source, end + timedelta(seconds=1), zone) == Lifecycle.PAST_DUE
+
+
+# --- what Testably shows
+
+sources = st.builds(
+    SourceMilestone,
+    st.just(1),
+    st.just("R"),
+    start_on=st.none() | stamps,
+    started_on=st.none() | stamps,
+    due_on=st.none() | stamps,
+    is_started=st.booleans(),
+    is_completed=st.booleans(),
+)
+zones = st.none() | st.sampled_from(ZONES).map(ZoneInfo)
+
+
+@given(sources, zones, aware, st.none() | st.integers(-26, 26))
+def test_the_lifecycles_differ_where_the_two_sides_show_different_ones(
+    source: SourceMilestone, zone: ZoneInfo | None, now: datetime, hours: int | None
+) -> None:
+    """However it is computed; also at the very moments at which it changes."""
+    edge = source.due_on or source.start_on
+    if edge is not None and hours is not None:
+        now = datetime.fromtimestamp(edge, UTC) + timedelta(hours=hours)
+    rules = MappingRules("https://rail.example", zone)
+    shown = shown_lifecycle(desired_values(source, rules, has_children=False), now, zone)
+    said = lifecycle(source, now, zone)
+    assert lifecycle_differs(source, rules, now) == (said is not shown)
+    assert (said is Lifecycle.COMPLETED) == (shown is Lifecycle.COMPLETED)
+    assert (said is Lifecycle.PAST_DUE) == (shown is Lifecycle.PAST_DUE)
+
+
+MARCH = "2026-03-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("values", "at", "shown"),
+    [
+        ({}, unix(2026, 3, 1), "upcoming"),
+        ({"status": "active"}, unix(2026, 3, 1), "upcoming"),
+        ({"status": "active", "start_date": MARCH}, unix(2026, 3, 1) - 1, "upcoming"),
+        ({"status": "active", "start_date": MARCH}, unix(2026, 3, 1), "started"),
+        ({"status": "active", "due_date": MARCH}, unix(2026, 3, 2) - 1, "upcoming"),
+        ({"status": "active", "due_date": MARCH}, unix(2026, 3, 2), "past_due"),
+        ({"due_date": "2026-03-01T09:00:00Z"}, unix(2026, 3, 1, 9), "past_due"),
+        ({"status": "completed", "due_date": MARCH}, unix(2027, 3, 1), "completed"),
+        ({"status": "archived", "due_date": MARCH}, unix(2027, 3, 1), None),
+    ],
+)
+def test_what_testably_shows_goes_by_the_dates(
+    values: dict[str, str], at: int, shown: str | None
+) -> None:
+    assert shown_lifecycle(values, datetime.fromtimestamp(at, UTC)) == shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "differs"),
+    [
+        ({"start_on": unix(2026, 2, 1)}, True),
+        ({"start_on": unix(2026, 4, 1)}, False),
+        ({}, False),
+        ({"is_started": True}, True),
+        ({"is_started": True, "start_on": unix(2026, 4, 1)}, True),
+        ({"is_started": True, "start_on": unix(2026, 2, 1)}, False),
+        ({"is_started": True, "started_on": unix(2026, 2, 1)}, False),
+        ({"is_started": True, "started_on": unix(2026, 2, 1), "start_on": unix(2026, 4, 1)}, False),
+        ({"start_on": unix(2026, 1, 1), "due_on": unix(2026, 2, 1)}, False),
+        ({"is_started": True, "is_completed": True}, False),
+    ],
+)
+def test_flags_and_dates_that_disagree(fields: dict[str, Any], differs: bool) -> None:
+    """Not started although its planned date has passed; started although no date says so."""
+    source = SourceMilestone(1, "R", **fields)
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert lifecycle_differs(source, MappingRules("https://rail.example"), now) is differs

@@ -38,10 +38,16 @@ def bad(id_: int | str | None = 9, name: str = "Bad") -> BadRecord:
 
 
 def target(
-    of: SourceMilestone, id_: str = "", *, rules: MappingRules = RULES, **changed: Any
+    of: SourceMilestone,
+    id_: str = "",
+    *,
+    rules: MappingRules = RULES,
+    has_children: bool = False,
+    **changed: Any,
 ) -> TargetMilestone:
     """The target of a milestone, in step with it except for what is ``changed``."""
-    values: dict[str, Any] = {**desired_values(of, rules), "updated_at": "2026-03-01T10:00:00Z"}
+    desired = desired_values(of, rules, has_children=has_children)
+    values: dict[str, Any] = {**desired, "updated_at": "2026-03-01T10:00:00Z"}
     return TargetMilestone(id_ or f"ms_{of.id}", **{**values, **changed})
 
 
@@ -52,7 +58,7 @@ def link(of: SourceMilestone, to: TargetMilestone, **changed: Any) -> Link:
         to.id,
         LinkState.LINKED,
         name=of.name,
-        last_applied=desired_values(of, RULES),
+        last_applied=desired_values(of, RULES, has_children=changed.get("has_children", False)),
         observed=to.values,
         observed_at=to.updated_at,
         target_parent=to.parent_id,

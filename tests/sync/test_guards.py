@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from mappings.link import LinkState
+from mappings.milestone import MappingRules
 from tests.sync.build import link, plan, source, target
 from worker.sync.decide.guards import mass_limit, rules_guard
 from worker.sync.options import Options
@@ -83,5 +86,37 @@ def test_changed_settings_wait_for_a_person() -> None:
     assert rules_guard("old", "new", by_person=True) is None
     guard = rules_guard("old", "new", by_person=False)
     assert guard is not None
-    assert "old" in guard.message
     assert "new" in guard.message
+
+
+URL = "https://rail.example"
+VERSION_1 = "timezone=none footer=True"
+"""What a database of the first version of the mapping has recorded."""
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (VERSION_1, MappingRules(URL), "a new version of milesync's mapping (1 before, 2 now)."),
+        (
+            MappingRules(URL).fingerprint,
+            MappingRules(URL, ZoneInfo("Europe/Berlin")),
+            "another time zone (none before, Europe/Berlin now).",
+        ),
+        (
+            MappingRules(URL).fingerprint,
+            MappingRules(URL, footer=False),
+            "the footer switched on or off (True before, False now).",
+        ),
+        (
+            VERSION_1,
+            MappingRules(URL, footer=False),
+            "(1 before, 2 now), the footer switched on or off (True before, False now).",
+        ),
+    ],
+)
+def test_the_guard_says_what_has_changed(before: str, now: MappingRules, said: str) -> None:
+    guard = rules_guard(before, now.fingerprint, by_person=False)
+    assert guard is not None
+    assert guard.message.endswith(said)
+    assert "milesync migrate" in guard.hint

@@ -71,7 +71,9 @@ def links(draw: st.DrawFn, of: SourceMilestone) -> Link:
     kind = draw(TROUBLES)
     problem = Problem(kind, "reason") if kind else None
     if state in (LinkState.UNLINKED, LinkState.CREATING):
-        in_flight = desired_values(of, RULES) if state is LinkState.CREATING else None
+        in_flight = (
+            desired_values(of, RULES, has_children=False) if state is LinkState.CREATING else None
+        )
         return Link(of.id, state=state, problem=problem, in_flight=in_flight, version=1)
     known = link(of, target(of), state=state, problem=problem)
     forgotten = draw(st.sets(st.sampled_from(FIELDS)))

@@ -225,6 +225,20 @@ def test_changed_settings_wait_for_a_person(world: World) -> None:
     assert world.run(Trigger.SCHEDULE).state is State.SUCCEEDED
 
 
+def test_a_new_version_of_the_mapping_waits_for_a_person(world: World) -> None:
+    """A database of the version before waits; a new one has nothing to wait for."""
+    several(world)
+    assert world.run(Trigger.SCHEDULE).state is State.SUCCEEDED
+    world.store.update_pair(world.pair.id, rules="timezone=none footer=True")
+    for trigger in (Trigger.SCHEDULE, Trigger.WEBHOOK, Trigger.MANUAL):
+        stopped = world.run(trigger)
+        assert (stopped.state, world.to_ably.requests) == (State.ABORTED, [])
+        assert stopped.error is not None
+        assert "a new version of milesync's mapping (1 before, 2 now)" in stopped.error.message
+    assert world.run(Trigger.MIGRATION).state is State.SUCCEEDED
+    assert world.run(Trigger.SCHEDULE).state is State.SUCCEEDED
+
+
 # --- the second run, whatever is left open
 
 

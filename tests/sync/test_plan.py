@@ -29,7 +29,10 @@ PARENT, CHILD = source(1), source(2, parent_id=1)
 ABOVE = target(PARENT)
 BELOW = target(CHILD, parent_id="ms_1")
 WITHOUT_STATUS = {name: value for name, value in ABOVE.values.items() if name != "status"}
-LINKED = [link(PARENT, ABOVE, last_applied=WITHOUT_STATUS), link(CHILD, BELOW)]
+LINKED = [
+    link(PARENT, ABOVE, has_children=True, last_applied=WITHOUT_STATUS),
+    link(CHILD, BELOW),
+]
 
 
 def only(scope: Only) -> Options:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mappings.milestone import SourceMilestone
+from mappings.milestone import BadRecord, SourceMilestone
 from tests.sync.build import source
-from worker.sync.decide.placement import Place, places
+from worker.sync.decide.placement import Place, parents_of, places
 
 NOBODY: frozenset[int] = frozenset()
 
@@ -70,3 +70,32 @@ def test_a_parent_that_exists_but_cannot_be_read_is_a_parent() -> None:
     """An unreadable record may have a target already, so its children keep their place."""
     found = placed({2: 1, 3: 2}, frozenset({1}))
     assert found == {2: Place(1), 3: Place(1, flattened=True)}
+
+
+# --- which milestones are parents
+
+
+def unreadable(id_: int | None, parent_id: int | str | None) -> BadRecord:
+    return BadRecord(id_, "Bad", "milestones[0].name", "''", "name is blank", parent_id)
+
+
+@pytest.mark.parametrize(
+    ("parents", "bad", "expected"),
+    [
+        ({1: None, 2: None}, [], set()),
+        ({1: None, 2: 1}, [], {1}),
+        ({1: None, 2: 1, 3: 2}, [], {1}),
+        ({1: None}, [unreadable(9, 1)], {1}),
+        ({1: None, 2: 1}, [unreadable(9, 2)], {1}),
+        ({1: None}, [unreadable(None, 1)], {1}),
+        ({1: None}, [unreadable(9, "1"), unreadable(8, None)], set()),
+        ({2: 9}, [unreadable(9, None)], {9}),
+        ({5: 5}, [], set()),
+    ],
+)
+def test_parents_are_those_with_sub_milestones_in_testrail(
+    parents: dict[int, int | None], bad: list[BadRecord], expected: set[int]
+) -> None:
+    """Flattened and unreadable ones count, for the milestone that they hang under in Testably."""
+    known = frozenset(one.id for one in bad if isinstance(one.id, int))
+    assert parents_of(placed(parents, known), bad) == expected

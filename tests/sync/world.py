@@ -246,11 +246,17 @@ class World:
             pairs += [
                 (name, _day(stamp), str(found[name])[:10] if found[name] else None)
                 for name, stamp in (
-                    ("start_date", row["start_on"] or row["started_on"]),
+                    ("start_date", _start(row)),
                     ("due_date", row["due_on"]),
                 )
             ]
         return pairs
+
+
+def _start(row: Record) -> object:
+    """What was planned, or when it was started: where it is started, the earlier of both."""
+    both = [stamp for name in ("start_on", "started_on") if isinstance(stamp := row[name], int)]
+    return min(both) if len(both) == 2 and row["is_started"] else next(iter(both), None)
 
 
 def _day(stamp: object) -> str | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair
     from worker.sync.apply.outcome import Outcome
+    from worker.sync.decide.snapshot import Snapshot
     from worker.sync.options import Options
 
 
@@ -61,6 +62,13 @@ class PairRun:
     def outcomes(self) -> list[Outcome]:
         """What came of each milestone."""
         return [] if self._run is None else list(self._run.outcomes.values())
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was read of both sides; only where there are outcomes."""
+        assert self._run is not None  # noqa: S101
+        assert self._run.prepared is not None  # noqa: S101
+        return self._run.prepared.snapshot
 
     def prepare(self) -> None:
         """Take the pair, read both sides and plan."""

@@ -114,7 +114,8 @@ def _called(item: Item) -> str:
     id_ = item.testrail_id or ""
     link = f"[{id_}]({item.url})" if item.url else f"{id_}"
     target = f" ({_plain(item.testably_id)})" if item.testably_id else ""
-    return f"{link} {_plain(item.name) or '(no name)'}{target}"
+    stands = f": {item.stands}" if item.stands else ""
+    return f"{link} {_plain(item.name) or '(no name)'}{target}{stands}"
 
 
 def _change(change: FieldChange) -> Iterator[str]:

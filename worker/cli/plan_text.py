@@ -77,7 +77,8 @@ def _headline(item: Item, width: int = 0) -> str:
     id_ = "" if item.testrail_id is None else str(item.testrail_id)
     name = printable(item.name) or f"(no name) {item.url or ''}".rstrip()
     target = f"  ({item.testably_id})" if item.testably_id else ""
-    return f"{id_:>{width}}  {name}{target}"
+    stands = f"  {item.stands}" if item.stands else ""
+    return f"{id_:>{width}}  {name}{target}{stands}"
 
 
 def _children(item: Item, indent: str, *, every: bool) -> Iterator[Line]:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from mappings.footer import marker_url
 from worker.cli import words
+from worker.cli.lifecycles import of_action
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
     from worker.sync.context import PlannedRun
     from worker.sync.decide.action import Action
+    from worker.sync.decide.snapshot import Snapshot
 
 NEEDS_YOU: Final = "Needs you"
 WAITS: Final = "Waits for another run"
@@ -65,13 +67,17 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One milestone of a plan; one without a name is told by its id and its address."""
+    """One milestone of a plan; one without a name is told by its id and its address.
+
+    ``stands`` says how far both sides call it, once the plan is carried out.
+    """
 
     testrail_id: int | None
     testably_id: str | None
     name: str
     url: str | None
     reason: str = ""
+    stands: str = ""
     changes: tuple[FieldChange, ...] = ()
     notes: tuple[str, ...] = ()
     children: tuple[Item, ...] = ()
@@ -92,6 +98,7 @@ class Section:
     total: int
     families: Sequence[Family]
     testrail_url: str
+    snapshot: Snapshot
 
     def __len__(self) -> int:
         return len(self.families)
@@ -103,8 +110,12 @@ class Section:
     def items(self, most: int | None = None) -> Iterator[Item]:
         """The milestones, those without a parent in the section, with their sub-milestones."""
         for action, children in self.families[:most]:
-            below = tuple(_item(child, self.testrail_url) for child in children)
-            yield replace(_item(action, self.testrail_url), children=below)
+            below = tuple(self._item(child) for child in children)
+            yield replace(self._item(action), children=below)
+
+    def _item(self, action: Action) -> Item:
+        stands = words.lifecycles(of_action(self.snapshot, action))
+        return replace(_item(action, self.testrail_url), stands=stands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +151,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
         f"{words.counted(counts, 'Nothing in TestRail')}; {sum(cost.values())} requests, "
         f"{words.about(planned.minutes * 60)}.",
         f"{words.requests(cost)}; Testably allows {rate}.",
-        _sections(plan.actions, identity.testrail_url),
+        _sections(planned, identity.testrail_url),
         [f"{guard.message} {guard.hint}" for guard in plan.guards],
         words.not_exact(plan.not_exact),
         words.left_alone(verdicts["kept"], verdicts["accepted"]),
@@ -164,7 +175,8 @@ def _needs_you(action: Action) -> bool:
     return action.kind.value == "skip" and stays
 
 
-def _sections(actions: Sequence[Action], testrail_url: str) -> list[Section]:
+def _sections(planned: PlannedRun, testrail_url: str) -> list[Section]:
+    actions = planned.plan.actions
     found: dict[str, list[Action]] = defaultdict(list)
     for action in actions:
         if title := _section(action):
@@ -174,7 +186,7 @@ def _sections(actions: Sequence[Action], testrail_url: str) -> list[Section]:
         chosen = found[title]
         families = _tree(chosen, actions) if title == NEW else [(one, ()) for one in chosen]
         if chosen:
-            sections.append(Section(title, len(chosen), families, testrail_url))
+            sections.append(Section(title, len(chosen), families, testrail_url, planned.snapshot))
     return sections
 
 
@@ -192,7 +204,7 @@ def _item(action: Action, testrail_url: str) -> Item:
         notes = (RELEASED.strip(), *notes)
     url = marker_url(testrail_url, id_) if id_ else None
     name = " ".join(action.name.split())
-    return Item(id_, action.testably_id, name, url, action.reason, changes, notes)
+    return Item(id_, action.testably_id, name, url, action.reason, changes=changes, notes=notes)
 
 
 def _tree(new: Sequence[Action], every: Sequence[Action]) -> list[Family]:

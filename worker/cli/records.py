@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import render, words
+from worker.cli import lifecycles, render, words
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
@@ -32,7 +32,8 @@ Milestone = Annotated[
 ]
 _MOST_DIGITS = 18
 """Of an id that a database can hold."""
-PUSHED = ("name", "status", "start_date", "due_date")
+DATES = ("start_date", "due_date")
+PUSHED = ("name", "status", *DATES)
 
 
 def status(
@@ -135,12 +136,16 @@ def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
     }
 
 
-def _links(deployment: Deployment, pair: Pair | None) -> list[Link]:
-    return list(deployment.store.links(pair.id).values()) if pair else []
-
-
 def _links_of(deployment: Deployment, pair: Pair | None) -> Facts:
-    return {"links": [_link_json(link) for link in _links(deployment, pair)]}
+    if pair is None:
+        return {"links": []}
+    zone, now = lifecycles.zone_of(deployment, pair), deployment.clock.now()
+    return {
+        "links": [
+            {**_link_json(link), **lifecycles.of_link(link, zone, now)}
+            for link in deployment.store.links(pair.id).values()
+        ]
+    }
 
 
 def _link_json(link: Link) -> Facts:
@@ -210,16 +215,15 @@ def _show_links(out: Console, facts: Facts) -> None:
             link["testrail_id"],
             link["testably_id"],
             *((link["state"],) if is_odd else ()),
-            *(_cell(link["pushed"], name) for name in PUSHED),
+            link["name"],
+            *((link[name] or "").replace("_", " ") for name in lifecycles.COLUMNS),
+            *(_cell(link["pushed"], name) for name in DATES),
         )
         for link in facts["links"]
     ]
     state = ("State",) if is_odd else ()
-    out.print(
-        render.table(
-            "TestRail", "Testably", *state, "Name", "Status", "Starts", "Is due", rows=rows
-        )
-    )
+    columns = ("TestRail", "Testably", *state, "Name", "TestRail says", "Testably shows")
+    out.print(render.table(*columns, "Starts", "Is due", rows=rows))
 
 
 def _cell(values: Facts, name: str) -> str:
@@ -230,11 +234,15 @@ def _csv(found: Sequence[Facts]) -> str:
     from worker.cli.report_file import csv_text
 
     rows = [
-        (k["testrail_id"], k["testably_id"], k["state"], *(k["pushed"].get(n) for n in PUSHED))
+        (
+            *(k[name] for name in ("testrail_id", "testably_id", "state")),
+            *(k["pushed"].get(name) for name in PUSHED),
+            *(k[name] for name in lifecycles.COLUMNS),
+        )
         for facts in found
         for k in facts["links"]
     ]
-    columns = ("testrail_id", "testably_id", "state", *PUSHED)
+    columns = ("testrail_id", "testably_id", "state", *PUSHED, *lifecycles.COLUMNS)
     return csv_text(columns, rows, for_terminal=sys.stdout.isatty())
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
-from worker.cli import files
+from worker.cli import files, lifecycles
 from worker.errors import UsageError
 from worker.say import printable
 
 if TYPE_CHECKING:
     from worker.cli.pair_run import PairRun
+    from worker.sync.apply.outcome import Outcome
 
 COLUMNS: Final = (
     "testrail_project",
@@ -27,6 +28,7 @@ COLUMNS: Final = (
     "action",
     "result",
     "reason",
+    *lifecycles.COLUMNS,
     "problems",
 )
 _SEPARATORS: Final = frozenset(";,|\t\r\n")
@@ -84,12 +86,20 @@ def _items(run: PairRun) -> list[dict[str, Any]]:
             "action": outcome.action.kind.value,
             "result": outcome.result.value,
             "reason": outcome.action.reason,
+            **_lifecycles(run, outcome),
             "problems": [
                 {"kind": problem.kind, "reason": problem.reason} for problem in outcome.problems
             ],
         }
         for outcome in run.outcomes
     ]
+
+
+def _lifecycles(run: PairRun, outcome: Outcome) -> Mapping[str, str | None]:
+    from worker.sync.apply.outcome import DONE
+
+    written = outcome.result in DONE
+    return lifecycles.of_action(run.snapshot, outcome.action, written=written)
 
 
 def _as_json(document: Document) -> str:
@@ -105,7 +115,7 @@ def _as_csv(document: Document) -> str:
 def _row(project: Document, item: Document) -> list[object]:
     problems = " ".join(problem["reason"] for problem in item["problems"])
     pair = [project["testrail_project"], project["testably_project"]]
-    return [*pair, *(item[name] for name in COLUMNS[2:-1]), problems]
+    return [*pair, *(item.get(name) for name in COLUMNS[2:-1]), problems]
 
 
 def csv_text(

@@ -158,7 +158,7 @@ def reported(deployment: Deployment, run: RunRecord) -> Facts:
         **{name: facts[name] for name in ("trigger", "undoes", "started_at", "finished_at")},
         "verified": facts["verified"],
         "testrail_url": pair.identity.testrail_url,
-        "items": list(_items(facts)),
+        "items": _with_lifecycles(deployment, pair, list(_items(facts))),
     }
     if run.error is not None:
         project["error"] = dict(run.error)
@@ -194,6 +194,20 @@ def _items(facts: Facts) -> Iterator[Facts]:
             "reason": "",
             "problems": left,
         }
+
+
+def _with_lifecycles(deployment: Deployment, pair: Pair, items: list[Facts]) -> list[Facts]:
+    """The items with where their milestones stand, as both sides were read last."""
+    from worker.cli import lifecycles
+
+    zone, now = lifecycles.zone_of(deployment, pair), deployment.clock.now()
+    ids = {item["testrail_id"] for item in items if item["testrail_id"] is not None}
+    links = deployment.store.links(pair.id, ids)
+    return [
+        {**item, **(lifecycles.of_link(link, zone, now) if link else {})}
+        for item in items
+        for link in [links.get(item["testrail_id"])]
+    ]
 
 
 def by_milestone(rows: Sequence[Facts]) -> dict[int | None, list[Facts]]:

@@ -24,12 +24,12 @@ _NOT_EXACT: Final = {
     "parent_dates": "parents with the dates that Testably takes from their sub-milestones",
     "lifecycle": "whose dates make Testably show another status",
     "nesting": "that hang one level higher, because Testably has only two",
-    "dates": "with a moment that is no whole day in the time zone",
+    "dates": "with a moment that no date in Testably, and no footer, keeps to the second",
     "moved": "that were moved in TestRail, which Testably cannot do",
     "altered": "whose text Testably has altered",
     "rejected": "with a value that Testably does not take",
     "not_taken": "with a value that Testably does not take",
-    "planned_start": "whose planned start stands in the description",
+    "planned_start": "whose planned start no footer keeps",
 }
 """What cannot be carried exactly, by its kind in the JSON: each stands behind a number."""
 _MIDNIGHT: Final = "T00:00:00Z"
@@ -78,6 +78,14 @@ def value_shown(value: object) -> str:
     """A field's value on one line: a day for a midnight, ``empty`` for nothing."""
     text = " ".join(str(value).split()) if value is not None else ""
     return text.removesuffix(_MIDNIGHT) if text else "empty"
+
+
+def lifecycles(both: Mapping[str, str | None]) -> str:
+    """Where a milestone stands: in one word where both sides say the same."""
+    said, shown = (text and text.replace("_", " ") for text in both.values())
+    if said is None or shown is None or said == shown:
+        return said or shown or ""
+    return f"{said} in TestRail, {shown} in Testably"
 
 
 def requests(counts: Mapping[str, int]) -> str:

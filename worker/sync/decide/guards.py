@@ -41,14 +41,35 @@ def guards(snapshot: Snapshot, actions: Sequence[Action]) -> tuple[Guard, ...]:
 
 
 def rules_guard(recorded: str | None, current: str, *, by_person: bool) -> Guard | None:
-    """Stops a run without a person when the mapping's settings changed since the last one."""
+    """Stops a run without a person when milestones are mapped otherwise than in the last one (R5).
+
+    Both are fingerprints of `mappings.milestone.MappingRules`; ``recorded`` is None before the
+    first run. One without ``mapping`` is of the first version of the mapping.
+    """
     if by_person or recorded is None or recorded == current:
         return None
+    before, now = ({"mapping": "1"} | _facts(text) for text in (recorded, current))
+    changed = [
+        f"{meaning} ({before.get(name, 'none')} before, {now.get(name, 'none')} now)"
+        for name, meaning in _MEANINGS.items()
+        if before.get(name) != now.get(name)
+    ]
     return Guard(
         "settings_changed",
-        f"The field mapping's settings changed from {recorded} to {current}.",
-        "Look at `milesync plan`, then run `milesync migrate` once.",
+        f"Milestones are mapped otherwise than in the last run: {', '.join(changed) or current}.",
+        "See in `milesync plan` what that rewrites, then run `milesync migrate` once.",
     )
+
+
+_MEANINGS = {
+    "mapping": "a new version of milesync's mapping",
+    "timezone": "another time zone",
+    "footer": "the footer switched on or off",
+}
+
+
+def _facts(fingerprint: str) -> dict[str, str]:
+    return dict(fact.split("=", 1) for fact in fingerprint.split() if "=" in fact)
 
 
 def _is_again(action: Action, snapshot: Snapshot) -> bool:

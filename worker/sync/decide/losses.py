@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from mappings.milestone import ACTIVE, COMPLETED, SourceMilestone, has_lossy_date
+from mappings.lifecycle import lifecycle_differs
+from mappings.milestone import (
+    ACTIVE,
+    COMPLETED,
+    SourceMilestone,
+    has_lossy_date,
+    loses_planned_start,
+)
 from worker.sync.decide.action import Action
 from worker.sync.decide.differences import Verdict
 from worker.sync.decide.snapshot import Snapshot
@@ -28,6 +35,8 @@ def not_exact(snapshot: Snapshot, actions: Sequence[Action], children: Children)
             continue
         counts["nesting"] += snapshot.places[source.id].flattened
         counts["dates"] += has_lossy_date(source, snapshot.rules)
+        counts["planned_start"] += loses_planned_start(source, snapshot.rules)
+        counts["lifecycle"] += _lifecycle_differs(action, source, snapshot, children)
         counts["parent_status"] += _status_differs(source, snapshot, children)
         counts["parent_dates"] += any(
             one.verdict is Verdict.DERIVED and one.field != "status" for one in action.differences
@@ -40,6 +49,15 @@ def lost_by(action: Action) -> list[str]:
     """The kinds of what Testably does not take as it is, each once a milestone."""
     kinds = {_COUNTED.get(one.verdict) for one in action.differences}
     return [kind for kind in kinds if kind is not None]
+
+
+def _lifecycle_differs(
+    action: Action, source: SourceMilestone, snapshot: Snapshot, children: Children
+) -> bool:
+    """Whether its dates tell of another lifecycle; that of a parent counts as its status."""
+    if source.id in children or action.testably_id in snapshot.parents:
+        return False
+    return lifecycle_differs(source, snapshot.rules, snapshot.now)
 
 
 def _status_differs(source: SourceMilestone, snapshot: Snapshot, children: Children) -> bool:

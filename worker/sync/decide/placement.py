@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mappings.milestone import SourceMilestone
+from mappings.milestone import BadRecord, SourceMilestone
 from mappings.problem import Problem, ProblemKind
 
 
@@ -28,6 +28,18 @@ def places(milestones: Mapping[int, SourceMilestone], known: frozenset[int]) -> 
     parent, in a circle of parents, or whose parent is nowhere, has no place.
     """
     return {id_: _place(milestone, milestones, known) for id_, milestone in milestones.items()}
+
+
+def parents_of(places: Mapping[int, Place], problems: Iterable[BadRecord]) -> frozenset[int]:
+    """The TestRail ids of the milestones that have sub-milestones.
+
+    One that hangs below its topmost ancestor counts there; one that cannot be read counts too.
+    """
+    named = {record.parent_id for record in problems}
+    unread = {id_: places.get(id_, ROOT).parent_id for id_ in named if isinstance(id_, int)}
+    above = {place.parent_id for place in places.values()}
+    above |= {top or id_ for id_, top in unread.items()}
+    return frozenset(id_ for id_ in above if id_ is not None)
 
 
 def _place(

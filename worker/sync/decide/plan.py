@@ -89,7 +89,8 @@ class _Planner:
         case = self.cases.of(source.id)
         if case.step is Step.LEAVE:
             return Action(Kind.SKIP, source.id, source.name, IN_STEP, case.testably_id)
-        link = self.snapshot.link(source.id).read_from(source)
+        has_children = self.snapshot.has_children(source.id)
+        link = self.snapshot.link(source.id).read_from(source, has_children=has_children)
         if case.step is Step.CREATE:
             return self._create(source, case, link)
         if case.step is Step.ADOPT:
@@ -278,6 +279,7 @@ class _Planner:
     def _agreement(self, source: SourceMilestone, link: Link, live: TargetMilestone) -> Link:
         """The link, with both sides' fingerprints if nothing at all is left to decide about it."""
         parent = source.id in self.children or link.testably_id in self.snapshot.parents
+        parent = parent or link.has_children
         misplaced = self.snapshot.places[source.id].problem is not None
         if parent or misplaced or link.has_open_matter:
             return link

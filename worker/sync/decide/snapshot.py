@@ -25,7 +25,7 @@ from mappings.milestone import (
     same_value,
     written_status,
 )
-from worker.sync.decide.placement import Place, places
+from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import OnSourceDelete, Options, Policy
 from worker.sync.ports import SourceListing
 
@@ -84,8 +84,25 @@ class Snapshot:
         """The five values that Testably should have for a TestRail milestone."""
         found = self._desired.get(source.id)
         if found is None:
-            found = self._desired[source.id] = desired_values(source, self.rules)
+            has_children = self.has_children(source.id)
+            found = desired_values(source, self.rules, has_children=has_children)
+            self._desired[source.id] = found
         return found
+
+    def has_children(self, testrail_id: int) -> bool:
+        """Whether it has sub-milestones in TestRail, whatever `--only` leaves out.
+
+        Where not the whole list was read (a refresh), as the last whole reading had it.
+        """
+        if testrail_id in self._source_parents:
+            return True
+        return not self.source.complete and self.link(testrail_id).has_children
+
+    @cached_property
+    def _source_parents(self) -> frozenset[int]:
+        if not self.whole_project:
+            return frozenset()
+        return parents_of(self.places, self.source.problems)
 
     # --- where everything hangs
 

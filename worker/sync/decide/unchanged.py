@@ -20,11 +20,13 @@ def still_agreed(
     rules: MappingRules,
     *,
     read: bool,
+    source_parents: frozenset[int],
 ) -> frozenset[int]:
     """The TestRail ids whose prints are those of the last agreement.
 
     ``read`` says that the target was read now; otherwise it stands as it was. Left out are
-    parents, whose values Testably derives, and what a second target claims to be.
+    parents on either side (Testably derives their values, and a first sub-milestone changes their
+    footer), and what a second target claims to be.
     """
     parents = _parents(links.values(), targets.values())
     leased = _claimed(links.values(), targets.values(), rules)
@@ -33,6 +35,7 @@ def still_agreed(
         for id_, link in links.items()
         if link.is_outline
         and link.testably_id not in parents
+        and id_ not in source_parents
         and id_ not in leased
         and id_ in listing.milestones
         and fingerprint_of_source(listing.milestones[id_]) == link.source_fingerprint

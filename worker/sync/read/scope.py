@@ -13,6 +13,7 @@ from datetime import datetime
 from mappings.link import Link
 from mappings.milestone import MappingRules, SourceMilestone, TargetMilestone
 from mappings.rows import Pair
+from worker.sync.decide.placement import parents_of, places
 from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
 from worker.sync.decide.unchanged import still_agreed
 from worker.sync.options import Options, Policy
@@ -105,8 +106,15 @@ class Reader:
         """What needs no decision, unless the mapping's settings are not those of the last run."""
         if self.pair.rules != self.rules.fingerprint:
             return frozenset()
-        read = target.listed and scope.recalled is None
-        return still_agreed(self.links, listing, target.milestones, self.rules, read=read)
+        known = frozenset(p.id for p in listing.problems if isinstance(p.id, int))
+        return still_agreed(
+            self.links,
+            listing,
+            target.milestones,
+            self.rules,
+            read=target.listed and scope.recalled is None,
+            source_parents=parents_of(places(listing.milestones, known), listing.problems),
+        )
 
 
 def with_fresh(
