@@ -156,13 +156,13 @@ class Link:
 
     # --- what a reading taught
 
-    def read_from(self, source: SourceMilestone, *, has_children: bool | None = None) -> Link:
+    def read_from(self, source: SourceMilestone, *, has_children: bool) -> Link:
         """With what TestRail says of it; whether both sides agree is open again."""
         return replace(
             self,
             name=source.name,
             raw=source.raw,
-            has_children=self.has_children if has_children is None else has_children,
+            has_children=has_children,
             source_fingerprint=fingerprint_of_source(source),
             target_fingerprint=None,
         )

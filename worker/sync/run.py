@@ -307,7 +307,9 @@ class Run:
         if isinstance(error, BudgetExhausted) and not self.record.in_background:
             # nobody goes on with what a person began
             state = State.FAILED
-            told = BudgetExhausted(error.message, error.wait, Interrupted.default_hint)
+            own = "" if error.hint == error.default_hint else f"{error.hint} "
+            hint = f"{own}{Interrupted.default_hint}"
+            told = type(error)(error.message, error.wait, hint)
         try:
             self.close(state, told)
         except LostLock as lost:
