@@ -27,6 +27,7 @@ from worker.errors import (
     CredentialsRefused,
     MilesyncError,
     StoreError,
+    TakesNoWrites,
     Transient,
     Unreachable,
 )
@@ -47,7 +48,7 @@ SOON: Final = 20.0
 """Seconds, at most, to the next attempt at what has no run yet; so long its mark stands."""
 ATTEMPTS: Final = 6
 BUSY_ATTEMPTS: Final = 60
-_PASSING = (Transient, Unreachable, StoreError, SoftTimeLimitExceeded)
+_PASSING = (TakesNoWrites, Transient, Unreachable, StoreError, SoftTimeLimitExceeded)
 
 log = structlog.get_logger(__name__)
 
