@@ -23,10 +23,12 @@ class Cause:
     words: str
     hint: str
 
-    def is_told_by(self, code: str, text: str) -> bool:
-        """Whether an error with this code and text has this cause."""
-        if code and self.codes and code.startswith(self.codes):
-            return True
+    def has_code(self, code: str) -> bool:
+        """Whether an error with this code has this cause."""
+        return bool(code and self.codes) and code.startswith(self.codes)
+
+    def has_words(self, text: str) -> bool:
+        """Whether an error with this text has this cause."""
         return bool(self.words) and re.search(self.words, text, re.IGNORECASE) is not None
 
 
@@ -104,6 +106,16 @@ CAUSES: Final = (
         "Run `milesync db upgrade`.",
     ),
     Cause(
+        ("42P07",),
+        "already exists",
+        "Tables of something else are there: name another database in MILESYNC_DATABASE_URL.",
+    ),
+    Cause(
+        (),
+        "invalid (connection option|URI query parameter)",
+        "Correct what stands behind the ? in MILESYNC_DATABASE_URL.",
+    ),
+    Cause(
         ("08",),
         "connection|could not translate host name|Name or service not known|failed to resolve",
         "Check that the server runs, and its host and port in MILESYNC_DATABASE_URL.",
@@ -118,7 +130,9 @@ def store_error(what: str, error: Exception, kind: type[StoreError] = StoreError
 
 
 def _hint(code: str, text: str) -> str:
-    return next((cause.hint for cause in CAUSES if cause.is_told_by(code, text)), "")
+    told = [cause for cause in CAUSES if cause.has_code(code)]
+    told += [cause for cause in CAUSES if cause.has_words(text)]
+    return told[0].hint if told else ""
 
 
 def _code(error: Exception) -> str:

@@ -29,7 +29,7 @@ from mappings.milestone import (
     Values,
     same_value,
 )
-from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
+from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind, failure
 from mappings.stored_text import can_be_description
 
 
@@ -156,13 +156,13 @@ class Link:
 
     # --- what a reading taught
 
-    def read_from(self, source: SourceMilestone, *, has_children: bool | None = None) -> Link:
+    def read_from(self, source: SourceMilestone, *, has_children: bool) -> Link:
         """With what TestRail says of it; whether both sides agree is open again."""
         return replace(
             self,
             name=source.name,
             raw=source.raw,
-            has_children=self.has_children if has_children is None else has_children,
+            has_children=has_children,
             source_fingerprint=fingerprint_of_source(source),
             target_fingerprint=None,
         )
@@ -238,15 +238,14 @@ class Link:
         """The POST may have been carried out, or may still be; not after ``deadline``."""
         return replace(self, attempts=self.attempts + 1, attempt_deadline=deadline)
 
-    def not_created(self, problem: Problem | None = None) -> Link:
-        """The create was certainly not carried out; with a problem its count begins anew."""
+    def not_created(self) -> Link:
+        """The create was certainly not carried out."""
         return replace(
             self,
             state=LinkState.UNLINKED,
             in_flight=None,
             attempt_deadline=None,
-            problem=problem,
-            attempts=0 if problem else self.attempts,
+            problem=self._failure,
         )
 
     def left_to_person(self, problem: Problem, now: datetime) -> Link:
@@ -402,8 +401,8 @@ class Link:
     # --- its end, and back
 
     def linked(self) -> Link:
-        """Followed, with no problem of its own."""
-        return replace(self, state=LinkState.LINKED, problem=None)
+        """Followed, with no problem but that its writes failed: a success ends that."""
+        return replace(self, state=LinkState.LINKED, problem=self._failure)
 
     def archived(self) -> Link:
         """Its source is gone, and its target archived or gone too."""
@@ -446,12 +445,38 @@ class Link:
             return replace(self, problem=kept)
         return replace(self, problem=replace(problem, since=now))
 
-    def failed(self, problem: Problem, now: datetime, before: Problem | None) -> Link:
-        """With a problem that a try met; of the same kind as ``before``, it counts on."""
-        again = before is not None and before.kind == problem.kind
-        since = before.since if before is not None and again else now
-        count = before.count + 1 if before is not None and again else 1
-        return replace(self, problem=replace(problem, since=since, count=count))
+    def to_try(self) -> Link:
+        """About to be written: of its problem only that its writes failed is kept."""
+        return replace(self, problem=self._failure)
+
+    @property
+    def _failure(self) -> Problem | None:
+        problem = self.problem
+        if problem is None:
+            return None
+        failed = problem.kind.is_failure or problem.kind is ProblemKind.REFUSED
+        return problem if failed else None
+
+    def refused(self, reason: str, now: datetime) -> Link:
+        """The target understood a write and said no; refused again, it counts on."""
+        before = self.problem
+        if before is not None and before.kind is ProblemKind.REFUSED:
+            return replace(self, problem=before.refused_again(reason, now))
+        return replace(self, problem=Problem(ProblemKind.REFUSED, reason, now))
+
+    def failed(self, kind: ProblemKind, why: str, now: datetime, *, counts: bool) -> Link:
+        """A write failed for a reason that may pass, which may count against it (R6)."""
+        return replace(self, problem=failure(self.problem, kind, why, now, counts=counts))
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its writes failed since one succeeded."""
+        return self.problem is not None and self.problem.kind.is_failure
+
+    @property
+    def has_count(self) -> bool:
+        """Whether such failures were counted against it."""
+        return self.problem is not None and self.problem.has_count
 
     @property
     def can_be_retried(self) -> bool:

@@ -224,7 +224,10 @@ LOSS_LEDGER: Final[Mapping[str, tuple[Carried, str]]] = {
     "description": (Carried.EXACT, "description, above the footer"),
     "start_on": (Carried.EXACT, "start_date, or Planned start where it was started earlier"),
     "due_on": (Carried.EXACT, "due_date, and Due where there are sub-milestones"),
-    "started_on": (Carried.FOOTER, "Started, and start_date where no earlier start was planned"),
+    "started_on": (
+        Carried.FOOTER,
+        "Started; start_date too, where no start or a later one was planned",
+    ),
     "completed_on": (Carried.FOOTER, "Completed"),
     "is_completed": (Carried.EXACT, "status; a parent's is derived by Testably"),
     "is_started": (Carried.LOSSY, "Testably derives upcoming or started from the dates"),

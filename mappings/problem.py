@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, Self
 
@@ -17,6 +17,10 @@ class Effect(Enum):
     """What a kind of problem means for the next run."""
 
     BLOCKS = "It is not tried again until the TestRail record changes, or after `retry`."
+    RESTS = (
+        "It is tried again after an hour, then once a day; at once when the TestRail record "
+        "changes, or after `retry`."
+    )
     PASSES = "It goes by itself, or with another milestone's; the next run tries it again."
     DECIDE = "A person decides; every run looks at it anew."
     INFORMS = "A setting wants it so; there is nothing to do."
@@ -109,7 +113,11 @@ class ProblemKind(StrEnum):
         Effect.BLOCKS,
         "Correct the milestone in TestRail, or `milesync retry {id}`.",
     )
-    CREATE_FAILS = ("create_fails", Effect.BLOCKS, "`milesync retry {id}` tries it again.")
+    KEEPS_FAILING = (
+        "keeps_failing",
+        Effect.RESTS,
+        "`milesync retry {id}` tries it at once; if it still fails, change it in TestRail.",
+    )
     CHANGED_SINCE = (
         "changed_since",
         Effect.DECIDE,
@@ -144,6 +152,7 @@ class ProblemKind(StrEnum):
         "See what answers at the address: `milesync check`.",
     )
     TRANSIENT = ("transient", Effect.PASSES, "`milesync sync` tries it again.")
+    CREATE_FAILS = ("create_fails", Effect.PASSES, "`milesync sync` tries it again.")
     # --- of a run as a whole
     NOT_PROVED = (
         "not_proved",
@@ -172,16 +181,45 @@ class ProblemKind(StrEnum):
         """Whether a run with such a problem is only partly done."""
         return self.effect is not Effect.INFORMS
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether it says that Testably failed at a write, which is counted (R6)."""
+        return self in _FAILURES
+
     def advice(self, testrail_id: int | None) -> str:
         """The next step about one milestone."""
         return self.next_step.replace("{id}", "ID" if testrail_id is None else str(testrail_id))
+
+
+_FAILURES = frozenset(
+    {
+        ProblemKind.RATE_LIMITED,
+        ProblemKind.MAINTENANCE,
+        ProblemKind.SERVER_ERROR,
+        ProblemKind.TIMEOUT,
+        ProblemKind.CONNECTION_LOST,
+        ProblemKind.UNREADABLE,
+        ProblemKind.UNREACHABLE,
+        ProblemKind.TRANSIENT,
+        ProblemKind.CREATE_FAILS,
+        ProblemKind.KEEPS_FAILING,
+    }
+)
+QUARANTINED_AT = 3
+"""A milestone that failed in so many runs is quarantined (R6)…"""
+FIRST_REST = timedelta(hours=1)
+"""…tried again after this time…"""
+LATER_REST = timedelta(days=1)
+"""…and then once in so long."""
+LONG_FAILING = timedelta(hours=1)
+"""Failures that span so long count, whatever else was written meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong with a milestone as a whole: why, since when and how often.
 
-    ``counted_at`` is when it was counted last; times are aware.
+    A failed write has a count once ``counted_at`` says when it was counted last; times are aware.
     """
 
     kind: ProblemKind
@@ -193,7 +231,59 @@ class Problem:
     @property
     def passes(self) -> bool:
         """Whether a write that succeeds ends it; the others are found again by reading."""
-        return self.kind.effect in (Effect.BLOCKS, Effect.PASSES)
+        return self.kind.effect in (Effect.BLOCKS, Effect.RESTS, Effect.PASSES)
+
+    @property
+    def has_count(self) -> bool:
+        """Whether failures of its writes were counted."""
+        return self.kind.is_failure and self.counted_at is not None
+
+    def rests(self, now: datetime) -> bool:
+        """Whether it is quarantined for its failures, and not due for another try yet."""
+        if self.kind.effect is not Effect.RESTS or self.counted_at is None:
+            return False
+        rest = FIRST_REST if self.count <= QUARANTINED_AT else LATER_REST
+        return now < self.counted_at + rest
+
+    def refused_again(self, reason: str, now: datetime) -> Problem:
+        """The same refusal once more: it keeps its age and counts on."""
+        return replace(self, reason=reason, since=self.since or now, count=self.count + 1)
+
+
+def failure(
+    before: Problem | None, kind: ProblemKind, why: str, now: datetime, *, counts: bool
+) -> Problem:
+    """The problem of a milestone whose write failed, after the one ``before`` (R6).
+
+    Counted in enough runs, it is one that keeps failing. ``why`` is what the target said.
+    """
+    known = before if before is not None and before.kind.is_failure else None
+    since = known.since if known is not None and known.since is not None else now
+    count = known.count if known is not None and known.has_count else 0
+    counted_at = known.counted_at if known is not None else None
+    if counts:
+        count, counted_at = count + 1, now
+    if count < QUARANTINED_AT:
+        return Problem(kind, f"{why} The next run tries it again.", since, count or 1, counted_at)
+    soon = "in an hour" if count == QUARANTINED_AT else "in a day"
+    reason = f"It failed in {count} runs and is tried again {soon}. {why}"
+    return Problem(ProblemKind.KEEPS_FAILING, reason, since, count, counted_at)
+
+
+def failure_counts(
+    before: Problem | None, now: datetime, *, wrote: bool, once_since: datetime
+) -> bool:
+    """Whether a failed write counts: once a run, and not while the target takes no writes (R6).
+
+    ``wrote`` says that another write of the run succeeded; what was counted after ``once_since`` is
+    not counted again.
+    """
+    if before is None or not before.kind.is_failure:
+        return wrote
+    if before.counted_at is not None:
+        return before.counted_at <= once_since
+    spans = before.since is not None and now - before.since >= LONG_FAILING
+    return wrote or spans
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from mappings.milestone import LOSS_LEDGER
 from mappings.problem import Effect, ProblemKind
 from worker.sync.decide import differences
 from worker.sync.decide.differences import Verdict
@@ -17,6 +18,7 @@ from worker.sync.decide.rules import RULES
 PAGE = Path(__file__).parents[1] / "docs" / "decisions.md"
 EFFECTS = {
     Effect.BLOCKS: "tried again when the TestRail record changes, or after `retry`",
+    Effect.RESTS: "tried again after an hour, then once a day; or when the record changes",
     Effect.PASSES: "goes by itself; the next run tries it again",
     Effect.DECIDE: "a person decides; every run looks at it anew",
     Effect.INFORMS: "nothing to do",
@@ -75,7 +77,18 @@ def problems() -> str:
     return _table(("kind", "what milesync does", "what you do"), rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"rules": rules, "verdicts": verdicts, "problems": problems}
+def fields() -> str:
+    """Every TestRail field with how it arrives in Testably, and where."""
+    rows = [(f"`{name}`", how.value, where) for name, (how, where) in LOSS_LEDGER.items()]
+    return _table(("TestRail", "arrives", "as"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "rules": rules,
+    "verdicts": verdicts,
+    "problems": problems,
+    "fields": fields,
+}
 
 
 def filled(page: str) -> str:

@@ -17,6 +17,7 @@ MilesyncError                    what happened, and a hint: what to do next
     │   └── MilestoneNotFound    of one milestone, while its project still answers
     ├── Refused                  any other 4xx: the API understood, and said no
     ├── UnknownId                TestRail's 400 for an id it does not know
+    ├── TakesNoWrites            one write after the other failed: no milestone is to blame
     ├── Redirected               3xx: never followed, so credentials stay on their host
     ├── AnswerTooLarge           more than the bound on one answer
     ├── Unreachable              the connection was never made
@@ -61,6 +62,7 @@ __all__ = [
     "ServerTrouble",
     "SettingsError",
     "StoreError",
+    "TakesNoWrites",
     "TimedOut",
     "Transient",
     "UnknownId",
@@ -235,3 +237,10 @@ class ConnectionLost(Transient):
 class UnreadableAnswer(Transient):
     kind = "unreadable"
     default_hint = "A proxy or login page may be in the way; check the base URL."
+
+
+class TakesNoWrites(ApiError):
+    """So many milestones failed one after the other that no milestone is to blame (R6)."""
+
+    kind = "takes_no_writes"
+    default_hint = "No milestone is to blame; run it again once Testably takes writes."

@@ -48,6 +48,11 @@ CAUSES: Final = (
         "Let MILESYNC_REDIS_URL begin with rediss:// where Redis speaks TLS, else with redis://.",
     ),
     Cause(
+        r"[Tt]imeout|timed out",
+        "Check the host and the port in MILESYNC_REDIS_URL and what lies between; with rediss://,"
+        " also that Redis speaks TLS there.",
+    ),
+    Cause(
         r"Name or service not known|No address associated|name resolution|getaddrinfo",
         "Correct the name of the host in MILESYNC_REDIS_URL.",
     ),

@@ -36,6 +36,7 @@ COUNTERS = (
     "quarantined",
     "conflicts",
     "waiting",
+    "held",
 )
 PROBLEM = table(testrail_id=MAYBE_ID, testably_id=MAYBE_TEXT, kind=TEXT, reason=TEXT)
 RUN = table(
@@ -72,6 +73,9 @@ VERDICT = table(
     differences=rows(DIFFERENCE),
     missing=rows(table(testrail_id=MAYBE_ID, name=TEXT)),
     extra=rows(table(testably_id=TEXT, name=TEXT)),
+    exempt={"type": "object", "additionalProperties": COUNT},
+    kept=rows(DIFFERENCE),
+    accepted=rows(DIFFERENCE),
 )
 VERIFY = table(in_step={"type": "boolean"}, projects=rows(VERDICT))
 CHECK = table(
@@ -106,9 +110,13 @@ STATUS = table(
     projects=rows(
         table(
             **PAIR,
+            in_step={"type": ["boolean", "null"]},
             proved_at=MAYBE_TEXT,
+            synced_at=MAYBE_TEXT,
             listed_at=MAYBE_TEXT,
             paused_because=MAYBE_TEXT,
+            needs_a_person=COUNT,
+            held=COUNT,
             runs=rows(PAST_RUN),
         )
     )
@@ -122,8 +130,19 @@ LINK = table(
     testably_status=MAYBE_TEXT,
 )
 MAPPINGS = table(projects=rows(table(**PAIR, links=rows(LINK))))
-TROUBLE = table(testrail_id=ID, name=TEXT, kind=TEXT, reason=TEXT, since=MAYBE_TEXT, count=COUNT)
-FAILURES = table(projects=rows(table(**PAIR, failures=rows(TROUBLE))))
+LISTED = table(
+    testrail_id=MAYBE_ID,
+    testably_id=MAYBE_TEXT,
+    name=MAYBE_TEXT,
+    kind=TEXT,
+    field=MAYBE_TEXT,
+    reason=TEXT,
+    since=MAYBE_TEXT,
+    count=COUNT,
+    next_step=TEXT,
+)
+FAILURES = table(projects=rows(table(**PAIR, failures=rows(LISTED), accepted=rows(LISTED))))
+ACCEPTED = table(projects=rows(table(**PAIR, accepted=rows(ID), revoked=rows(ID))))
 CHANGE = table(
     at=TEXT,
     kind=TEXT,

@@ -514,7 +514,8 @@ class PairLife(RuleBasedStateMachine):
     def _retry(self) -> None:
         store = self.world.store
         for link in store.links(self._pair_id()).values():
-            if link.problem is not None and link.problem.kind.effect is Effect.BLOCKS:
+            effect = None if link.problem is None else link.problem.kind.effect
+            if effect in (Effect.BLOCKS, Effect.RESTS):
                 store.save(self._pair_id(), link.retried(), self.world.clock.now())
 
 

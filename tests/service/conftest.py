@@ -17,6 +17,14 @@ from worker.sandbox.server import serve_testably, serve_testrail
 from worker.tasks import app
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These wait for real processes; a machine that is busy gets its time (`stack.BUSY`)."""
+    for item in items:
+        is_ours = item.path.is_relative_to(Path(__file__).parent)
+        if is_ours and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(400))
+
+
 @pytest.fixture
 def clean_redis(redis_url: str) -> str:
     """The Redis of this test process, emptied."""

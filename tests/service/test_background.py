@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.service.stack import Stack, eventually
+from tests.service.stack import ENDED, Stack, eventually
 
 
 def fill(stack: Stack, count: int) -> None:
@@ -45,7 +45,7 @@ def test_a_signal_leaves_it_running_and_stop_stops_it(stack: Stack, number: sign
     eventually(lambda: "running," in stack.log("watching"), 20, stack.logs("watching"))
     for process, name in ((shown, "shown"), (watching, "watching")):
         process.send_signal(number)
-        assert process.wait(20) == 128 + number
+        assert process.wait(ENDED) == 128 + number
         assert "It goes on without this terminal" in stack.log(name)
     told = stack.log("shown")
     document = json.loads(told[told.index("{\n") :])
@@ -69,11 +69,11 @@ def test_a_worker_that_is_stopped_ends_its_slice_and_another_goes_on(stack: Stac
     shown = stack.start("shown", "worker.cli", "migrate", "--background", "--yes")
     eventually(lambda: len(stack.targets()) >= 4, 20, stack.logs("first", "shown"))
     first.send_signal(signal.SIGTERM)
-    assert first.wait(20) == 0, stack.log("first")
+    assert first.wait(ENDED) == 0, stack.log("first")
     assert len(stack.targets()) < 40
     lists = stack.testably.count("GET", "page=")
     stack.worker("second")
-    assert shown.wait(60) == 0, stack.log("shown")
+    assert shown.wait(ENDED) == 0, stack.log("shown")
     assert (len(stack.targets()), stack.doubled()) == (40, {})
     assert stack.testably.count("GET", "page=") == lists
     run_id(stack)  # there is but one

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redbeat.schedulers import ensure_conf
 
-from tests.service.stack import Stack, eventually, free_port
+from tests.service.stack import ENDED, Stack, eventually, free_port
 from tests.service.test_chaos import own_redis
 from worker.tasks import app, use_settings
 from worker.tasks.beat import (
@@ -120,7 +120,7 @@ def test_a_beat_that_waits_for_another_says_so(stack: Stack) -> None:
     beat = stack.start("beat", "celery", "-A", "worker.tasks", "beat")
     eventually(lambda: "another beat is at work" in stack.log("beat"), 20, stack.logs("beat"))
     beat.terminate()
-    assert beat.wait(15) == 0
+    assert beat.wait(ENDED) == 0
     assert ticks(stack) == 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.stack import Stack, eventually, free_port
+from tests.service.stack import ENDED, Stack, eventually, free_port
 from worker.sandbox.server import serve_testably, serve_testrail
 
 WORKER = ("celery", "-A", "worker.tasks", "worker", "-c", "1")
@@ -67,7 +67,7 @@ def test_two_lines_and_exit_code_2(
     """What is wrong, and what to do; no traceback, nothing else."""
     stack.extra.update(wrong)
     process = stack.start("process", *command, PYTHONWARNINGS="ignore")
-    assert process.wait(30) == 2, stack.log("process")
+    assert process.wait(ENDED) == 2, stack.log("process")
     [what, hint] = stack.log("process").splitlines()
     assert what.startswith("milesync: ")
     assert said in what
@@ -90,7 +90,7 @@ def test_a_database_server_that_is_away_is_waited_for(
 
 def test_a_beat_that_nobody_can_ask_for_is_said_without_a_traceback(stack: Stack) -> None:
     process = stack.start("process", *ALIVE)
-    assert process.wait(30) == 1
+    assert process.wait(ENDED) == 1
     assert stack.log("process").startswith("milesync: Redis did not answer")
     assert "Traceback" not in stack.log("process")
 
@@ -100,12 +100,12 @@ def test_a_port_that_is_taken_is_said_in_two_lines(stack: Stack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         stack.extra["MILESYNC_LISTEN"] = f"127.0.0.1:{other.getsockname()[1]}"
         process = stack.start("process", *WEB)
-        assert process.wait(30) == 1
+        assert process.wait(ENDED) == 1
         [what, hint] = stack.log("process").splitlines()
         assert what.startswith(f"milesync: Nothing can listen at {stack.extra['MILESYNC_LISTEN']}")
         assert "MILESYNC_LISTEN" in hint
         stack.redis_url = None
         up = stack.start("up", "worker.cli", "up")
-        assert up.wait(60) == 1
+        assert up.wait(ENDED) == 1
         assert "Nothing can listen at" in stack.log("up")
         assert "The web ended by itself, with 1" in stack.log("up")

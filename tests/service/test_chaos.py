@@ -18,7 +18,7 @@ from sqlalchemy import text
 from tests.conftest import _redis_program, _wait_for_redis
 from tests.service.stack import Stack, eventually, free_port
 from worker.sandbox.faults import FaultKind
-from worker.tasks import sync_project, use_settings
+from worker.tasks import refresh_milestone, sweep_deliveries, sync_project, use_settings
 
 
 def fill(stack: Stack, count: int) -> list[int]:
@@ -133,10 +133,21 @@ def test_a_refresh_goes_before_what_was_queued_first(stack: Stack) -> None:
     assert received[0].startswith("milesync.refresh_milestone")
 
 
+def test_a_sweep_goes_before_many_refreshes(stack: Stack) -> None:
+    """It takes a moment, and expires soon: behind them, what is lost would wait for all of them."""
+    use_settings(stack.settings)
+    for number in range(20):
+        refresh_milestone.apply_async((1, number))
+    sweep_deliveries.apply_async()
+    stack.worker("worker", 1, "--queues", "sweep,refresh")
+    eventually(lambda: stack.log("worker").count(" received") >= 21, 30, stack.logs("worker"))
+    events = [str(record["event"]) for record in stack.records("worker")]
+    received = [event for event in events if event.endswith(" received")]
+    assert received[0].startswith("Task milesync.sweep_deliveries")
+
+
 def test_an_accepted_call_outlives_the_web_process(stack: Stack) -> None:
     """Killed after its 202 with no broker to tell: the sweep asks again, and it is done."""
-    from worker.tasks import sweep_deliveries
-
     (id_,) = fill(stack, 1)
     good, stack.redis_url = stack.redis_url, "redis://127.0.0.1:1/0"
     url = stack.web()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.stack import Process, Stack, eventually
+from tests.service.stack import ENDED, Process, Stack, eventually
 from tests.service.test_chaos import fill, in_step
 from worker.sandbox.server import serve_testably, serve_testrail
 
@@ -52,7 +52,7 @@ def test_after_a_run_that_was_killed_in_the_middle_of_a_write(alone: Stack, meth
     """What it left as being written ends far in the future; the next run does not wait for that."""
     ids = fill(alone, 3)
     if method == "PATCH":
-        assert start(alone, "first").wait(60) == 0, alone.log("first")
+        assert start(alone, "first").wait(ENDED) == 0, alone.log("first")
         for id_ in ids:
             alone.testrail.model.update(id_, {"name": f"M{id_} renamed"})
     alone.testably.faults.script("late", method=method, delay=20.0)

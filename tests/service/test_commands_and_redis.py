@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.stack import Stack, eventually, free_port
+from tests.service.stack import ENDED, Stack, eventually, free_port
 from tests.service.test_chaos import fill, in_step, own_redis
 from worker.sandbox.server import serve_testably, serve_testrail
 
@@ -37,7 +37,7 @@ def test_a_migration_waits_for_a_redis_that_is_started_again(stack: Stack) -> No
     eventually(lambda: "waits for the rate limiter" in stack.log("migrate"), 20)
     assert command.poll() is None
     with own_redis(stack.folder, port(stack)):
-        assert command.wait(60) == 0, stack.log("migrate")
+        assert command.wait(ENDED) == 0, stack.log("migrate")
     assert (in_step(stack), stack.doubled()) == (True, {})
 
 

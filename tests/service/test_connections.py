@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.stack import ROOT, SECRET, eventually, free_port
+from tests.service.stack import ENDED, ROOT, SECRET, eventually, free_port
 from worker.web.connections import Wait
 from worker.web.intake import BODY_DEADLINE
 
@@ -76,7 +76,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         yield made
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait(30)
+        process.wait(ENDED)
 
 
 def rest(connection: socket.socket) -> bytes:

@@ -51,7 +51,7 @@ def test_a_database_that_is_stopped_and_started_again(
 
         try:
             stack.worker()
-            stack.worker("refresher", 1, "--queues", "refresh,sweep")
+            stack.worker("refresher", 1, "--queues", "sweep,refresh")
             stack.start("beat", "celery", "-A", "worker.tasks", "beat")
             url = stack.web()
             processes = stack.logs("worker", "refresher", "beat", "web")

@@ -19,7 +19,7 @@ import pytest
 from dotenv import dotenv_values
 from ruamel.yaml import YAML
 
-from tests.service.stack import ROOT, Stack, eventually, free_port
+from tests.service.stack import ENDED, ROOT, Stack, eventually, free_port
 from worker.settings import load_settings
 from worker.web.edge import OPEN_PATHS
 
@@ -184,14 +184,14 @@ def test_the_processes_of_the_procfile_work_under_honcho(stack: Stack) -> None:
     procfile.write_text((ROOT / "Procfile").read_text())
     (stack.folder / ".env").write_text("MILESYNC_SCHEDULE='*/1 * * * *'\n")
     released = stack.start("release", "honcho", "run", *PROCFILE["release"].split(), PATH=path)
-    assert released.wait(60) == 0, stack.log("release")
+    assert released.wait(ENDED) == 0, stack.log("release")
     names = ("web", "worker", "refresher", "beat")
     honcho = stack.start("honcho", "honcho", "start", *names, PATH=path)
     try:
         _see_that_it_works(stack, port)
     finally:
         honcho.terminate()  # its processes are in groups of their own, and it ends them itself
-        honcho.wait(60)
+        honcho.wait(ENDED)
 
 
 def _see_that_it_works(stack: Stack, port: int) -> None:

@@ -31,7 +31,7 @@ def test_a_redis_that_refuses_writes(stack: Stack, reason: str) -> None:
     stack.extra["MILESYNC_TESTABLY_RATE_LIMIT"] = "20/2s"
     (first, *_) = fill(stack, 30)
     stack.worker()
-    stack.worker("refresher", 1, "--queues", "refresh,sweep")
+    stack.worker("refresher", 1, "--queues", "sweep,refresh")
     stack.start("beat", "celery", "-A", "worker.tasks", "beat")
     url = stack.web()
     processes = stack.logs("worker", "refresher", "beat", "web")

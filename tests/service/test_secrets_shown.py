@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from tests.service.stack import SECRET, Stack, eventually
+from tests.service.stack import ENDED, SECRET, Stack, eventually
 from worker.embedded_broker import embedded_broker
 from worker.tasks.redis_address import redbeat
 
@@ -29,7 +29,7 @@ def test_celery_s_reports_show_no_password(stack: Stack, password: str) -> None:
     for command in (("report",), ("inspect", "conf"), ("inspect", "stats")):
         name = command[-1]
         process = stack.start(name, "celery", "-A", "worker.tasks", *command)
-        assert process.wait(60) == 0, stack.log(name)
+        assert process.wait(ENDED) == 0, stack.log(name)
     assert "redbeat_redis_url" in stack.log("report")
     assert "redbeat_redis_url" in stack.log("conf")
     for name in ("report", "conf", "stats", "worker", "beat"):

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from mappings.rows import Pair
 from mappings.runs import RunRecord
+from tests.fakes import FakeClock
 from tests.service.stack import Stack, eventually
 from worker.background import enqueue_migration, follow
 from worker.bootstrap import Deployment
@@ -225,6 +226,19 @@ def test_a_slice_makes_room_for_a_refresh_that_finds_no_worker() -> None:
     assert [watch() for _ in range(6)] == [False, False, False, False, False, True]
     assert Watch(lambda: True, lambda: 0)()
     assert Watch(lambda: False, lambda: 0, seconds=0.0)()
+
+
+@pytest.mark.parametrize(("reading", "writing"), [(0.0, 20), (10.0, 20), (60.0, 60)])
+def test_a_slice_writes_for_as_long_as_it_has_read(reading: float, writing: int) -> None:
+    """However many refreshes wait: else a large pair would be read again and again for nothing."""
+    clock = FakeClock()
+    watch = Watch(lambda: False, lambda: 1000, monotonic=clock.monotonic)
+    clock.sleep(reading)
+    seconds = 0
+    while not watch():
+        clock.sleep(1.0)
+        seconds += 1
+    assert seconds == writing
 
 
 def test_a_continuation_that_comes_many_times_disturbs_nobody(stack: Stack) -> None:

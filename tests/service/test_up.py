@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.service.stack import ROOT, Process, Stack, eventually, free_port
+from tests.service.stack import ENDED, ROOT, Process, Stack, eventually, free_port
 from worker.cli.up import parts
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.server import serve_testably, serve_testrail
@@ -94,7 +94,7 @@ def test_up_syncs_by_schedule_and_webhook_and_ends_cleanly(stack: Stack) -> None
     assert patched_by(stack) <= {"refresher", "worker"}
     assert {record["process"] for record in stack.records("up") if "process" in record} == PARTS
     up.send_signal(signal.SIGINT)
-    assert up.wait(40) == 130, stack.log("up")
+    assert up.wait(ENDED) == 130, stack.log("up")
     assert "one small team" in stack.log("up")
     assert descendants(up) == []
 
@@ -103,7 +103,7 @@ def test_up_syncs_by_schedule_and_webhook_and_ends_cleanly(stack: Stack) -> None
 def test_a_signal_ends_everything_in_order(stack: Stack, number: signal.Signals) -> None:
     up = start(stack)
     up.send_signal(number)
-    assert up.wait(40) == 128 + number, stack.log("up")
+    assert up.wait(ENDED) == 128 + number, stack.log("up")
     assert (descendants(up), broker(stack).exists()) == ([], False)
 
 
@@ -117,7 +117,7 @@ def test_a_second_signal_ends_everything_at_once(stack: Stack) -> None:
     up.send_signal(signal.SIGTERM)
     eventually(lambda: "Ending" in stack.log("up"), 5, stack.logs("up"))
     up.send_signal(signal.SIGTERM)
-    assert up.wait(3) == 143
+    assert up.wait(15) == 143  # its request would take longer
     eventually(lambda: not descendants(up), 3)
 
 
@@ -126,13 +126,13 @@ def test_whatever_up_started_ends_with_it(stack: Stack) -> None:
     up = start(stack)
     assert len(descendants(up)) >= 8
     os.kill(up.pid, signal.SIGKILL)
-    up.wait(5)
+    up.wait(ENDED)
     eventually(lambda: not descendants(up), 15, stack.logs("up"))
     assert broker(stack).exists()
     assert stack.command("sync", "--json").returncode == 0, stack.log("command")
     again = start(stack)
     again.send_signal(signal.SIGTERM)
-    assert again.wait(40) == 143
+    assert again.wait(ENDED) == 143
 
 
 def test_up_ends_when_one_of_its_processes_is_killed(stack: Stack) -> None:
@@ -141,7 +141,7 @@ def test_up_ends_when_one_of_its_processes_is_killed(stack: Stack) -> None:
     mine = descendants(up)
     refreshers = [p for p, a in ps("pid", "args") if int(p) in mine and "refresher@" in a]
     os.kill(min(map(int, refreshers)), signal.SIGKILL)
-    assert up.wait(60) == 1
+    assert up.wait(ENDED) == 1
     assert "The refresher ended by itself" in stack.log("up")
     assert descendants(up) == []
 
@@ -189,7 +189,7 @@ def test_a_command_beside_up_keeps_to_one_rate_limit_with_it(stack: Stack) -> No
     command = stack.start("command", "worker.cli", "migrate", "--yes", "--project", "2")
     eventually(lambda: stack.targets("proj_two"), 20, stack.logs("command"))
     assert len(stack.targets()) < 60
-    assert command.wait(60) == 0, stack.log("command")
+    assert command.wait(ENDED) == 0, stack.log("command")
     eventually(lambda: len(stack.targets()) == 60, 60, stack.logs("up"))
     assert len(stack.targets("proj_two")) == 60
     assert stack.testably.count(status=429) == 0
@@ -203,7 +203,7 @@ def test_a_command_goes_on_when_up_is_killed_beside_it(stack: Stack) -> None:
     command = stack.start("command", "worker.cli", "migrate", "--yes", "--project", "2")
     eventually(lambda: len(stack.targets("proj_two")) > 5, 20, stack.logs("command"))
     os.kill(up.pid, signal.SIGKILL)
-    assert command.wait(60) == 0, stack.log("command")
+    assert command.wait(ENDED) == 0, stack.log("command")
     assert len(stack.targets("proj_two")) == 60
     assert "answers no more" in stack.log("command")
 

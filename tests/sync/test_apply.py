@@ -170,15 +170,17 @@ def test_what_an_earlier_run_posted_is_adopted_and_caught_up_with(world: World) 
 
 
 def test_a_create_that_always_fails_is_quarantined_and_no_conflict(world: World) -> None:
-    """Already by the run that gives it up."""
+    """It waits while its failures do not count, and then for three runs that count."""
     world.add("One")
     world.to_ably.faults.script("server_error", method="POST", times=1000)
     found = outcomes(world)[1]
-    while kinds(found) != ["create_fails"]:
-        assert world.to_ably.writes
+    assert (found.result, kinds(found)) == (Result.WAITING, ["create_fails"])
+    world.clock.sleep(3600)
+    for kind in ("create_fails", "create_fails", "keeps_failing"):
         found = outcomes(world)[1]
-    assert world.to_ably.writes
+        assert kinds(found) == [kind]
     assert (found.result, found.testably_id) == (Result.QUARANTINED, None)
+    assert world.to_ably.writes == {"POST": 1}
 
 
 # --- what fails

@@ -13,7 +13,6 @@ from mappings.link import Link, LinkState
 from mappings.rows import ChangeState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.apply.creates import AMBIGUOUS_ATTEMPTS
 from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
 from worker.sync.options import OnTargetEdit, Policy, Trigger
 from worker.sync.read.scope import Scope
@@ -275,13 +274,16 @@ def test_without_the_footer_only_what_fits_is_taken(world: World, change: str) -
 
 
 def test_a_create_that_fails_again_and_again_is_set_aside(world: World) -> None:
-    """Six ambiguous attempts that left nothing; it costs no request until the source changes."""
+    """One run tries four times, those with a count once; in quarantine it costs no request."""
     world.add("One")
     world.to_ably.faults.script("server_error", method="POST", times=1000)
-    reports = [world.run() for _ in range(3)]
-    assert reports[-1].problems[0]["kind"] == "create_fails"
-    posts = sum(change.kind == "create" for change in world.changes)
-    assert posts == AMBIGUOUS_ATTEMPTS
+    posts = []
+    for _ in range(4):
+        world.clock.sleep(3600)
+        report = world.run()
+        posts.append(world.to_ably.writes["POST"])
+    assert report.problems[0]["kind"] == "keeps_failing"
+    assert posts == [4, 4, 1, 1]
     world.run()
     assert world.to_ably.writes == {}
     world.to_ably.faults.clear()

@@ -206,10 +206,10 @@ def test_what_an_undo_took_back_is_held_until_a_person_migrates() -> None:
 REFUSED = Problem(ProblemKind.REFUSED, "name must have at most 5 characters")
 
 
-@pytest.mark.parametrize("kind", [ProblemKind.REFUSED, ProblemKind.CREATE_FAILS])
+@pytest.mark.parametrize("kind", [ProblemKind.REFUSED, ProblemKind.KEEPS_FAILING])
 def test_quarantine_lasts_until_the_source_record_changes(kind: ProblemKind) -> None:
     """While the record stays as it was refused, nothing is sent; any change tries again."""
-    problem = replace(REFUSED, kind=kind)
+    problem = replace(REFUSED, kind=kind, counted_at=NOW)
     blocked = Link(1, source_fingerprint=fingerprint_of_source(ONE), problem=problem, version=1)
     action = plan([ONE], links=[blocked])[1]
     assert (action.kind, action.problem, action.writes) == (Kind.QUARANTINE, problem, 0)

@@ -90,6 +90,8 @@ def _pair(view: PlanView) -> Iterator[str]:
         yield from ("", f"**It would stop:** {_plain(guard)}")
     if view.not_exact:
         yield from ("", f"Cannot be carried exactly: {view.not_exact}.")
+    if view.left_alone:
+        yield from ("", f"Left as it is: {view.left_alone}.")
     for section in view.sections:
         yield from _section(section)
 

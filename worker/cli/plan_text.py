@@ -39,6 +39,8 @@ def show_plan(out: Console, view: PlanView, *, every: bool = False) -> None:
     out.print(view.cost)
     if view.not_exact:
         out.print(f"Cannot be carried exactly: {view.not_exact}.")
+    if view.left_alone:
+        out.print(f"Left as it is: {view.left_alone}.")
     if folded:
         out.print("`milesync plan --all` shows what is folded here.")
 

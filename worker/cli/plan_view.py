@@ -120,7 +120,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """The plan of one pair. ``guards`` say why it would stop before its first write."""
+    """The plan of one pair. ``guards`` say why it would stop before its first write.
+
+    ``left_alone`` are differences that a setting or a person leaves, in words.
+    """
 
     testrail_project: int
     testably_project: str
@@ -129,6 +132,7 @@ class PlanView:
     sections: Sequence[Section]
     guards: Sequence[str]
     not_exact: str
+    left_alone: str
 
 
 def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
@@ -140,6 +144,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
     counts["skip"] -= waiting + stuck
     counts["waiting"] += waiting
     counts["conflict"] += stuck
+    verdicts = Counter(one.verdict.value for action in plan.actions for one in action.differences)
     return PlanView(
         identity.testrail_project,
         identity.testably_project,
@@ -149,6 +154,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
         _sections(planned, identity.testrail_url),
         [f"{guard.message} {guard.hint}" for guard in plan.guards],
         words.not_exact(plan.not_exact),
+        words.left_alone(verdicts["kept"], verdicts["accepted"]),
     )
 
 
@@ -185,6 +191,7 @@ def _sections(planned: PlannedRun, testrail_url: str) -> list[Section]:
 
 
 def _item(action: Action, testrail_url: str) -> Item:
+    from worker.sync.decide.plan import RELEASED
     from worker.sync.report import notes_of
 
     id_ = action.testrail_id or None
@@ -193,6 +200,8 @@ def _item(action: Action, testrail_url: str) -> Item:
         for name, after in action.push.items()
     )
     notes = tuple(note for note in notes_of(action) if note != action.reason)
+    if action.reason.startswith(RELEASED):
+        notes = (RELEASED.strip(), *notes)
     url = marker_url(testrail_url, id_) if id_ else None
     name = " ".join(action.name.split())
     return Item(id_, action.testably_id, name, url, action.reason, changes=changes, notes=notes)

@@ -187,10 +187,15 @@ def show_each(
 
 def _show_status(out: Console, facts: Facts) -> None:
     proved = facts["proved_at"]
+    agree = facts["in_step"]
+    if agree is not None:
+        out.print("  In step." if agree else "  Not in step.", style="" if agree else "red")
     out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
     if number := facts["needs_a_person"]:
         verb = "needs" if number == 1 else "need"
         out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
+    if facts["held"]:
+        out.print(f"  {words.held(facts['held'])}")
     if facts["paused_because"]:
         out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:

@@ -92,9 +92,7 @@ def show_run(
     if report.verified is not None:
         out.print(f"  {proof(report.verified)}")
     if report.counts.get("held"):
-        number = report.counts["held"]
-        noun = "milestone is" if number == 1 else "milestones are"
-        out.print(f"  {number} {noun} held after an undo; `milesync migrate` releases them.")
+        out.print(f"  {words.held(report.counts['held'])}")
     if report.problems:
         out.print(problem_table(report.problems[:SHOWN], identity.testrail_url))
         say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")

@@ -64,23 +64,8 @@ def undo(
             if not yes and not consent("Go on?"):
                 return declined("Nothing was changed.", as_json=as_json)
             report = _undo(deployment, context, plan, force=force)
-        held = _held(deployment, pair)
-    show(runs_json([report]), lambda out: _show_undone(out, report, held), as_json=as_json)
+    show(runs_json([report]), lambda out: render.show_run(out, report), as_json=as_json)
     return exit_of(report.state)
-
-
-def _held(deployment: Deployment, pair: ProjectPair) -> int:
-    """How many milestones of the pair an undo has taken back, until a person migrates again."""
-    known = recorded(deployment, pair)
-    links = deployment.store.links(known.id).values() if known else ()
-    return sum(link.is_held for link in links)
-
-
-def _show_undone(out: Console, report: RunReport, held: int) -> None:
-    render.show_run(out, report)
-    if held:
-        noun = "milestone is" if held == 1 else "milestones are"
-        out.print(f"  {held} {noun} held until `milesync migrate`; a sync leaves them alone.")
 
 
 def _undo(

@@ -113,7 +113,7 @@ def parts() -> Mapping[str, Sequence[str]]:
     """The processes by their names: the Python modules, with arguments, of the Procfile's."""
     celery = ("celery", "-A", "worker.tasks", "--quiet")
     quiet = ("--without-gossip", "--without-mingle")
-    refreshes = ("--queues", "refresh,sweep", "--concurrency", "1", "--hostname", "refresher@%h")
+    refreshes = ("--queues", "sweep,refresh", "--concurrency", "1", "--hostname", "refresher@%h")
     return {
         "web": ("worker.web",),
         "worker": (*celery, "worker", "--concurrency", "2", *quiet),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mappings.errors import MilesyncError
-from worker.cli import render
+from worker.cli import render, words
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
 from worker.cli.progress import reading
@@ -130,8 +130,8 @@ def _beside(one: Verification) -> list[str]:
         if exempt.get(name)
     ]
     told = [f"{' and '.join(own)} of parents are Testably's own"] if own else []
-    told += [f"{len(one.kept)} edited in Testably and kept"] if one.kept else []
-    told += [f"{len(one.accepted)} accepted by a person"] if one.accepted else []
+    if left := words.left_alone(len(one.kept), len(one.accepted)):
+        told.append(left)
     return [f"Not counted: {'; '.join(told)}."] if told else []
 
 

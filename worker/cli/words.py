@@ -51,6 +51,19 @@ def not_exact(counts: Mapping[str, int]) -> str:
     )
 
 
+def held(number: int) -> str:
+    """How many milestones an undo holds, and what releases them (R9)."""
+    noun, them = ("milestone is", "it") if number == 1 else ("milestones are", "them")
+    return f"{number} {noun} held after an undo; `milesync migrate` releases {them}."
+
+
+def left_alone(kept: int, accepted: int) -> str:
+    """The differences that nobody counts, because a setting or a person leaves them."""
+    told = [f"{kept} edited in Testably and kept"] if kept else []
+    told += [f"{accepted} accepted by a person"] if accepted else []
+    return "; ".join(told)
+
+
 def called(name: str) -> str:
     """One result or kind of action: ``new`` for ``created``."""
     return next(one for names, one, _ in _COUNTED if name in names)

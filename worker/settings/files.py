@@ -57,7 +57,9 @@ def _decoded(content: bytes, path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-    raise SettingsError(f"{path}, line {line}, cannot be read: it is not UTF-8.")
+    raise SettingsError(
+        f"{path}, line {line}, cannot be read: it is not UTF-8.", "Save it in UTF-8."
+    )
 
 
 def _for_others(found: os.stat_result) -> int:

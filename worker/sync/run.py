@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -14,6 +14,7 @@ from mappings.locks import IsHeld, pair_lock
 from mappings.rows import Pair
 from mappings.runs import RunRecord
 from worker.errors import BudgetExhausted, GuardTripped, Interrupted
+from worker.sync.apply.attempts import Attempts
 from worker.sync.apply.executor import Applier
 from worker.sync.apply.outcome import DONE, Outcome, unattempted
 from worker.sync.apply.vocabulary import TABLE, OpenWord
@@ -40,6 +41,9 @@ from worker.sync.report import (
 )
 
 log = structlog.get_logger(__name__)
+
+REFRESHES_COUNT_ONCE = timedelta(minutes=15)
+"""What refreshes of a milestone fail in this time counts once (R6)."""
 
 OnOutcome = Callable[[Outcome], None]
 
@@ -139,19 +143,28 @@ class Run:
             context.store,
             context.clock,
             self.heartbeat.require,
-            self._open_word(),
+            open_word=self._open_word(),
         )
         return Applier(
             writer,
             context.rules,
             dict(snapshot.links),
             snapshot.now,
+            self._counted_since,
             seen=snapshot.target,
             archive_in_use=self.options.archive_in_use,
             check=self._check,
             on_outcome=on_outcome,
             outcomes=outcomes,
+            attempts=Attempts(wrote=self._has_written()),
         )
+
+    @property
+    def _counted_since(self) -> datetime:
+        """Since when failures count as those of this run; refreshes share a while (R6)."""
+        if self.mode.exclusive:
+            return self.record.started_at
+        return self.context.clock.now() - REFRESHES_COUNT_ONCE
 
     def _open_word(self) -> OpenWord:
         """The vocabulary that this pair's target took last; what is learned is kept with it."""
@@ -169,7 +182,7 @@ class Run:
             if not (whole and self.options.verify):
                 return None
             return its_own(self.context, self.options, snapshot, prepared.plan)
-        if not self.options.proves:
+        if not (self.options.proves and self._has_written()):
             return None
         pushed: dict[int, Outcome] = {}
         proof = prove(
@@ -294,7 +307,9 @@ class Run:
         if isinstance(error, BudgetExhausted) and not self.record.in_background:
             # nobody goes on with what a person began
             state = State.FAILED
-            told = BudgetExhausted(error.message, error.wait, Interrupted.default_hint)
+            own = "" if error.hint == error.default_hint else f"{error.hint} "
+            hint = f"{own}{Interrupted.default_hint}"
+            told = type(error)(error.message, error.wait, hint)
         try:
             self.close(state, told)
         except LostLock as lost:

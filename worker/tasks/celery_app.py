@@ -30,8 +30,11 @@ from worker.say import starting
 from worker.settings import Settings, load_settings
 from worker.tasks import redis_address
 
-QUEUES: Final = ("refresh", "sweep", "sync", "migration")
-"""In the order in which a worker takes from them. A waiting sweep ends no slice; a refresh does."""
+QUEUES: Final = ("sweep", "refresh", "sync", "migration")
+"""In the order in which a worker takes from them. A sweep takes a moment, and what is lost waits
+for it: behind many refreshes it would expire each time. A waiting refresh ends a slice; a sweep
+does not.
+"""
 CONFIG_VARIABLE: Final = "MILESYNC_CONFIG"
 """Names the settings file of a process that was started without ``--config``."""
 VISIBILITY_TIMEOUT: Final = 900

@@ -17,6 +17,7 @@ from worker.errors import (
     CredentialsRefused,
     MilesyncError,
     StoreError,
+    TakesNoWrites,
     Transient,
     Unreachable,
 )
@@ -33,7 +34,7 @@ QUIET: Final = 10
 """Seconds from one refresh of a milestone to the next: a burst of hints costs two."""
 _LONGEST: Final = 60
 _MAX_WAIT: Final = 60.0
-_PASSING = (Transient, Unreachable, BudgetExhausted, StoreError)
+_PASSING = (TakesNoWrites, Transient, Unreachable, BudgetExhausted, StoreError)
 
 log = structlog.get_logger(__name__)
 

@@ -27,6 +27,7 @@ from worker.errors import (
     CredentialsRefused,
     MilesyncError,
     StoreError,
+    TakesNoWrites,
     Transient,
     Unreachable,
 )
@@ -47,7 +48,7 @@ SOON: Final = 20.0
 """Seconds, at most, to the next attempt at what has no run yet; so long its mark stands."""
 ATTEMPTS: Final = 6
 BUSY_ATTEMPTS: Final = 60
-_PASSING = (Transient, Unreachable, StoreError, SoftTimeLimitExceeded)
+_PASSING = (TakesNoWrites, Transient, Unreachable, StoreError, SoftTimeLimitExceeded)
 
 log = structlog.get_logger(__name__)
 
@@ -211,7 +212,11 @@ def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[flo
 
 
 class Watch:
-    """Says when a slice is over: its time is up, its worker stops, or a refresh finds no worker."""
+    """Says when a slice is over: its time is up, its worker stops, or a refresh finds no worker.
+
+    It is asked once there is something to write. A refresh ends it only after it has written for
+    ``least`` seconds, and for as long as it had to read first: or a large pair would read for ever.
+    """
 
     def __init__(
         self,
@@ -219,17 +224,22 @@ class Watch:
         refreshes: Callable[[], int],
         seconds: float = SLICE,
         least: float = 20.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stops, self._refreshes = stops, refreshes
-        self._began = time.monotonic()
+        self._stops, self._refreshes, self._monotonic = stops, refreshes, monotonic
+        self._began = monotonic()
         self._seconds, self._least = seconds, least
+        self._wrote_at: float | None = None
         self._in_a_row = 0
 
     def __call__(self) -> bool:
-        age = time.monotonic() - self._began
+        now = self._monotonic()
+        if self._wrote_at is None:
+            self._wrote_at = now
         self._in_a_row = self._in_a_row + 1 if self._refreshes() else 0
-        crowded = self._in_a_row >= 3 and age >= self._least
-        return age >= self._seconds or crowded or self._stops()
+        least = max(self._least, self._wrote_at - self._began)
+        crowded = self._in_a_row >= 3 and now - self._wrote_at >= least
+        return now - self._began >= self._seconds or crowded or self._stops()
 
 
 # --- after the slice

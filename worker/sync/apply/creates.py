@@ -32,7 +32,7 @@ from mappings.milestone import (
     TargetMilestone,
     Values,
 )
-from mappings.problem import Problem, ProblemKind
+from mappings.problem import Problem
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Transient
 from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Patience, TargetWriter
@@ -44,8 +44,6 @@ POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
 LOOK_GAP = timedelta(seconds=3)
 """Between the two looks, so that a list that lags has time to catch up."""
-AMBIGUOUS_ATTEMPTS = 6
-"""A create that was cut off so often without leaving anything behind is set aside."""
 
 NOWHERE = ""
 """The parent of a create whose parent has lost its target: no target hangs below it."""
@@ -86,15 +84,17 @@ class Creates:
 
     # --- lease, POST
 
-    def create(self, link: Link, desired: Values, parent: str | None) -> Link:
+    def create(
+        self, link: Link, desired: Values, parent: str | None, *, repeats: bool = True
+    ) -> Link:
         """POST a milestone below ``parent``; its link: linked, or in doubt.
 
-        Repeats only what was certainly not carried out. Raises LostLeaseError, or the ApiError
-        of the last attempt, with the link recorded as not created.
+        Repeats only what was certainly not carried out, if it ``repeats``. Raises
+        LostLeaseError, or the ApiError of the last attempt, with the link recorded as not created.
         """
         writer = self.writer
         posted = {name: desired[name] for name in POSTED}
-        patience = Patience(writer.clock)
+        patience = Patience(writer.clock, repeats)
 
         def intend(at: datetime) -> tuple[Link, Change]:
             deadline = writer.deadline(at) + STALL
@@ -197,11 +197,7 @@ class Creates:
             problem = Problem(told.kind, _why_asked(told.targets))
             asked = writer.keep(link.left_to_person(problem, writer.clock.now()))
             return Resolution(asked, problem)
-        failing: Problem | None = None
-        if link.attempts >= AMBIGUOUS_ATTEMPTS:
-            reason = f"Testably failed {link.attempts} times while creating it, and left nothing."
-            failing = Problem(ProblemKind.CREATE_FAILS, reason, writer.clock.now(), link.attempts)
-        return Resolution(writer.conclude(link.not_created(failing), ChangeState.NOT_DONE), failing)
+        return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
 
 
 # --- where: two looks

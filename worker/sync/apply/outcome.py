@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mappings.link import Link, failures_of
+from mappings.link import Link, LinkState, failures_of
 from mappings.problem import Effect, Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.differences import Verdict
@@ -43,6 +43,25 @@ class Outcome:
         """Whether the run is only partly done because of this milestone."""
         told = any(problem.kind.needs_person for problem in self.problems)
         return self.result in NEEDS_PERSON or told
+
+    def has(self, kind: ProblemKind) -> bool:
+        """Whether a problem of this kind is told."""
+        return any(problem.kind is kind for problem in self.problems)
+
+    def with_failure(self, failure: Problem | None) -> Outcome:
+        """With the failure as it was recorded, in place of the one that was met."""
+        others = (problem for problem in self.problems if not problem.kind.is_failure)
+        if failure is None:
+            return replace(self, problems=tuple(others))
+        keeps_failing = failure.kind is ProblemKind.KEEPS_FAILING
+        result = Result.QUARANTINED if keeps_failing else self.result
+        return replace(self, result=result, problems=(failure, *others))
+
+
+HELD_UP = Problem(
+    ProblemKind.HELD_UP, "Another process is writing to it; the next run looks again."
+)
+NOT_CREATED = "Testably failed while creating it, and left nothing behind."
 
 
 def unattempted(action: Action) -> Outcome:
@@ -90,3 +109,23 @@ def remaining(link: Link) -> tuple[Problem, ...]:
         for one in failures_of(link)
         if not one.accepted
     )
+
+
+def done(action: Action, result: Result, link: Link) -> Outcome:
+    """The outcome of an action whose writes succeeded; ``link`` is as it stands after them."""
+    if result is Result.ARCHIVED and link.state is not LinkState.ARCHIVED:
+        result = Result.UNCHANGED
+    kept = tuple(p for p in lasting(action) if p.kind is ProblemKind.TARGET_EDIT_KEPT)
+    return Outcome(action, result, link.testably_id, (*remaining(link), *kept))
+
+
+def waiting(action: Action, kind: ProblemKind, reason: str) -> Outcome:
+    """The outcome of an action that a later run tries again."""
+    problems = (Problem(kind, reason), *lasting(action))
+    return Outcome(action, Result.WAITING, action.testably_id, problems)
+
+
+def in_doubt(action: Action) -> Outcome:
+    """The outcome of a create of which nobody knows yet what became (R2)."""
+    text = "Whether Testably has created it is not known yet; the next run looks first."
+    return waiting(action, ProblemKind.IN_DOUBT, text)

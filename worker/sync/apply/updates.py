@@ -10,10 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from mappings.link import Link
-from mappings.milestone import ACTIVE, ARCHIVED, DATE_FIELDS, Values
+from mappings.milestone import ACTIVE, ARCHIVED, DATE_FIELDS, Values, same_value
 from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused
+from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import LostLeaseError, TargetWriter, tell_write
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.action import Action
@@ -139,6 +140,19 @@ def _why_rejected(name: str, value: str | None, refusal: Refused) -> str:
 
 def _is_doubtful(name: str, value: str | None) -> bool:
     return value is None or name == "status" or name in DATE_FIELDS
+
+
+def catch_up(action: Action, link: Link) -> Action:
+    """What the source has changed since the create that was in doubt; a status comes later.
+
+    What was found without its marker gets its description, and the marker in it, sent once.
+    """
+    desired, sent = action.desired, link.last_applied
+    push = {n: desired[n] for n in POSTED if not same_value(n, desired[n], sent.get(n, desired[n]))}
+    shown = link.observed.get("description")
+    if not same_value("description", desired["description"], shown):
+        push["description"] = desired["description"]
+    return replace(action, push=push, before={name: link.observed.get(name) for name in push})
 
 
 def finish_status(writer: TargetWriter, action: Action, link: Link) -> Link:

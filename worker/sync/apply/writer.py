@@ -42,9 +42,10 @@ class LostLeaseError(Exception):
 
 @dataclass(slots=True)
 class Patience:
-    """Counts the failures of one write; waits before the next attempt."""
+    """Counts the failures of one write; waits before the next attempt, if there is one."""
 
     clock: Clock
+    repeats: bool = True
     failures: int = 0
     limited: int = 0
 
@@ -52,7 +53,8 @@ class Patience:
         if isinstance(error, RateLimited):
             self.limited += 1
             return self.limited < LIMITED_ATTEMPTS
-        if not isinstance(error, Transient | Unreachable) or self.failures >= len(BACK_OFF):
+        passing = self.repeats and isinstance(error, Transient | Unreachable)
+        if not passing or self.failures >= len(BACK_OFF):
             return False
         self.clock.sleep(BACK_OFF[self.failures])
         self.failures += 1
@@ -95,6 +97,7 @@ class TargetWriter:
     """The writes of one run of one pair.
 
     ``require_pair`` is called once a write has its permit, and may raise: the wait can be long.
+    ``repeats`` says whether a write that failed for now is sent again at once.
     """
 
     pair: Pair
@@ -103,12 +106,17 @@ class TargetWriter:
     store: Store
     clock: Clock
     require_pair: Callable[[], None] = lambda: None
+    repeats: bool = True
     open_word: OpenWord = field(default_factory=OpenWord)
 
     @property
     def project(self) -> str:
         """The Testably project that is written to."""
         return self.pair.identity.testably_project
+
+    def sending_once(self) -> TargetWriter:
+        """The same, with one attempt a write (R6)."""
+        return replace(self, repeats=False)
 
     def patch(
         self,
@@ -137,7 +145,7 @@ class TargetWriter:
             self.clock.now(),
             undoes=undoes,
         )
-        patience = Patience(self.clock)
+        patience = Patience(self.clock, self.repeats)
         while True:
             wire = self._wire(link, values)
             attempt = self.send(

@@ -137,6 +137,10 @@ def _gone(snapshot: Snapshot, link: Link) -> Action | None:
         problem = Problem(ProblemKind.UNREAD, f"{GONE} Its target could not be read: {unread}")
         told = link.with_problem(problem, snapshot.now)
         return _about(Kind.SKIP, problem.reason, link, told, problem=problem)
+    if link.problem is not None and link.problem.rests(snapshot.now):
+        problem = link.problem
+        action = _about(Kind.QUARANTINE, problem.reason, link, link, problem=problem)
+        return replace(action, differences=_to_archive(link, live).differences)
     return _archive(snapshot, link.linked(), live)
 
 
@@ -177,7 +181,8 @@ def _archive(snapshot: Snapshot, link: Link, live: TargetMilestone | None) -> Ac
         )
     else:
         why = " ".join(one.reason for one in compared.differences)
-        action = _about(Kind.SKIP, f"{GONE} {why}", snapshot.link(link.testrail_id), compared.link)
+        ended = compared.link.with_problem(None, snapshot.now)
+        action = _about(Kind.SKIP, f"{GONE} {why}", snapshot.link(link.testrail_id), ended)
     return replace(action, differences=compared.differences)
 
 

@@ -63,8 +63,12 @@ class Action:
     @property
     def writes(self) -> int:
         """How many requests it takes at the target if all goes well."""
-        first = self.kind is Kind.CREATE or bool(self.push)
-        return first + self.status_later
+        return self.sends + self.status_later
+
+    @property
+    def sends(self) -> bool:
+        """Whether it begins with a request at the target."""
+        return self.kind is Kind.CREATE or bool(self.push)
 
     @property
     def overwritten(self) -> Values:

@@ -160,7 +160,7 @@ class _Planner:
         return self._action(
             Kind.CREATE,
             source,
-            fresh.with_problem(None, self.snapshot.now),
+            fresh.to_try(),
             case.reason[:1].upper() + case.reason[1:] + ".",
             push={name: desired[name] for name in names if desired[name] is not None},
             status_later=status_later,
@@ -249,9 +249,9 @@ class _Planner:
     ) -> Action:
         link = compared.link
         problem = self._second_target(source, link)
-        if problem is not None:
+        if problem is not None or kind is Kind.SKIP:
             link = link.with_problem(problem, self.snapshot.now)
-        elif kind is Kind.SKIP and live is not None and not compared.kept:
+        if problem is None and kind is Kind.SKIP and live is not None and not compared.kept:
             link = self._agreement(source, link, live)
         now = link.observed if live is None else live.values
         return self._action(

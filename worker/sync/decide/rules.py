@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 
 from mappings.link import Link, LinkState, fingerprint_of_source
@@ -112,9 +113,9 @@ def held(ask: Question) -> Case | None:
 
 
 def quarantined(ask: Question) -> Case | None:
-    """It failed, and its source record is as it was then (R6)."""
+    """It failed, its source record is as it was then, and no new try is due (R6)."""
     problem = ask.link.problem
-    if problem is None or not is_blocked(ask.link, ask.source):
+    if problem is None or not is_blocked(ask.link, ask.source, ask.snapshot.now):
         return None
     reason = problem.reason
     return Case(Step.BLOCK, "", reason, ask.link.testably_id, Kind.QUARANTINE, problem)
@@ -294,8 +295,9 @@ class Cases:
         raise AssertionError("The last rule always answers.")
 
 
-def is_blocked(link: Link, source: SourceMilestone) -> bool:
-    """Whether the link is in quarantine: its problem stays while the source record does."""
-    if link.problem is None or link.problem.kind.effect is not Effect.BLOCKS:
+def is_blocked(link: Link, source: SourceMilestone, now: datetime) -> bool:
+    """Whether the link is in quarantine: while the source record stays, or until a try is due."""
+    problem = link.problem
+    if problem is None or not (problem.kind.effect is Effect.BLOCKS or problem.rests(now)):
         return False
     return link.source_fingerprint == fingerprint_of_source(source)

@@ -67,7 +67,7 @@ class Reader:
         listing = source.read(scope.milestone_ids)
         gone, unproved, still_there = source.prove_absence(listing)
         listing = replace(listing, milestones={**listing.milestones, **still_there})
-        target = self._target_reader(listing, gone).read(
+        target = self._target_reader(listing, gone, now).read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
         gone |= source.gone_for_good(listing, target)
@@ -87,7 +87,9 @@ class Reader:
             whole_project=scope.whole,
         )
 
-    def _target_reader(self, listing: SourceListing, gone: frozenset[int]) -> TargetReader:
+    def _target_reader(
+        self, listing: SourceListing, gone: frozenset[int], now: datetime
+    ) -> TargetReader:
         return TargetReader(
             self.target,
             self.pair.identity.testably_project,
@@ -96,6 +98,7 @@ class Reader:
             self.options,
             self.links,
             listing,
+            now,
             gone,
             self.foreign,
         )

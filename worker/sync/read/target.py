@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from mappings.footer import marked_id
 from mappings.link import Link, LinkState
@@ -33,6 +34,7 @@ class TargetReader:
     options: Options
     links: Mapping[int, Link]
     listing: SourceListing
+    now: datetime
     gone: frozenset[int] = frozenset()
     foreign: frozenset[str] = frozenset()
     _linked: frozenset[str] = field(default=frozenset(), init=False)
@@ -108,7 +110,7 @@ class TargetReader:
         for source in self.listing.milestones.values():
             link = self._link(source.id)
             in_scope = only is None or only.takes(source)
-            is_left = is_blocked(link, source) or link.awaits_person
+            is_left = is_blocked(link, source, self.now) or link.awaits_person
             stays = link.has_target or is_left or where[source.id].problem
             if in_scope and not stays:
                 yield source.id

@@ -1,0 +1,175 @@
+"""One bad milestone never stops the others, nor is tried for ever; an outage blames nobody (R6).
+
+Real HTTP clients talk to the sandbox servers; whoever sleeps only sets the clock forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mappings.link import Link
+from mappings.problem import ProblemKind
+from tests.proofs.over_http import PROJECT, SkippingClock, http_context
+from tests.proofs.world import fresh_engine
+from worker.sandbox.limit import ServerRate
+from worker.sandbox.rules import Problem, Record
+from worker.sandbox.server import serve_testably, serve_testrail
+from worker.sandbox.testably_model import TestablyModel
+from worker.sandbox.testrail_model import TestRailModel
+from worker.sync.context import PairContext
+from worker.sync.options import Options, Trigger
+from worker.sync.report import RunReport, State
+from worker.sync.run import run_pair
+
+ALL = 40
+HOUR = 3600.0
+MANUAL, MIGRATE = Options(Trigger.MANUAL), Options(Trigger.MIGRATION)
+
+
+@dataclass
+class Pair:
+    """Both servers with forty milestones in TestRail; ``bad`` ones cannot be written."""
+
+    context: PairContext
+    clock: SkippingClock
+    rail: TestRailModel
+    ably: TestablyModel
+
+    def __post_init__(self) -> None:
+        self.ids: list[int] = []
+        self.bad: set[str] = set()
+        for number in range(ALL):
+            made = self.rail.add(1, {"name": f"Release {number}"})["id"]
+            assert isinstance(made, int)
+            self.ids.append(made)
+        self._break(self.ably)
+
+    def _break(self, model: TestablyModel) -> None:
+        create, update = model.create, model.update
+
+        def failing_create(project_id: str, body: object) -> Record:
+            self._fail(body)
+            return create(project_id, body)
+
+        def failing_update(project_id: str, milestone_id: str, body: object) -> Record:
+            self._fail(body)
+            return update(project_id, milestone_id, body)
+
+        model.create = failing_create  # type: ignore[method-assign]
+        model.update = failing_update  # type: ignore[method-assign]
+
+    def _fail(self, body: object) -> None:
+        if isinstance(body, dict) and body.get("name") in self.bad:
+            raise Problem(500, "The database cannot store this.")
+
+    def run(self, options: Options = MANUAL) -> RunReport:
+        """One run, some minutes after the one before."""
+        self.clock.sleep(600)
+        return run_pair(self.context, options)
+
+    def rename(self, bad: int) -> None:
+        """Rename every milestone; the first ones to names that Testably cannot store."""
+        for number, id_ in enumerate(self.ids):
+            self.rail.update(id_, {"name": f"Renamed {number}"})
+        self.bad = {f"Renamed {number}" for number in range(bad)}
+
+    @property
+    def links(self) -> dict[int, Link]:
+        pair = self.context.store.pair(self.context.identity)
+        return self.context.store.links(pair.id)
+
+    def counts(self, bad: int) -> list[tuple[ProblemKind, int]]:
+        """Kind and count of what is wrong with each of the bad ones; nothing is with others."""
+        links = self.links
+        assert all(links[id_].problem is None for id_ in self.ids[bad:])
+        problems = [links[id_].problem for id_ in self.ids[:bad]]
+        return [(one.kind, one.count) for one in problems if one is not None]
+
+    def sent(self, report: RunReport) -> int:
+        """How many writes a run sent."""
+        pair = self.context.store.pair(self.context.identity)
+        return len(self.context.store.changes(pair.id, run_id=report.run))
+
+    def names(self) -> set[str]:
+        return {str(row["name"]) for row in self.ably.everything(PROJECT)}
+
+
+@contextmanager
+def _pair(folder: Path) -> Iterator[Pair]:
+    clock, engine = SkippingClock(), fresh_engine(folder)
+    with (
+        serve_testrail(clock=clock, rate=ServerRate(100_000, 60.0)) as rail,
+        serve_testably(clock=clock, rate=ServerRate(100_000, 60.0)) as ably,
+        http_context(rail.url, ably.url, engine, clock) as context,
+    ):
+        rail.model.url = rail.url
+        yield Pair(context, clock, rail.model, ably.model)
+    engine.dispose()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    with _pair(tmp_path) as found:
+        yield found
+
+
+@pytest.mark.parametrize("bad", [1, 5, 9])
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_the_good_ones_arrive_in_the_first_run_and_the_bad_ones_are_quarantined_at_the_third(
+    pair: Pair, bad: int, method: str
+) -> None:
+    """However many of forty always answer 500, and wherever in the order they stand."""
+    if method == "PATCH":
+        assert pair.run().state is State.SUCCEEDED
+    pair.rename(bad)
+    good = {f"Renamed {number}" for number in range(bad, ALL)}
+    first = pair.run()
+    assert first.state is State.PARTIAL
+    assert good <= pair.names()
+    failing = ProblemKind.SERVER_ERROR if method == "PATCH" else ProblemKind.CREATE_FAILS
+    assert pair.counts(bad) == [(failing, 1)] * bad
+    for count, kind in ((2, failing), (3, ProblemKind.KEEPS_FAILING)):
+        report = pair.run()
+        assert report.state is State.PARTIAL
+        assert pair.counts(bad) == [(kind, count)] * bad
+        assert pair.sent(report) == bad
+    fourth = pair.run()
+    assert fourth.state is State.PARTIAL
+    assert fourth.counts["quarantined"] == bad
+    assert pair.sent(fourth) == 0
+
+
+def test_a_quarantined_one_is_tried_after_an_hour_and_then_once_a_day(pair: Pair) -> None:
+    """Until it arrives; then nothing is held against it."""
+    pair.run()
+    pair.rename(1)
+    for _ in range(3):
+        pair.run()
+    tries = []
+    for wait in (0.0, HOUR, HOUR, 12 * HOUR, 12 * HOUR):
+        pair.clock.sleep(wait)
+        report = pair.run()
+        assert report.state is State.PARTIAL
+        tries.append(pair.sent(report))
+    assert tries == [0, 1, 0, 0, 1]
+    pair.bad.clear()
+    pair.clock.sleep(24 * HOUR)
+    assert pair.run().state is State.SUCCEEDED
+    assert pair.counts(0) == []
+    assert "Renamed 0" in pair.names()
+
+
+def test_a_migration_tries_a_bad_one_once_and_its_proof_leaves_it(pair: Pair) -> None:
+    """The proof reads it, and says that it is not in step; it does not write it again."""
+    pair.run()
+    pair.rename(1)
+    pair.run()
+    report = pair.run(MIGRATE)
+    assert report.state is State.PARTIAL
+    assert pair.sent(report) == 1
+    assert pair.counts(1) == [(ProblemKind.SERVER_ERROR, 2)]

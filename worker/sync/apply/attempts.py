@@ -1,0 +1,88 @@
+"""What came of a run's writes so far: does the target take any, or is one milestone bad (R6)?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mappings.problem import ProblemKind
+from worker.errors import (
+    ApiError,
+    CertificateRefused,
+    TakesNoWrites,
+    Transient,
+    Unreachable,
+    WrongProtocol,
+)
+
+SPARING_AFTER = 5
+"""After so many failures in a row each milestone gets one attempt."""
+OUTAGE_AFTER = 10
+"""So many milestones without a count that fail before any success: the target takes no writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the write of one milestone failed for now; ``has_count`` is that of its link before."""
+
+    kind: ProblemKind
+    why: str
+    has_count: bool
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The writes of a run, in the order in which they ended.
+
+    ``wrote`` says that a write of this run has succeeded, in this part of it or an earlier one;
+    ``failed`` are the failures by the number of the action, ``row`` those since the last success.
+    """
+
+    wrote: bool = False
+    failed: dict[int, Failure] = field(default_factory=dict)
+    row: dict[int, Failure] = field(default_factory=dict)
+    _took_one: bool = False
+
+    def succeeded(self) -> None:
+        """The target took a write."""
+        self.wrote = self._took_one = True
+        self.row.clear()
+
+    def note(self, number: int, failure: Failure) -> None:
+        """A write failed for now."""
+        self.failed[number] = self.row[number] = failure
+
+    @property
+    def is_sparing(self) -> bool:
+        """Whether each of the remaining milestones gets one attempt."""
+        return len(self.row) >= SPARING_AFTER
+
+    @property
+    def is_down(self) -> bool:
+        """Whether so many failed before any success that the target is to blame."""
+        return self._is_long and not self._took_one
+
+    def require_writes(self) -> None:
+        """Raises TakesNoWrites if the target takes none."""
+        if not self.is_down:
+            return
+        number, last = len(self.row), next(reversed(self.row.values()))
+        text = f"Testably takes no writes: {number} milestones failed in a row. {last.why}"
+        raise TakesNoWrites("Testably", text)
+
+    def another_succeeded(self, number: int) -> bool:
+        """Whether the target took writes while this one failed.
+
+        A long row of failures at the end tells nothing of the milestones in it: the target may
+        have stopped taking writes.
+        """
+        return self.wrote and not (number in self.row and self._is_long)
+
+    @property
+    def _is_long(self) -> bool:
+        return sum(not one.has_count for one in self.row.values()) >= OUTAGE_AFTER
+
+
+def may_pass(error: ApiError) -> bool:
+    """Whether the same write may succeed later, so that its failure is that of one milestone."""
+    lasting = isinstance(error, CertificateRefused | WrongProtocol)
+    return isinstance(error, Transient | Unreachable) and not lasting
