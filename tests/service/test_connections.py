@@ -31,6 +31,7 @@ class Web:
 
     port: int
     file: Path
+    pid: int = 0
 
     @property
     def url(self) -> str:
@@ -71,6 +72,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         process = subprocess.Popen(
             ["sh", "-c", command], cwd=folder, env={**plain, **settings}, stdout=log, stderr=log
         )
+        made.pid = process.pid
     try:
         eventually(made.answers, 30, lambda: made.log)
         yield made
