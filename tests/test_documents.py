@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -62,3 +63,32 @@ def test_the_decisions_page_shows_the_tables_of_the_code() -> None:
 def test_every_rule_and_verdict_is_explained_in_a_sentence() -> None:
     texts = [str(rule.__doc__) for rule in RULES] + [meanings()[one.name] for one in Verdict]
     assert all("\n" not in text and text.endswith(".") for text in texts)
+
+
+# --- SECURITY.md ------------------------------------------------------------------------------
+
+PROMISES = re.compile(r"^(\d+)\. \*\*(.+?)\*\*(.*?)(?=^\d+\. \*\*|^## )", re.MULTILINE | re.DOTALL)
+
+
+def _promises() -> dict[int, list[str]]:
+    """The tests that each promise names."""
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    found = PROMISES.findall(text.partition("## Ten promises")[2])
+    return {int(number): re.findall(r"`(tests/[^`]+)`", rest) for number, _, rest in found}
+
+
+def test_there_are_ten_promises_and_each_names_its_tests() -> None:
+    promises = _promises()
+    assert list(promises) == list(range(1, 11))
+    assert all(promises.values())
+
+
+def test_every_test_that_a_promise_names_is_there() -> None:
+    """And runs: it is not one that is only run when it is asked for."""
+    for named in (one for tests in _promises().values() for one in tests):
+        file, _, name = named.partition("::")
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)]
+        [test] = [one for one in functions if one.name == name]
+        marks = [ast.unparse(one) for one in test.decorator_list]
+        assert not [mark for mark in marks if re.search(r"mark\.(skip|xfail|soak)", mark)], named
