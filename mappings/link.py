@@ -331,6 +331,7 @@ class Link:
             sent={},
             field_problems={},
             target_parent=None,
+            target_fingerprint=None,
         )
 
     # --- updating
@@ -426,6 +427,7 @@ class Link:
             field_problems={},
             sent={},
             in_flight=None,
+            target_fingerprint=None,
             problem=Problem(ProblemKind.HELD, why, now),
         )
 

@@ -99,13 +99,9 @@ DIES_LATE = st.integers(0, 40)
 TESTABLY = st.builds(
     TestablySwitches,
     list_holds_subs=st.booleans(),
-    list_holds_completed=st.booleans(),
     list_holds_archived=st.booleans(),
     newest_first=st.booleans(),
     listing_delay=st.sampled_from([0.0, 2.0]),
-    most_per_page=st.sampled_from([None, 3]),
-    clock_offset=st.sampled_from([0.0, -600.0, 600.0]),
-    hides_created_at=st.sampled_from([False, False, True]),
     null_clears=st.booleans(),
     archived_subs_lock_status=st.booleans(),
     parent_dates_read_only=st.booleans(),

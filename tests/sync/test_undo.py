@@ -226,3 +226,14 @@ def test_a_rebuild_writes_nothing_and_knows_every_link_again(
     assert world.to_ably.writes == {}
     assert {id_: world.id_of(id_) for id_ in (parent, child)} == before
     assert rebuild(world.context()).counts["unchanged"] == 2
+
+
+def test_what_an_undo_holds_is_not_taken_for_unchanged(world: World) -> None:
+    """Both sides agreed before it: the note of that goes, so that a migration releases it."""
+    world.add("One")
+    world.run()
+    world.run()
+    (link,) = world.store.outlines(world.pair.id).values()
+    assert link.is_outline
+    held = world.links[1].held(world.clock.now())
+    assert (held.is_outline, held.target_fingerprint) == (False, None)
