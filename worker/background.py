@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import Final
 
 from mappings.errors import Busy, MilesyncError
+from mappings.locks import pair_lock
+from mappings.rows import Pair
 from mappings.runs import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.errors import SettingsError
@@ -35,19 +37,7 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
             "MILESYNC_REDIS_URL is not set, so there are no workers.",
             "Set it where the workers have it, or start `milesync up`.",
         )
-    recorded = deployment.store.pair(deployment.identity(pair))
-    _require_idle(deployment, recorded.id)
-    deployment.store.update_pair(recorded.id, paused_because=None)  # a person tries again
-    kept = {**asdict(options), "trigger": options.trigger.value, "background": True}
-    run = deployment.runs.begin(
-        recorded.id,
-        options.trigger.value,
-        "the workers",
-        deployment.clock.now(),
-        kept,
-        exclusive=False,
-        state=UNFINISHED,
-    )
+    run = _recorded(deployment, deployment.store.pair(deployment.identity(pair)), options)
     use_settings(deployment.shared_settings)
     try:
         go_on((pair.testrail, pair.testably), run)
@@ -59,6 +49,23 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
             f"The broker did not answer: {said}.", f"{hint} Or migrate without --background."
         ) from error
     return run
+
+
+def _recorded(deployment: Deployment, pair: Pair, options: Options) -> RunRecord:
+    """The run, waiting for a worker; of several that are asked for at once, one."""
+    _require_idle(deployment, pair.id)
+    with pair_lock(deployment.store.engine, pair.id):
+        _require_idle(deployment, pair.id)
+        deployment.store.update_pair(pair.id, paused_because=None)  # a person tries again
+        return deployment.runs.begin(
+            pair.id,
+            options.trigger.value,
+            "the workers",
+            deployment.clock.now(),
+            {**asdict(options), "trigger": options.trigger.value, "background": True},
+            exclusive=False,
+            state=UNFINISHED,
+        )
 
 
 def _require_idle(deployment: Deployment, pair_id: int) -> None:

@@ -7,7 +7,11 @@ import signal
 
 import pytest
 
+from mappings.errors import Busy
+from tests.mappings.support import at_once
 from tests.service.stack import ENDED, Stack, eventually
+from worker.background import enqueue_migration
+from worker.sync.options import Options, Trigger
 
 
 def fill(stack: Stack, count: int) -> None:
@@ -71,9 +75,43 @@ def test_a_worker_that_is_stopped_ends_its_slice_and_another_goes_on(stack: Stac
     first.send_signal(signal.SIGTERM)
     assert first.wait(ENDED) == 0, stack.log("first")
     assert len(stack.targets()) < 40
-    lists = stack.testably.count("GET", "page=")
+    before = len(stack.testably.requests)
     stack.worker("second")
     assert shown.wait(ENDED) == 0, stack.log("shown")
     assert (len(stack.targets()), stack.doubled()) == (40, {})
-    assert stack.testably.count("GET", "page=") == lists
+    later = [request.method for request in stack.testably.requests[before:]]
+    last_post = len(later) - later[::-1].index("POST")
+    assert set(later[:last_post]) == {"POST"}  # nothing is listed again, but for the proof
     run_id(stack)  # there is but one
+
+
+def test_a_worker_that_waits_for_the_rate_limit_is_stopped_at_once(stack: Stack) -> None:
+    """Not after the wait, when it would be killed in the middle; another one goes on."""
+    stack.extra["MILESYNC_TESTABLY_RATE_LIMIT"] = "3/100s"
+    fill(stack, 5)
+    worker = stack.worker("first")
+    stack.start("shown", "worker.cli", "migrate", "--background", "--yes")
+    eventually(lambda: stack.testably.requests, 30, stack.logs("first", "shown"))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(25) == 0, stack.log("first")  # it would wait for 34 seconds
+    with stack.deployment as here:
+        [run] = here.runs.open(here.store.all_pairs()[0].id)
+        assert (run.id, run.state) == (run_id(stack), "unfinished")
+    assert "another one goes on" in stack.log("first")
+
+
+def test_of_migrations_that_are_handed_over_at_once_one_is_taken(stack: Stack) -> None:
+    """The others are told that the pair is busy."""
+
+    def hand_over(_: int) -> str | None:
+        with stack.deployment as here:
+            try:
+                return enqueue_migration(
+                    here, here.settings.projects[0], Options(Trigger.MIGRATION)
+                ).id
+            except Busy:
+                return None
+
+    taken = [id_ for id_ in at_once(hand_over) if id_ is not None]
+    assert taken == [run_id(stack)]
+    assert stack.redis.llen("migration") == 1

@@ -23,8 +23,9 @@ from kombu.entity import Exchange, Queue
 from redis import Redis
 
 from worker.bootstrap import Deployment, require_usable_store
+from worker.clock import SystemClock
 from worker.counters import Counters
-from worker.errors import SettingsError
+from worker.errors import BudgetExhausted, SettingsError
 from worker.log import configure_logging
 from worker.say import starting
 from worker.settings import Settings, load_settings
@@ -39,6 +40,7 @@ CONFIG_VARIABLE: Final = "MILESYNC_CONFIG"
 """Names the settings file of a process that was started without ``--config``."""
 VISIBILITY_TIMEOUT: Final = 900
 LONGEST_COUNTDOWN: Final = 300.0
+_LOOKS_EVERY: Final = 0.5
 
 log = structlog.get_logger(__name__)
 app = Celery("milesync", set_as_current=False)
@@ -83,12 +85,27 @@ def _deployment(_process: int) -> Deployment:
         tell = log.debug if method == "GET" else log.info
         tell("request", api=api, method=method, outcome=outcome, seconds=round(seconds, 3))
 
-    return Deployment(settings, observer=observe)
+    return Deployment(settings, WorkersClock(), observer=observe)
 
 
 def is_stopping() -> bool:
-    """Whether this worker was asked to stop: then a slice ends at its next item."""
+    """Whether this worker was asked to stop: then a slice ends at its next item or wait."""
     return any(event.is_set() for event in _stop)
+
+
+class WorkersClock(SystemClock):
+    """The machine's clock; a sleep ends soon after the worker was asked to stop.
+
+    By raising BudgetExhausted, as when a wait is too long for a slice: where a run sleeps nothing
+    of it is under way, and another worker goes on with it.
+    """
+
+    def sleep(self, seconds: float) -> None:
+        until = self.monotonic() + seconds
+        while (left := until - self.monotonic()) > 0:
+            if is_stopping():
+                raise BudgetExhausted("This worker stops; another one goes on.", 0.0)
+            super().sleep(min(left, _LOOKS_EVERY))
 
 
 def redis_of(settings: Settings) -> Redis | None:

@@ -20,6 +20,7 @@ from mappings.retention import prune as prune_runs
 from mappings.runs import RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
+from worker.errors import BudgetExhausted
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
@@ -123,7 +124,8 @@ def keep_publishing(
             if stops() or clock.monotonic() - began > longest:
                 log.warning("no continuation was queued; the sweep does it", error=str(error))
                 return False
-            clock.sleep(_PUBLISH_AGAIN)
+            with suppress(BudgetExhausted):  # it stops meanwhile
+                clock.sleep(_PUBLISH_AGAIN)
         else:
             return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -87,28 +87,53 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
     if newest is None:
         log.info("skipped: no delivery waits for it", milestone=hint.milestone)
         return Refreshed()
-    to_sync, state = [], DONE
+    done = _Outcomes()
     for configured in pairs_of(deployment.settings, hint.project):
         pair = deployment.store.pair(deployment.identity(configured))
         if is_paused(configured, pair, deployment.clock.now()):
             log.info("skipped: its credentials were refused", pair=str(configured))
             continue
-        report = _refresh_pair(deployment, configured, pair, hint.milestone or 0)
+        try:
+            report = _refresh_pair(deployment, configured, pair, hint.milestone or 0)
+        except MilesyncError:
+            raise
+        except Exception:
+            log.exception("a fault of milesync ended the refresh", pair=str(configured))
+            done.state = FAILED
+            continue
+        done.note(deployment, configured, pair, report)
+    if done.passing is None and not done.to_sync:  # else it is read again, by the sweep or a run
+        now = deployment.clock.now()
+        deliveries.handled(hint.project, hint.milestone, newest, now, state=done.state)
+    return Refreshed(error=done.passing, to_sync=tuple(done.to_sync))
+
+
+@dataclass(slots=True)
+class _Outcomes:
+    """What came of a hint in each pair of its project: one never keeps another from its refresh."""
+
+    to_sync: list[ProjectPair] = field(default_factory=list)
+    state: str = DONE
+    passing: MilesyncError | None = None
+
+    def note(
+        self,
+        deployment: Deployment,
+        configured: ProjectPair,
+        pair: Pair,
+        report: RunReport | None,
+    ) -> None:
         if report is None or report.counts.get("waiting"):
-            why = "it is not linked yet" if report is None else "it waits for another milestone"
+            why = "it is not linked yet" if report is None else "something of it waits"
             log.info("left to a sync of the whole pair", pair=str(configured), because=why)
-            to_sync.append(configured)
+            self.to_sync.append(configured)
         error = report.error if report else None
         if isinstance(error, _PASSING):
             _close(deployment, report)
-            return Refreshed(error=error, to_sync=tuple(to_sync))
-        if error is not None:
-            state = FAILED
+            self.passing = error
+        elif error is not None:
+            self.state = FAILED
             _give_up(deployment, configured, pair, error)
-    if not to_sync:  # else the run of the whole pair closes them
-        now = deployment.clock.now()
-        deliveries.handled(hint.project, hint.milestone, newest, now, state=state)
-    return Refreshed(to_sync=tuple(to_sync))
 
 
 def _refresh_pair(

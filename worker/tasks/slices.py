@@ -187,7 +187,9 @@ def _slice(
             finally:
                 if run is not None:
                     _keep_what_was_listed(deployment, run)
-    except (MilesyncError, SoftTimeLimitExceeded) as error:
+    except Exception as error:
+        if not isinstance(error, MilesyncError | SoftTimeLimitExceeded):
+            log.exception("a fault of milesync ended the run")
         identity = deployment.identity(job.pair)
         report = run.report if run else RunReport(identity, job.run, State.FAILED)
         return _Done(report, error)

@@ -1,0 +1,85 @@
+"""A refresh of a milestone in every pair of its project, whatever becomes of it in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from mappings.deliveries import Deliveries, Hint
+from tests.service.stack import Stack
+from worker.bootstrap import Deployment
+from worker.sandbox.faults import FaultKind
+from worker.sync.options import Trigger
+from worker.tasks import refresh as module
+from worker.tasks.refresh import refresh
+from worker.tasks.slices import Job, work
+
+
+@pytest.fixture
+def here(stack: Stack) -> Iterator[Deployment]:
+    """One TestRail project that is mirrored into two, in step; its milestone was renamed since."""
+    stack.testably.model.projects.add("proj_two")
+    stack.extra["MILESYNC_PROJECTS"] = "1=proj_abc123,1=proj_two"
+    made = stack.testrail.model.add(1, {"name": "before"})
+    with stack.deployment as here:
+        for pair in here.settings.projects:
+            assert work(here, Job(pair, Trigger.SCHEDULE), lambda: False) is None
+        stack.testrail.model.update(int(str(made["id"])), {"name": "after"})
+        yield here
+
+
+def hinted(stack: Stack, here: Deployment, delivery: str) -> Hint:
+    """A hint at the milestone, whose delivery waits."""
+    stack.redis.flushall()
+    hint = Hint(1, 1, delivery)
+    Deliveries(here.store.engine).record(delivery, "run_closed", hint, here.clock.now())
+    return hint
+
+
+def waiting(here: Deployment) -> int:
+    return Deliveries(here.store.engine).waiting()
+
+
+def test_one_pair_that_cannot_be_read_keeps_no_other_from_its_refresh(
+    stack: Stack, here: Deployment
+) -> None:
+    """The hint waits, and the sweep asks again for the one that is left."""
+    here.clock.sleep = lambda seconds: None  # type: ignore[method-assign]  # noqa: ARG005
+    stack.testably.faults.script(
+        FaultKind.SERVER_ERROR, method="GET", contains="proj_abc123", times=99
+    )
+    done = refresh(here, stack.redis, hinted(stack, here, "first"))
+    assert done.error is not None
+    assert (stack.names(), stack.names("proj_two")) == (["before"], ["after"])
+    assert waiting(here) == 1
+    stack.testably.faults.clear()
+    done = refresh(here, stack.redis, hinted(stack, here, "second"))
+    assert done.error is None
+    assert (stack.names(), stack.names("proj_two")) == (["after"], ["after"])
+    assert waiting(here) == 0
+
+
+def test_a_fault_of_ours_is_logged_and_not_tried_for_ever(
+    stack: Stack, here: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a refresh, and of a hinted sync."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("ours")
+
+    with monkeypatch.context() as patched, capture_logs() as lines:
+        patched.setattr(module, "run_pair", broken)
+        patched.setattr(module, "_refresh_pair", broken)
+        assert refresh(here, stack.redis, hinted(stack, here, "first")).error is None
+    assert sum("fault of milesync" in str(line["event"]) for line in lines) == 2
+    assert waiting(here) == 0
+    hinted(stack, here, "second")
+    with monkeypatch.context() as patched, capture_logs() as lines:
+        patched.setattr("worker.sync.run.Run.apply", broken)
+        for pair in here.settings.projects:
+            assert work(here, Job(pair, Trigger.WEBHOOK), lambda: False) is None
+    assert sum("fault of milesync" in str(line["event"]) for line in lines) == 2
+    assert waiting(here) == 0
+    assert here.runs.open(here.store.all_pairs()[0].id) == []
