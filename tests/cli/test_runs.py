@@ -174,7 +174,7 @@ def test_an_undo_that_is_not_wanted_is_one_line_and_one_that_is_says_what_it_hol
     assert (refused.code, refused.out.splitlines()[-1]) == (1, "Nothing was changed.")
     assert milesync("undo", run, "--yes", "--json").json["projects"][0]["archived"] > 0
     sandbox.testrail.model.update(1, {"name": "Renamed"})
-    assert "held until `milesync migrate`" in milesync("undo", run, "--yes").out
+    assert "held after an undo; `milesync migrate` releases" in milesync("undo", run, "--yes").out
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -49,7 +49,7 @@ def test_without_a_redis_a_command_fails_at_once_and_nobody_waits_for_it(stack: 
     document = json.loads(done.stdout[done.stdout.index("{\n") :])
     [project] = document["projects"]
     assert (document["state"], project["state"]) == ("failed", "failed")
-    assert project["error"]["kind"] == "budget"
+    assert project["error"]["kind"] == "redis"
     assert "run it again" in project["error"]["hint"]
     with stack.deployment as here:
         assert here.runs.open(here.store.all_pairs()[0].id) == []

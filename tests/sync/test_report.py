@@ -117,6 +117,7 @@ def test_problems_name_both_ids_and_every_trouble() -> None:
             "name": "One",
             "kind": "immovable",
             "reason": "Move it by hand.",
+            "result": "updated",
         }
     )
     assert third["testrail_id"] is None

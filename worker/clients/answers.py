@@ -187,7 +187,7 @@ def _unreadable(call: Call, answer: Answer, what: str) -> UnreadableAnswer:
 
 
 def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:
-    location = answer.headers.get("location", "")[:_LONGEST_PLACE]
+    location = answer.headers.get("location", "")
     message = f"{call.api} sent {call} on to {_place(location, base_url)}"
     hint = hint_of_redirect(base_url, location)
     return Redirected(call.api, message, status=answer.status, hint=hint, done=call.if_sent)
@@ -195,6 +195,7 @@ def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:
 
 def _place(location: str, base_url: str) -> str:
     """Where a redirect points, without the query, which may hold a session or a token."""
+    location = location[:_LONGEST_PLACE]
     try:
         parts = urlsplit(urljoin(base_url, location))
         port = f":{parts.port}" if parts.port else ""
