@@ -227,7 +227,8 @@ def _show_links(out: Console, facts: Facts) -> None:
 
 
 def _cell(values: Facts, name: str) -> str:
-    return "" if values.get(name) is None else words.value_shown(values[name])
+    """The day of a date; the JSON and the CSV have its moment."""
+    return str(values.get(name) or "")[: len("2026-03-01")]
 
 
 def _csv(found: Sequence[Facts]) -> str:
