@@ -217,13 +217,13 @@ def _show_links(out: Console, facts: Facts) -> None:
             *((link["state"],) if is_odd else ()),
             link["name"],
             *((link[name] or "").replace("_", " ") for name in lifecycles.COLUMNS),
-            *(_cell(link["pushed"], name) for name in DATES),
+            _cell(link["pushed"], "due_date"),
         )
         for link in facts["links"]
     ]
     state = ("State",) if is_odd else ()
     columns = ("TestRail", "Testably", *state, "Name", "TestRail says", "Testably shows")
-    out.print(render.table(*columns, "Starts", "Is due", rows=rows))
+    out.print(render.table(*columns, "Is due", rows=rows))
 
 
 def _cell(values: Facts, name: str) -> str:

@@ -20,7 +20,7 @@ from worker.say import printable
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _GAP: Final = 2
 """Blanks between two columns."""
-_NARROWEST: Final = 9
+_NARROWEST: Final = 12
 """A column of prose is not made narrower than this, even where its words are longer."""
 _LONGEST_ID: Final = 40
 """A word of so many characters at most, with a digit in it, is an id or a time: never cut."""

@@ -110,7 +110,13 @@ def _show_one(out: Console, where: str, one: Verification | MilesyncError) -> No
 
 def _difference_rows(one: Verification) -> list[tuple[object, ...]]:
     return [
-        (d.testrail_id, d.testably_id, d.field, render.short(d.expected), render.short(d.actual))
+        (
+            d.testrail_id,
+            d.testably_id,
+            words.field_called(d.field),
+            render.short(d.expected),
+            render.short(d.actual),
+        )
         for d in one.differences
     ]
 
