@@ -103,7 +103,7 @@ class RunLog:
         exclusive: bool = True,
         state: str = RUNNING,
     ) -> RunRecord:
-        """Record that a run has begun; called with the pair's lock held, if it runs ``alone``.
+        """Record that a run has begun; called with the pair's lock held, if it is ``exclusive``.
 
         An exclusive run of the pair that still counted as running has died then: it is closed as
         aborted, or left to the workers if it was handed to them.

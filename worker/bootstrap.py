@@ -42,7 +42,7 @@ OnWait = Callable[[float], None]
 
 
 class Deployment:
-    """A milesync with its settings, database and rate limiters; makes the mirror of each pair.
+    """A milesync with its settings, database and rate limiters; makes the context of each pair.
 
     Everything is opened when it is first needed and closed together. ``clock`` is this machine's,
     which sleeps and measures; the times in a shared database are the database's. ``observer`` is

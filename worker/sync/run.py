@@ -1,4 +1,4 @@
-"""The one path: gather, plan, apply, report. Every way in, by hand or by itself, comes here."""
+"""The one path: read, decide, apply, report. Every way in, by hand or by itself, comes here."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RunMode:
 
     ``of`` is the recorded run that it goes on with (None begins one). ``is_over`` is asked
     about once a second whether to end here; the run is then unfinished. A part that is not
-    ``alone`` (a refresh) does not hold the pair: each of its writes claims its link.
+    ``exclusive`` (a refresh) does not hold the pair: each of its writes leases its link.
     """
 
     of: str | None = None
@@ -85,7 +85,7 @@ class Run:
     _checked: float = 0.0
 
     def prepare(self, scope: Scope | None = None) -> PlannedRun:
-        """Gather and plan. Raises ApiError; GuardTripped if the mapping's settings changed."""
+        """Read and plan. Raises ApiError; GuardTripped if the mapping's settings changed."""
         guard = rules_guard(
             self.pair.rules, self.context.rules.fingerprint, by_person=self.options.by_person
         )

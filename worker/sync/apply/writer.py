@@ -25,7 +25,7 @@ from worker.sync.apply.vocabulary import OpenWord
 from worker.sync.ports import Target
 
 GRACE = timedelta(seconds=10)
-"""How long after its deadline a request may still be carried out by the server (rule 2)."""
+"""How long after its deadline a request may still be carried out by the server (R2)."""
 STALL = timedelta(seconds=5)
 """A claim older than this before its request is sent is given back: the machine was asleep."""
 BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)

@@ -34,14 +34,13 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A milestone with the rule that decided about it.
+    """What a rule says of a milestone.
 
     ``kind`` and ``problem`` are those of a blocked one, ``lost`` says that its target was
     proved gone.
     """
 
     step: Step
-    rule: str = ""
     reason: str = ""
     testably_id: str | None = None
     kind: Kind = Kind.QUARANTINE
@@ -91,7 +90,7 @@ class Question:
 
 def blocked(kind: Kind, problem: ProblemKind, reason: str, testably_id: str | None = None) -> Case:
     """Nothing is done about it, for this reason."""
-    return Case(Step.BLOCK, "", reason, testably_id, kind, Problem(problem, reason))
+    return Case(Step.BLOCK, reason, testably_id, kind, Problem(problem, reason))
 
 
 # --- it has a link
@@ -118,7 +117,7 @@ def quarantined(ask: Question) -> Case | None:
     if problem is None or not is_blocked(ask.link, ask.source, ask.snapshot.now):
         return None
     reason = problem.reason
-    return Case(Step.BLOCK, "", reason, ask.link.testably_id, Kind.QUARANTINE, problem)
+    return Case(Step.BLOCK, reason, ask.link.testably_id, Kind.QUARANTINE, problem)
 
 
 def left_to_person(ask: Question) -> Case | None:
@@ -126,7 +125,7 @@ def left_to_person(ask: Question) -> Case | None:
     if not ask.link.awaits_person or ask.link.problem is None:
         return None
     problem = ask.link.problem
-    return Case(Step.BLOCK, "", problem.reason, None, Kind.CONFLICT, problem)
+    return Case(Step.BLOCK, problem.reason, None, Kind.CONFLICT, problem)
 
 
 def target_deleted_and_kept(ask: Question) -> Case | None:
@@ -194,7 +193,7 @@ def one_marker(ask: Question) -> Case | None:
     """One target carries its marker."""
     if not ask.by_marker:
         return None
-    return Case(Step.ADOPT, "", "carries its TestRail address", ask.by_marker[0].id)
+    return Case(Step.ADOPT, "carries its TestRail address", ask.by_marker[0].id)
 
 
 # --- make it
@@ -225,7 +224,7 @@ def name_taken(ask: Question) -> Case | None:
     claims = ask.snapshot.name_claims if options.adopt_by_name else {}
     several = claims.get((ask.place.parent_id, ask.source.name.strip()), 0) > 1
     if options.adopt_by_name and len(alike) == 1 and not several:
-        return Case(Step.ADOPT, "", "has its name, and a person said so", alike[0].id)
+        return Case(Step.ADOPT, "has its name, and a person said so", alike[0].id)
     ids = ", ".join(target.id for target in alike)
     reason = (
         f"Testably has a milestone of this name already ({ids}). "

@@ -22,21 +22,21 @@ def still_agreed(
     read: bool,
     source_parents: frozenset[int],
 ) -> frozenset[int]:
-    """The TestRail ids whose prints are those of the last agreement.
+    """The TestRail ids whose fingerprints are those of the last agreement.
 
     ``read`` says that the target was read now; otherwise it stands as it was. Left out are
     parents on either side (Testably derives their values, and a first sub-milestone changes their
     footer), and what a second target claims to be.
     """
     parents = _parents(links.values(), targets.values())
-    leased = _claimed(links.values(), targets.values(), rules)
+    claimed = _claimed(links.values(), targets.values(), rules)
     return frozenset(
         id_
         for id_, link in links.items()
         if link.is_outline
         and link.testably_id not in parents
         and id_ not in source_parents
-        and id_ not in leased
+        and id_ not in claimed
         and id_ in listing.milestones
         and fingerprint_of_source(listing.milestones[id_]) == link.source_fingerprint
         and _target_agrees(link, targets, read=read)
