@@ -1,4 +1,5 @@
-"""One pair of projects, from reading to report. Every way in runs this one path (`run.py`).
+"""One pair of projects, from reading to report. Every way in is one `Run` (`run.py`), whose
+phases are reading, applying and proving; `recording.py` keeps it in the database meanwhile.
 
 read    `read/` fetches TestRail's milestones, the links and Testably's milestones;
         they become one value, the `Snapshot` (`decide/snapshot.py`).
@@ -21,10 +22,10 @@ R4  absence is proved: read/source.py, read/target.py, decide/absence.py
 R5  a mass of changes stops: decide/guards.py
 R6  one bad item never stops the others: decide/rules.py, worker/errors.py
 R7  something of the same name is a person's: decide/rules.py, mappings/store.py
-R8  one writer: mappings/locks.py, apply/writer.py
+R8  one writer: run.py, mappings/locks.py, apply/writer.py
 R9  undone stays undone: undo.py, decide/rules.py
 R10  one truth: decide/differences.py, proof.py, verify.py, mappings/overview.py
 R11  everything read is bounded: worker/clients/bounds.py, worker/clients/clean.py
 R12  what people work in stays: decide/absence.py, apply/updates.py
-R13  no message is needed: heartbeat.py, mappings/runs.py
+R13  no message is needed: recording.py, heartbeat.py, mappings/runs.py
 """
