@@ -247,26 +247,55 @@ class Store:
         echo: Values | None = None,
         note: str = "",
     ) -> Link | None:
-        """Commit what became of a claimed write, and let go of the claim.
+        """Commit what became of a write that this caller sent, and let go of the claim.
 
         Returns the saved link; None if the claim had run out and somebody else took the link,
-        in which case it is marked to be looked at again.
+        in which case it is marked to be looked at again. The change keeps what the caller's own
+        answer says of it; an answer that says nothing (AMBIGUOUS) replaces no other.
         """
         released = link.released()
+        settled = (state, released.testably_id, echo, note, now)
         try:
             with self._transaction() as connection:
                 if change_id is not None:
-                    settled = (state, released.testably_id, echo, note, now)
                     _settle_change(connection, change_id, *settled)
                 saved = _save(connection, pair_id, released, now, holding=True)
         except IntegrityError:  # another link has this target; the change stays true
             saved = None
             if change_id is not None:
                 with self._transaction() as connection:
-                    _settle_change(connection, change_id, state, link.testably_id, echo, note, now)
+                    _settle_change(connection, change_id, *settled)
         if saved is None:
             self.mark_to_look_again(pair_id, link.testrail_id)
         return saved
+
+    def conclude(
+        self,
+        pair_id: int,
+        link: Link,
+        state: ChangeState,
+        now: datetime,
+        *,
+        echo: Values | None = None,
+    ) -> Link | None:
+        """Commit what became of a write in doubt, as the target's lists tell it.
+
+        Returns the saved link; None, with nothing recorded, if somebody else took the link since:
+        they may know more.
+        """
+        released = link.released()
+        try:
+            with self._transaction() as connection:
+                saved = _save(connection, pair_id, released, now, holding=True)
+                if saved is None:
+                    raise _LostError
+                if link.change_id is not None:
+                    settled = (state, released.testably_id, echo, "", now)
+                    _settle_change(connection, link.change_id, *settled)
+                return saved
+        except (_LostError, IntegrityError):
+            self.mark_to_look_again(pair_id, link.testrail_id)
+            return None
 
     def changes(
         self,
@@ -371,4 +400,7 @@ def _settle_change(
         values["testably_id"] = testably_id
     if echo is not None:
         values["echo"] = dict(echo)
-    connection.execute(update(changes).where(changes.c.id == change_id).values(**values))
+    chosen = changes.c.id == change_id
+    if state is ChangeState.AMBIGUOUS:
+        chosen = and_(chosen, changes.c.state == ChangeState.INTENDED.value)
+    connection.execute(update(changes).where(chosen).values(**values))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cli.conftest import SEEDED, Milesync
-from worker.cli import words
-from worker.cli.plan_view import FieldChange
+from worker.facts import words
+from worker.facts.changes import FieldChange
 from worker.sandbox.server import Sandbox
 
 PAIR = "proj_abc123"

@@ -340,6 +340,29 @@ def test_who_lost_the_claim_cannot_settle(store: Store, pair_id: int, run_id: st
     assert store.changes(pair_id)[0].state == ChangeState.DONE
 
 
+def test_an_unclear_answer_replaces_no_clear_one(store: Store, pair_id: int, run_id: str) -> None:
+    """Somebody else found out what became of a write before its sender gave up waiting."""
+    link, change_id = leased(store, pair_id, run_id)
+    found = replace(link, testably_id="ms_1", state=LinkState.LINKED)
+    assert store.conclude(pair_id, found, ChangeState.DONE, NOW)
+    assert store.settle(pair_id, link, change_id, ChangeState.AMBIGUOUS, NOW) is None
+    assert store.changes(pair_id)[0].state == ChangeState.DONE
+
+
+def test_a_conclusion_that_comes_too_late_is_not_recorded(
+    store: Store, pair_id: int, run_id: str
+) -> None:
+    """Of two that look for one create, the later one says nothing of it."""
+    link, _ = leased(store, pair_id, run_id)
+    found = replace(link, testably_id="ms_1", state=LinkState.LINKED)
+    kept = store.conclude(pair_id, found, ChangeState.DONE, NOW)
+    assert kept
+    assert store.conclude(pair_id, link.not_created(), ChangeState.NOT_DONE, NOW) is None
+    assert store.links(pair_id) == {1: replace(kept, look_again=True, version=kept.version + 1)}
+    [told] = store.changes(pair_id)
+    assert (told.state, told.testably_id) == (ChangeState.DONE, "ms_1")
+
+
 def test_a_target_that_is_linked_already_cannot_be_settled(
     store: Store, pair_id: int, run_id: str
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mappings.footer import Footer, marker_url, with_footer
 from mappings.milestone import MappingRules
-from tests.proofs.world import PROJECT, URL, Boundaries, Died, FaultScript, World
+from tests.proofs.world import IDENTITY, PROJECT, URL, Boundaries, Died, FaultScript, World
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
@@ -268,3 +268,28 @@ def _adopted_later(world: World, testrail_id: int) -> str:
 
 def _kinds(report: RunReport) -> set[str]:
     return {str(problem["kind"]) for problem in report.problems}
+
+
+def test_a_create_that_somebody_else_found_keeps_its_history() -> None:
+    """A refresh finds it while the run that sent it looks as well; the run says nothing more."""
+    world = World()
+    one = add(world, "Gone at the target")
+    world.migrate()
+    world.ably.remove(world.target_ids()[0])
+
+    def refresh() -> None:
+        scope, mode = Scope((one,)), RunMode(exclusive=False)
+        run_pair(world.context(), Options(Trigger.WEBHOOK), scope, mode=mode)
+
+    for at in range(1, 60):
+        point = Boundaries(meanwhile_at=at, meanwhile=refresh)
+        faults = FaultScript([FaultKind.SERVER_ERROR_AFTER], ())
+        run_pair(world.context(point=point, faults=faults), Options(Trigger.MIGRATION), Scope())
+        world.migrate()
+        pair = world.store.find_pair(IDENTITY)
+        assert pair is not None
+        [link] = world.store.links(pair.id).values()
+        made = world.store.changes(pair.id, testably_id=link.testably_id)
+        assert "done" in {change.state.value for change in made if change.kind == "create"}, at
+        world.ably.remove(world.target_ids()[0])
+    world.close()

@@ -10,10 +10,10 @@ import typer
 
 from worker.cli import render
 from worker.cli.output import Exit, console, exit_of, show
-from worker.cli.run_records import report_of
 from worker.cli.session import consent, declined
 from worker.cli.signals import EndedBySignal, exit_code
 from worker.errors import Interrupted
+from worker.facts.runs import report_of
 from worker.say import say_error
 
 if TYPE_CHECKING:

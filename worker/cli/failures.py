@@ -12,9 +12,9 @@ from worker.cli import render
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
 from worker.cli.records import collected, recorded, show_each
-from worker.cli.run_records import names_of
 from worker.cli.session import opened
 from worker.errors import UsageError
+from worker.facts.runs import names_of
 from worker.say import printable
 
 if TYPE_CHECKING:

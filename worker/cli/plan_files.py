@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
-from worker.cli import render, words
+from worker.cli import render
 from worker.cli.files import write_private
 from worker.cli.plan import places
-from worker.cli.plan_view import NEW, FieldChange, Item, PlanView, Section, view_of
+from worker.cli.plan_view import NEW, Item, PlanView, Section, view_of
 from worker.errors import UsageError
+from worker.facts import words
+from worker.facts.changes import FieldChange
 from worker.sync.reviewed_plan import reviewable
 
 if TYPE_CHECKING:

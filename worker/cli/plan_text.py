@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from worker.cli import words
 from worker.cli.plan_view import GONE, LINKED, NEEDS_YOU, NEW, OVERWRITTEN
+from worker.facts import words
 from worker.say import printable
 
 if TYPE_CHECKING:
-    from worker.cli.plan_view import FieldChange, Item, PlanView, Section
+    from worker.cli.plan_view import Item, PlanView, Section
     from worker.cli.screen import Console
+    from worker.facts.changes import FieldChange
 
 _ITEMS: Final = {NEEDS_YOU: 100, OVERWRITTEN: 50}
 _OTHERS: Final = 20

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli import lifecycles, render, words
+from worker.cli import render
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, print_text, show
-from worker.cli.run_records import PAIR, Facts, change_json, moment, names_of, run_json
 from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
+from worker.facts import lifecycles, words
+from worker.facts.runs import PAIR, Facts, change_json, moment, names_of, run_json
 
 if TYPE_CHECKING:
     from pathlib import Path

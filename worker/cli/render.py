@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
-from worker.cli import words
 from worker.cli.screen import Console, Table
+from worker.facts import words
 from worker.say import printable
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ def title(
     testably_name: str | None = None,
 ) -> str:
     """A project pair as a heading, with the names of the projects where they are known."""
-    names = " → ".join(dict.fromkeys(name for name in (testrail_name, testably_name) if name))
-    ids = f"Project {testrail_project} → {testably_project}"
-    return printable(f"{ids} ({names})" if names else ids)
+    names = (testrail_name, testably_name)
+    return printable(words.pair_title(testrail_project, testably_project, *names))
 
 
 def title_of(deployment: Deployment, identity: PairIdentity) -> str:
@@ -90,7 +89,7 @@ def show_run(
     if report.not_exact:
         out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
     if report.verified is not None:
-        out.print(f"  {proof(report.verified)}")
+        out.print(f"  {printable(words.proof(report.verified))}")
     if report.counts.get("held"):
         out.print(f"  {words.held(report.counts['held'])}")
     if report.problems:
@@ -128,19 +127,6 @@ def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str
         yield f"the report is in {file}"
     if report.problems:
         yield "`milesync failures` lists what needs you"
-
-
-def proof(verified: Mapping[str, Any]) -> str:
-    """What the proof that a run ended with has found, in a sentence."""
-    if verified["in_step"] is None:
-        return f"Whether both sides agree could not be read: {printable(verified['reason'])}"
-    compared = f"{verified['compared']} compared"
-    if verified["in_step"]:
-        return f"Both sides were read and agree: {compared}."
-    since = verified["changed_since"]
-    if since:
-        return f"Both sides were read: {compared}; {since} changed while the run was going on."
-    return f"Both sides were read and differ: {compared}; `milesync failures` says where."
 
 
 def short(value: object) -> str:

@@ -13,9 +13,9 @@ from worker.cli.options import Config, Json, Projects, RunName, Yes
 from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.progress import progress
 from worker.cli.records import recorded
-from worker.cli.run_records import find_run
 from worker.cli.session import consent, declined, each, opened, pairs_to_call, require_consent
 from worker.errors import UsageError
+from worker.facts.runs import find_run
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment

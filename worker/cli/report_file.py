@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
-from worker.cli import files, lifecycles
+from worker.cli import files
 from worker.errors import UsageError
+from worker.facts import lifecycles
 from worker.say import printable
 
 if TYPE_CHECKING:

@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from worker.cli import output, render, words
+from worker.cli import output, render
 from worker.cli.options import Config, Json, Projects, RunName
 from worker.cli.output import Exit
-from worker.cli.run_records import (
+from worker.cli.session import opened
+from worker.facts import words
+from worker.facts.runs import (
     DONE,
     PAIR,
     WRITTEN,
     Facts,
     by_milestone,
     find_run,
+    kind,
     reported,
     run_json,
+    what,
     where,
     whole,
 )
-from worker.cli.session import opened
 from worker.say import printable
 
 if TYPE_CHECKING:
@@ -163,25 +166,6 @@ def run_table(found: Sequence[Facts], width: int | None = None) -> Table:
     return render.table(*columns, rows=rows)
 
 
-def kind(run: Facts) -> str:
-    """What sort of run it was."""
-    if run["undoes"]:
-        return "undo"
-    return "sync" if run["trigger"] == "manual" else str(run["trigger"])
-
-
-def what(run: Facts) -> str:
-    """What a run did so far, in a few words."""
-    asked = run["stop_requested"] and run["state"] == "running"
-    counted = any(run["counts"].values()) or not run["error"]
-    parts = [words.counted(run["counts"])] if counted else []
-    parts += [f"undoes …{run['undoes'][-4:]}"] if run["undoes"] else []
-    parts += [f"{run['stands_for']} runs like it since {run['since'][:10]}"] if run["since"] else []
-    parts += ["asked to stop"] if asked else []
-    parts += [run["error"]["message"]] if run["error"] else []
-    return "; ".join(parts)
-
-
 def _minute(moment_text: str | None) -> str:
     """A moment to the minute, as one word that is never cut."""
     return f"{(moment_text or '')[:16]}Z" if moment_text else ""
@@ -195,7 +179,7 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
     if run["not_exact"]:
         out.print(f"  Not carried exactly: {words.not_exact(run['not_exact'])}.")
     if run["verified"]:
-        out.print(f"  {render.proof(run['verified'])}")
+        out.print(f"  {printable(words.proof(run['verified']))}")
     _show_problems(out, run)
     for changes in by_milestone(run["changes"]).values():
         _show_milestone(out, changes)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mappings.errors import MilesyncError
-from worker.cli import render, words
+from worker.cli import render
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
 from worker.cli.progress import reading
 from worker.cli.session import each, opened, pairs_to_call
+from worker.facts import words
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment

@@ -186,9 +186,8 @@ class TargetWriter:
         self.store.note_agreement(self.pair.id, links)
 
     def conclude(self, link: Link, state: ChangeState, echo: Values | None = None) -> Link:
-        """Record what became of a create that was ambiguous."""
-        now = self.clock.now()
-        saved = self.store.settle(self.pair.id, link, link.change_id, state, now, echo=echo)
+        """Record what became of a create in doubt; raises LostLeaseError."""
+        saved = self.store.conclude(self.pair.id, link, state, self.clock.now(), echo=echo)
         if saved is None:
             raise LostLeaseError
         tell_write("resolve", link.testrail_id, link.testably_id, outcome=state.value)

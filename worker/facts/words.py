@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 _COUNTED: Final = (
     (("created", "create"), "new", "new"),
@@ -49,6 +49,31 @@ def not_exact(counts: Mapping[str, int]) -> str:
     return ", ".join(
         f"{number} {_NOT_EXACT.get(kind, kind)}" for kind, number in counts.items() if number
     )
+
+
+def pair_title(
+    testrail_project: int,
+    testably_project: str,
+    testrail_name: str | None = None,
+    testably_name: str | None = None,
+) -> str:
+    """A project pair as a heading, with the names of the projects where they are known."""
+    names = " → ".join(dict.fromkeys(name for name in (testrail_name, testably_name) if name))
+    ids = f"Project {testrail_project} → {testably_project}"
+    return f"{ids} ({names})" if names else ids
+
+
+def proof(verified: Mapping[str, Any]) -> str:
+    """What the proof that a run ended with has found, in a sentence."""
+    if verified["in_step"] is None:
+        return f"Whether both sides agree could not be read: {verified['reason']}"
+    compared = f"{verified['compared']} compared"
+    if verified["in_step"]:
+        return f"Both sides were read and agree: {compared}."
+    since = verified["changed_since"]
+    if since:
+        return f"Both sides were read: {compared}; {since} changed while the run was going on."
+    return f"Both sides were read and differ: {compared}; `milesync failures` says where."
 
 
 def held(number: int) -> str:

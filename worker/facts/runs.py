@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.errors import UsageError
+from worker.facts import words
 
 if TYPE_CHECKING:
     from mappings.rows import Change, Pair, PairIdentity
@@ -105,6 +106,28 @@ def report_of(identity: PairIdentity, run: RunRecord) -> RunReport:
     )
 
 
+# --- in a few words -----------------------------------------------------------------------------
+
+
+def kind(run: Facts) -> str:
+    """What sort of run it was."""
+    if run["undoes"]:
+        return "undo"
+    return "sync" if run["trigger"] == "manual" else str(run["trigger"])
+
+
+def what(run: Facts) -> str:
+    """What a run did so far, in a few words."""
+    asked = run["stop_requested"] and run["state"] == "running"
+    counted = any(run["counts"].values()) or not run["error"]
+    parts = [words.counted(run["counts"])] if counted else []
+    parts += [f"undoes …{run['undoes'][-4:]}"] if run["undoes"] else []
+    parts += [f"{run['stands_for']} runs like it since {run['since'][:10]}"] if run["since"] else []
+    parts += ["asked to stop"] if asked else []
+    parts += [run["error"]["message"]] if run["error"] else []
+    return "; ".join(parts)
+
+
 # --- one run with everything about it -----------------------------------------------------------
 
 
@@ -198,7 +221,7 @@ def _items(facts: Facts) -> Iterator[Facts]:
 
 def _with_lifecycles(deployment: Deployment, pair: Pair, items: list[Facts]) -> list[Facts]:
     """The items with where their milestones stand, as both sides were read last."""
-    from worker.cli import lifecycles
+    from worker.facts import lifecycles
 
     zone, now = lifecycles.zone_of(deployment, pair), deployment.clock.now()
     ids = {item["testrail_id"] for item in items if item["testrail_id"] is not None}
