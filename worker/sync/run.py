@@ -17,7 +17,7 @@ from mappings.locks import IsHeld, pair_lock
 from mappings.rows import Pair
 from worker.errors import GuardTripped
 from worker.sync.apply.attempts import Attempts
-from worker.sync.apply.executor import Applier
+from worker.sync.apply.executor import Executor
 from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.vocabulary import open_word_of
 from worker.sync.apply.writer import TargetWriter
@@ -183,18 +183,16 @@ class Run:
         outcomes: dict[int, Outcome],
         on_outcome: OnOutcome = lambda _: None,
     ) -> Collection[Outcome]:
-        Applier(
+        Executor(
             self.writer(),
             self.context.rules,
-            dict(snapshot.links),
-            snapshot.now,
+            snapshot,
+            outcomes,
+            Attempts(wrote=self._has_written),
             self._counted_since,
-            seen=snapshot.target,
             archive_in_use=self.options.archive_in_use,
             check=self.check,
             on_outcome=on_outcome,
-            outcomes=outcomes,
-            attempts=Attempts(wrote=self._has_written),
         ).apply(plan)
         return outcomes.values()
 
