@@ -14,10 +14,10 @@ from tests.proofs.world import IDENTITY, PROJECT, URL, Boundaries, Died, FaultSc
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.options import OnSourceDelete, Options, Policy, Trigger
+from worker.sync.options import OnSourceDelete, Options, Policy, RunMode, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import RunMode, run_pair
+from worker.sync.run import run_pair
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 

@@ -40,11 +40,11 @@ from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.context import preview
-from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, RunMode, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
-from worker.sync.run import RunMode, run_pair
+from worker.sync.run import run_pair
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 

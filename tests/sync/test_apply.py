@@ -23,7 +23,7 @@ from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome, Result
 from worker.sync.decide.action import Kind
 from worker.sync.options import Options
-from worker.sync.run import open_run
+from worker.sync.run import Run
 
 ABLY = TestablySwitches()
 
@@ -31,8 +31,8 @@ ABLY = TestablySwitches()
 def outcomes(world: World) -> dict[int, Outcome]:
     """A run, and what came of each milestone: one outcome for each action, told under its own."""
     world._forget_requests()
-    with open_run(world.context(), Options()) as run:
-        actions = run.prepare().plan.actions
+    with Run(world.context(), Options()) as run:
+        actions = run.plan().plan.actions
         run.apply()
     told = {number: outcome.action.testrail_id for number, outcome in run.outcomes.items()}
     assert told == {number: action.testrail_id for number, action in enumerate(actions)}

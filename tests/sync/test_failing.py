@@ -21,10 +21,10 @@ from tests.sync.build import NOW
 from tests.sync.world import World
 from worker.errors import MilestoneNotFound
 from worker.sync.apply.attempts import OUTAGE_AFTER
-from worker.sync.options import Options, Trigger
+from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import State
-from worker.sync.run import RunMode, run_pair
+from worker.sync.run import run_pair
 
 FAILED = Problem(ProblemKind.SERVER_ERROR, "It answered 500.", NOW)
 COUNTED = replace(FAILED, counted_at=NOW)

@@ -23,9 +23,9 @@ from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.writer import TargetWriter
 from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.heartbeat import Heartbeat
-from worker.sync.options import Options, Trigger
+from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.report import State
-from worker.sync.run import Run, RunMode, open_run
+from worker.sync.run import Run
 
 OFTEN, NEVER = 0.01, 3600.0
 SOON = 20.0
@@ -52,8 +52,8 @@ def migrate(world: World, in_between: Callable[[Run], None], every: float) -> Ru
             in_between(run)
             world.clock.sleep(1.0)  # so that the run looks whether it goes on
 
-    with open_run(context, Options(Trigger.SCHEDULE)) as run:
-        run.prepare()
+    with Run(context, Options(Trigger.SCHEDULE)) as run:
+        run.plan()
         run.apply(after)
     return run
 
@@ -81,7 +81,7 @@ def cut_connections(world: World) -> None:
 
 
 def until_lost(run: Run) -> None:
-    assert run.heartbeat._lost.wait(SOON)
+    assert run.recording.heartbeat._lost.wait(SOON)
 
 
 def test_a_run_outlives_many_heartbeats(world: World) -> None:
@@ -90,9 +90,9 @@ def test_a_run_outlives_many_heartbeats(world: World) -> None:
     def beats(run: Run) -> None:
         seen: set[datetime | None] = set()
         while len(seen) < 5:
-            found = RunLog(world.engine).get(run.record.id)
+            found = RunLog(world.engine).get(run.id)
             seen.add(found.heartbeat_at if found else None)
-            assert not run.heartbeat._lost.is_set()
+            assert not run.recording.heartbeat._lost.is_set()
 
     run = migrate(world, beats, OFTEN)
     assert run.report.state is State.SUCCEEDED
@@ -111,8 +111,8 @@ def test_a_run_whose_connection_was_cut_stops_and_is_gone_on_with(world: World) 
         migrate(world, cut, OFTEN)
     assert (recorded(world).state, recorded(world).due_at is not None) == (UNFINISHED, True)
     assert len(world.marked()) == 1
-    with open_run(world.context(), Options(Trigger.SCHEDULE), RunMode(recorded(world).id)) as run:
-        run.prepare()
+    with Run(world.context(), Options(Trigger.SCHEDULE), RunMode(recorded(world).id)) as run:
+        run.plan()
         run.apply()
     assert (recorded(world).state, len(world.marked())) == ("succeeded", 3)
 
@@ -131,7 +131,7 @@ def test_a_run_that_a_rival_took_over_writes_nothing_more(world: World, every: f
             return
         until_lost(run)
         RunLog(world.engine).let_go(recorded(world))
-        RunLog(world.engine).resume(run.record.id, "the rival")
+        RunLog(world.engine).resume(run.id, "the rival")
 
     with pytest.raises(LostLock):
         migrate(world, take_over, every)
@@ -145,8 +145,8 @@ def test_a_run_that_was_taken_over_at_its_end_does_not_close_it(world: World) ->
     """The rival is at it, and says how it ended."""
 
     def be_late() -> None:
-        with open_run(world.context(), Options(Trigger.SCHEDULE)) as run:
-            run.prepare()
+        with Run(world.context(), Options(Trigger.SCHEDULE)) as run:
+            run.plan()
             cut_connections(world)
             silence(world)
             [taken] = settle_dead(RunLog(world.engine))
@@ -159,7 +159,7 @@ def test_a_run_that_was_taken_over_at_its_end_does_not_close_it(world: World) ->
 
 
 def test_a_command_that_lost_its_pair_is_closed_with_what_happened(world: World) -> None:
-    with pytest.raises(LostLock), open_run(world.context(), Options(Trigger.MIGRATION)):
+    with pytest.raises(LostLock), Run(world.context(), Options(Trigger.MIGRATION)):
         raise LostLock("This run no longer holds its project pair, and stops.")
     run = recorded(world)
     assert (run.state, (run.error or {})["message"][:8]) == ("aborted", "This run")

@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 
+from mappings.errors import StoreError
 from mappings.problem import Problem, ProblemKind
 from mappings.rows import PairIdentity
+from mappings.runs import RunLog
 from tests.sync.build import bad, link, plan, snapshot, source, target
 from tests.sync.world import World
 from worker.errors import BudgetExhausted, Busy, GuardTripped, ServerTrouble
@@ -29,7 +32,7 @@ from worker.sync.report import (
     state_of,
     worst,
 )
-from worker.sync.run import open_run, run_pair
+from worker.sync.run import Run, run_pair
 
 IDENTITY = PairIdentity("https://rail.example", 1, "https://ably.example", "proj_1")
 SKIP = Action(Kind.SKIP, 1, "One", "In step.", "ms_1")
@@ -220,8 +223,8 @@ def test_agreement_is_proved_by_a_run_that_finds_nothing(world: World) -> None:
 def test_a_run_that_nobody_confirmed_is_aborted(world: World) -> None:
     """Nothing was written, and the record says so."""
     world.add("One")
-    with open_run(world.context(), Options()) as run:
-        run.prepare()
+    with Run(world.context(), Options()) as run:
+        run.plan()
     assert run.report.state is State.ABORTED
     assert world.to_ably.writes == {}
 
@@ -244,9 +247,43 @@ def test_a_run_that_is_asked_to_stop_stops(world: World) -> None:
     assert world.run().counts["created"] == 2
 
 
+def test_each_line_of_a_run_says_in_which_phase_it_is(world: World) -> None:
+    """It reads, applies, and proves; afterwards nothing is left of it in the log's context."""
+    world.add("One")
+    seen: list[tuple[str, str]] = []
+
+    def note(method: str, _what: str) -> None:
+        seen.append((method, structlog.contextvars.get_contextvars()["phase"]))
+
+    world.to_ably.before = world.to_rail.before = note
+    world.run(Trigger.MIGRATION)
+    assert list(dict.fromkeys(seen)) == [
+        ("GET", "reading"),
+        ("POST", "applying"),
+        ("GET", "proving"),
+    ]
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+@pytest.mark.parametrize("trigger", [Trigger.MIGRATION, Trigger.SCHEDULE])
+def test_what_keeps_a_run_from_being_recorded_is_in_its_report(
+    world: World, trigger: Trigger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database has gone: no other word is had of the run."""
+
+    def away(*_given: object, **_values: object) -> bool:
+        raise StoreError("The database did not answer.")
+
+    world.add("One")
+    monkeypatch.setattr(RunLog, "note", away)
+    report = world.run(trigger)
+    assert (report.state, report.run is None) == (State.FAILED, False)
+    assert isinstance(report.error, StoreError)
+
+
 def test_somebody_else_is_running(world: World) -> None:
     """Told at once, without a run of its own."""
-    with open_run(world.context(), Options()):
+    with Run(world.context(), Options()):
         report = run_pair(world.context(), Options())
     assert (report.state, report.run) == (State.ABORTED, None)
     assert report.error is not None

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.sync.world import PROJECT, World
-from worker.errors import ServerTrouble, UnreadableAnswer, UsageError
+from worker.errors import GuardTripped, ServerTrouble, UnreadableAnswer, UsageError
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.apply.outcome import Outcome
 from worker.sync.options import OnTargetEdit, Trigger
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
@@ -43,6 +44,27 @@ def test_created_ones_are_archived_children_first_and_stay_so(world: World) -> N
     assert migrate(world).state is State.SUCCEEDED
     assert world.differences() == []
     assert {world.in_target(child)["status"]} == {"completed"}
+
+
+def test_a_person_can_stop_an_undo_which_goes_on_when_it_is_done_again(world: World) -> None:
+    for number in range(3):
+        world.add(f"M{number}")
+    done = migrate(world)
+    context = world.context()
+
+    def stop(_: Outcome) -> None:
+        undoing = context.runs.latest(world.pair.id, 1)[0]
+        assert (undoing.id != done.run, undoing.options) == (True, {"undoes": done.run})
+        context.runs.stop(undoing.id)
+        world.clock.sleep(1.0)
+
+    assert done.run is not None
+    with pytest.raises(GuardTripped, match="stopped") as stopped:
+        undo(context, done.run, on_outcome=stop)
+    assert "Undo it again" in stopped.value.hint
+    assert len(world.ably.live(PROJECT)) == 2
+    assert taken_back(world, done).counts["held"] == 3
+    assert world.ably.live(PROJECT) == []
 
 
 def test_changed_ones_are_restored_but_not_over_what_changed_since(world: World) -> None:

@@ -110,7 +110,7 @@ def migrate(
             return hand_over(deployment, pairs, options, yes=yes, as_json=as_json)
         migration = Migration(deployment, pairs, options)
         with _interruptible(migration) as interrupts:
-            migration.prepare(reviewed)
+            migration.plan(reviewed)
             migration.run(yes=yes, as_json=as_json)
         return _end(migration, report, interrupts, as_json=as_json)
 
@@ -168,10 +168,10 @@ class Migration:
         """How each run ended."""
         return [run.report for run in self.runs]
 
-    def prepare(self, reviewed: Document | None = None) -> None:
+    def plan(self, reviewed: Document | None = None) -> None:
         """Take and plan every pair. Raises PlanChanged if that is not what was reviewed."""
         for run in self.runs:
-            _prepare(run)
+            _plan(run)
         if reviewed is not None:
             self._compare(reviewed)
 
@@ -197,11 +197,11 @@ class Migration:
     def one_by_one(self) -> None:
         """Plan and apply each pair before the next."""
         for run in self.runs:
-            _prepare(run)
+            _plan(run)
             self._apply(run)
 
     def _something_to_ask(self) -> bool:
-        plans = [run.prepared.plan for run in self.runs if run.prepared is not None]
+        plans = [run.planned.plan for run in self.runs if run.planned is not None]
         return any(plan.changes and not plan.guards for plan in plans)
 
     def _show_plans(self, *, as_json: bool) -> None:
@@ -217,9 +217,9 @@ class Migration:
                 show_one(out, identity, result, self.deployment)
 
     def _apply(self, run: PairRun) -> None:
-        if run.prepared is not None:
+        if run.planned is not None:
             name = f"Project {run.pair.testrail}"
-            with progress(self.deployment, name, run.prepared.plan.writes) as on_outcome:
+            with progress(self.deployment, name, run.planned.plan.writes) as on_outcome:
                 run.apply(on_outcome)
 
     def __enter__(self) -> Migration:
@@ -231,16 +231,16 @@ class Migration:
         self._stack.__exit__(*ended)
 
 
-def _prepare(run: PairRun) -> None:
+def _plan(run: PairRun) -> None:
     with reading(f"project {run.pair.testrail}"):
-        run.prepare()
+        run.plan()
 
 
 def _looked(runs: Sequence[PairRun]) -> Any:
     """What the runs have planned so far, as `milesync plan` shows it."""
     from worker.cli.plan import Looked
 
-    results = [run.prepared or run.report.error for run in runs]
+    results = [run.planned or run.report.error for run in runs]
     return Looked([run.identity for run in runs], results)  # type: ignore[arg-type]
 
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mappings.errors import MilesyncError
 from worker.cli.output import failure
-from worker.cli.signals import told
 from worker.sync.context import PlannedRun
-from worker.sync.report import RunReport, State, error_json, state_of, worst
-from worker.sync.run import Run, open_run
+from worker.sync.report import RunReport, State, error_json, unrecorded, worst
+from worker.sync.run import Run
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
@@ -46,11 +45,11 @@ class PairRun:
         return self._deployment.identity(self.pair)
 
     @property
-    def prepared(self) -> PlannedRun | None:
+    def planned(self) -> PlannedRun | None:
         """The plan, while it is still to be applied."""
         if self._report is not None or self._run is None:
             return None
-        return self._run.prepared
+        return self._run.planned
 
     @property
     def report(self) -> RunReport:
@@ -67,22 +66,23 @@ class PairRun:
     def snapshot(self) -> Snapshot:
         """What was read of both sides; only where there are outcomes."""
         assert self._run is not None  # noqa: S101
-        assert self._run.prepared is not None  # noqa: S101
-        return self._run.prepared.snapshot
+        assert self._run.planned is not None  # noqa: S101
+        return self._run.planned.snapshot
 
-    def prepare(self) -> None:
+    def plan(self) -> None:
         """Take the pair, read both sides and plan."""
-        self._guarded(self._prepare)
+        self._guarded(self._plan)
 
-    def _prepare(self) -> None:
+    def _plan(self) -> None:
         context = self._stack.enter_context(self._deployment.context(self.pair))
-        self._run = self._stack.enter_context(open_run(context, self._options))
-        self._run.prepare()
+        self._run = Run(context, self._options)
+        self._stack.enter_context(self._run)
+        self._run.plan()
 
     def apply(self, on_outcome: Callable[[Outcome], None]) -> None:
         """Do what was planned, and let go of the pair."""
         run = self._run
-        if run is not None and self.prepared is not None:
+        if run is not None and self.planned is not None:
             self._guarded(lambda: run.apply(on_outcome))
             self.end()
 
@@ -99,17 +99,9 @@ class PairRun:
         ended = (None, None, None) if error is None else (type(error), error, error.__traceback__)
         try:
             self._context.run(self._stack.__exit__, *ended)
-        except MilesyncError as worse:
-            self._report = self._unrecorded(worse)
-        else:
-            self._report = self._run.report if self._run else self._unrecorded(error)
-
-    def _unrecorded(self, error: BaseException | None) -> RunReport:
-        """The report of what could not be begun, or could not be noted in the database."""
-        state = State.ABORTED if error is None else state_of(error)
-        known = error if error is None or isinstance(error, MilesyncError) else told(error)
-        run_id = self._run.record.id if self._run else None
-        return RunReport(self.identity, run_id, state, error=known)
+        except MilesyncError as worse:  # its end could not be recorded
+            error = worse
+        self._report = self._run.report if self._run else unrecorded(self.identity, error)
 
     def __enter__(self) -> Self:
         return self

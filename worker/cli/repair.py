@@ -109,13 +109,13 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
     """
     from worker.cli.pair_run import runs_json
     from worker.sync.rebuild import rebuild as rebuild_pair
-    from worker.sync.report import RunReport, state_of, worst
+    from worker.sync.report import unrecorded, worst
 
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         results = each(deployment, pairs, rebuild_pair)
         reports = [
-            RunReport(deployment.identity(pair), None, state_of(result), error=result)
+            unrecorded(deployment.identity(pair), result)
             if isinstance(result, MilesyncError)
             else result
             for pair, result in zip(pairs, results, strict=True)

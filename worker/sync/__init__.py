@@ -1,4 +1,5 @@
-"""One pair of projects, from reading to report. Every way in runs this one path (`run.py`).
+"""One pair of projects, from reading to report. Every way in is one `Run` (`run.py`), whose
+phases are reading, applying and proving; `recording.py` keeps it in the database meanwhile.
 
 read    `read/` fetches TestRail's milestones, the links and Testably's milestones;
         they become one value, the `Snapshot` (`decide/snapshot.py`).
@@ -6,7 +7,8 @@ decide  `decide/` is pure. Rules say what becomes of each milestone (`rules.py`,
         is gone `absence.py`), differences what each field means (`differences.py`), and
         the plan is the differences to push, in order, with reasons (`plan.py`).
 apply   `apply/` journals, sends and records each write (`writer.py`), in passes: roots,
-        children, creates in doubt, archives, late statuses (`executor.py`).
+        children, creates in doubt, archives, late statuses (`executor.py`), each milestone
+        by itself (`items.py`).
 report  `report.py` says what became of each milestone. A migration that wrote reads both
         sides once more (`proof.py`); `verify.py` is the same comparison without a run.
 back    `undo.py` takes back what a run did; `rebuild.py` recovers lost links.
@@ -19,12 +21,12 @@ R2  a create is never repeated blindly: apply/creates.py, decide/in_doubt.py, po
 R3  three values a field: decide/differences.py, mappings/text.py
 R4  absence is proved: read/source.py, read/target.py, decide/absence.py
 R5  a mass of changes stops: decide/guards.py
-R6  one bad item never stops the others: decide/rules.py, worker/errors.py
+R6  one bad item never stops the others: apply/items.py, apply/attempts.py, decide/rules.py
 R7  something of the same name is a person's: decide/rules.py, mappings/store.py
-R8  one writer: mappings/locks.py, apply/writer.py
+R8  one writer: run.py, mappings/locks.py, apply/writer.py
 R9  undone stays undone: undo.py, decide/rules.py
 R10  one truth: decide/differences.py, proof.py, verify.py, mappings/overview.py
 R11  everything read is bounded: worker/clients/bounds.py, worker/clients/clean.py
 R12  what people work in stays: decide/absence.py, apply/updates.py
-R13  no message is needed: heartbeat.py, mappings/runs.py
+R13  no message is needed: recording.py, heartbeat.py, mappings/runs.py
 """

@@ -1,7 +1,8 @@
-"""What a person allowed or asked for in a run, and the decisions that the settings make."""
+"""What a run is asked to do: by a person, by what started it, and by the settings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -66,6 +67,25 @@ class Options:
             "create_anyway": self.create_anyway,
             "archive_in_use": self.archive_in_use,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class RunMode:
+    """How a run is done; by hand it is done whole, and holds its pair.
+
+    ``of`` is the recorded run that a background task goes on with (None begins one). ``is_over``
+    is asked about once a second whether to end here; the run is then unfinished. What is not
+    ``exclusive`` (a refresh) does not hold the pair: each of its writes leases its link.
+    ``undoes`` is the run that this one takes back.
+    """
+
+    of: str | None = None
+    is_over: Callable[[], bool] = lambda: False
+    exclusive: bool = True
+    undoes: str | None = None
+
+
+WHOLE = RunMode()
 
 
 class OnTargetEdit(StrEnum):

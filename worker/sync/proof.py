@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mappings.rows import Pair
 from worker.errors import ApiError
+from worker.sync.apply.outcome import Outcome, unattempted
 from worker.sync.context import PairContext, read_snapshot
 from worker.sync.decide.action import Action, Plan
 from worker.sync.decide.differences import Verdict
@@ -23,14 +24,16 @@ from worker.sync.verify import (
     verification,
 )
 
-Apply = Callable[[Snapshot, Plan], None]
+Apply = Callable[[Snapshot, Plan], Iterable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What the proof found: the contract's ``verified``, and the plan that it was read from.
 
-    ``found`` is None where both sides could not be read whole, for the ``reason``.
+    ``found`` is None where both sides could not be read whole, for the ``reason``. ``outcomes``
+    are what a person should read after it: what it pushed, and what it left as it is; None after
+    a proof that read nothing itself.
     """
 
     scope: str
@@ -38,6 +41,7 @@ class Proof:
     plan: Plan | None = None
     snapshot: Snapshot | None = None
     changed_since: int = 0
+    outcomes: tuple[Outcome, ...] | None = None
     reason: str = ""
 
     @property
@@ -77,10 +81,12 @@ def its_own(context: PairContext, options: Options, snapshot: Snapshot, plan: Pl
 def prove(context: PairContext, pair: Pair, options: Options, apply: Apply) -> Proof:
     """Read both sides once more and compare.
 
-    What is to be pushed (somebody edited meanwhile) is pushed once by ``apply`` and compared
-    again, each milestone by itself; what is to be pushed then is counted as changed since.
+    What is to be pushed (somebody edited meanwhile) is pushed once by ``apply``, which gives what
+    came of it, and compared again, each milestone by itself; what is to be pushed then is counted
+    as changed since.
     """
     scope = scope_of(options)
+    outcomes: Iterable[Outcome] = ()
     try:
         snapshot = read_snapshot(context, pair, options, Scope())
         require_whole(snapshot)
@@ -88,7 +94,7 @@ def prove(context: PairContext, pair: Pair, options: Options, apply: Apply) -> P
         keep_learned(context, pair.id, plan)
         pushed = [action for action in plan.actions if action.push or action.status_later]
         if pushed and not plan.guards:
-            apply(snapshot, replace(plan, actions=plan.changes))
+            outcomes = apply(snapshot, replace(plan, actions=plan.changes))
             snapshot = _compared_again(context, pair, snapshot, pushed)
             plan = make_plan(snapshot)
             keep_learned(context, pair.id, plan)
@@ -96,7 +102,18 @@ def prove(context: PairContext, pair: Pair, options: Options, apply: Apply) -> P
         return Proof(scope, reason=error.message)
     changed = sum(_is_pushed(action) for action in plan.actions)
     found = verification(context.identity, snapshot, plan)
-    return Proof(scope, found, plan, snapshot, changed)
+    return Proof(scope, found, plan, snapshot, changed, _after(plan, outcomes))
+
+
+def _after(plan: Plan, pushed: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """What a person should read after the proof, by its plan and by what it pushed."""
+    tried = {outcome.action.testrail_id: outcome for outcome in pushed}
+    return tuple(
+        tried.get(action.testrail_id, unattempted(action))
+        if action.is_change
+        else unattempted(action)
+        for action in plan.actions
+    )
 
 
 def _compared_again(

@@ -7,9 +7,10 @@ from mappings.rows import Change, ChangeState
 from worker.sync.apply.outcome import Outcome, Result
 from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
+from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Options, Trigger
 from worker.sync.report import RunReport, state_after
-from worker.sync.run import Run, open_run
+from worker.sync.run import Phase, Run
 
 TOLD = frozenset({ProblemKind.SEVERAL_MARKED, ProblemKind.SECOND_TARGET})
 """What a rebuild tells; everything else is for the next run to tell."""
@@ -21,19 +22,21 @@ def rebuild(context: PairContext) -> RunReport:
     What was last pushed stays unknown: the next run treats a difference by the policy for
     edits. Raises Busy, ApiError. Two targets with one marker are reported, and not linked.
     """
-    with open_run(context, Options(trigger=Trigger.MANUAL)) as run:
-        prepared = run.prepare()
-        for number, action in enumerate(prepared.plan.actions):
-            outcome = _rebuilt(run, action)
+    with Run(context, Options(trigger=Trigger.MANUAL)) as run:
+        planned = run.plan()
+        run.enter(Phase.APPLYING)
+        for number, action in enumerate(planned.plan.actions):
+            run.check()
+            outcome = _rebuilt(run, planned.snapshot, action)
             if outcome is not None:
                 run.outcomes[number] = outcome
-        run.close(state_after(run.outcomes.values(), prepared.snapshot))
+        run.close(state_after(run.outcomes.values(), planned.snapshot))
     return run.report
 
 
-def _rebuilt(run: Run, action: Action) -> Outcome | None:
+def _rebuilt(run: Run, snapshot: Snapshot, action: Action) -> Outcome | None:
     if action.kind is Kind.ADOPT and action.link is not None:
-        adopted = _link(run, action)
+        adopted = _link(run, snapshot, action)
         return Outcome(action, Result.ADOPTED if adopted else Result.UNCHANGED, action.testably_id)
     problem = action.problem
     told = (problem,) if problem is not None and problem.kind in TOLD else ()
@@ -44,14 +47,13 @@ def _rebuilt(run: Run, action: Action) -> Outcome | None:
     return None
 
 
-def _link(run: Run, action: Action) -> bool:
+def _link(run: Run, snapshot: Snapshot, action: Action) -> bool:
     assert action.link is not None  # noqa: S101  (the caller looked)
-    assert run.prepared is not None  # noqa: S101
-    actual = run.prepared.snapshot.target.milestones[action.testably_id or ""]
+    actual = snapshot.target.milestones[action.testably_id or ""]
     link = action.link.rebuilt(actual)
     now = run.context.clock.now()
     change = Change(
-        run.record.id,
+        run.id,
         action.testrail_id,
         action.testably_id,
         "adopt",

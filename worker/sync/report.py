@@ -11,7 +11,7 @@ from typing import Any
 from mappings.errors import Busy, MilesyncError
 from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
-from worker.errors import BudgetExhausted, GuardTripped
+from worker.errors import BudgetExhausted, GuardTripped, Interrupted
 from worker.sync.apply.outcome import DONE, Outcome, Result, lasting
 from worker.sync.decide.action import Action, Kind, Plan
 from worker.sync.decide.snapshot import Snapshot
@@ -134,6 +134,36 @@ def state_of(error: BaseException) -> State:
         return State.UNFINISHED
     stopped_itself = isinstance(error, GuardTripped | Busy) or not isinstance(error, Exception)
     return State.ABORTED if stopped_itself else State.FAILED
+
+
+def ended_by(error: BaseException, *, in_background: bool) -> tuple[State, MilesyncError]:
+    """The state that an error leaves a run in, and what people are told.
+
+    Nobody goes on with what a person began: without a slice to follow, it has failed.
+    """
+    if in_background or not isinstance(error, BudgetExhausted):
+        return state_of(error), told(error)
+    own = "" if error.hint == error.default_hint else f"{error.hint} "
+    hint = f"{own}{Interrupted.default_hint}"
+    return State.FAILED, type(error)(error.message, error.wait, hint)
+
+
+def told(error: BaseException) -> MilesyncError:
+    """An error as it is told to people; what nobody foresaw is a fault of milesync."""
+    if isinstance(error, MilesyncError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return getattr(error, "error", None) or Interrupted("The run was interrupted.")
+    return MilesyncError(f"{type(error).__name__}: {error}", "This is a fault of milesync.")
+
+
+def unrecorded(
+    identity: PairIdentity, error: BaseException | None, run: str | None = None
+) -> RunReport:
+    """The report of a run that could not be begun, or whose end could not be recorded."""
+    if error is None:
+        return RunReport(identity, run, State.ABORTED)
+    return RunReport(identity, run, state_of(error), error=told(error))
 
 
 def error_json(error: MilesyncError) -> dict[str, str]:

@@ -7,7 +7,7 @@ own: it can be interrupted and run again, and goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mappings.link import Link, LinkState
@@ -20,11 +20,10 @@ from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.action import Action, Kind
-from worker.sync.options import Options, Trigger
+from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.report import RunReport, state_after
-from worker.sync.run import open_run
+from worker.sync.run import OnOutcome, Phase, Run
 
-OnOutcome = Callable[[Outcome], None]
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
 
 
@@ -170,13 +169,14 @@ def undo(
     on_outcome: OnOutcome = lambda _: None,
 ) -> RunReport:
     """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on."""
-    with open_run(context, Options(trigger=Trigger.MANUAL)) as run:
-        context.runs.change(run.record.id, options={"undoes": run_id})
-        writer = TargetWriter(run.pair, run.record.id, context.target, context.store, context.clock)
+    with Run(context, Options(trigger=Trigger.MANUAL), RunMode(undoes=run_id)) as run:
+        writer = run.writer()
         _wait_for_writes_under_way(writer)
-        for number, step in enumerate(plan_undo(context, run_id, force=force).steps):
-            outcome = _take_back(writer, step)
-            run.outcomes[number] = outcome
+        plan = plan_undo(context, run_id, force=force)
+        run.enter(Phase.APPLYING)
+        for number, step in enumerate(plan.steps):
+            run.check()
+            outcome = run.outcomes[number] = _take_back(writer, step)
             on_outcome(outcome)
         held = sum(k.state is LinkState.HELD for k in context.store.links(run.pair.id).values())
         run.close(state_after(run.outcomes.values()), held=held)

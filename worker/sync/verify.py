@@ -151,7 +151,7 @@ def _require_read(plan: Plan) -> None:
 
 def keep_learned(context: PairContext, pair_id: int, plan: Plan) -> None:
     """Record what a reading taught about links that need no write; a lease is not disturbed."""
-    idle = [action for action in plan.actions if action not in plan.changes]
+    idle = [action for action in plan.actions if not action.is_change]
     agreed = [action.link for action in idle if action.agrees and action.link]
     learned = [action.link for action in idle if action.learned and action.link]
     context.store.note_agreement(pair_id, agreed)

@@ -22,10 +22,10 @@ from worker.errors import (
     Unreachable,
 )
 from worker.settings import ProjectPair, Settings
-from worker.sync.options import Options, Trigger
+from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import RunMode, run_pair
+from worker.sync.run import run_pair
 from worker.tasks.hints import Hints
 from worker.tasks.paused import is_paused, pause
 from worker.tasks.slices import waiting_counter

@@ -32,10 +32,10 @@ from worker.errors import (
     Unreachable,
 )
 from worker.settings import ProjectPair
-from worker.sync.options import Only, Options, Trigger
+from worker.sync.options import Only, Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
-from worker.sync.report import RunReport, State
-from worker.sync.run import Run, RunMode, open_run
+from worker.sync.report import RunReport, State, unrecorded
+from worker.sync.run import Run
 from worker.tasks import recall
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
 from worker.tasks.paused import is_paused, pause
@@ -180,31 +180,29 @@ def _slice(
             max_wait=MAX_WAIT,
             on_wait=waiting_counter(deployment, Priority.BACKGROUND),
         ) as context:
-            mode = RunMode(job.run, is_over)
+            run = Run(context, options, RunMode(job.run, is_over))
             try:
-                with open_run(context, options, mode) as run:
-                    return _Done(_go(deployment, run))
+                with run:
+                    run.plan(_recalled(deployment, job))
+                    return _Done(run.apply())
             finally:
-                if run is not None:
-                    _keep_what_was_listed(deployment, run)
+                _keep_what_was_listed(deployment, run)
     except Exception as error:
         if not isinstance(error, MilesyncError | SoftTimeLimitExceeded):
             log.exception("a fault of milesync ended the run")
         identity = deployment.identity(job.pair)
-        report = run.report if run else RunReport(identity, job.run, State.FAILED)
-        return _Done(report, error)
+        return _Done(run.report if run else unrecorded(identity, error, job.run), error)
 
 
-def _go(deployment: Deployment, run: Run) -> RunReport:
-    seen = recall.load(deployment.redis, run.record.id) if run.mode.of else None
-    run.prepare(None if seen is None else Scope(recalled=seen))
-    return run.apply()
+def _recalled(deployment: Deployment, job: Job) -> Scope | None:
+    """What the first slice of the run listed, so that a later one need not list it again."""
+    seen = None if job.run is None else recall.load(deployment.redis, job.run)
+    return None if seen is None else Scope(recalled=seen)
 
 
 def _keep_what_was_listed(deployment: Deployment, run: Run) -> None:
-    prepared = run.prepared
-    if run.report.state is State.UNFINISHED and prepared is not None:
-        recall.save(deployment.redis, run.record.id, prepared.snapshot)
+    if run.report.state is State.UNFINISHED and run.planned is not None:
+        recall.save(deployment.redis, run.id, run.planned.snapshot)
 
 
 def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[float], None]:

@@ -8,6 +8,8 @@ from datetime import datetime
 
 from mappings.dates import moment
 from mappings.milestone import ACTIVE, Values
+from mappings.rows import Pair
+from mappings.store import Store
 
 TABLE = "table"
 """Remembered of a pair whose target takes the words of its object table."""
@@ -37,3 +39,9 @@ class OpenWord:
     def keep(self) -> None:
         """The word was taken and is shown: the next run begins with it."""
         self.remember(TABLE if self.uses_table else None)
+
+
+def open_word_of(store: Store, pair: Pair) -> OpenWord:
+    """The vocabulary that this pair's target took last; what is learned is kept with it."""
+    known = (store.find_pair(pair.identity) or pair).open_word
+    return OpenWord(known == TABLE, lambda word: store.update_pair(pair.id, open_word=word))

@@ -81,6 +81,11 @@ class Action:
         return tuple(one for one in self.differences if one.verdict is not Verdict.PUSH)
 
     @property
+    def is_change(self) -> bool:
+        """Whether it changes something, be it only a link."""
+        return self.kind in _CHANGING
+
+    @property
     def is_held(self) -> bool:
         """Whether an undo holds it."""
         return self.problem is not None and self.problem.kind is ProblemKind.HELD
@@ -111,7 +116,7 @@ class Plan:
     @property
     def changes(self) -> tuple[Action, ...]:
         """The actions that change something."""
-        return tuple(action for action in self.actions if action.kind in _CHANGING)
+        return tuple(action for action in self.actions if action.is_change)
 
 
 _CHANGING = frozenset({Kind.CREATE, Kind.ADOPT, Kind.UPDATE, Kind.ARCHIVE})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mappings.link import Link
 from mappings.milestone import MappingRules, SourceMilestone, TargetMilestone
@@ -16,7 +16,7 @@ from mappings.rows import Pair
 from worker.sync.decide.placement import parents_of, places
 from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
 from worker.sync.decide.unchanged import still_agreed
-from worker.sync.options import Options, Policy
+from worker.sync.options import Options, Policy, Trigger
 from worker.sync.ports import Source, SourceListing, Target
 from worker.sync.read.source import SourceReader
 from worker.sync.read.target import TargetReader
@@ -38,6 +38,19 @@ class Scope:
     def whole(self) -> bool:
         """Whether the whole project is in scope."""
         return not self.milestone_ids
+
+
+def listing_is_due(pair: Pair, options: Options, now: datetime, longest: timedelta | None) -> bool:
+    """Whether a run lists the target: a scheduled one only if the last list is too old.
+
+    ``longest`` is how old that may be; None is for ever.
+    """
+    if options.trigger is not Trigger.SCHEDULE or pair.listed_at is None:
+        return True
+    if pair.paused_because:  # only the target can tell whether it takes us again
+        return True
+    # before it was listed: the clock was set back since
+    return longest is not None and not timedelta(0) <= now - pair.listed_at < longest
 
 
 @dataclass(slots=True)

@@ -1,0 +1,75 @@
+"""The links of a run, which are always those of the store; what changes one is recorded at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from mappings.link import Link, LinkState
+from mappings.problem import Problem
+from worker.sync.apply.writer import LostLeaseError, TargetWriter
+from worker.sync.decide.action import Action
+
+
+@dataclass(slots=True)
+class RunLinks:
+    """The links of a pair by TestRail id: as they were read, and as this run has left them."""
+
+    writer: TargetWriter
+    known: dict[int, Link]
+
+    def of(self, action: Action) -> Link:
+        """The action's link, with whatever this run has done to it since it was planned."""
+        planned = action.link or Link(action.testrail_id, name=action.name)
+        now = self.known.get(action.testrail_id)
+        if now is None or now.version == planned.version:
+            return planned
+        return planned.brought_up_to(now)
+
+    def target_of(self, testrail_id: int | None) -> str | None:
+        """The Testably id of a milestone, if it has one."""
+        link = self.known.get(testrail_id) if testrail_id is not None else None
+        return link.testably_id if link is not None else None
+
+    def parents(self) -> set[str | None]:
+        """Target ids with living sub-milestones, as far as this pair's links know."""
+        alive = (link for link in self.known.values() if link.state is not LinkState.ARCHIVED)
+        return {link.target_parent for link in alive if link.has_target}
+
+    def pending(self, planned: Collection[int]) -> set[int]:
+        """The milestones whose creates are in doubt; not those that another process is at."""
+        return {id_ for id_, link in self.known.items() if self._is_pending(link, id_ in planned)}
+
+    def _is_pending(self, link: Link, is_planned: bool) -> bool:
+        if link.state is not LinkState.CREATING or link.awaits_person:
+            return False
+        leased = link.lease_until is not None and link.lease_until > self.writer.clock.now()
+        return is_planned or not leased
+
+    def put(self, link: Link) -> None:
+        """Take a link as it was just recorded."""
+        self.known[link.testrail_id] = link
+
+    def reload(self, testrail_id: int) -> Link:
+        """The link as it stands in the database."""
+        link = self.known[testrail_id] = self.writer.reload(testrail_id)
+        return link
+
+    def keep(self, link: Link) -> None:
+        """Record a link, unless somebody has changed it: whoever did has seen to it."""
+        with suppress(LostLeaseError):
+            self.put(self.writer.keep(link))
+
+    def keep_all(self, links: Iterable[Link]) -> None:
+        """`keep` for many."""
+        for link in self.writer.keep_all(list(links)):
+            self.put(link)
+
+    def note_agreement(self, links: Iterable[Link]) -> None:
+        """Record the links whose both sides were found to agree."""
+        self.writer.note_agreement(list(links))
+
+    def note(self, link: Link, problem: Problem) -> None:
+        """Record why nothing could be done, so that `failures` lists it."""
+        self.keep(link.with_problem(problem, self.writer.clock.now()))

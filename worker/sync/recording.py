@@ -1,0 +1,138 @@
+"""What the database knows of a run while it goes on: its progress, its sign of life, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from mappings.errors import LostLock
+from mappings.locks import IsHeld
+from mappings.rows import Pair
+from mappings.runs import RunRecord
+from worker.errors import BudgetExhausted, GuardTripped
+from worker.sync.apply.outcome import DONE, Outcome
+from worker.sync.context import PairContext
+from worker.sync.heartbeat import Heartbeat
+from worker.sync.options import Options, RunMode
+from worker.sync.report import RunReport, added, count, error_json
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Recording:
+    """One run in the database, which every method but `counts` and `requests` changes.
+
+    They raise LostLock once the run is another process's: what that one records is left alone.
+    """
+
+    context: PairContext
+    mode: RunMode
+    record: RunRecord
+    heartbeat: Heartbeat
+    _before: Mapping[str, int] = field(default_factory=dict)
+    _checked: float = 0.0
+
+    def check(self, outcomes: Iterable[Outcome]) -> None:
+        """Once a second: note how far the run is, and whether it has to end here.
+
+        Raises GuardTripped if a person stopped it, BudgetExhausted if its slice is over.
+        """
+        self.heartbeat.require()
+        now = self.context.clock.monotonic()
+        if now - self._checked < 1.0:
+            return
+        self._checked = now
+        self._note(counts=self.counts(outcomes), requests=self.requests())
+        record = self.context.runs.get(self.record.id)
+        if record is not None and record.stop_requested:
+            again = "Undo it again" if self.mode.undoes else "Run `milesync migrate`"
+            raise GuardTripped("The run was stopped.", f"{again} to go on.")
+        if self.mode.is_over():
+            raise BudgetExhausted("This slice of the run is over; the next one goes on.", 0.0)
+
+    def plan(self, writes: int) -> None:
+        """Note how many writes are planned, unless an earlier part of the run has."""
+        if self.record.planned is None:
+            self._note(planned=writes)
+
+    def counts(self, outcomes: Iterable[Outcome]) -> dict[str, int]:
+        """How many milestones there are of each result, earlier parts of the run included."""
+        return added(self.record.counts, count(outcomes))
+
+    def has_written(self, outcomes: Iterable[Outcome]) -> bool:
+        """Whether a part of the run has written anything."""
+        counts = self.counts(outcomes)
+        return any(counts.get(result.value, 0) for result in DONE)
+
+    def requests(self) -> dict[str, int]:
+        """The requests to each side, those of earlier parts of the run included."""
+        now, earlier = self.context.requests, self.record.requests
+        return {name: earlier.get(name, 0) + now[name] - self._before[name] for name in now}
+
+    def close(self, report: RunReport) -> None:
+        """Record how the run ended."""
+        self._note(
+            state=report.state.value,
+            finished_at=self.context.clock.now(),
+            problems=[dict(problem) for problem in report.problems],
+            not_exact=dict(report.not_exact),
+            error=None if report.error is None else error_json(report.error),
+            verified=report.verified,
+            counts=dict(report.counts),
+            requests=dict(report.requests),
+        )
+        self.record = replace(self.record, state=report.state.value)
+        log.info(
+            "run ended",
+            run=self.record.id,
+            state=report.state.value,
+            **report.counts,
+            **report.requests,
+        )
+
+    def give_way(self, error: LostLock) -> None:
+        """Leave the record to whoever has the run now, or to the sweep."""
+        runs = self.context.runs
+        now = runs.get(self.record.id) or self.record
+        if now.holder == self.record.holder:
+            runs.let_go(now, error_json(error))
+        log.warning("the run lost its pair and stops", run=self.record.id)
+
+    def _note(self, **values: object) -> None:
+        if not self.context.runs.note(self.record, **values):
+            raise LostLock("This run was taken over from this process, which stops.")
+
+
+@contextmanager
+def recording(
+    context: PairContext, pair: Pair, options: Options, mode: RunMode, is_held: IsHeld
+) -> Iterator[Recording]:
+    """Begin a run in the database, or go on with one; it beats while inside (R13).
+
+    Every log line names the run and its pair, and what it came from: a run by hand, itself.
+    Raises LostLock if the run to go on with has ended or is alive elsewhere, StoreError.
+    """
+    record = _begin(context, pair, options, mode)
+    heartbeat = Heartbeat(lambda: is_held() and context.runs.beat(record))
+    origin = structlog.contextvars.get_contextvars().get("correlation", record.id)
+    names = {"run": record.id, "pair": str(pair.id), "correlation": origin}
+    with structlog.contextvars.bound_contextvars(**names), heartbeat.every(context.heartbeat_every):
+        yield Recording(context, mode, record, heartbeat, context.requests)
+
+
+def _begin(context: PairContext, pair: Pair, options: Options, mode: RunMode) -> RunRecord:
+    if mode.of is not None:
+        return context.runs.resume(mode.of, context.holder)
+    kept = {"undoes": mode.undoes} if mode.undoes else options.as_json()
+    return context.runs.begin(
+        pair.id,
+        options.trigger.value,
+        context.holder,
+        context.clock.now(),
+        kept,
+        exclusive=mode.exclusive,
+    )
