@@ -6,8 +6,7 @@ A run notes its sign of life and when it is due to go on, so that no message is 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,7 +14,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     RowMapping,
     and_,
     func,
@@ -24,10 +22,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.causes import store_error
-from mappings.database import time_of
+from mappings.database import Connected, time_of
 from mappings.errors import LostLock, StoreError
 from mappings.tables import runs
 
@@ -87,11 +83,8 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-class RunLog:
-    """Keeps the runs. Raises StoreError where the database does not answer."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+class RunLog(Connected):
+    """Keeps the runs."""
 
     def begin(
         self,
@@ -287,25 +280,14 @@ class RunLog:
         )
         return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise store_error("The database did not answer", error) from error
-
     def _execute(self, *statements: Any) -> None:
         with self._transaction() as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def _select(self, query: Any) -> list[RunRecord]:
-        try:
-            with self.engine.connect() as connection:
-                return [_run_of(row) for row in connection.execute(query).mappings()]
-        except SQLAlchemyError as error:
-            raise store_error("The database did not answer", error) from error
+        with self._transaction() as connection:
+            return [_run_of(row) for row in connection.execute(query).mappings()]
 
 
 def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:

@@ -190,7 +190,7 @@ def _pair_of(deployment: Deployment, run: RunRecord) -> Pair:
 def whole(deployment: Deployment, run: RunRecord) -> Facts:
     """Everything that is known of a run."""
     pair = _pair_of(deployment, run)
-    changes = deployment.store.changes(pair.id, run_id=run.id)
+    changes = deployment.store.journal.changes(pair.id, run_id=run.id)
     links = deployment.store.links(pair.id, {change.testrail_id for change in changes})
     names = {id_: link.name for id_, link in links.items()}
     return {
