@@ -18,7 +18,7 @@ from mappings.causes import store_error
 from mappings.link import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from mappings.rows import Pair
-from mappings.runs import RUNNING, UNFINISHED
+from mappings.run_record import RUNNING, UNFINISHED
 from mappings.tables import links, runs
 
 ENDED_WELL: Final = ("succeeded", "partial")

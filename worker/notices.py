@@ -16,7 +16,8 @@ import structlog
 from mappings.link import failures_of
 from mappings.overview import ENDED_WELL
 from mappings.rows import Pair
-from mappings.runs import RunLog, RunRecord
+from mappings.run_record import RunRecord
+from mappings.runs import RunLog
 from mappings.store import Store
 
 MOST_LINES: Final = 20

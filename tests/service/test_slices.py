@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mappings.rows import Pair
-from mappings.runs import RunRecord
+from mappings.run_record import RunRecord
 from tests.fakes import FakeClock
 from tests.service.stack import Stack, eventually
 from worker.background import enqueue_migration, follow
