@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from mappings.link import Failure, Link, failures_of
+from mappings.link import Link
+from mappings.link_record import Failure
 from mappings.overview import LastRun
 from mappings.problem import ProblemKind
 from mappings.rows import Pair
@@ -23,7 +24,7 @@ def failures(
     """
     found: dict[str, list[Listed]] = {"failures": [], "accepted": []}
     for link in store.links_with_problems(pair.id, most):
-        for one in failures_of(link):
+        for one in link.failures:
             found["accepted" if one.accepted else "failures"].append(_of_link(link, one))
     if last_run is not None:
         found["failures"] += _of_run(last_run)
