@@ -15,6 +15,7 @@ from sqlalchemy import (
     Connection,
     RowMapping,
     and_,
+    func,
     insert,
     or_,
     select,
@@ -181,10 +182,18 @@ class RunLog(Connected):
         """The newest runs of a pair, newest first."""
         return self.of_pairs([pair_id], limit)
 
-    def of_pairs(self, pair_ids: Sequence[int], limit: int | None = None) -> list[RunRecord]:
+    def of_pairs(
+        self, pair_ids: Sequence[int], limit: int | None = None, offset: int = 0
+    ) -> list[RunRecord]:
         """The newest runs of these pairs together, newest first; without a limit all of them."""
-        query = select(runs).where(runs.c.pair_id.in_(pair_ids))
-        return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
+        query = select(runs).where(runs.c.pair_id.in_(pair_ids)).limit(limit).offset(offset)
+        return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()))
+
+    def count(self, pair_ids: Sequence[int]) -> int:
+        """How many runs of these pairs are recorded."""
+        query = select(func.count()).select_from(runs).where(runs.c.pair_id.in_(pair_ids))
+        with self._transaction() as connection:
+            return connection.execute(query).scalar_one()
 
     def named(self, part: str) -> list[RunRecord]:
         """The run with this id, else all whose id begins or ends with it, newest first."""
@@ -209,8 +218,12 @@ class RunLog(Connected):
 
     def open(self, pair_id: int) -> list[RunRecord]:
         """The exclusive runs of a pair that have not ended, newest first; refreshes are none."""
+        return self.open_of([pair_id])
+
+    def open_of(self, pair_ids: Sequence[int]) -> list[RunRecord]:
+        """The exclusive runs of these pairs that have not ended, newest first."""
         query = select(runs).where(
-            runs.c.pair_id == pair_id,
+            runs.c.pair_id.in_(pair_ids),
             runs.c.state.in_((RUNNING, UNFINISHED)),
             runs.c.exclusive.is_(True),
         )
