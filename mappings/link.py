@@ -16,10 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mappings.failing import failure
 from mappings.link_record import LinkState
 from mappings.link_values import LinkValues, without
 from mappings.milestone import ACTIVE, ARCHIVED, TargetMilestone, Values, same_value
-from mappings.problem import Problem, ProblemKind, failure
+from mappings.problem import Problem, ProblemKind
 from mappings.stored_text import can_be_description
 
 
