@@ -1,10 +1,10 @@
 """A pair of many milestones that is in step: what each command costs beside the floor.
 
-``python benchmarks/bench_scale.py [--count N]… [--rounds N] [--json FILE]`` prints for each job the
-CPU seconds of its whole process (start and imports included), their ratio to the floor, and its
-peak memory. The floor is bare httpx and ``json.loads`` of the same pages, keeping nothing. Every job
-and the server is a process of its own; a round measures all jobs one after the other, so that
-the ratios are of one time; the figures are medians of the rounds.
+``python benchmarks/bench_scale.py [--count N]… [--rounds N] [--json FILE]`` prints for each job
+the CPU seconds of its whole process (start and imports included), their ratio to the floor, and
+its peak memory. The floor is bare httpx and ``json.loads`` of the same pages, keeping nothing.
+Every job and the server is a process of its own; a round measures all jobs one after the other,
+so that the ratios are of one time; the figures are medians of the rounds.
 """
 
 from __future__ import annotations

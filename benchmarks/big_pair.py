@@ -56,7 +56,8 @@ def make(folder: Path, count: int, port: int) -> None:
     (folder / "source.json").write_text(json.dumps(rows))
     (folder / "target.json").write_text(json.dumps(targets))
     (folder / "milesync.toml").write_text(_settings(port))
-    _keep(folder, rules, (_link(*both, desired, children) for both in zip(sources, targets)))
+    both = zip(sources, targets, strict=True)
+    _keep(folder, rules, (_link(source, row, desired, children) for source, row in both))
 
 
 def _source_rows(count: int) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 SOURCE_PAGE, TARGET_PAGE = 250, 100
 Pages = dict[str, bytes]
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers a GET with a page that is ready."""
 
     protocol_version = "HTTP/1.1"
-    pages: Pages = {}
+    pages: ClassVar[Pages] = {}
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:

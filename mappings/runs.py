@@ -5,92 +5,35 @@ A run notes its sign of life and when it is due to go on, so that no message is 
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     RowMapping,
     and_,
+    func,
     insert,
     or_,
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.causes import store_error
-from mappings.database import time_of
+from mappings.database import Connected, time_of
 from mappings.errors import LostLock, StoreError
+from mappings.run_record import RUNNING, UNFINISHED, RunRecord, new_run_id
 from mappings.tables import runs
 
-RUNNING = "running"
-UNFINISHED = "unfinished"
-"""Between two parts of a run, or before the first."""
 SHORTEST_NAME: Final = 4
 """Characters of a run's id, its first or its last, by which people may name it."""
-HEARTBEAT_EVERY: Final = 10.0
-"""Seconds between two heartbeats of a run."""
-DEAD_AFTER: Final = timedelta(seconds=30)
-"""A run without a heartbeat for longer has died, if its lock is free as well."""
-LOST_AFTER: Final = timedelta(seconds=15)
-"""An unfinished run that is due for longer waits for a message that is lost."""
 DIED: Final = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
-_LONGEST_WAIT: Final = timedelta(minutes=10)
-"""Nothing is due later than this: then the clock was set back."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One pass over one pair. Times are UTC; ``state`` is running or how it ended.
-
-    ``heartbeat_at`` is the last sign of life and ``due_at`` when an unfinished run is to go on,
-    both in the database's time. A refresh is not ``exclusive``: it holds no lock. ``not_exact``
-    counts what it could not carry exactly, ``verified`` is the proof that it ended with.
-    """
-
-    id: str
-    pair_id: int
-    trigger: str
-    state: str
-    holder: str
-    started_at: datetime
-    finished_at: datetime | None = None
-    planned: int | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-    requests: Mapping[str, int] = field(default_factory=dict)
-    problems: Sequence[Mapping[str, Any]] = ()
-    error: Mapping[str, str] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    stop_requested: bool = False
-    heartbeat_at: datetime | None = None
-    due_at: datetime | None = None
-    exclusive: bool = True
-    not_exact: Mapping[str, int] = field(default_factory=dict)
-    verified: Mapping[str, Any] | None = None
-
-    @property
-    def in_background(self) -> bool:
-        """Whether the service began the run, or was handed it, and so goes on with it."""
-        return self.trigger in ("schedule", "webhook") or bool(self.options.get("background"))
-
-
-def new_run_id(now: datetime) -> str:
-    """An id that sorts by time and can be typed: ``20261121-204512-3fa9``."""
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-class RunLog:
-    """Keeps the runs. Raises StoreError where the database does not answer."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+class RunLog(Connected):
+    """Keeps the runs."""
 
     def begin(
         self,
@@ -141,7 +84,7 @@ class RunLog:
             at = time_of(connection)
             chosen = update(runs).where(_unchanged(found))
             values = {**going_on, "heartbeat_at": at, "due_at": None}
-            waits = found.state == UNFINISHED or (found.state == RUNNING and _is_silent(found, at))
+            waits = found.state == UNFINISHED or (found.state == RUNNING and found.is_silent(at))
             if not waits or connection.execute(chosen.values(**values)).rowcount != 1:
                 raise LostLock(f"Run {run_id} has ended, or somebody else goes on with it.")
         return self.get(run_id) or found
@@ -180,14 +123,14 @@ class RunLog:
             at = time_of(connection)
             query = select(runs).where(runs.c.state == UNFINISHED)
             waiting = [_run_of(row) for row in connection.execute(query).mappings()]
-        return [run for run in waiting if _is_overdue(run, at)]
+        return [run for run in waiting if run.is_overdue(at)]
 
     def silent(self) -> list[RunRecord]:
         """The running runs whose heartbeat has stopped; dead if their lock is free as well."""
         with self._transaction() as connection:
             at = time_of(connection)
             running = _running(connection)
-        return [run for run in running if _is_silent(run, at)]
+        return [run for run in running if run.is_silent(at)]
 
     def is_alive(self, run: RunRecord) -> bool:
         """Whether a run is running and its heartbeat has not stopped."""
@@ -239,10 +182,18 @@ class RunLog:
         """The newest runs of a pair, newest first."""
         return self.of_pairs([pair_id], limit)
 
-    def of_pairs(self, pair_ids: Sequence[int], limit: int | None = None) -> list[RunRecord]:
+    def of_pairs(
+        self, pair_ids: Sequence[int], limit: int | None = None, offset: int = 0
+    ) -> list[RunRecord]:
         """The newest runs of these pairs together, newest first; without a limit all of them."""
-        query = select(runs).where(runs.c.pair_id.in_(pair_ids))
-        return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
+        query = select(runs).where(runs.c.pair_id.in_(pair_ids)).limit(limit).offset(offset)
+        return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()))
+
+    def count(self, pair_ids: Sequence[int]) -> int:
+        """How many runs of these pairs are recorded."""
+        query = select(func.count()).select_from(runs).where(runs.c.pair_id.in_(pair_ids))
+        with self._transaction() as connection:
+            return connection.execute(query).scalar_one()
 
     def named(self, part: str) -> list[RunRecord]:
         """The run with this id, else all whose id begins or ends with it, newest first."""
@@ -267,20 +218,16 @@ class RunLog:
 
     def open(self, pair_id: int) -> list[RunRecord]:
         """The exclusive runs of a pair that have not ended, newest first; refreshes are none."""
+        return self.open_of([pair_id])
+
+    def open_of(self, pair_ids: Sequence[int]) -> list[RunRecord]:
+        """The exclusive runs of these pairs that have not ended, newest first."""
         query = select(runs).where(
-            runs.c.pair_id == pair_id,
+            runs.c.pair_id.in_(pair_ids),
             runs.c.state.in_((RUNNING, UNFINISHED)),
             runs.c.exclusive.is_(True),
         )
         return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise store_error("The database did not answer", error) from error
 
     def _execute(self, *statements: Any) -> None:
         with self._transaction() as connection:
@@ -288,11 +235,8 @@ class RunLog:
                 connection.execute(statement)
 
     def _select(self, query: Any) -> list[RunRecord]:
-        try:
-            with self.engine.connect() as connection:
-                return [_run_of(row) for row in connection.execute(query).mappings()]
-        except SQLAlchemyError as error:
-            raise store_error("The database did not answer", error) from error
+        with self._transaction() as connection:
+            return [_run_of(row) for row in connection.execute(query).mappings()]
 
 
 def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:
@@ -327,20 +271,6 @@ def _is_still(run: RunRecord) -> ColumnElement[bool]:
 def _unchanged(run: RunRecord) -> ColumnElement[bool]:
     """Whether nobody has given a sign of life since this was read."""
     return and_(_is_still(run), runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at))
-
-
-def _is_silent(run: RunRecord, at: datetime) -> bool:
-    """Whether the heartbeat of a running run has stopped.
-
-    One out of the future has too: the clock was set back. A run without any is of a version that
-    gave none.
-    """
-    return run.heartbeat_at is None or abs(at - run.heartbeat_at) > DEAD_AFTER
-
-
-def _is_overdue(run: RunRecord, at: datetime) -> bool:
-    due = run.due_at or run.finished_at or run.started_at
-    return due < at - LOST_AFTER or due > at + _LONGEST_WAIT
 
 
 def _columns(run: RunRecord) -> dict[str, Any]:

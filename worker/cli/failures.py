@@ -159,12 +159,12 @@ def _choose(
 
 def _accepted(link: Link, field: str | None) -> Link | None:
     """The link with what cannot be mended accepted; None if there is no such difference."""
-    from mappings.link import LinkState, failures_of
+    from mappings.link_record import LinkState
     from mappings.problem import WHOLE
 
     known = dict(link.field_problems)
     if link.state is LinkState.HELD and field is None:
-        since = next((one.since for one in failures_of(link) if one.since), None) or ""
+        since = next((one.since for one in link.failures if one.since), None) or ""
         known.setdefault(WHOLE, link.whole_accepted(since))
     taken = {n: p.decided(accepted=True) for n, p in known.items() if field in (None, n)}
     return link.deciding(taken) if taken else None

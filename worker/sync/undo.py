@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import ARCHIVED, DATE_FIELDS, TargetMilestone, Values, same_value
 from mappings.problem import Problem, ProblemKind
 from mappings.rows import Change, ChangeState
@@ -62,7 +63,7 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     if record is None or record.pair_id != pair.id:
         raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync runs`.")
     links = context.store.links(pair.id)
-    changes = context.store.changes(pair.id, run_id=run_id)
+    changes = context.store.journal.changes(pair.id, run_id=run_id)
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
     planner = _Planner(context, links, force)
     return UndoPlan(run_id, tuple(planner.step(group) for group in groups))

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.problem import Problem, ProblemKind, failure_counts
 from worker.errors import ApiError, MilestoneNotFound, Refused
 from worker.sync.apply import updates
