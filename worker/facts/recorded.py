@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import ACTIVE, SourceMilestone, TargetMilestone
 from mappings.paged import links_below
 from worker.clients.records import parse_source

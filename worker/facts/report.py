@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mappings.failures import failures
 from mappings.footer import marker_url
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.overview import overview
 from worker.facts import lifecycles
 from worker.facts.changes import FieldChange, fields_of
@@ -27,7 +28,7 @@ from worker.sync.decide.plan import make_plan
 if TYPE_CHECKING:
     from mappings.milestone import SourceMilestone
     from mappings.rows import Change, Pair
-    from mappings.runs import RunRecord
+    from mappings.run_record import RunRecord
     from worker.bootstrap import Deployment
     from worker.sync.decide.action import Action
     from worker.sync.decide.snapshot import Snapshot
