@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine, Select, create_engine, event, func, i
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from mappings.causes import store_error
-from mappings.errors import StoreAway, StoreError
+from mappings.errors import DoesNotFit, StoreAway, StoreError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -54,6 +54,26 @@ _BOUNDS = {
 
 Seconds, the last in milliseconds; what a database URL says itself goes before it.
 """
+
+
+class Connected:
+    """What keeps something in the database; every method is one short transaction.
+
+    Raises StoreError where the database does not answer.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """Commit what is done inside, or nothing of it. Raises StoreError, DoesNotFit."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            kind = DoesNotFit if isinstance(error, IntegrityError) else StoreError
+            raise store_error("The database did not answer", error, kind) from error
 
 
 def open_engine(url: str) -> Engine:

@@ -6,15 +6,11 @@ or a run of its whole pair that began later, has read the source.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
-    Engine,
     and_,
     delete,
     func,
@@ -23,9 +19,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from mappings.causes import store_error
+from mappings.database import Connected
+from mappings.errors import DoesNotFit
 from mappings.tables import deliveries
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
@@ -43,11 +39,8 @@ class Hint:
     correlation: str
 
 
-class Deliveries:
-    """Keeps the deliveries. Raises StoreError where the database does not answer."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+class Deliveries(Connected):
+    """Keeps the deliveries."""
 
     def record(self, delivery: str, event: str, hint: Hint, now: datetime) -> bool:
         """Commit a delivery; False if it was recorded before."""
@@ -63,7 +56,7 @@ class Deliveries:
         try:
             with self._transaction() as connection:
                 connection.execute(insert(deliveries).values(row))
-        except IntegrityError:
+        except DoesNotFit:
             return False
         return True
 
@@ -113,16 +106,6 @@ class Deliveries:
         old = and_(deliveries.c.state != WAITING, deliveries.c.received_at < before)
         with self._transaction() as connection:
             connection.execute(delete(deliveries).where(old))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except SQLAlchemyError as error:
-            raise store_error("The database did not answer", error) from error
 
 
 def _waiting(project: int, milestone: int | None) -> ColumnElement[bool]:

@@ -28,6 +28,10 @@ class StoreError(MilesyncError):
     default_hint = "Check MILESYNC_DATABASE_URL, then run `milesync db upgrade`."
 
 
+class DoesNotFit(StoreError):
+    """A row that goes against those that are there: the same key twice, or of what is not there."""
+
+
 class LostLock(StoreError):
     """The run no longer holds its pair: its connection was cut, or another took the run over."""
 

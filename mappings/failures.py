@@ -23,10 +23,18 @@ def failures(
     """
     found: dict[str, list[Listed]] = {"failures": [], "accepted": []}
     for link in store.links_with_problems(pair.id, most):
-        for one in failures_of(link):
-            found["accepted" if one.accepted else "failures"].append(_of_link(link, one))
+        for name, listed in failures_of_link(link).items():
+            found[name] += listed
     if last_run is not None:
         found["failures"] += _of_run(last_run)
+    return found
+
+
+def failures_of_link(link: Link) -> dict[str, list[Listed]]:
+    """The ``failures`` and ``accepted`` of one milestone, in the contract's form."""
+    found: dict[str, list[Listed]] = {"failures": [], "accepted": []}
+    for one in failures_of(link):
+        found["accepted" if one.accepted else "failures"].append(_of_link(link, one))
     return found
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Select, and_, func, select
@@ -19,7 +20,7 @@ from mappings.link import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from mappings.rows import Pair
 from mappings.runs import RUNNING, UNFINISHED
-from mappings.tables import links, runs
+from mappings.tables import links, pairs, runs
 
 ENDED_WELL: Final = ("succeeded", "partial")
 
@@ -35,6 +36,7 @@ class LastRun:
     state: str
     finished_at: datetime
     nameless: Sequence[Mapping[str, Any]] = ()
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,48 @@ class Standing:
         return self.links.get(LinkState.HELD.value, 0)
 
 
-def overview(engine: Engine, pairs: Iterable[Pair]) -> dict[int, Standing]:
-    """The standing of each of these pairs, by pair id. Raises StoreError."""
-    recorded = list(pairs)
+class Condition(IntEnum):
+    """What an operator should know of a pair first, the worst first."""
+
+    PAUSED = 0
+    """Refused credentials keep it from running."""
+    FAILED = 1
+    """Its last run of the whole pair did not come to its end."""
+    NEEDS_PERSON = 2
+    DIFFERS = 3
+    UNKNOWN = 4
+    IN_STEP = 5
+
+
+def condition(pair: Pair, standing: Standing) -> Condition:
+    """The first of these that is so."""
+    last = standing.last_run
+    if pair.paused_because:
+        return Condition.PAUSED
+    if last is not None and last.state not in ENDED_WELL:
+        return Condition.FAILED
+    if standing.needs_person:
+        return Condition.NEEDS_PERSON
+    if standing.in_step is None:
+        return Condition.UNKNOWN
+    return Condition.IN_STEP if standing.in_step else Condition.DIFFERS
+
+
+def overview(engine: Engine, known: Iterable[Pair], *, brief: bool = False) -> dict[int, Standing]:
+    """The standing of each of these pairs, by pair id. Raises StoreError.
+
+    ``brief`` leaves out what looks at every link and run: the counts of states and of what was
+    accepted, and ``synced_at``.
+    """
+    recorded = list(known)
     ids = [pair.id for pair in recorded]
     try:
         with engine.connect() as connection:
-            states = _nested(connection.execute(_states(ids)))
+            states = {} if brief else _nested(connection.execute(_states(ids)))
             problems = _problems(connection, ids)
-            accepted = _by_pair(connection.execute(_accepted(ids)))
+            accepted = {} if brief else _by_pair(connection.execute(_accepted(ids)))
             last = _last_runs(connection, ids)
-            synced = _by_pair(connection.execute(_synced(ids)))
+            synced = {} if brief else _by_pair(connection.execute(_synced(ids)))
     except SQLAlchemyError as error:
         raise store_error("The database did not answer", error) from error
     return {
@@ -162,22 +195,24 @@ def _kinds(kind: str | None, of_fields: Mapping[str, Mapping[str, Any]]) -> Iter
 
 def _last_runs(connection: Connection, ids: Sequence[int]) -> dict[int, LastRun]:
     """The newest run of each whole pair that has ended."""
-    ended = and_(runs.c.finished_at.is_not(None), runs.c.state.not_in((RUNNING, UNFINISHED)))
-    whole = and_(runs.c.pair_id.in_(ids), runs.c.exclusive, ended)
+    other = runs.alias()
+    ended = and_(other.c.finished_at.is_not(None), other.c.state.not_in((RUNNING, UNFINISHED)))
     newest = (
-        select(runs.c.pair_id, func.max(runs.c.started_at).label("at"))
-        .where(whole)
-        .group_by(runs.c.pair_id)
-        .subquery()
+        select(other.c.id)
+        .where(other.c.pair_id == pairs.c.id, other.c.exclusive, ended)
+        .order_by(other.c.started_at.desc(), other.c.id.desc())
+        .limit(1)
+        .correlate(pairs)
+        .scalar_subquery()
     )
-    same = and_(runs.c.pair_id == newest.c.pair_id, runs.c.started_at == newest.c.at)
-    columns = (runs.c.pair_id, runs.c.state, runs.c.finished_at, runs.c.problems)
-    rows = connection.execute(select(*columns).join(newest, same).where(whole))
+    columns = (pairs.c.id, runs.c.state, runs.c.finished_at, runs.c.problems, runs.c.id)
+    query = select(*columns).select_from(pairs).join(runs, runs.c.id == newest)
+    rows = connection.execute(query.where(pairs.c.id.in_(ids)))
     return {
         pair_id: LastRun(
-            state, at, [one for one in problems or () if one.get("testrail_id") is None]
+            state, at, [one for one in problems or () if one.get("testrail_id") is None], run
         )
-        for pair_id, state, at, problems in rows
+        for pair_id, state, at, problems, run in rows
     }
 
 

@@ -6,8 +6,7 @@ A run notes its sign of life and when it is due to go on, so that no message is 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,18 +14,16 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     RowMapping,
     and_,
+    func,
     insert,
     or_,
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.causes import store_error
-from mappings.database import time_of
+from mappings.database import Connected, time_of
 from mappings.errors import LostLock, StoreError
 from mappings.tables import runs
 
@@ -86,11 +83,8 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-class RunLog:
-    """Keeps the runs. Raises StoreError where the database does not answer."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+class RunLog(Connected):
+    """Keeps the runs."""
 
     def begin(
         self,
@@ -239,10 +233,18 @@ class RunLog:
         """The newest runs of a pair, newest first."""
         return self.of_pairs([pair_id], limit)
 
-    def of_pairs(self, pair_ids: Sequence[int], limit: int | None = None) -> list[RunRecord]:
+    def of_pairs(
+        self, pair_ids: Sequence[int], limit: int | None = None, offset: int = 0
+    ) -> list[RunRecord]:
         """The newest runs of these pairs together, newest first; without a limit all of them."""
-        query = select(runs).where(runs.c.pair_id.in_(pair_ids))
-        return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()).limit(limit))
+        query = select(runs).where(runs.c.pair_id.in_(pair_ids)).limit(limit).offset(offset)
+        return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()))
+
+    def count(self, pair_ids: Sequence[int]) -> int:
+        """How many runs of these pairs are recorded."""
+        query = select(func.count()).select_from(runs).where(runs.c.pair_id.in_(pair_ids))
+        with self._transaction() as connection:
+            return connection.execute(query).scalar_one()
 
     def named(self, part: str) -> list[RunRecord]:
         """The run with this id, else all whose id begins or ends with it, newest first."""
@@ -267,20 +269,16 @@ class RunLog:
 
     def open(self, pair_id: int) -> list[RunRecord]:
         """The exclusive runs of a pair that have not ended, newest first; refreshes are none."""
+        return self.open_of([pair_id])
+
+    def open_of(self, pair_ids: Sequence[int]) -> list[RunRecord]:
+        """The exclusive runs of these pairs that have not ended, newest first."""
         query = select(runs).where(
-            runs.c.pair_id == pair_id,
+            runs.c.pair_id.in_(pair_ids),
             runs.c.state.in_((RUNNING, UNFINISHED)),
             runs.c.exclusive.is_(True),
         )
         return self._select(query.order_by(runs.c.started_at.desc(), runs.c.id.desc()))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self.engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise store_error("The database did not answer", error) from error
 
     def _execute(self, *statements: Any) -> None:
         with self._transaction() as connection:
@@ -288,11 +286,8 @@ class RunLog:
                 connection.execute(statement)
 
     def _select(self, query: Any) -> list[RunRecord]:
-        try:
-            with self.engine.connect() as connection:
-                return [_run_of(row) for row in connection.execute(query).mappings()]
-        except SQLAlchemyError as error:
-            raise store_error("The database did not answer", error) from error
+        with self._transaction() as connection:
+            return [_run_of(row) for row in connection.execute(query).mappings()]
 
 
 def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:

@@ -115,6 +115,12 @@ links = Table(
     Column("version", Integer, nullable=False),
     UniqueConstraint("pair_id", "testrail_id"),
     UniqueConstraint("pair_id", "testably_id"),
+    Index(
+        "ix_links_open_problems",
+        "pair_id",
+        sqlite_where=text("open_problems > 0"),
+        postgresql_where=text("open_problems > 0"),
+    ),
 )
 
 runs = Table(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from worker.clients.transport import Observer, Transport
     from worker.notices import Notice
     from worker.sync.context import PairContext
+    from worker.sync.options import Policy
 
 OnWait = Callable[[float], None]
 
@@ -132,6 +133,37 @@ class Deployment:
             settings.testrail.url or "", pair.testrail, settings.testably.url, pair.testably
         )
 
+    def rules(self, pair: ProjectPair) -> MappingRules:
+        """How the milestones of a pair are mapped."""
+        footer = self.settings.sync.description_footer
+        return MappingRules(self.settings.testrail.url or "", pair.timezone, footer)
+
+    @property
+    def policy(self) -> Policy:
+        """The decisions that the settings make."""
+        from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
+
+        sync = self.settings.sync
+        return Policy(OnTargetEdit(sync.on_target_edit), OnSourceDelete(sync.on_source_delete))
+
+    @property
+    def seconds_per_request(self) -> float:
+        """The seconds from one paced request to Testably to the next."""
+        return _limit(self.settings.testably.rate_limit).interval
+
+    def requests_left(self, pair: ProjectPair) -> int | None:
+        """How many requests the pair's Testably token allows at once now, all processes together.
+
+        None where no Redis counts for all of them. Raises NoLimiter if it does not answer.
+        """
+        from worker.clients.rate_limit import RedisRateLimiter
+
+        rate, token = self.settings.testably.rate_limit, pair.testably_token or SecretStr("")
+        if self.redis is None:
+            return None
+        limiter = self._rate_limiter("testably", token.get_secret_value(), rate)
+        return limiter.left() if isinstance(limiter, RedisRateLimiter) else None
+
     @contextmanager
     def context(
         self,
@@ -213,24 +245,19 @@ class Deployment:
 
     def _context(self, pair: ProjectPair, source: TestRail, target: Testably) -> PairContext:
         from worker.sync.context import PairContext
-        from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy
 
-        sync = self.settings.sync
-        limit = _limit(self.settings.testably.rate_limit)
         return PairContext(
             identity=self.identity(pair),
-            rules=MappingRules(
-                self.settings.testrail.url or "", pair.timezone, sync.description_footer
-            ),
-            policy=Policy(OnTargetEdit(sync.on_target_edit), OnSourceDelete(sync.on_source_delete)),
+            rules=self.rules(pair),
+            policy=self.policy,
             source=source,
             target=target,
             store=self.store,
             runs=self.runs,
             clock=self.clock,
             holder=self.holder,
-            drift_check=_drift_check(sync.drift_check),
-            seconds_per_request=limit.interval,
+            drift_check=_drift_check(self.settings.sync.drift_check),
+            seconds_per_request=self.seconds_per_request,
         )
 
     def _transport_to_testrail(self, pair: ProjectPair, **how: Any) -> Transport:

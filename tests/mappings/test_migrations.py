@@ -103,7 +103,7 @@ def test_an_upgrade_from_any_revision_keeps_runs_and_their_changes(
     upgrade(empty_engine)
     assert_up_to_date(empty_engine)
     [run] = RunLog(empty_engine).latest(1)
-    [change] = Store(empty_engine).changes(1, run_id=run.id)
+    [change] = Store(empty_engine).journal.changes(1, run_id=run.id)
     assert (change.kind, change.after) == ("create", {"name": "Kept"})
     with pytest.raises(IntegrityError), empty_engine.begin() as connection:
         connection.execute(text("DELETE FROM runs"))

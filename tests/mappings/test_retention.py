@@ -26,9 +26,9 @@ def ended(run_log: RunLog, pair_id: int, days: float, **more: object) -> str:
 def wrote(store: Store, pair_id: int, run_id: str, link: Link, kind: str = "update") -> Link:
     """A change of that run, done, that the link names."""
     change = Change(run_id, link.testrail_id, link.testably_id, kind, {}, {}, OLD)
-    leased = store.lease(pair_id, link, change, None)
+    leased = store.journal.lease(pair_id, link, change, None)
     assert leased is not None
-    saved = store.settle(pair_id, *leased, ChangeState.DONE, OLD)
+    saved = store.journal.settle(pair_id, *leased, ChangeState.DONE, OLD)
     assert saved is not None
     return saved
 
@@ -66,7 +66,7 @@ def test_a_run_with_an_open_change_stays(store: Store, run_log: RunLog, pair_id:
     cut_off = ended(run_log, pair_id, 1)
     ended(run_log, pair_id, 2)
     change = Change(cut_off, 1, None, "create", {}, {}, OLD)
-    leased = store.lease(pair_id, Link(1), change, None)
+    leased = store.journal.lease(pair_id, Link(1), change, None)
     assert leased is not None
     store.save(pair_id, leased[0].leased(None, 0), NOW)
     assert prune(store.engine, YEAR) == Pruned()

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from mappings.database import open_engine
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
-from tests.proofs.world import MIGRATION, Boundaries, MortalRunLog, MortalStore
+from tests.proofs.world import MIGRATION, NEVER, Boundaries, MortalRunLog, MortalStore
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.clients.testably import Testably
@@ -117,6 +117,7 @@ def http_context(
             MortalRunLog(engine, point),
             clock,
             f"process {os.getpid()}",
+            heartbeat_every=NEVER,
         )
 
 

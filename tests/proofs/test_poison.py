@@ -93,7 +93,7 @@ class Pair:
     def sent(self, report: RunReport) -> int:
         """How many writes a run sent."""
         pair = self.context.store.pair(self.context.identity)
-        return len(self.context.store.changes(pair.id, run_id=report.run))
+        return len(self.context.store.journal.changes(pair.id, run_id=report.run))
 
     def names(self) -> set[str]:
         return {str(row["name"]) for row in self.ably.everything(PROJECT)}

@@ -289,7 +289,7 @@ def test_a_create_that_somebody_else_found_keeps_its_history() -> None:
         pair = world.store.find_pair(IDENTITY)
         assert pair is not None
         [link] = world.store.links(pair.id).values()
-        made = world.store.changes(pair.id, testably_id=link.testably_id)
+        made = world.store.journal.changes(pair.id, testably_id=link.testably_id)
         assert "done" in {change.state.value for change in made if change.kind == "create"}, at
         world.ably.remove(world.target_ids()[0])
     world.close()

@@ -409,7 +409,7 @@ class PairLife(RuleBasedStateMachine):
             return
         by_target: dict[str, list[Change]] = {}
         by_source: dict[int, list[Change]] = {}
-        for change in self.world.store.changes(self._pair_id()):
+        for change in self.world.store.journal.changes(self._pair_id()):
             if change.testably_id is None:
                 by_source.setdefault(change.testrail_id, []).append(change)
             else:
@@ -442,7 +442,7 @@ class PairLife(RuleBasedStateMachine):
 
     def _journaled_as(self, write: Write) -> str:
         """The kind of the change that tells of this write."""
-        history = self.world.store.changes(self._pair_id(), testably_id=write.testably_id)
+        history = self.world.store.journal.changes(self._pair_id(), testably_id=write.testably_id)
         return [k.kind for k in history if k.after.get("status") == write.body["status"]][-1]
 
     def _has_one_truth(self, policy: Policy) -> bool:

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, event
 
-from mappings.database import open_engine, upgrade
+from mappings.database import Connected, open_engine, upgrade
 from mappings.footer import marked_id
+from mappings.journal import Journal
 from mappings.milestone import ARCHIVED, MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
@@ -42,6 +43,8 @@ PROJECT = "proj_a"
 IDENTITY = PairIdentity(URL, 1, "https://api.testably.app", PROJECT)
 RULES = MappingRules(URL)
 TIMEOUT = 30.0
+NEVER = 3600.0
+"""Seconds between two heartbeats: a thread of its own would make the boundaries come anyhow."""
 MIGRATION = Options(trigger=Trigger.MIGRATION)
 
 
@@ -114,8 +117,8 @@ class Boundaries:
 # --- the database -----------------------------------------------------------------------------
 
 
-class MortalStore(Store):
-    """A store whose process can die before and after each commit of a change."""
+class _Mortal(Connected):
+    """What the process that keeps it can die at: before and after each commit of a change."""
 
     def __init__(self, engine: Engine, point: Boundaries) -> None:
         super().__init__(engine)
@@ -135,17 +138,20 @@ class MortalStore(Store):
             self._point("after commit")
 
 
-class MortalRunLog(RunLog):
-    """A run log whose process can die before and after each commit."""
+class _MortalJournal(_Mortal, Journal):
+    pass
 
-    def __init__(self, engine: Engine, point: Boundaries) -> None:
-        super().__init__(engine)
-        self._point = point
 
-    def _execute(self, *statements: Any) -> None:
-        self._point("before run commit")
-        super()._execute(*statements)
-        self._point("after run commit")
+class MortalStore(_Mortal, Store):
+    """A store whose process can die."""
+
+    @cached_property
+    def journal(self) -> Journal:
+        return _MortalJournal(self.engine, self._point)
+
+
+class MortalRunLog(_Mortal, RunLog):
+    """A run log whose process can die."""
 
 
 def _changes(connection: Connection) -> int:
@@ -352,6 +358,7 @@ class World:
             self.clock,
             "the proof",
             drift_check,
+            heartbeat_every=NEVER,
         )
 
     def migrate(self, policy: Policy | None = None) -> RunReport:

@@ -262,7 +262,7 @@ def lease(world: World, until: timedelta) -> None:
     """Another process claims the link of milestone 1 for a write."""
     now, run = world.clock.now(), world.changes[-1].run_id
     change = Change(run, 1, world.id_of(1), "update", {}, {}, now)
-    assert world.store.lease(world.pair.id, world.links[1], change, now + until) is not None
+    assert world.store.journal.lease(world.pair.id, world.links[1], change, now + until) is not None
 
 
 def test_what_was_held_before_is_waited_for_and_written_once(world: World) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mappings.journal import Journal
 from mappings.link import Link, LinkState
 from mappings.rows import ChangeState
 from tests.sync.world import PROJECT, World
@@ -291,18 +292,18 @@ def test_a_create_that_fails_again_and_again_is_set_aside(world: World) -> None:
     assert world.run().counts["created"] == 1
 
 
-def test_a_machine_that_slept_does_not_send(world: World) -> None:
+def test_a_machine_that_slept_does_not_send(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The claim would run out before the request does; it is given back and made again."""
     world.add("One")
-    lease = world.store.lease
+    lease = Journal.lease
 
     def slow(*given: Any) -> Any:
         leased = lease(*given)
         world.clock.sleep(60)
-        world.store.lease = lease  # type: ignore[method-assign]
+        monkeypatch.setattr(Journal, "lease", lease)
         return leased
 
-    world.store.lease = slow  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(Journal, "lease", slow)
     assert world.run().state is State.SUCCEEDED
     assert world.to_ably.writes == {"POST": 1}
     assert [change.state for change in world.changes] == [ChangeState.NOT_DONE, ChangeState.DONE]
@@ -567,14 +568,7 @@ class Died(BaseException):
     """What no code of ours catches."""
 
 
-COMMITS = (
-    "lease",
-    "settle",
-    "save",
-    "save_many",
-    "note_agreement",
-    "update_pair",
-)
+COMMITS = ("save", "save_many", "note_agreement", "update_pair")
 
 
 class Deaths:
@@ -586,6 +580,7 @@ class Deaths:
         for owner, names in (
             (target, ("create", "update")),
             (store, COMMITS),
+            (store.journal, ("lease", "settle")),
         ):
             for name in names:
                 setattr(owner, name, self._deadly(getattr(owner, name)))
@@ -618,6 +613,7 @@ def revive(world: World) -> None:
     for owner in (world.target, world.store):
         for name in ("create", "update", *COMMITS):
             vars(owner).pop(name, None)
+    vars(world.store).pop("journal", None)
 
 
 @FOOTER
@@ -723,14 +719,14 @@ def test_a_link_that_somebody_else_changed_is_left_to_them(world: World) -> None
     assert world.run(Trigger.SCHEDULE).counts["updated"] == 1
 
 
-def test_a_link_that_stays_held_is_told(world: World) -> None:
+def test_a_link_that_stays_held_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody claims it again and again: it waits, once, and is left to the next run."""
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    world.store.lease = lambda *_given: None  # type: ignore[method-assign]
+    monkeypatch.setattr(Journal, "lease", lambda *_given: None)
     held = replace(world.links[1], lease_until=world.clock.now() + timedelta(seconds=300))
-    world.store.settle(world.pair.id, held, None, ChangeState.DONE, world.clock.now())
+    world.store.journal.settle(world.pair.id, held, None, ChangeState.DONE, world.clock.now())
     reload = world.store.links
 
     def still_held(*given: Any) -> dict[int, Link]:
@@ -763,7 +759,7 @@ def test_an_answer_that_lost_its_claim_is_left_to_the_next_run(world: World) -> 
     def stolen(*given: Any) -> Any:
         made = create(*given)
         mine = replace(world.links[1], lease_until=None)
-        world.store.settle(world.pair.id, mine, None, ChangeState.DONE, world.clock.now())
+        world.store.journal.settle(world.pair.id, mine, None, ChangeState.DONE, world.clock.now())
         return made
 
     world.target.create = stolen  # type: ignore[method-assign, assignment]

@@ -184,7 +184,7 @@ class World:
 
     @property
     def changes(self) -> list[Change]:
-        return self.store.changes(self.pair.id)
+        return self.store.journal.changes(self.pair.id)
 
     def id_of(self, testrail_id: int) -> str:
         """The Testably id that a TestRail milestone is linked to."""

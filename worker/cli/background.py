@@ -13,7 +13,7 @@ from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.session import consent, declined
 from worker.cli.signals import EndedBySignal, exit_code
 from worker.errors import Interrupted
-from worker.facts.runs import report_of
+from worker.facts.runs import WROTE, report_of
 from worker.say import say_error
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
 
 
 def _line(run: RunRecord) -> str:
-    done = sum(run.counts.get(name, 0) for name in ("created", "adopted", "updated", "archived"))
+    done = sum(run.counts.get(name, 0) for name in WROTE)
     planned = "" if run.planned is None else f" of {run.planned}"
     state = "waiting for a worker" if run.state == "unfinished" else run.state
     return f"Run {run.id}: {state}, {done}{planned} written"

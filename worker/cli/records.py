@@ -162,9 +162,9 @@ def _link_json(link: Link) -> Facts:
 def _changes_of(deployment: Deployment, pair: Pair | None, milestone: str) -> Facts:
     if pair is None:
         return {"changes": []}
-    changes = deployment.store.changes(pair.id, testably_id=milestone)
+    changes = deployment.store.journal.changes(pair.id, testably_id=milestone)
     if milestone.isdecimal() and len(milestone) <= _MOST_DIGITS:
-        changes += deployment.store.changes(pair.id, testrail_id=int(milestone))
+        changes += deployment.store.journal.changes(pair.id, testrail_id=int(milestone))
     triggers = {run_id: _trigger(deployment, run_id) for run_id in {c.run_id for c in changes}}
     return {"changes": [{**change_json(one), "trigger": triggers[one.run_id]} for one in changes]}
 

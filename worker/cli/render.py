@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mappings.errors import MilesyncError
 from worker.cli.screen import Console, Table
 from worker.facts import words
+from worker.facts.runs import WROTE
 from worker.say import printable
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 20
 """How many rows of a list are shown before it is cut."""
-WROTE: Final = ("created", "adopted", "updated", "archived")
-"""The counters of a run that stand for something that was written."""
 _LONGEST_VALUE: Final = 40
 
 
@@ -56,8 +55,7 @@ def say_error(out: Console, error: MilesyncError) -> None:
 
 def in_words(rate: Rate) -> str:
     """A rate limit as people say it."""
-    window = "a minute" if rate.seconds == 60 else f"in {rate.seconds:g} s"
-    return f"{rate.requests} requests {window}"
+    return words.rate(rate.requests, rate.seconds)
 
 
 def say_more(out: Console, rows: int, command: str) -> None:

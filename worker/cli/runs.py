@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,16 +16,17 @@ from worker.facts import words
 from worker.facts.runs import (
     DONE,
     PAIR,
-    WRITTEN,
     Facts,
     by_milestone,
     find_run,
     kind,
     reported,
     run_json,
+    took,
     what,
     where,
     whole,
+    written,
 )
 from worker.say import printable
 
@@ -189,12 +189,8 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
 
 
 def _when(run: Facts) -> str:
-    began, ended = run["started_at"], run["finished_at"]
-    text = f"Began {began}, by {printable(run['holder'])}"
-    if ended is None:
-        return f"{text}; has not ended."
-    took = datetime.fromisoformat(ended) - datetime.fromisoformat(began)
-    return f"{text}; took {words.lasted(took)}."
+    lasted = "has not ended" if run["finished_at"] is None else f"took {took(run)}"
+    return f"Began {run['started_at']}, by {printable(run['holder'])}; {lasted}."
 
 
 def _show_problems(out: Console, run: Facts) -> None:
@@ -205,7 +201,7 @@ def _show_problems(out: Console, run: Facts) -> None:
 
 def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
     first, last = changes[0], changes[-1]
-    told = words.called(WRITTEN.get(first["kind"], "updated"))
+    told = written(first["kind"])
     name = printable(first["name"] or last["after"].get("name") or "")
     out.print(f"{told}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}")
     done = [change for change in changes if change["state"] == DONE]

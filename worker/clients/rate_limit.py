@@ -190,6 +190,12 @@ while grants > 0 and granted(0) + window <= now do
   grants = grants - 1
 end
 
+if op == 'left' then
+  keep(math.max(paused - now, 0))
+  if paused > now then return '0' end
+  return text(math.max(size - grants, 0) * 1000000)
+end
+
 local wait = 0
 if paused > now then
   wait = paused - now
@@ -238,6 +244,10 @@ class RedisRateLimiter:
 
     def paused_for(self) -> float:
         return self._run("paused")
+
+    def left(self) -> int:
+        """How many requests the window still has room for; none during a pause."""
+        return round(self._run("left"))
 
     def _run(self, operation: str, pause: float = 0.0) -> float:
         times = (self._limit.window, self._limit.interval, pause)

@@ -25,7 +25,7 @@ def of_link(link: Link, zone: ZoneInfo | None, now: datetime) -> Both:
     """As both sides were read last. None where there is no milestone, or none that can be read."""
     from worker.clients.records import parse_source
 
-    source = parse_source(dict(link.raw)) if link.raw else None
+    source = parse_source(dict(link.raw), link.parent_id) if link.raw else None
     readable = source if isinstance(source, SourceMilestone) else None
     shown = link.observed if link.has_target else {}
     return _both(readable, shown, zone, now)

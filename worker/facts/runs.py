@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,8 @@ PAIR: Final = ("testrail_project", "testably_project", "testrail_name", "testabl
 """What tells people of a pair, in the order in which a heading takes it."""
 DONE: Final = "done"
 """The state of a change that the target has carried out."""
+WROTE: Final = ("created", "adopted", "updated", "archived")
+"""The counters of a run that stand for something that was written."""
 WRITTEN: Final = {"create": "created", "adopt": "adopted", "archive": "archived"}
 """What a change makes of a milestone, by its kind; all others have updated it."""
 
@@ -128,6 +131,37 @@ def what(run: Facts) -> str:
     return "; ".join(parts)
 
 
+def took(run: Facts) -> str:
+    """How long a run took, or that it has not ended."""
+    if run["finished_at"] is None:
+        return "has not ended"
+    began, ended = (datetime.fromisoformat(run[name]) for name in ("started_at", "finished_at"))
+    return words.lasted(ended - began)
+
+
+def written(kind: str) -> str:
+    """What a write of this kind did, in the word that people have for it."""
+    return "taken back" if kind == "undo" else words.called(WRITTEN.get(kind, "updated"))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many of the planned writes are done, and about how long the others take, in seconds."""
+
+    done: int
+    planned: int | None
+    seconds_left: float | None
+
+
+def progress(run: RunRecord, seconds_per_request: float) -> Progress:
+    """How far a run is that has not ended."""
+    done = sum(run.counts.get(name, 0) for name in WROTE)
+    if run.planned is None:
+        return Progress(done, None, None)
+    left = max(run.planned - done, 0)
+    return Progress(done, run.planned, left * seconds_per_request)
+
+
 # --- one run with everything about it -----------------------------------------------------------
 
 
@@ -156,7 +190,7 @@ def _pair_of(deployment: Deployment, run: RunRecord) -> Pair:
 def whole(deployment: Deployment, run: RunRecord) -> Facts:
     """Everything that is known of a run."""
     pair = _pair_of(deployment, run)
-    changes = deployment.store.changes(pair.id, run_id=run.id)
+    changes = deployment.store.journal.changes(pair.id, run_id=run.id)
     links = deployment.store.links(pair.id, {change.testrail_id for change in changes})
     names = {id_: link.name for id_, link in links.items()}
     return {
@@ -188,6 +222,12 @@ def reported(deployment: Deployment, run: RunRecord) -> Facts:
     return {"state": project["state"], "projects": [project]}
 
 
+def what_was(changes: Sequence[Facts]) -> str:
+    """What a run's writes to one milestone came to, as a counter of a run calls it."""
+    done = any(change["state"] == DONE for change in changes)
+    return WRITTEN.get(changes[0]["kind"], "updated") if done else "quarantined"
+
+
 def _items(facts: Facts) -> Iterator[Facts]:
     """Every milestone that the run wrote to or could not deal with."""
     problems = {
@@ -195,14 +235,12 @@ def _items(facts: Facts) -> Iterator[Facts]:
         for key, found in by_milestone(facts["problems"]).items()
     }
     for testrail_id, changes in by_milestone(facts["changes"]).items():
-        kind = changes[0]["kind"]
-        done = any(change["state"] == DONE for change in changes)
         yield {
             "testrail_id": testrail_id,
             "testably_id": changes[-1]["testably_id"],
             "name": changes[0]["name"],
-            "action": kind,
-            "result": WRITTEN.get(kind, "updated") if done else "quarantined",
+            "action": changes[0]["kind"],
+            "result": what_was(changes),
             "reason": "",
             "problems": problems.pop(testrail_id, []),
         }

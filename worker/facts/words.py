@@ -120,6 +120,12 @@ def requests(counts: Mapping[str, int]) -> str:
     return f"{number} {noun} to TestRail, {counts.get('testably', 0)} to Testably"
 
 
+def rate(number: int, seconds: float) -> str:
+    """A rate limit as people say it: ``60 requests a minute``."""
+    window = "a minute" if seconds == 60 else f"in {seconds:g} s"
+    return f"{number} requests {window}"
+
+
 def about(seconds: float) -> str:
     """How long something will take, roughly: ``about a minute``."""
     minutes = round(seconds / 60)

@@ -16,14 +16,14 @@ Beside  `context.py` is what a run needs, `options.py` what a person asked for.
 
 Where each rule of docs/how-it-works.md is kept:
 
-R1  a write is journaled before it is sent: apply/writer.py, mappings/store.py
+R1  a write is journaled before it is sent: apply/writer.py, mappings/journal.py
 R2  a create is never repeated blindly: apply/creates.py, decide/in_doubt.py, ports.py
 R3  three values a field: decide/differences.py, mappings/text.py
 R4  absence is proved: read/source.py, read/target.py, decide/absence.py
 R5  a mass of changes stops: decide/guards.py
 R6  one bad item never stops the others: apply/items.py, apply/attempts.py, decide/rules.py
 R7  something of the same name is a person's: decide/rules.py, mappings/store.py
-R8  one writer: run.py, mappings/locks.py, apply/writer.py
+R8  one writer: run.py, mappings/locks.py, mappings/compare_and_set.py, apply/writer.py
 R9  undone stays undone: undo.py, decide/rules.py
 R10  one truth: decide/differences.py, proof.py, verify.py, mappings/overview.py
 R11  everything read is bounded: worker/clients/bounds.py, worker/clients/clean.py

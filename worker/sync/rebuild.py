@@ -64,4 +64,4 @@ def _link(run: Run, snapshot: Snapshot, action: Action) -> bool:
         note=action.reason,
         settled_at=now,
     )
-    return run.context.store.lease(run.pair.id, link, change, None) is not None
+    return run.context.store.journal.lease(run.pair.id, link, change, None) is not None

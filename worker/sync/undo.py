@@ -62,7 +62,7 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     if record is None or record.pair_id != pair.id:
         raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync runs`.")
     links = context.store.links(pair.id)
-    changes = context.store.changes(pair.id, run_id=run_id)
+    changes = context.store.journal.changes(pair.id, run_id=run_id)
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
     planner = _Planner(context, links, force)
     return UndoPlan(run_id, tuple(planner.step(group) for group in groups))

@@ -73,6 +73,12 @@ def _line(cron: str, **more: Any) -> crontab:
     return crontab(minute, hour, weekday, day, month, **more)
 
 
+def next_moment(cron: str, now: datetime) -> datetime:
+    """The line's next moment after ``now``; both are UTC."""
+    wait: timedelta = _line(cron, nowfun=lambda: now).remaining_estimate(now)
+    return now + wait
+
+
 def period(cron: str) -> float:
     """The longest pause between two of the line's next moments, in seconds."""
     at = datetime.now(UTC)

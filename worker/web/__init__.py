@@ -11,7 +11,7 @@ Another server can run `app`; it then has to bound its connections itself. With 
 ``hook``         what one call says, as values
 ``health``       /healthz and /readyz
 ``metrics``      /metrics
-``pages``        /
+``pages``        / and all that people read
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def create_app(read_settings: Callable[[], Settings] = process_settings) -> Star
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),
         Route("/metrics", metrics.show),
-        Route("/", pages.show),
+        *pages.ROUTES,
     ]
     made = Starlette(routes=routes, lifespan=lifespan)
     made.router.redirect_slashes = False  # it would redirect to whatever host the caller named

@@ -42,7 +42,7 @@ def adopt(writer: TargetWriter, action: Action, link: Link) -> Link:
         note=action.reason,
         settled_at=now,
     )
-    leased = writer.store.lease(writer.pair.id, link, change, None)
+    leased = writer.store.journal.lease(writer.pair.id, link, change, None)
     if leased is None:
         raise LostLeaseError
     tell_write("adopt", link.testrail_id, action.testably_id, outcome="done")

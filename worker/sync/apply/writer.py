@@ -187,7 +187,7 @@ class TargetWriter:
 
     def conclude(self, link: Link, state: ChangeState, echo: Values | None = None) -> Link:
         """Record what became of a create in doubt; raises LostLeaseError."""
-        saved = self.store.conclude(self.pair.id, link, state, self.clock.now(), echo=echo)
+        saved = self.store.journal.conclude(self.pair.id, link, state, self.clock.now(), echo=echo)
         if saved is None:
             raise LostLeaseError
         tell_write("resolve", link.testrail_id, link.testably_id, outcome=state.value)
@@ -226,7 +226,7 @@ class TargetWriter:
         now = self.clock.now()
         link, change = intend(now)
         until = self.deadline(now) + STALL + GRACE
-        leased = self.store.lease(self.pair.id, link, change, until)
+        leased = self.store.journal.lease(self.pair.id, link, change, until)
         if leased is None:
             raise LostLeaseError
         sent_at = self.clock.now()
@@ -247,7 +247,7 @@ class TargetWriter:
 
     def settle(self, link: Link, attempt: Attempt) -> Link:
         """Commit what came of an attempt, and let go of the link; raises LostLeaseError."""
-        saved = self.store.settle(
+        saved = self.store.journal.settle(
             self.pair.id,
             link,
             attempt.change_id,

@@ -1,0 +1,64 @@
+"""Links are changed by comparing and setting a version, so that one of two writers loses (R8)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, case, insert, or_, update
+from sqlalchemy.exc import IntegrityError
+
+from mappings.link import Link
+from mappings.rows import link_columns
+from mappings.tables import links
+
+LONGEST_LEASE = timedelta(hours=1)
+"""No request lasts so long: a lease that ends later is of before the clock was set back."""
+
+
+def save_link(
+    connection: Connection, pair_id: int, link: Link, now: datetime, *, holding: bool = False
+) -> Link | None:
+    """Write a link if nobody changed it since it was read, and nobody else holds a lease.
+
+    ``holding`` is who holds it. Returns the link as it stands now, or None to the loser. Raises
+    IntegrityError where it is new to two at once, or two have one target.
+    """
+    saved = link.saved()
+    values = link_columns(saved)
+    if link.version == 0:
+        connection.execute(insert(links).values(pair_id=pair_id, **values))
+        return saved
+    until = links.c.claim_until
+    unclaimed = or_(until.is_(None), until < now, until > now + LONGEST_LEASE)
+    chosen = and_(
+        links.c.pair_id == pair_id,
+        links.c.testrail_id == link.testrail_id,
+        links.c.version == link.version,
+        *(() if holding else (unclaimed,)),
+    )
+    if holding and not link.look_again:
+        del values["look_again"]  # somebody may have set it meanwhile
+    done = connection.execute(update(links).where(chosen).values(**values))
+    return saved if done.rowcount == 1 else None
+
+
+def save_apart(connection: Connection, pair_id: int, link: Link, now: datetime) -> Link | None:
+    """`save_link`, so that a link that somebody else inserted meanwhile costs only itself."""
+    if link.version > 0:
+        return save_link(connection, pair_id, link, now)
+    try:
+        with connection.begin_nested():
+            return save_link(connection, pair_id, link, now)
+    except IntegrityError:
+        return None
+
+
+def mark_to_look_again(connection: Connection, pair_id: int, testrail_id: int) -> None:
+    """Have the next run read this link's target; the mark outlives the write of a lease's holder.
+
+    Whoever does not hold the link has to read it again before he changes it.
+    """
+    chosen = and_(links.c.pair_id == pair_id, links.c.testrail_id == testrail_id)
+    bump = case((links.c.claim_until.is_(None), 1), else_=0)
+    marked = {"look_again": True, "version": links.c.version + bump}
+    connection.execute(update(links).where(chosen).values(**marked))

@@ -1,0 +1,160 @@
+"""The journal of the writes to the target: each is recorded with its link before it is sent (R1).
+
+A write leases its link, is sent, and is then settled by its sender; what became of one in doubt
+is concluded by whoever found it out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from mappings.compare_and_set import mark_to_look_again, save_link
+from mappings.database import Connected
+from mappings.errors import DoesNotFit
+from mappings.link import Link
+from mappings.milestone import Values
+from mappings.rows import Change, ChangeState, change_columns, change_of
+from mappings.tables import changes
+
+
+class _LostError(Exception):
+    """Rolls a lease's transaction back."""
+
+
+class Journal(Connected):
+    """Keeps the writes, together with the links that they change."""
+
+    def lease(
+        self, pair_id: int, link: Link, change: Change, until: datetime | None
+    ) -> tuple[Link, int] | None:
+        """Journal a write before it is sent (R1): the link's claim and the change, or neither.
+
+        ``link`` already carries what is intended. Returns the claimed link and the change's id,
+        or None if somebody else changed or holds the link. Without ``until`` there is nothing to
+        send: the change is recorded, and nothing is held.
+        """
+        try:
+            with self._transaction() as connection:
+                change_id = _record(connection, pair_id, change)
+                leased = link.leased(until, change_id)
+                saved = save_link(connection, pair_id, leased, change.at)
+                if saved is None:
+                    raise _LostError
+                return saved, change_id
+        except (_LostError, DoesNotFit):
+            return None
+
+    def settle(
+        self,
+        pair_id: int,
+        link: Link,
+        change_id: int | None,
+        state: ChangeState,
+        now: datetime,
+        *,
+        echo: Values | None = None,
+        note: str = "",
+    ) -> Link | None:
+        """Commit what became of a write that this caller sent, and let go of the claim.
+
+        Returns the saved link; None if the claim had run out and somebody else took the link,
+        in which case it is marked to be looked at again. The change keeps what the caller's own
+        answer says of it; an answer that says nothing (AMBIGUOUS) replaces no other.
+        """
+        released = link.released()
+        settled = (state, released.testably_id, echo, note, now)
+        try:
+            with self._transaction() as connection:
+                if change_id is not None:
+                    _settle_change(connection, change_id, *settled)
+                saved = save_link(connection, pair_id, released, now, holding=True)
+        except DoesNotFit:  # another link has this target; the change stays true
+            saved = None
+            if change_id is not None:
+                with self._transaction() as connection:
+                    _settle_change(connection, change_id, *settled)
+        if saved is None:
+            self._mark(pair_id, link.testrail_id)
+        return saved
+
+    def conclude(
+        self,
+        pair_id: int,
+        link: Link,
+        state: ChangeState,
+        now: datetime,
+        *,
+        echo: Values | None = None,
+    ) -> Link | None:
+        """Commit what became of a write in doubt, as the target's lists tell it.
+
+        Returns the saved link; None, with nothing recorded, if somebody else took the link since:
+        they may know more.
+        """
+        released = link.released()
+        try:
+            with self._transaction() as connection:
+                saved = save_link(connection, pair_id, released, now, holding=True)
+                if saved is None:
+                    raise _LostError
+                if link.change_id is not None:
+                    settled = (state, released.testably_id, echo, "", now)
+                    _settle_change(connection, link.change_id, *settled)
+                return saved
+        except (_LostError, DoesNotFit):
+            self._mark(pair_id, link.testrail_id)
+            return None
+
+    def changes(
+        self,
+        pair_id: int,
+        *,
+        testrail_id: int | None = None,
+        testably_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[Change]:
+        """The journal of a pair, oldest first, narrowed to a milestone or a run."""
+        query = select(changes).where(changes.c.pair_id == pair_id).order_by(changes.c.id)
+        for column, value in (
+            (changes.c.testrail_id, testrail_id),
+            (changes.c.testably_id, testably_id),
+            (changes.c.run_id, run_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        with self._transaction() as connection:
+            return [change_of(row) for row in connection.execute(query).mappings()]
+
+    def _mark(self, pair_id: int, testrail_id: int) -> None:
+        with self._transaction() as connection:
+            mark_to_look_again(connection, pair_id, testrail_id)
+
+
+def _record(connection: Connection, pair_id: int, change: Change) -> int:
+    row = change_columns(pair_id, change)
+    key = connection.execute(insert(changes).values(**row)).inserted_primary_key
+    assert key is not None  # noqa: S101  (every insert of one row has a key)
+    return int(key[0])
+
+
+def _settle_change(
+    connection: Connection,
+    change_id: int,
+    state: ChangeState,
+    testably_id: str | None,
+    echo: Values | None,
+    note: str,
+    now: datetime,
+) -> None:
+    values: dict[str, Any] = {"state": state.value, "settled_at": now, "note": note}
+    if testably_id is not None:
+        values["testably_id"] = testably_id
+    if echo is not None:
+        values["echo"] = dict(echo)
+    chosen = changes.c.id == change_id
+    if state is ChangeState.AMBIGUOUS:
+        chosen = and_(chosen, changes.c.state == ChangeState.INTENDED.value)
+    connection.execute(update(changes).where(chosen).values(**values))

@@ -1,0 +1,27 @@
+"""/readyz and /metrics, also when a part of the service is away."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine
+
+from tests.service.test_intake import client
+
+
+def test_without_a_broker_it_lives_and_is_not_ready(engine: Engine) -> None:
+    """/healthz is 200; /readyz is 503 and says what is missing."""
+    with client(engine) as web:
+        assert web.get("/healthz").status_code == 200
+        ready = web.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["database"] == "ok"
+        assert "MILESYNC_REDIS_URL" in ready.json()["broker"]
+
+
+def test_parts_that_are_away_are_left_out_of_the_metrics(engine: Engine) -> None:
+    """Of a broker that does not answer, nothing but that."""
+    with client(engine, MILESYNC_REDIS_URL="redis://127.0.0.1:1/0") as web:
+        text = web.get("/metrics").text
+        assert 'milesync_up{part="broker"} 0.0' in text
+        assert 'milesync_up{part="database"} 1.0' in text
+        assert "milesync_deliveries_waiting 0.0" in text
+        assert "does not answer" in web.get("/readyz").json()["broker"]
