@@ -1,140 +1,185 @@
-"""A pair of many milestones that is in step: what a run costs against only reading the pages.
+"""A pair of many milestones that is in step: what each command costs beside the floor.
 
-``python benchmarks/bench_scale.py [COUNT]`` (100,000 by default) prints the seconds and the peak
-memory of a process that fetches and decodes both sides' pages, and of one that makes a whole
-run over the same servers. The servers and the first migration live in other processes.
+``python benchmarks/bench_scale.py [--count N]… [--rounds N] [--json FILE]`` prints for each job
+the CPU seconds of its whole process (start and imports included), their ratio to the floor, and
+its peak memory. The floor is bare httpx and ``json.loads`` of the same pages, keeping nothing.
+Every job and the server is a process of its own; a round measures all jobs one after the other,
+so that the ratios are of one time; the figures are medians of the rounds.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import socket
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT, TARGET = 1, "proj_abc123"
-CHILD = "--child"
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "MILESYNC_LOG_LEVEL": "error"}
+CLI = (str(Path(sys.executable).parent / "milesync"),)
+JOBS = ("-m", "benchmarks.jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One process to measure, and the floor that it stands beside."""
+
+    name: str
+    words: tuple[str, ...]
+    beside: str = "floor, both sides"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """CPU seconds (user and system), wall seconds and peak memory of one process."""
+
+    cpu: float
+    wall: float
+    mib: float
+
+
+def jobs(folder: Path, port: int, count: int) -> list[Job]:
+    """Everything that is measured, the floors first."""
+    floor = (sys.executable, *JOBS, "floor", str(port), str(count))
+    config = ("--config", str(folder / "milesync.toml"))
+    return [
+        Job("floor, both sides", floor),
+        Job("floor, source only", (*floor, "source"), "floor, source only"),
+        Job("sync, nothing changed", (*CLI, "sync", *config)),
+        Job(
+            "scheduled, source only",
+            (sys.executable, *JOBS, "scheduled", str(folder / "milesync.toml")),
+            "floor, source only",
+        ),
+        Job("plan", (*CLI, "plan", *config)),
+        Job("verify", (*CLI, "verify", *config)),
+        Job("mappings --json", (*CLI, "mappings", "--json", *config)),
+        Job("failures", (*CLI, "failures", *config)),
+        Job("status", (*CLI, "status", *config)),
+    ]
+
+
+def measured(words: tuple[str, ...], folder: Path) -> Figures:
+    """The figures of one process. Raises RuntimeError if it fails."""
+    began = os.times().elapsed
+    with (folder / "errors.txt").open("w+") as errors:
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(
+                f"{' '.join(words)} ended with {process.returncode}: {errors.read()}"
+            )
+    elapsed = os.times().elapsed - began
+    return Figures(usage.ru_utime + usage.ru_stime, elapsed, usage.ru_maxrss / 1024)
+
+
+@contextmanager
+def big_pair(count: int) -> Iterator[tuple[Path, int]]:
+    """The folder and the port of a pair of so many milestones, whose pages are being served."""
+    with tempfile.TemporaryDirectory(prefix="milesync-bench-") as name:
+        folder, port = Path(name), _free_port()
+        facts = (str(folder), str(count), str(port))
+        words = (sys.executable, "-m", "benchmarks.big_pair", *facts)
+        subprocess.run(words, cwd=ROOT, env=ENVIRONMENT, check=True)
+        with subprocess.Popen(
+            (sys.executable, "-m", "benchmarks.page_server", str(folder), str(port)),
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+        ) as server:
+            assert server.stdout is not None
+            server.stdout.readline()
+            try:
+                yield folder, port
+            finally:
+                server.terminate()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def measure(count: int, rounds: int, only: str) -> list[dict[str, object]]:
+    """The median figures of every job at this size."""
+    with big_pair(count) as (folder, port):
+        every = jobs(folder, port, count)
+        first = measured(every[2].words, folder)
+        seen: dict[str, list[Figures]] = {job.name: [] for job in every}
+        chosen = [job for job in every if only in job.name or job.name.startswith("floor")]
+        for _ in range(rounds):
+            for job in chosen:
+                seen[job.name].append(measured(job.words, folder))
+    rows = [_row(count, job, seen) for job in chosen]
+    return [*rows, _first(count, first, seen)]
+
+
+def _row(count: int, job: Job, seen: dict[str, list[Figures]]) -> dict[str, object]:
+    mine, floors = seen[job.name], seen[job.beside]
+    ratio = statistics.median(one.cpu / other.cpu for one, other in zip(mine, floors, strict=True))
+    return {
+        "milestones": count,
+        "job": job.name,
+        "cpu_seconds": round(statistics.median(one.cpu for one in mine), 2),
+        "times_the_floor": round(ratio, 2),
+        "peak_mib": round(max(one.mib for one in mine)),
+        "wall_seconds": round(statistics.median(one.wall for one in mine), 2),
+    }
+
+
+def _first(count: int, first: Figures, seen: dict[str, list[Figures]]) -> dict[str, object]:
+    """The run that notes for the first time that both sides agree, measured once."""
+    floor = statistics.median(one.cpu for one in seen["floor, both sides"])
+    return {
+        "milestones": count,
+        "job": "sync, the first after a migration (once)",
+        "cpu_seconds": round(first.cpu, 2),
+        "times_the_floor": round(first.cpu / floor, 2),
+        "peak_mib": round(first.mib),
+        "wall_seconds": round(first.wall, 2),
+    }
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """The figures as a Markdown table."""
+    names = ("milestones", "job", "cpu_seconds", "times_the_floor", "peak_mib")
+    lines = [
+        f"| {' | '.join(name.replace('_', ' ') for name in names)} |",
+        "|---:|---|---:|---:|---:|",
+    ]
+    lines += [f"| {' | '.join(str(row[name]) for name in names)} |" for row in rows]
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Start the servers with COUNT milestones in step, then measure each job on its own."""
-    from worker.sandbox.server import serve_testably, serve_testrail
-
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with tempfile.TemporaryDirectory() as folder:
-        database = f"sqlite:///{folder}/bench.db"
-        source, target = _in_step(count, database)
-        with (
-            serve_testrail(source, log=False) as testrail,
-            serve_testably(target, log=False, rate=None) as testably,
-        ):
-            for job in ("read", "run", "read", "run"):
-                _measure(job, database, testrail.url, testably.url)
-
-
-def _in_step(count: int, database: str):  # type: ignore[no-untyped-def]
-    """Both models and the database after a migration in memory."""
-    from mappings.database import ensure_ready, open_engine
-    from mappings.milestone import MappingRules
-    from mappings.rows import PairIdentity
-    from mappings.runs import RunLog
-    from mappings.store import Store
-    from worker.clock import SystemClock
-    from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
-    from worker.sandbox.seed import seed
-    from worker.sandbox.testably_model import TestablyModel
-    from worker.sandbox.testrail_model import TestRailModel
-    from worker.sync.context import PairContext
-    from worker.sync.options import Options, Policy, Trigger
-    from worker.sync.run import run_pair
-
-    source, target = TestRailModel([PROJECT]), TestablyModel([TARGET])
-    seed(source, PROJECT, count)
-    engine = open_engine(database)
-    ensure_ready(engine)
-    identity = PairIdentity("http://source.test", PROJECT, "http://target.test", TARGET)
-    context = PairContext(
-        identity,
-        MappingRules(identity.testrail_url),
-        Policy(),
-        InMemorySource(source),
-        InMemoryTarget(target),
-        Store(engine),
-        RunLog(engine),
-        SystemClock(),
-        "benchmark",
-    )
-    report = run_pair(context, Options(trigger=Trigger.MIGRATION))
-    print(f"migrated {report.counts['created']:,} in memory")
-    return source, target
-
-
-def _measure(job: str, database: str, testrail: str, testably: str) -> None:
-    words = [sys.executable, __file__, CHILD, job, database, testrail, testably]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    subprocess.run(words, check=True, env=environment)
-
-
-def child(job: str, database: str, testrail: str, testably: str) -> None:
-    """One job in a process of its own; prints its seconds and peak memory."""
-    from pydantic import SecretStr
-
-    from mappings.database import open_engine
-    from mappings.milestone import MappingRules
-    from mappings.rows import PairIdentity
-    from mappings.runs import RunLog
-    from mappings.store import Store
-    from worker.clients.credentials import basic_auth, bearer
-    from worker.clients.rate_limit import LocalRateLimiter, RateLimit
-    from worker.clients.testably import Testably
-    from worker.clients.testrail import HEADERS, TestRail
-    from worker.clients.transport import Transport
-    from worker.clock import SystemClock
-    from worker.sandbox.testably_app import TOKEN
-    from worker.sandbox.testrail_app import API_KEY, USER
-    from worker.sync.context import PairContext
-    from worker.sync.options import Options, Policy
-    from worker.sync.run import run_pair
-
-    clock = SystemClock()
-    limiter = LocalRateLimiter(RateLimit(1_000_000, 1), clock)
-    key = basic_auth(USER, SecretStr(API_KEY))
-    source = TestRail(
-        Transport("TestRail", testrail, key, rate_limiter=limiter, clock=clock, headers=HEADERS)
-    )
-    target = Testably(
-        Transport("Testably", testably, bearer(SecretStr(TOKEN)), rate_limiter=limiter, clock=clock)
-    )
-    start = time.perf_counter()
-    if job == "read":
-        found = (source.read_project(PROJECT), target.list_all(TARGET))
-        note = f"{len(found[0].milestones):,} and {len(found[1].milestones):,} milestones"
-    else:
-        engine = open_engine(database)
-        identity = PairIdentity("http://source.test", PROJECT, "http://target.test", TARGET)
-        rules = MappingRules(identity.testrail_url)
-        store, runs = Store(engine), RunLog(engine)
-        context = PairContext(
-            identity, rules, Policy(), source, target, store, runs, clock, "bench"
-        )
-        report = run_pair(context, Options())
-        note = f"{report.state}, {dict(report.counts)}"
-    seconds = time.perf_counter() - start
-    peak = _peak_kib() / 1024
-    print(f"{job:5} {seconds:6.2f} s  peak {peak:4.0f} MiB  {note}", flush=True)
-
-
-def _peak_kib() -> int:
-    """This process's own peak; getrusage would tell that of the parent it was forked from."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, action="append")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="measure only jobs whose names hold this")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    rows = []
+    for count in given.count or (10_000, 100_000):
+        rows += measure(count, given.rounds, given.only)
+    print(table(rows))
+    print(f"\nLoad of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    if CHILD in sys.argv:
-        child(*sys.argv[2:])
-    else:
-        sys.path.insert(0, str(Path(__file__).parent.parent))
-        main()
+    main()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from mappings.link import Failure, Link, failures_of
+from mappings.link import Link
+from mappings.link_record import Failure
 from mappings.overview import LastRun
 from mappings.problem import ProblemKind
 from mappings.rows import Pair
@@ -33,7 +34,7 @@ def failures(
 def failures_of_link(link: Link) -> dict[str, list[Listed]]:
     """The ``failures`` and ``accepted`` of one milestone, in the contract's form."""
     found: dict[str, list[Listed]] = {"failures": [], "accepted": []}
-    for one in failures_of(link):
+    for one in link.failures:
         found["accepted" if one.accepted else "failures"].append(_of_link(link, one))
     return found
 

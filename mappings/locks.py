@@ -10,7 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.causes import store_error
 from mappings.errors import Busy
-from mappings.runs import UNFINISHED, RunLog, RunRecord
+from mappings.run_record import UNFINISHED, RunRecord
+from mappings.runs import RunLog
 
 IsHeld = Callable[[], bool]
 

@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Engine, Select, and_, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.causes import store_error
-from mappings.link import LinkState
+from mappings.link_record import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from mappings.rows import Pair
-from mappings.runs import RUNNING, UNFINISHED
+from mappings.run_record import RUNNING, UNFINISHED
 from mappings.tables import links, pairs, runs
 
 ENDED_WELL: Final = ("succeeded", "partial")

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.causes import store_error
 from mappings.database import time_of
-from mappings.link import LinkState
+from mappings.link_record import LinkState
 from mappings.rows import ChangeState
 from mappings.tables import changes, links, runs
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from mappings.link import Link, LinkState, Sent, failures_of
+from mappings.link import Link
+from mappings.link_record import LinkState, Sent
 from mappings.milestone import Values
 from mappings.problem import FieldProblem, Problem, ProblemKind
 
@@ -147,7 +148,7 @@ def link_columns(link: Link) -> dict[str, Any]:
     """A link as a row, without its id and pair."""
     columns = {column: getattr(link, name) for name, column in COLUMN_OF.items()}
     problem = link.problem
-    found = failures_of(link)
+    found = link.failures
     return columns | {
         "state": link.state.value,
         "sent": {name: [sent.value, sent.count] for name, sent in link.sent.items()},

@@ -5,9 +5,8 @@ A run notes its sign of life and when it is due to go on, so that no message is 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -25,62 +24,12 @@ from sqlalchemy import (
 
 from mappings.database import Connected, time_of
 from mappings.errors import LostLock, StoreError
+from mappings.run_record import RUNNING, UNFINISHED, RunRecord, new_run_id
 from mappings.tables import runs
 
-RUNNING = "running"
-UNFINISHED = "unfinished"
-"""Between two parts of a run, or before the first."""
 SHORTEST_NAME: Final = 4
 """Characters of a run's id, its first or its last, by which people may name it."""
-HEARTBEAT_EVERY: Final = 10.0
-"""Seconds between two heartbeats of a run."""
-DEAD_AFTER: Final = timedelta(seconds=30)
-"""A run without a heartbeat for longer has died, if its lock is free as well."""
-LOST_AFTER: Final = timedelta(seconds=15)
-"""An unfinished run that is due for longer waits for a message that is lost."""
 DIED: Final = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
-_LONGEST_WAIT: Final = timedelta(minutes=10)
-"""Nothing is due later than this: then the clock was set back."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One pass over one pair. Times are UTC; ``state`` is running or how it ended.
-
-    ``heartbeat_at`` is the last sign of life and ``due_at`` when an unfinished run is to go on,
-    both in the database's time. A refresh is not ``exclusive``: it holds no lock. ``not_exact``
-    counts what it could not carry exactly, ``verified`` is the proof that it ended with.
-    """
-
-    id: str
-    pair_id: int
-    trigger: str
-    state: str
-    holder: str
-    started_at: datetime
-    finished_at: datetime | None = None
-    planned: int | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-    requests: Mapping[str, int] = field(default_factory=dict)
-    problems: Sequence[Mapping[str, Any]] = ()
-    error: Mapping[str, str] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    stop_requested: bool = False
-    heartbeat_at: datetime | None = None
-    due_at: datetime | None = None
-    exclusive: bool = True
-    not_exact: Mapping[str, int] = field(default_factory=dict)
-    verified: Mapping[str, Any] | None = None
-
-    @property
-    def in_background(self) -> bool:
-        """Whether the service began the run, or was handed it, and so goes on with it."""
-        return self.trigger in ("schedule", "webhook") or bool(self.options.get("background"))
-
-
-def new_run_id(now: datetime) -> str:
-    """An id that sorts by time and can be typed: ``20261121-204512-3fa9``."""
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class RunLog(Connected):
@@ -135,7 +84,7 @@ class RunLog(Connected):
             at = time_of(connection)
             chosen = update(runs).where(_unchanged(found))
             values = {**going_on, "heartbeat_at": at, "due_at": None}
-            waits = found.state == UNFINISHED or (found.state == RUNNING and _is_silent(found, at))
+            waits = found.state == UNFINISHED or (found.state == RUNNING and found.is_silent(at))
             if not waits or connection.execute(chosen.values(**values)).rowcount != 1:
                 raise LostLock(f"Run {run_id} has ended, or somebody else goes on with it.")
         return self.get(run_id) or found
@@ -174,14 +123,14 @@ class RunLog(Connected):
             at = time_of(connection)
             query = select(runs).where(runs.c.state == UNFINISHED)
             waiting = [_run_of(row) for row in connection.execute(query).mappings()]
-        return [run for run in waiting if _is_overdue(run, at)]
+        return [run for run in waiting if run.is_overdue(at)]
 
     def silent(self) -> list[RunRecord]:
         """The running runs whose heartbeat has stopped; dead if their lock is free as well."""
         with self._transaction() as connection:
             at = time_of(connection)
             running = _running(connection)
-        return [run for run in running if _is_silent(run, at)]
+        return [run for run in running if run.is_silent(at)]
 
     def is_alive(self, run: RunRecord) -> bool:
         """Whether a run is running and its heartbeat has not stopped."""
@@ -322,20 +271,6 @@ def _is_still(run: RunRecord) -> ColumnElement[bool]:
 def _unchanged(run: RunRecord) -> ColumnElement[bool]:
     """Whether nobody has given a sign of life since this was read."""
     return and_(_is_still(run), runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at))
-
-
-def _is_silent(run: RunRecord, at: datetime) -> bool:
-    """Whether the heartbeat of a running run has stopped.
-
-    One out of the future has too: the clock was set back. A run without any is of a version that
-    gave none.
-    """
-    return run.heartbeat_at is None or abs(at - run.heartbeat_at) > DEAD_AFTER
-
-
-def _is_overdue(run: RunRecord, at: datetime) -> bool:
-    due = run.due_at or run.finished_at or run.started_at
-    return due < at - LOST_AFTER or due > at + _LONGEST_WAIT
 
 
 def _columns(run: RunRecord) -> dict[str, Any]:

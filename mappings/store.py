@@ -23,7 +23,8 @@ from mappings.compare_and_set import mark_to_look_again, save_apart, save_link
 from mappings.database import Connected
 from mappings.errors import DoesNotFit, StoreError
 from mappings.journal import Journal
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.rows import (
     COLUMN_OF,
     Pair,

@@ -9,7 +9,7 @@ from typing import Final
 from mappings.errors import Busy, MilesyncError
 from mappings.locks import pair_lock
 from mappings.rows import Pair
-from mappings.runs import RUNNING, UNFINISHED, RunRecord
+from mappings.run_record import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.errors import SettingsError
 from worker.redis_causes import redis_words

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import structlog
 
-from mappings.link import failures_of
 from mappings.overview import ENDED_WELL
 from mappings.rows import Pair
-from mappings.runs import RunLog, RunRecord
+from mappings.run_record import RunRecord
+from mappings.runs import RunLog
 from mappings.store import Store
 
 MOST_LINES: Final = 20
@@ -92,7 +92,7 @@ def topics_of(
     if since is not None and _is_stale(pair, latest[0], now - since, period):
         found["stale"] = f"No run has ended well since {since:%Y-%m-%d %H:%M} UTC."
     for link in store.links_with_problems(pair.id):
-        for one in failures_of(link):
+        for one in link.failures:
             if not one.accepted:
                 key = f"{link.testrail_id} {one.field or ''} {one.kind.value}"
                 where = f" ({one.field.replace('_', ' ')})" if one.field else ""

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog
 from mappings.store import Store

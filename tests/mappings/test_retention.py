@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.retention import KEPT_SINGLY, Pruned, prune
 from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from mappings.errors import LostLock, StoreError
-from mappings.runs import RUNNING, SHORTEST_NAME, UNFINISHED, RunLog, RunRecord, new_run_id
+from mappings.run_record import RUNNING, UNFINISHED, RunRecord, new_run_id
+from mappings.runs import SHORTEST_NAME, RunLog
 from mappings.store import Store
 from mappings.tables import runs
 from tests.mappings.support import MINUTE, NOW, SECOND, identity

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from mappings.errors import StoreError
-from mappings.link import Link, LinkState, Sent, fingerprint_of_source
+from mappings.fingerprints import fingerprint_of_source
+from mappings.link import Link
+from mappings.link_record import LinkState, Sent
 from mappings.milestone import FIELDS, SourceMilestone
 from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.store import Store

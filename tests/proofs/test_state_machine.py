@@ -18,7 +18,6 @@ from hypothesis.stateful import (
 )
 
 from mappings.footer import Footer, marked_id, marker_url, with_footer
-from mappings.link import failures_of
 from mappings.milestone import ARCHIVED, COMPLETED, DATE_FIELDS, TargetMilestone, same_value
 from mappings.problem import Effect
 from mappings.rows import Change, ChangeState
@@ -454,7 +453,7 @@ class PairLife(RuleBasedStateMachine):
         found = verify(self.world.context(policy))
         plan = preview(self.world.context(policy), Options()).plan
         listed = self.world.store.links_with_problems(self._pair_id())
-        open_problems = sum(not one.accepted for link in listed for one in failures_of(link))
+        open_problems = sum(not one.accepted for link in listed for one in link.failures)
         nameless = [action for action in plan.actions if not action.testrail_id]
         quiet = plan.writes == 0 and not open_problems and not nameless
         assert found.in_step == quiet, (found, plan.writes, open_problems, plan.actions)

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from mappings.locks import pair_lock, settle_dead
-from mappings.runs import RunRecord
+from mappings.run_record import RunRecord
 from tests.service.stack import ENDED, Process, Stack, eventually, free_port
 from tests.service.test_chaos import fill, in_step, own_redis, tick
 from worker.sandbox.limit import ServerRate

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mappings.rows import Pair
-from mappings.runs import RunRecord
+from mappings.run_record import RunRecord
 from tests.fakes import FakeClock
 from tests.service.stack import Stack, eventually
 from worker.background import enqueue_migration, follow
@@ -222,8 +222,8 @@ def test_a_migration_is_handed_over_with_its_options(stack: Stack, here: Deploym
 def test_a_slice_makes_room_for_a_refresh_that_finds_no_worker() -> None:
     """Not at once: three looks in a row, and not before it has done something."""
     waiting = iter([1, 1, 0, 1, 1, 1, 1])
-    still = FakeClock().monotonic
-    watch = Watch(lambda: False, lambda: next(waiting), least=0.0, monotonic=still)
+    time = FakeClock().monotonic
+    watch = Watch(lambda: False, lambda: next(waiting), least=0.0, monotonic=time)
     assert [watch() for _ in range(6)] == [False, False, False, False, False, True]
     assert Watch(lambda: True, lambda: 0)()
     assert Watch(lambda: False, lambda: 0, seconds=0.0)()

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mappings.link import Link, LinkState, fingerprint_of_source
+from mappings.fingerprints import fingerprint_of_source
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import (
     BadRecord,
     MappingRules,

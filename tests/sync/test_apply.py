@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mappings.dates import Day, calendar_day
-from mappings.link import Link, LinkState, Sent
+from mappings.link import Link
+from mappings.link_record import LinkState, Sent
 from mappings.milestone import ACTIVE
 from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.rows import Change

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mappings.journal import Journal
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.rows import ChangeState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mappings.link import LinkState
+from mappings.link_record import LinkState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches

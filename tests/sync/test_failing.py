@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mappings.failing import failure, failure_counts
 from mappings.problem import (
     QUARANTINED_AT,
     Effect,
     Problem,
     ProblemKind,
-    failure,
-    failure_counts,
 )
 from tests.sync.build import NOW
 from tests.sync.world import World

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mappings.link import Link, LinkState, Sent
+from mappings.link import Link
+from mappings.link_record import LinkState, Sent
 from mappings.milestone import DATE_FIELDS, FIELDS, TargetMilestone, Values
 from mappings.problem import FieldProblem, ProblemKind
 from worker.sync.decide.differences import MOST_SENT_TO_EDITS, Sides, Verdict, compare

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.problem import Problem, ProblemKind
 from tests.sync.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble

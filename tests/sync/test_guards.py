@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mappings.link import LinkState
+from mappings.link_record import LinkState
 from mappings.milestone import MappingRules
 from tests.sync.build import link, plan, source, target
 from worker.sync.decide.guards import mass_limit, rules_guard

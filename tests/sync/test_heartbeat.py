@@ -15,7 +15,8 @@ from mappings.errors import LostLock
 from mappings.link import Link
 from mappings.locks import settle_dead
 from mappings.milestone import FIELDS
-from mappings.runs import DEAD_AFTER, RUNNING, UNFINISHED, RunLog, RunRecord
+from mappings.run_record import DEAD_AFTER, RUNNING, UNFINISHED, RunRecord
+from mappings.runs import RunLog
 from mappings.tables import runs
 from tests.sync.world import World
 from worker.sync.apply.creates import Creates

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.link import Link, LinkState, Sent
+from mappings.link import Link
+from mappings.link_record import LinkState, Sent
 from mappings.milestone import (
     DATE_FIELDS,
     FIELDS,

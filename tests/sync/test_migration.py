@@ -16,7 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from mappings.database import open_engine
-from mappings.link import LinkState
+from mappings.link_record import LinkState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.seed import edit_some, seed
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches

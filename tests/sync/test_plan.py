@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mappings.link import Link, LinkState, fingerprint_of_source
+from mappings.fingerprints import fingerprint_of_source
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import MappingRules, SourceMilestone, SubMilestone, TargetMilestone
 from mappings.problem import FieldProblem, Problem, ProblemKind
 from tests.sync.build import (

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mappings.link import ASKED, Link, LinkState, fingerprint_of_source
+from mappings.fingerprints import fingerprint_of_source
+from mappings.link import Link
+from mappings.link_record import ASKED, LinkState
 from mappings.problem import Problem, ProblemKind
 from tests.sync.build import NOW, link, plan, snapshot, source, target, trouble_of
 from worker.sync.decide.action import Kind

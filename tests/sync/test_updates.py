@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mappings.link import LinkState
+from mappings.link_record import LinkState
 from mappings.rows import ChangeState
 from tests.sync.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches

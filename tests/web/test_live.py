@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine
 
-from mappings.runs import RunLog, RunRecord
+from mappings.run_record import RunRecord
+from mappings.runs import RunLog
 from mappings.store import Store
 from tests.service.test_intake import client
 from tests.web.page import Page

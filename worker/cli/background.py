@@ -17,7 +17,7 @@ from worker.facts.runs import WROTE, report_of
 from worker.say import say_error
 
 if TYPE_CHECKING:
-    from mappings.runs import RunRecord
+    from mappings.run_record import RunRecord
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mappings.rows import Pair
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
+    from worker.settings import ProjectPair
 
 Facts = dict[str, Any]
 Milestones = Annotated[
@@ -129,17 +130,21 @@ def accept(
         _require_found(ids, chosen.values(), revoke=revoke)
         done = {id_: _decide(deployment, id_, some) for id_, some in chosen.items()}
     documents = [
-        {
-            "testrail_project": one.testrail,
-            "testably_project": one.testably,
-            **names_of(pair),
-            "accepted": done[pair.id] if pair and not revoke else [],
-            "revoked": done[pair.id] if pair and revoke else [],
-        }
-        for one, pair in found
+        _decided(one, pair, done[pair.id] if pair else [], revoke=revoke) for one, pair in found
     ]
     show({"projects": documents}, lambda out: show_each(out, documents, _say), as_json=as_json)
     return Exit.OK
+
+
+def _decided(one: ProjectPair, pair: Pair | None, ids: list[int], *, revoke: bool) -> Facts:
+    """What was decided of a pair, in the contract's form."""
+    return {
+        "testrail_project": one.testrail,
+        "testably_project": one.testably,
+        **names_of(pair),
+        "accepted": [] if revoke else ids,
+        "revoked": ids if revoke else [],
+    }
 
 
 Chosen = list["Link"]
@@ -159,12 +164,12 @@ def _choose(
 
 def _accepted(link: Link, field: str | None) -> Link | None:
     """The link with what cannot be mended accepted; None if there is no such difference."""
-    from mappings.link import LinkState, failures_of
+    from mappings.link_record import LinkState
     from mappings.problem import WHOLE
 
     known = dict(link.field_problems)
     if link.state is LinkState.HELD and field is None:
-        since = next((one.since for one in failures_of(link) if one.since), None) or ""
+        since = next((one.since for one in link.failures if one.since), None) or ""
         known.setdefault(WHOLE, link.whole_accepted(since))
     taken = {n: p.decided(accepted=True) for n, p in known.items() if field in (None, n)}
     return link.deciding(taken) if taken else None

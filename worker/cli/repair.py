@@ -138,7 +138,7 @@ def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = 
     Examples:
       milesync stop 3fa9
     """
-    from mappings.runs import RUNNING, UNFINISHED
+    from mappings.run_record import RUNNING, UNFINISHED
 
     require_consent(yes)
     with opened(config) as deployment:

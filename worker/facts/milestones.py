@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import ACTIVE, FIELDS, SourceMilestone, TargetMilestone
 from mappings.paged import links_below
 from worker.clients.records import parse_source

@@ -12,7 +12,8 @@ from worker.facts import words
 
 if TYPE_CHECKING:
     from mappings.rows import Change, Pair, PairIdentity
-    from mappings.runs import RunLog, RunRecord
+    from mappings.run_record import RunRecord
+    from mappings.runs import RunLog
     from worker.bootstrap import Deployment
     from worker.sync.report import RunReport
 

@@ -28,5 +28,5 @@ R9  undone stays undone: undo.py, decide/rules.py
 R10  one truth: decide/differences.py, proof.py, verify.py, mappings/overview.py
 R11  everything read is bounded: worker/clients/bounds.py, worker/clients/clean.py
 R12  what people work in stays: decide/absence.py, apply/updates.py
-R13  no message is needed: recording.py, heartbeat.py, mappings/runs.py
+R13  no message is needed: recording.py, heartbeat.py, mappings/run_record.py, mappings/runs.py
 """

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from mappings.milestone import MappingRules
 from mappings.rows import Pair, PairIdentity
-from mappings.runs import HEARTBEAT_EVERY, RunLog
+from mappings.run_record import HEARTBEAT_EVERY
+from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
 from worker.sync.decide.action import Kind, Plan

@@ -11,7 +11,7 @@ import structlog
 from mappings.errors import LostLock
 from mappings.locks import IsHeld
 from mappings.rows import Pair
-from mappings.runs import RunRecord
+from mappings.run_record import RunRecord
 from worker.errors import BudgetExhausted, GuardTripped
 from worker.sync.apply.outcome import DONE, Outcome
 from worker.sync.context import PairContext

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import ARCHIVED, DATE_FIELDS, TargetMilestone, Values, same_value
 from mappings.problem import Problem, ProblemKind
 from mappings.rows import Change, ChangeState

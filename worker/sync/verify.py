@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mappings.link import ASKED
+from mappings.link_record import ASKED
 from mappings.milestone import DATE_FIELDS, SourceMilestone, TargetMilestone
 from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity

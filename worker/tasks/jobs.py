@@ -17,7 +17,7 @@ from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
 from mappings.retention import prune as prune_runs
-from mappings.runs import RunRecord
+from mappings.run_record import RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
 from worker.errors import BudgetExhausted

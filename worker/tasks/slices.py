@@ -17,7 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from mappings.deliveries import FAILED, Deliveries
 from mappings.errors import LostLock
 from mappings.rows import Pair
-from mappings.runs import RUNNING, UNFINISHED, RunRecord
+from mappings.run_record import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.clients.rate_limit import Priority
 from worker.counters import Counters

@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from mappings.errors import LostLock, MilesyncError
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import MappingRules
 from mappings.problem import ProblemKind
 from worker.sync.apply import updates

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mappings.link import Link, LinkState
-from mappings.problem import Problem, ProblemKind, failure_counts
+from mappings.failing import failure_counts
+from mappings.link import Link
+from mappings.link_record import LinkState
+from mappings.problem import Problem, ProblemKind
 from worker.errors import ApiError, MilestoneNotFound, Refused
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts, Failure, may_pass

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.problem import Problem
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.decide.action import Action

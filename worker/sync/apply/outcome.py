@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mappings.link import Link, LinkState, failures_of
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.problem import Effect, Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.differences import Verdict
@@ -105,9 +106,7 @@ _KINDS = {
 def remaining(link: Link) -> tuple[Problem, ...]:
     """What a link that was just written still has for a person."""
     return tuple(
-        Problem(one.kind, one.reason, count=one.count)
-        for one in failures_of(link)
-        if not one.accepted
+        Problem(one.kind, one.reason, count=one.count) for one in link.failures if not one.accepted
     )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mappings.dates import moment
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import ARCHIVED, BadRecord, TargetMilestone, Values
 from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind

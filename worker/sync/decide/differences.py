@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from mappings.link import Link, Reading, Sent, altered
+from mappings.link import Link
+from mappings.link_record import Sent
+from mappings.link_values import Reading, altered
 from mappings.milestone import (
     ACTIVE,
     ARCHIVED,

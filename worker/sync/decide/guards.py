@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from worker.sync.decide.action import Action, Guard, Kind
 from worker.sync.decide.snapshot import Snapshot
 

@@ -8,10 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from mappings.dates import moment
-from mappings.link import (
-    Link,
-    LinkState,
-)
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import (
     COMPLETED,
     DATE_FIELDS,

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from mappings.link import Link, LinkState, fingerprint_of_source
+from mappings.fingerprints import fingerprint_of_source
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import Effect, Problem, ProblemKind
 from worker.sync.decide.action import Kind

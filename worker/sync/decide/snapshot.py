@@ -12,7 +12,8 @@ from datetime import datetime
 from functools import cached_property
 
 from mappings.footer import marked_id
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import (
     ARCHIVED,
     DATE_FIELDS,

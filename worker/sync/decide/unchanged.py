@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from mappings.fingerprints import fingerprint_of_source, fingerprint_of_target
 from mappings.footer import marked_id
-from mappings.link import Link, fingerprint_of_source, fingerprint_of_target
+from mappings.link import Link
 from mappings.milestone import MappingRules, TargetMilestone
 from worker.sync.ports import SourceListing
 

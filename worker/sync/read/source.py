@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mappings.footer import marked_id
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import BadRecord, SourceMilestone
 from mappings.problem import ProblemKind
 from worker.errors import AccessDenied, NotFound, Transient, UnknownId

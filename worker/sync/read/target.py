@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mappings.footer import marked_id
-from mappings.link import Link, LinkState
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMilestone, written_status
 from worker.errors import AccessDenied, NotFound, Transient
 from worker.sync.decide.placement import places

@@ -16,7 +16,7 @@ from mappings.errors import MilesyncError
 from mappings.locks import settle_dead
 from mappings.overview import Condition, Standing, condition, overview
 from mappings.rows import Pair
-from mappings.runs import RunRecord
+from mappings.run_record import RunRecord
 from worker.bootstrap import Deployment
 from worker.facts import words
 from worker.facts.runs import Progress, progress

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from mappings.locks import settle_dead
 from mappings.paged import written
 from mappings.rows import Pair
-from mappings.runs import RUNNING, UNFINISHED
+from mappings.run_record import RUNNING, UNFINISHED
 from worker.bootstrap import Deployment
 from worker.facts.changes import FieldChange
 from worker.facts.runs import DONE, Facts, by_milestone, change_json, progress, run_json, what_was

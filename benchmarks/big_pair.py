@@ -1,0 +1,143 @@
+"""A pair of many milestones that is in step: its pages as files, and its database.
+
+``python -m benchmarks.big_pair FOLDER COUNT`` writes ``source.json`` and ``target.json`` (the rows
+of both sides, as their lists show them), ``milesync.toml`` and ``milesync.db``. A third are
+sub-milestones; Testably derives the status and the dates of their parents.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert
+
+from mappings.database import ensure_ready, open_engine
+from mappings.dates import moment_of
+from mappings.link import Link, LinkState, fingerprint_of_source
+from mappings.milestone import (
+    COMPLETED,
+    MappingRules,
+    SourceMilestone,
+    TargetMilestone,
+    Values,
+    desired_values,
+)
+from mappings.rows import PairIdentity, link_columns
+from mappings.store import Store
+from mappings.tables import links
+from worker.clients.records import parse_source, parse_target
+from worker.sandbox.seed import seed
+from worker.sandbox.testrail_model import TestRailModel
+
+PROJECT, TARGET = 1, "proj_abc123"
+CREATED = 1_767_225_600
+"""2026-01-01 in Unix seconds: the first target was created then, each a second later."""
+
+Children = dict[int, list[SourceMilestone]]
+
+
+def make(folder: Path, count: int, port: int) -> None:
+    """Write everything for ``count`` milestones whose pages are served on ``port``."""
+    rules = MappingRules(f"http://127.0.0.1:{port}")
+    rows = _source_rows(count)
+    sources = [parsed for row in rows if isinstance(parsed := parse_source(row), SourceMilestone)]
+    children: Children = defaultdict(list)
+    for source in sources:
+        if source.parent_id is not None:
+            children[source.parent_id].append(source)
+    desired = {s.id: desired_values(s, rules, has_children=s.id in children) for s in sources}
+    targets = [_target_row(source, desired, children) for source in sources]
+    (folder / "source.json").write_text(json.dumps(rows))
+    (folder / "target.json").write_text(json.dumps(targets))
+    (folder / "milesync.toml").write_text(_settings(port))
+    both = zip(sources, targets, strict=True)
+    _keep(folder, rules, (_link(source, row, desired, children) for source, row in both))
+
+
+def _source_rows(count: int) -> list[dict[str, Any]]:
+    model = TestRailModel([PROJECT])
+    seed(model, PROJECT, count)
+    return [dict(row) for row in model.everything(PROJECT)]
+
+
+def _target_row(
+    source: SourceMilestone, desired: dict[int, Values], children: Children
+) -> dict[str, Any]:
+    own = desired[source.id]
+    below = [desired[child.id] for child in children.get(source.id, ())]
+    starts = [start for one in below if (start := one["start_date"])]
+    ends = [due for one in below if (due := one["due_date"])]
+    completed = all(one["status"] == COMPLETED for one in below or [own])
+    return {
+        "id": f"ms_{source.id}",
+        "name": own["name"],
+        "description": own["description"],
+        "start_date": min(starts, default=None) if below else own["start_date"],
+        "due_date": max(ends, default=None) if below else own["due_date"],
+        "status": COMPLETED if completed else "active",
+        "progress": 0.0,
+        "parent_milestone_id": source.parent_id and f"ms_{source.parent_id}",
+        "created_at": moment_of(CREATED + source.id),
+        "updated_at": moment_of(CREATED + source.id),
+    }
+
+
+def _link(
+    source: SourceMilestone, row: dict[str, Any], desired: dict[int, Values], children: Children
+) -> Link:
+    target = parse_target(row)
+    assert isinstance(target, TargetMilestone)
+    is_parent = source.id in children
+    applied = {n: v for n, v in desired[source.id].items() if not (is_parent and n == "status")}
+    known = Link(source.id, target.id, LinkState.LINKED, parent_id=source.parent_id)
+    return replace(
+        known.read_from(source, has_children=is_parent),
+        last_applied=applied,
+        observed=target.values,
+        observed_at=target.updated_at,
+        target_parent=target.parent_id,
+        source_fingerprint=fingerprint_of_source(source),
+        version=1,
+    )
+
+
+def _keep(folder: Path, rules: MappingRules, every: Iterable[Link]) -> None:
+    engine = open_engine(f"sqlite:///{folder}/milesync.db")
+    ensure_ready(engine)
+    store = Store(engine)
+    pair = store.pair(PairIdentity(rules.testrail_url, PROJECT, rules.testrail_url, TARGET))
+    store.update_pair(pair.id, rules=rules.fingerprint)
+    with engine.begin() as connection:
+        columns = [{"pair_id": pair.id, **link_columns(link)} for link in every]
+        connection.execute(insert(links), columns)
+    engine.dispose()
+
+
+def _settings(port: int) -> str:
+    return f"""database_url = "sqlite:///milesync.db"
+
+[testrail]
+url = "http://127.0.0.1:{port}"
+user = "ada@example.com"
+api_key = "rail-key"
+rate_limit = "1000000/1s"
+
+[testably]
+url = "http://127.0.0.1:{port}"
+token = "testably_sandbox"
+rate_limit = "1000000/1s"
+
+[[projects]]
+testrail = {PROJECT}
+testably = "{TARGET}"
+"""
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

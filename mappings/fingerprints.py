@@ -1,0 +1,46 @@
+"""Fingerprints: equal for two readings of a milestone that say the same."""
+
+from __future__ import annotations
+
+import hashlib
+
+from mappings.milestone import SourceMilestone, TargetMilestone, Values
+
+
+def fingerprint_of_source(source: SourceMilestone) -> str:
+    """Equal for two readings of a TestRail milestone that say the same."""
+    facts = (
+        source.name,
+        source.description,
+        source.start_on,
+        source.started_on,
+        source.due_on,
+        source.completed_on,
+        source.is_started,
+        source.is_completed,
+        source.parent_id,
+        source.refs,
+    )
+    return _digest(facts)
+
+
+def fingerprint_of_target(target: TargetMilestone) -> str:
+    """Equal for two readings of a Testably milestone that say the same."""
+    facts = (
+        target.name,
+        target.description,
+        target.start_date,
+        target.due_date,
+        target.status,
+        target.parent_id,
+    )
+    return _digest(facts)
+
+
+def digest_of(values: Values) -> str:
+    """Equal for the same values."""
+    return _digest(tuple(part for name in sorted(values) for part in (name, values[name])))
+
+
+def _digest(facts: tuple[str | int | bool | None, ...]) -> str:
+    return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()

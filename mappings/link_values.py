@@ -1,0 +1,177 @@
+"""What is known of a link's fields: read, sent, answered, refused, and lived with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from mappings.fingerprints import digest_of, fingerprint_of_source, fingerprint_of_target
+from mappings.link_record import LinkRecord, Sent
+from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values, same_value
+from mappings.problem import WHOLE, FieldProblem, ProblemKind
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one reading of the target taught about the fields of a linked milestone."""
+
+    last_applied: Values
+    observed: Values
+    sent: Mapping[str, Sent]
+    field_problems: Mapping[str, FieldProblem]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkValues(LinkRecord):
+    """A link with every step that concerns what its fields are; its state stays what it is."""
+
+    # --- what a reading taught
+
+    def read_from(self, source: SourceMilestone, *, has_children: bool) -> Self:
+        """With what TestRail says of it; whether both sides agree is open again."""
+        return replace(
+            self,
+            name=source.name,
+            raw=source.raw,
+            has_children=has_children,
+            source_fingerprint=fingerprint_of_source(source),
+            target_fingerprint=None,
+        )
+
+    def with_raw(self, record: BadRecord) -> Self:
+        """With a TestRail record that cannot be read as a milestone."""
+        return replace(self, name=self.name or record.name, raw=dict(record.raw))
+
+    def observed_in(self, live: TargetMilestone, reading: Reading, *, to_push: bool) -> Self:
+        """With what the target shows; what is still to be pushed stays as it was journaled."""
+        return replace(
+            self,
+            last_applied=reading.last_applied,
+            observed=reading.observed,
+            sent=reading.sent,
+            field_problems=reading.field_problems,
+            observed_at=self.observed_at if to_push else live.updated_at,
+            in_flight=self.in_flight if to_push else None,
+            target_parent=live.parent_id,
+            look_again=False,
+        )
+
+    def seen_as(self, live: TargetMilestone) -> Self:
+        """With what the target shows of a link that is not followed."""
+        return replace(
+            self, observed=live.values, observed_at=live.updated_at, target_parent=live.parent_id
+        )
+
+    def agreed(self, live: TargetMilestone) -> Self:
+        """With the fingerprint of a target that was found to agree in everything."""
+        return replace(self, target_fingerprint=fingerprint_of_target(live))
+
+    def agreed_before(self, other: Self) -> bool:
+        """Whether the two differ in nothing but the note that both sides agree."""
+        return replace(other, target_fingerprint=self.target_fingerprint) == self
+
+    def to_look_again(self) -> Self:
+        """Marked, so that the next run reads its target."""
+        return replace(self, look_again=True)
+
+    # --- updating
+
+    def begin_update(self, values: Values) -> Self:
+        """These values are about to be sent."""
+        return replace(self, in_flight={**(self.in_flight or {}), **values})
+
+    def not_updated(self, before: Self) -> Self:
+        """The update was certainly not carried out; what was in flight before still is."""
+        return replace(self, in_flight=before.in_flight)
+
+    def updated(self, values: Values, answer: TargetMilestone, since: str) -> Self:
+        """The target answered; of the fields that were sent, its answer is what was observed."""
+        shown = {name: answer.values[name] for name in values}
+        applied = replace(
+            self,
+            last_applied={**self.last_applied, **values},
+            observed={**self.observed, **shown},
+            observed_at=answer.updated_at,
+            in_flight=None,
+            problem=self.problem if self.problem and not self.problem.passes else None,
+        )
+        return applied.answered(values, answer, since)
+
+    def answered(self, values: Values, answer: TargetMilestone, since: str) -> Self:
+        """Counts what was sent; a value that the answer shows otherwise is `altered` at once."""
+        sent = dict(self.sent)
+        problems = without(self.field_problems, values)
+        for name, value in values.items():
+            before = sent.pop(name, None)
+            counted = before is not None and same_value(name, before.value, value)
+            count = before.count + 1 if before is not None and counted else 1
+            shown = answer.values[name]
+            if not same_value(name, value, shown):
+                reason = altered(name, value, shown)
+                problems[name] = FieldProblem(
+                    ProblemKind.ALTERED, value, shown, reason, since, count, answer.updated_at
+                )
+            elif counted:
+                sent[name] = Sent(value, count)
+        return replace(self, sent=sent, field_problems=problems)
+
+    def rejects(self, name: str, problem: FieldProblem) -> Self:
+        """The target refused a value for one field."""
+        return replace(
+            self,
+            in_flight=without(self.in_flight or {}, {name: None}) or None,
+            field_problems={**self.field_problems, name: problem},
+            sent=without(self.sent, {name: None}),
+        )
+
+    def left_to_target(self, name: str, value: str | None) -> Self:
+        """The target refused a value for a field that is its own to say: it was sent once."""
+        return replace(
+            self,
+            last_applied={**self.last_applied, name: value},
+            in_flight=without(self.in_flight or {}, {name: None}) or None,
+            field_problems=without(self.field_problems, {name: None}),
+            sent=without(self.sent, {name: None}),
+        )
+
+    def forgiving(self, names: frozenset[str]) -> Self:
+        """Without problems of fields that are the target's own to say."""
+        left = {n: p for n, p in self.field_problems.items() if n not in names}
+        return replace(self, field_problems=left)
+
+    # --- what a person lives with
+
+    def with_field_problems(self, found: Mapping[str, FieldProblem]) -> Self:
+        """With these problems of single fields, and no others."""
+        return replace(self, field_problems=found)
+
+    def whole_accepted(self, since: str) -> FieldProblem:
+        """That a person lives with a held milestone, as both sides stand now."""
+        live = digest_of(self.observed) if self.has_target else None
+        why = "An undo took it back."
+        return FieldProblem(
+            ProblemKind.HELD, self.source_fingerprint, live, why, since, accepted=True
+        )
+
+    def deciding(self, problems: Mapping[str, FieldProblem]) -> Self:
+        """With what a person accepted or revoked."""
+        return replace(self, field_problems={**self.field_problems, **problems})
+
+    def without_whole(self) -> Self:
+        """Held, and accepted by nobody any more."""
+        return replace(self, field_problems=without(self.field_problems, {WHOLE: None}))
+
+
+def altered(name: str, sent: str | None, shown: str | None) -> str:
+    """Why a value that was sent and is shown otherwise needs a person."""
+    field_name = name.replace("_", " ")
+    if sent is None:
+        return f"Testably took the empty {field_name} and still shows a value."
+    if name == "description":
+        return "Testably stored the description otherwise than it was sent."
+    return f"Testably took the {field_name} {sent!r} and shows {shown!r}."
+
+
+def without(values: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
