@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -147,10 +148,10 @@ class Deployment:
             settings.testrail.url or "", pair.testrail, settings.testably.url, pair.testably
         )
 
-    def rules(self, pair: ProjectPair) -> MappingRules:
-        """How the milestones of a pair are mapped."""
+    def rules(self, timezone: ZoneInfo | None) -> MappingRules:
+        """How milestones are mapped, with dates as the days of a time zone."""
         footer = self.settings.sync.description_footer
-        return MappingRules(self.settings.testrail.url or "", pair.timezone, footer)
+        return MappingRules(self.settings.testrail.url or "", timezone, footer)
 
     @property
     def policy(self) -> Policy:
@@ -238,7 +239,7 @@ class Deployment:
 
         return PairContext(
             identity=self.identity(pair),
-            rules=self.rules(pair),
+            rules=self.rules(pair.timezone),
             policy=self.policy,
             source=source,
             target=target,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -179,7 +180,8 @@ def _end(
     if report is not None:
         from worker.cli.report_file import with_items, write_report
 
-        write_report(report, with_items(document, migration.runs))
+        facts = partial(with_items, document, migration.runs)
+        write_report(report, migration.deployment, reports, facts)
 
     def human(out: Console) -> None:
         if migration.is_declined:

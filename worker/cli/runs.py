@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,6 +21,8 @@ from worker.facts.runs import (
     by_milestone,
     find_run,
     kind,
+    pair_of,
+    report_of,
     reported,
     run_json,
     took,
@@ -99,7 +102,8 @@ def report(run: RunName, file: ReportFile, config: Config = None, as_json: Json 
     require_writable(file)
     with opened(config, quiet=True) as deployment:
         found = find_run(deployment.runs, run)
-        write_report(file, reported(deployment, found))
+        ended = report_of(pair_of(deployment, found).identity, found)
+        write_report(file, deployment, [ended], partial(reported, deployment, found))
     document = {"state": "succeeded", "run": found.id, "file": str(file)}
     output.show(
         document,

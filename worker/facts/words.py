@@ -76,6 +76,14 @@ def proof(verified: Mapping[str, Any]) -> str:
     return f"Both sides were read and differ: {compared}; `milesync failures` says where."
 
 
+def proof_at(verified: Mapping[str, Any], when: str) -> str:
+    """The same in the words of a report, with the time of the proof."""
+    if verified["in_step"]:
+        compared = f"{verified['compared']} milestones compared"
+        return f"Both sides were read again on {when}: no difference ({compared})."
+    return f"{when}: {proof(verified)}"
+
+
 def held(number: int) -> str:
     """How many milestones an undo holds, and what releases them (R9)."""
     noun, them = ("milestone is", "it") if number == 1 else ("milestones are", "them")
