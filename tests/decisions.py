@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mappings.milestone import LOSS_LEDGER
 from mappings.problem import Effect, ProblemKind
-from worker.sync.decide import differences
-from worker.sync.decide.differences import Verdict
+from worker.sync.decide import verdict
 from worker.sync.decide.rules import RULES
+from worker.sync.decide.verdict import Verdict
 
 PAGE = Path(__file__).parents[1] / "docs" / "decisions.md"
 EFFECTS = {
@@ -43,7 +43,7 @@ def meanings() -> dict[str, str]:
     """The docstring below each member of `Verdict`, by its name."""
     [body] = [
         node.body
-        for node in ast.parse(inspect.getsource(differences)).body
+        for node in ast.parse(inspect.getsource(verdict)).body
         if isinstance(node, ast.ClassDef) and node.name == Verdict.__name__
     ]
     found = {}

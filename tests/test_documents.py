@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from tests.decisions import PAGE, filled, meanings
-from worker.sync.decide.differences import Verdict
 from worker.sync.decide.rules import RULES
+from worker.sync.decide.verdict import Verdict
 
 ROOT = Path(__file__).parents[1]
 CITED = re.compile(r"\bR(\d{1,2})\b")

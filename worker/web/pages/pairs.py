@@ -182,7 +182,7 @@ def _allowances(here: Deployment, some: Sequence[ProjectPair]) -> Mapping[str, i
 
 def _left(here: Deployment, pair: ProjectPair) -> int | None:
     try:
-        return here.requests_left(pair)
+        return here.apis.requests_left(pair)
     except MilesyncError as error:
         log.warning("the allowance is not shown", error=error.message)
         return None
