@@ -1,4 +1,4 @@
-"""The service and the timer of the operators' page: what systemd knows, and a command of ours."""
+"""The systemd units of the page on the service: what systemd knows, and a command of ours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.service.stack import ROOT
 from worker.cli import main
 
-PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
 UNITS = {
     name: text
     for text in re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -10,13 +10,7 @@ from typing import Any
 from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import (
-    COMPLETED,
-    DATE_FIELDS,
-    FIELDS,
-    SourceMilestone,
-    TargetMilestone,
-)
+from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
 from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
