@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -274,6 +274,7 @@ class World:
         self.writes: list[Write] = []
         self.made_by_us: dict[str, int] = {}
         self.authors: dict[tuple[str, str], str] = {}
+        self.forgotten: set[str] = set()
         self.on_write: Callable[[Write], None] = lambda _: None
         self.arriving = False
 
@@ -282,8 +283,9 @@ class World:
         self._folder.cleanup()
 
     def lose_database(self) -> None:
-        """Begin with an empty one; its history is lost with it."""
+        """Begin with an empty one; its history is lost with it, and all but the markers."""
         self.engine.dispose()
+        self.forgotten.update(self.target_ids())
         self.engine = self._new_engine()
         self.authors.clear()
 
@@ -381,16 +383,29 @@ class World:
 
     # --- what is true
 
+    def rows(self) -> list[Record]:
+        """Every milestone in Testably as it is stored, archived and unlisted ones too."""
+        ably, switches = self.ably, self.ably.switches
+        ably.switches = replace(switches, unsteady=False)
+        try:
+            return ably.everything(PROJECT)
+        finally:
+            ably.switches = switches
+
     def doubles(self) -> dict[int, list[str]]:
         """Source ids with more than one living target that milesync made.
 
-        Where a person took the marker away, nothing tells any more whose target it is.
+        Where a person took the marker away, or the target cut it off and the database was lost,
+        nothing tells any more whose target it is.
         """
         found: dict[int, list[str]] = {}
         for row in self.ably.live(PROJECT):
-            owner = self.made_by_us.get(str(row["id"]))
-            if owner is not None and owner == marked_id(str(row["description"] or ""), URL):
-                found.setdefault(owner, []).append(str(row["id"]))
+            id_ = str(row["id"])
+            owner = self.made_by_us.get(id_)
+            marked = marked_id(str(row["description"] or ""), URL)
+            rewritten = self.authors.get((id_, "description")) == "person"
+            if owner is not None and (owner == marked or not (rewritten or id_ in self.forgotten)):
+                found.setdefault(owner, []).append(id_)
         return {owner: ids for owner, ids in found.items() if len(ids) > 1}
 
     def is_archived(self, testably_id: str) -> bool:

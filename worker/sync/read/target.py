@@ -10,15 +10,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from mappings.fingerprints import fingerprint_of_source
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMilestone, written_status
+from mappings.milestone import (
+    ARCHIVED,
+    COMPLETED,
+    MappingRules,
+    TargetMilestone,
+    desired_values,
+    same_value,
+    written_status,
+)
 from worker.errors import AccessDenied, NotFound, Transient
-from worker.sync.decide.placement import places
+from worker.sync.decide.placement import parents_of, places
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import TargetSnapshot, is_archived
-from worker.sync.options import OnSourceDelete, Options, Policy
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
 from worker.sync.ports import SourceListing, Target, newest_of
 
 INCOMPLETE = "Testably's list came incomplete, three times; it is read again by the next run."
@@ -186,19 +195,30 @@ class TargetReader:
 
     def _doubtful(self, *, single: bool) -> list[Link]:
         """All that a refresh is about; in a run that trusts the last listing, the doubtful."""
-        refreshed = set(self.listing.milestones) if single else set()
-        doubtful = self.gone if not self.options.archive_in_use else frozenset()
+        doubtful = set(self.gone if not self.options.archive_in_use else ())
+        if single:
+            doubtful.update(self.listing.milestones)
+        elif self.policy.on_target_edit is OnTargetEdit.TARGET:
+            doubtful.update(self._to_push())
         return [
             k
-            for k in self.links.values()
-            if _is_expected(k)
-            and (
-                k.look_again
-                or k.in_flight is not None
-                or k.testrail_id in refreshed
-                or k.testrail_id in doubtful
-            )
+            for id_, k in self.links.items()
+            if _is_expected(k) and (k.look_again or k.in_flight is not None or id_ in doubtful)
         ]
+
+    def _to_push(self) -> Iterable[int]:
+        """What the source has changed since: an edit in the target would win over that (R3)."""
+        parents = parents_of(places(self.listing.milestones, frozenset()), self.listing.problems)
+        for id_, source in self.listing.milestones.items():
+            link = self._link(id_)
+            if link.is_outline:
+                if link.source_fingerprint != fingerprint_of_source(source):
+                    yield id_
+            elif link.has_target:
+                desired = desired_values(source, self.rules, has_children=id_ in parents)
+                applied = {**desired, **link.last_applied}
+                if any(not same_value(name, desired[name], applied[name]) for name in desired):
+                    yield id_
 
     def _with_single(
         self,
