@@ -15,7 +15,9 @@ import pytest
 
 from mappings.footer import marked_id
 from mappings.milestone import TargetMilestone
-from tests.proofs.world import IDENTITY, MIGRATION, PROJECT, URL, Boundaries, Died, World
+from tests.proofs.world import MIGRATION, World
+from tests.support.mortal import Boundaries, Died
+from tests.support.world import IDENTITY, PROJECT, URL
 from worker.clients.records import parse_target
 from worker.sandbox.rules import Record
 from worker.sandbox.seed import seed
@@ -94,7 +96,7 @@ def _changed(world: World) -> None:
     below = _id(world.rail.add(1, {"name": "New below", "parent_id": root}))
     world.rail.update(below, {"is_completed": True})
     world.rail.delete(twins[0])
-    world.edit_target(world.target_ids()[-1], {"name": "Edited by a person"})
+    world.person_edits(world.target_ids()[-1], {"name": "Edited by a person"})
 
 
 def _id(row: Record) -> int:
