@@ -249,6 +249,7 @@ class Deployment:
             holder=self.holder,
             drift_check=_drift_check(self.settings.sync.drift_check),
             seconds_per_request=self.seconds_per_request,
+            concurrency=self.settings.sync.most_in_flight,
         )
 
     def close(self) -> None:

@@ -117,6 +117,11 @@ class SyncSettings(_Section):
         """How long runs are kept; None is for ever."""
         return None if self.retention == "never" else self.retention
 
+    @property
+    def most_in_flight(self) -> int:
+        """How many requests to Testably one run may have in flight."""
+        return values.MOST_IN_FLIGHT if self.concurrency == "auto" else self.concurrency
+
     schedule: _Cron = Field(
         DEFAULT_SCHEDULE,
         description="When each project pair is synced in the background: cron, in UTC.",
@@ -155,6 +160,11 @@ class SyncSettings(_Section):
         True,
         description="Put TestRail's address, refs and moments below each description.",
         examples=[True],
+    )
+    concurrency: Annotated[values.Concurrency, BeforeValidator(values.concurrency)] = Field(
+        "auto",
+        description="Requests in flight to Testably in one run: auto, or a number up to 32.",
+        examples=["auto"],
     )
     http_timeout: Annotated[float, BeforeValidator(values.seconds)] = Field(
         30.0, description="Seconds in all for one request.", examples=[30]

@@ -20,6 +20,9 @@ from pydantic import SecretStr
 
 DriftCheck = timedelta | Literal["always", "never"]
 Retention = timedelta | Literal["never"]
+Concurrency = int | Literal["auto"]
+MOST_IN_FLIGHT: Final = 32
+"""Requests in flight to Testably in one run, at most."""
 
 _UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SPAN: Final = r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd]?)"
@@ -115,6 +118,16 @@ def retention(value: object) -> Retention:
     if found < timedelta(days=1):
         raise ValueError("must be a day or more, or never")
     return found
+
+
+def concurrency(value: object) -> Concurrency:
+    """A number from 1 to MOST_IN_FLIGHT, or ``auto``."""
+    known = str(word(value))
+    if known == "auto":
+        return "auto"
+    if not re.fullmatch(r"\d{1,3}", known, re.ASCII) or not 1 <= int(known) <= MOST_IN_FLIGHT:
+        raise ValueError(f"must be auto, or a number from 1 to {MOST_IN_FLIGHT}")
+    return int(known)
 
 
 def addresses(value: object) -> tuple[SecretStr, ...]:

@@ -27,7 +27,7 @@ class PairContext:
     """One project pair with everything that a run of it needs.
 
     ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
-    always listing, None for never.
+    always listing, None for never. ``concurrency`` is how many requests of a run may be in flight.
     """
 
     identity: PairIdentity
@@ -42,6 +42,7 @@ class PairContext:
     drift_check: timedelta | None = timedelta(hours=1)
     seconds_per_request: float = 1.02
     heartbeat_every: float = HEARTBEAT_EVERY
+    concurrency: int = 1
 
     @property
     def requests(self) -> dict[str, int]:
