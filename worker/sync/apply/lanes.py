@@ -3,7 +3,8 @@
 Everything but the waits (for a permit, for an answer, before another attempt) happens in one
 thread at a time, so nothing that a run keeps is changed by two at once. An item is taken up when
 the one before it has its permit: so the rate limiter's pace starts them, and as many are under way
-as the target takes time to answer. With a target that answers within that pace it is one.
+as the target takes time to answer. With a target that answers within that pace it is one. The first
+item goes alone: whether the target answers at all is seen before more is asked of it.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class _Pass(Generic[T]):
     """The thread whose item has no permit yet; until it has, no other is taken up."""
     lanes: int = 0
     idle: int = 0
+    first_is_over: bool = False
     error: BaseException | None = None
 
     def run(self) -> None:
@@ -141,6 +143,7 @@ class _Pass(Generic[T]):
         except BaseException as error:
             self.error = self.error or error
         self.under_way.remove(item)
+        self.first_is_over = True
         self.started()
 
     def require(self) -> None:
@@ -158,6 +161,11 @@ class _Pass(Generic[T]):
     def started(self) -> None:
         if self.starter == threading.get_ident():
             self.starter = None
-            if self.queue and not self.idle and self.lanes < self.most and self.error is None:
+            if self._has_work_for_more:
                 self._open_lane()
         self.turn.notify_all()
+
+    @property
+    def _has_work_for_more(self) -> bool:
+        wanted = self.first_is_over and self.queue and not self.idle and self.error is None
+        return bool(wanted) and self.lanes < self.most
