@@ -12,7 +12,8 @@ from mappings.link import Link
 from mappings.link_record import LinkState, Sent
 from mappings.milestone import DATE_FIELDS, FIELDS, TargetMilestone, Values
 from mappings.problem import FieldProblem, ProblemKind
-from worker.sync.decide.differences import MOST_SENT_TO_EDITS, Sides, Verdict, compare
+from worker.sync.decide.differences import MOST_SENT_TO_EDITS, Sides, compare
+from worker.sync.decide.verdict import Verdict
 from worker.sync.options import OnTargetEdit
 
 SOURCE, TARGET = OnTargetEdit.SOURCE, OnTargetEdit.TARGET

@@ -83,7 +83,8 @@ def _show_one(out: Console, one: Mapping[str, Any], testrail_url: str) -> None:
     times = f", {one['count']} times" if one["count"] > 1 else ""
     out.print(f"  {_title(one, testrail_url)}", style="bold")
     out.print(f"    {printable(one['reason'])}")
-    out.print(f"    Since {one['since'] or 'an earlier run'}{times}. {one['next_step']}")
+    since = f"{one['since'][:16]}Z" if one["since"] else "an earlier run"
+    out.print(f"    Since {since}{times}. {one['next_step']}")
 
 
 def _title(one: Mapping[str, Any], testrail_url: str) -> str:

@@ -16,7 +16,7 @@ from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
 from worker.facts import lifecycles, words
-from worker.facts.runs import PAIR, Facts, change_json, moment, names_of, run_json
+from worker.facts.runs import PAIR, Facts, change_json, moment, names_of, run_json, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,7 +254,7 @@ def _show_changes(out: Console, facts: Facts) -> None:
     for change in facts["changes"]:
         done = "" if change["state"] == "done" else f", {change['state']}"
         out.print(
-            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''}{done}, "
+            f"  {change['at']}  {written(change['kind'])} {change['testably_id'] or ''}{done}, "
             f"{change['trigger']} run {change['run']}",
             hang=2,
         )

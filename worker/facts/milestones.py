@@ -14,9 +14,9 @@ from mappings.link import Link
 from mappings.milestone import FIELDS, SourceMilestone
 from worker.facts.recorded import family_of, snapshot_of, source_of
 from worker.sync.decide.action import Action
-from worker.sync.decide.differences import Difference, Verdict
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.verdict import Difference, Verdict
 
 if TYPE_CHECKING:
     from mappings.rows import Pair, PairIdentity

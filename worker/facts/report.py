@@ -16,7 +16,7 @@ from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.overview import overview
-from worker.facts import lifecycles
+from worker.facts import lifecycles, words
 from worker.facts.changes import FieldChange, fields_of
 from worker.facts.milestones import BothSides, sides_of, target_address
 from worker.facts.recorded import GONE, snapshot_of
@@ -225,6 +225,6 @@ def _spans(tree: Sequence[Entry], depth: int = 0) -> Iterator[Span]:
     for entry in tree:
         start, due = (date.fromisoformat(day) if day else None for day in entry.dates("testrail"))
         word = entry.both["testrail_lifecycle"] or entry.both["testably_status"] or "unknown"
-        name = entry.link.name or "(no name)"
+        name = words.named(entry.link.name)
         yield Span(entry.link.testrail_id, name, word, depth, start, due)
         yield from _spans(entry.below, depth + 1)

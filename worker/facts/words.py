@@ -51,6 +51,11 @@ def not_exact(counts: Mapping[str, int]) -> str:
     )
 
 
+def named(name: str | None, otherwise: str = "(no name)") -> str:
+    """The name of a milestone on one line, or what stands for a blank one."""
+    return " ".join((name or "").split()) or otherwise
+
+
 def pair_title(
     testrail_project: int,
     testably_project: str,
@@ -81,7 +86,10 @@ def proof_at(verified: Mapping[str, Any], when: str) -> str:
     if verified["in_step"]:
         compared = f"{verified['compared']} milestones compared"
         return f"Both sides were read again on {when}: no difference ({compared})."
-    return f"{when}: {proof(verified)}"
+    if verified["in_step"] is None or verified["changed_since"]:
+        return f"{when}: {proof(verified)}"
+    compared = f"{verified['compared']} milestones compared"
+    return f"Both sides were read again on {when} and differ in what is listed below ({compared})."
 
 
 def held(number: int) -> str:

@@ -18,9 +18,9 @@ from mappings.rows import PairIdentity
 from worker.errors import NotFound, UnknownId, UnreadableAnswer
 from worker.sync.context import PairContext, read_snapshot
 from worker.sync.decide.action import Action, Kind, Plan
-from worker.sync.decide.differences import Difference, Verdict
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.options import Options
 from worker.sync.read.scope import Scope, with_fresh
 

@@ -14,8 +14,9 @@ from mappings.link_record import LinkState
 from mappings.milestone import ARCHIVED, BadRecord, TargetMilestone, Values
 from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
-from worker.sync.decide.differences import Comparison, Difference, Sides, Verdict, compare
+from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.snapshot import Snapshot, is_archived
+from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.options import OnSourceDelete, Options
 
 GONE = "TestRail answers that it does not exist any more."

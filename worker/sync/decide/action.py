@@ -10,7 +10,7 @@ from types import MappingProxyType
 from mappings.link import Link
 from mappings.milestone import COMPLETED, Values
 from mappings.problem import Problem, ProblemKind
-from worker.sync.decide.differences import Difference, Verdict
+from worker.sync.decide.verdict import Difference, Verdict
 
 
 class Kind(StrEnum):

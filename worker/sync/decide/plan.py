@@ -10,22 +10,16 @@ from typing import Any
 from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import (
-    COMPLETED,
-    DATE_FIELDS,
-    FIELDS,
-    SourceMilestone,
-    TargetMilestone,
-)
+from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
 from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
-from worker.sync.decide.differences import Comparison, Difference, Sides, Verdict, compare
-from worker.sync.decide.differences import why_pushed as why
+from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
 from worker.sync.decide.losses import not_exact
 from worker.sync.decide.rules import Case, Cases, Step
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
 
 
 def make_plan(snapshot: Snapshot) -> Plan:
@@ -174,12 +168,13 @@ class _Planner:
         compared = self._compare(source, link.linked(), live)
         if compared.push:
             released = RELEASED if link.state is LinkState.HELD else ""
-            reason = released + why(compared.differences)
+            reason = released + why_pushed(compared.differences)
             return self._linked_action(Kind.UPDATE, source, live, compared, reason)
         if self._status_waits(source, compared):
             reason = "Its status is its own again once its sub-milestones are gone."
             return self._linked_action(Kind.UPDATE, source, live, compared, reason)
-        return self._linked_action(Kind.SKIP, source, live, compared, _why_skipped(compared))
+        left = why_left(compared.differences) or IN_STEP
+        return self._linked_action(Kind.SKIP, source, live, compared, left)
 
     def _compare(
         self, source: SourceMilestone, link: Link, live: TargetMilestone | None
@@ -320,8 +315,3 @@ class _Planner:
             parent_id=self.snapshot.places[source.id].parent_id,
             **rest,
         )
-
-
-def _why_skipped(compared: Comparison) -> str:
-    reasons = [one.reason for one in compared.differences if one.reason]
-    return " ".join(dict.fromkeys(reasons)) or IN_STEP

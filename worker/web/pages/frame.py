@@ -101,7 +101,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(moment=moment, commands=commands, spaced=_spaced)
+    made.filters.update(moment=moment, commands=commands, spaced=_spaced, named=words.named)
     made.globals.update(
         words=words,
         kind=runs.kind,
