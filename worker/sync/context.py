@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from mappings.run_record import HEARTBEAT_EVERY
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
+from worker.sync.apply.lanes import Lanes
 from worker.sync.decide.action import Kind, Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
@@ -27,7 +29,7 @@ class PairContext:
     """One project pair with everything that a run of it needs.
 
     ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
-    always listing, None for never. ``concurrency`` is how many requests of a run may be in flight.
+    always listing, None for never. ``lanes`` makes what does the items of a run.
     """
 
     identity: PairIdentity
@@ -42,7 +44,7 @@ class PairContext:
     drift_check: timedelta | None = timedelta(hours=1)
     seconds_per_request: float = 1.02
     heartbeat_every: float = HEARTBEAT_EVERY
-    concurrency: int = 1
+    lanes: Callable[[], Lanes] = Lanes
 
     @property
     def requests(self) -> dict[str, int]:

@@ -18,7 +18,6 @@ from mappings.rows import Pair
 from worker.errors import GuardTripped
 from worker.sync.apply.attempts import Attempts
 from worker.sync.apply.executor import Executor
-from worker.sync.apply.lanes import Lanes
 from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.vocabulary import open_word_of
 from worker.sync.apply.writer import TargetWriter
@@ -208,7 +207,7 @@ class Run:
             context.clock,
             self.recording.heartbeat.require,
             open_word=open_word_of(context.store, self.pair),
-            lanes=Lanes(context.concurrency),
+            lanes=context.lanes(),
         )
 
     @property

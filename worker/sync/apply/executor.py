@@ -7,7 +7,7 @@ no target waits: it is never created at the root, since it could not be moved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -126,7 +126,7 @@ class Executor:
             if not self._attempts.is_down:
                 do(item)
 
-        self._lanes.each(items, do_if_up, _has_no_parent_in)
+        self._lanes.each(items, do_if_up, _ids)
 
     def _open(self, writes: list[Item]) -> list[Item]:
         """What is not finished: roots before children, what failed before last (R6)."""
@@ -255,8 +255,8 @@ def _is_write(action: Action) -> bool:
     return action.kind in (Kind.CREATE, Kind.ADOPT, Kind.UPDATE)
 
 
-def _has_no_parent_in(item: Item, under_way: Sequence[Item]) -> bool:
-    return all(item[1].parent_id != other[1].testrail_id for other in under_way)
+def _ids(item: Item) -> tuple[int, int | None]:
+    return item[1].testrail_id, item[1].parent_id
 
 
 def _rank(item: Item) -> tuple[bool, bool, bool]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+Ids = Callable[[T], tuple[int, int | None]]
 
 
 class EndedElsewhereError(Exception):
@@ -38,18 +39,19 @@ class Lanes:
         self,
         items: Iterable[T],
         do: Callable[[T], None],
-        is_free: Callable[[T, Sequence[T]], bool],
+        ids: Ids[T],
     ) -> None:
         """Do every item, in their order; return when none is under way any more.
 
-        ``is_free`` says whether an item may begin while others are under way. Raises the first
-        error of any item: what is under way then ends with its request, and no other begins.
+        ``ids`` tells the id of an item, and of the one that has to be over before it begins.
+        Raises the first error of any item: what is under way then ends with its request, and no
+        other begins.
         """
         if self._most == 1:
             for item in items:
                 do(item)
             return
-        self._pass = _Pass(list(items)[::-1], do, is_free, self._most)
+        self._pass = _Pass(list(items)[::-1], do, ids, self._most)
         try:
             self._pass.run()
         finally:
@@ -81,16 +83,20 @@ class _Pass(Generic[T]):
 
     queue: list[T]
     do: Callable[[T], None]
-    is_free: Callable[[T, Sequence[T]], bool]
+    ids: Ids[T]
     most: int
     turn: threading.Condition = field(default_factory=lambda: threading.Condition(threading.Lock()))
-    under_way: list[T] = field(default_factory=list)
+    unfinished: set[int] = field(init=False)
+    under_way: int = 0
     starter: int | None = None
     """The thread whose item has no permit yet; until it has, no other is taken up."""
     lanes: int = 0
     idle: int = 0
     first_is_over: bool = False
     error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self.unfinished = {self.ids(item)[0] for item in self.queue}
 
     def run(self) -> None:
         with self.turn:
@@ -124,25 +130,31 @@ class _Pass(Generic[T]):
     def _next(self) -> T | None:
         """The next item that may begin, once the one before it has; None when there is none."""
         while self.queue and self.error is None:
-            if self.starter is None:
-                for place in range(len(self.queue) - 1, -1, -1):
-                    if self.is_free(self.queue[place], self.under_way):
-                        return self.queue.pop(place)
+            place = self._place_of_next() if self.starter is None else None
+            if place is not None:
+                return self.queue.pop(place)
             self.idle += 1
             self.turn.wait()
             self.idle -= 1
         return None
 
+    def _place_of_next(self) -> int | None:
+        for place in reversed(range(len(self.queue))):
+            if self.ids(self.queue[place])[1] not in self.unfinished:
+                return place
+        return None if self.under_way else len(self.queue) - 1
+
     def _do(self, item: T) -> None:
         self.starter = threading.get_ident()
-        self.under_way.append(item)
+        self.under_way += 1
         try:
             self.do(item)
         except EndedElsewhereError:
             pass
         except BaseException as error:
             self.error = self.error or error
-        self.under_way.remove(item)
+        self.under_way -= 1
+        self.unfinished.discard(self.ids(item)[0])
         self.first_is_over = True
         self.started()
 
