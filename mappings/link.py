@@ -154,8 +154,11 @@ class Link(LinkValues):
         return replace(self, state=LinkState.LINKED, problem=self._failure)
 
     def archived(self) -> Link:
-        """Its source is gone, and its target archived or gone too."""
-        return replace(self, state=LinkState.ARCHIVED, problem=None, field_problems={}, sent={})
+        """Its source is gone, and its target archived or gone too; a second target stays told."""
+        problem = self.problem
+        if problem is not None and problem.kind is not ProblemKind.SECOND_TARGET:
+            problem = None
+        return replace(self, state=LinkState.ARCHIVED, problem=problem, field_problems={}, sent={})
 
     def archived_if_shown(self) -> Link:
         """Archived only if the target's answer says so."""

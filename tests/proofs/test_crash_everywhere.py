@@ -17,7 +17,7 @@ import pytest
 from mappings.footer import marked_id
 from mappings.milestone import TargetMilestone
 from tests.proofs.world import IDENTITY, MIGRATION, PROJECT, URL, Boundaries, Died, World
-from tests.sync.stepped_lanes import SteppedLanes
+from tests.support.lanes import SteppedLanes
 from worker.clients.records import parse_target
 from worker.sandbox.rules import Record
 from worker.sandbox.seed import seed

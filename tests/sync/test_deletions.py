@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from mappings.link_record import LinkState
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy, Trigger
 from worker.sync.report import State
+from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
 
@@ -235,3 +236,24 @@ def test_a_parent_whose_child_could_not_be_archived_stays_as_it_is(world: World)
     assert world.run().state is State.SUCCEEDED
     assert status(world, parent) == "completed"
     quiet(world)
+
+
+@pytest.mark.parametrize("on_source_delete", OnSourceDelete)
+def test_a_copy_of_what_is_gone_is_told_until_it_is_archived(
+    world: World, on_source_delete: OnSourceDelete
+) -> None:
+    """Whether the target itself was archived or kept, and by every mouth."""
+    world.policy = Policy(on_source_delete=on_source_delete)
+    one = world.add("One")
+    world.run(Trigger.MIGRATION)
+    copied = {"name": "Copy", "description": world.in_target(one)["description"]}
+    copy = world.ably.create(PROJECT, copied)["id"]
+    world.rail.delete(one)
+    for _ in range(2):
+        report = world.run()
+        assert [told["kind"] for told in report.problems] == ["second_target"]
+        assert [extra.testably_id for extra in verify(world.context()).extra] == [copy]
+    world.ably.update(PROJECT, str(copy), {"status": "archived"})
+    assert world.run().state is State.SUCCEEDED
+    assert verify(world.context()).in_step
+    assert world.store.links_with_problems(world.store.pair(world.identity).id) == []

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sync.stepped_lanes import SteppedLanes
+from tests.support.lanes import SteppedLanes
 from worker.sync.apply.lanes import Lanes
 
 MOST = 4

@@ -241,6 +241,9 @@ def _is_missing(action: Action, *, is_there: bool) -> bool:
     unknown = {ProblemKind.BAD_RECORD, ProblemKind.IN_DOUBT, *ASKED}
     if action.problem is not None and action.problem.kind in unknown:
         return True
+    if action.is_held:
+        counts = any(one.verdict.counts for one in action.differences)
+        return counts and action.testably_id is None
     return is_there and action.testably_id is None
 
 

@@ -24,6 +24,7 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.problem import FieldProblem, ProblemKind
+from mappings.stored_text import can_be_rest
 from worker.sync.decide.verdict import Cause, Difference, Verdict
 from worker.sync.options import OnTargetEdit
 
@@ -137,7 +138,7 @@ class _Field:
         elif self._is_edited and self.sides.policy is OnTargetEdit.TARGET:
             notes.settle(self.name)
             yield self._difference(Verdict.KEPT, reason="Edited in Testably, whose edits win.")
-        else:
+        elif self.sides.live is not None or self._has_new_desired:
             self._count(notes)
             yield self._difference(Verdict.PUSH, cause=self._cause)
 
@@ -178,9 +179,12 @@ class _Field:
 
     @property
     def _is_ours(self) -> bool:
-        """Whether the target shows what a write that was cut off had journaled (R1)."""
+        """Whether the target shows what a write that was cut off had journaled, or a part (R1)."""
         flying = self._link.in_flight or {}
-        return self.name in flying and same_value(self.name, self.live, flying[self.name])
+        if self.name not in flying:
+            return False
+        sent = flying[self.name]
+        return same_value(self.name, self.live, sent) or can_be_rest(self.name, self.live, sent)
 
     @property
     def _source_changed(self) -> bool:
@@ -190,16 +194,41 @@ class _Field:
         return not same_value(self.name, applied[self.name], self.desired)
 
     @property
+    def _has_new_desired(self) -> bool:
+        """Whether the source wants something else than was last applied.
+
+        All that a run tells which does not read the target: what was otherwise there when it was
+        last read was kept, or the target's own. A derived status is in nothing that was applied.
+        """
+        applied = self._link.last_applied
+        if self.name in applied:
+            return not same_value(self.name, applied[self.name], self.desired)
+        return self.name != "status" or not applied
+
+    @property
     def _is_edited(self) -> bool:
         """Whether the target shows otherwise than after the last write.
 
         A value never seen before (adopted) is a person's if the target's edits win.
         """
-        if self._is_ours or (self._is_own and self.name in DATE_FIELDS):
+        if self._is_ours or self._is_rest or (self._is_own and self.name in DATE_FIELDS):
             return False
         if self.name not in self._link.observed:
             return self.sides.policy is OnTargetEdit.TARGET
         return not same_value(self.name, self.live, self._link.observed[self.name])
+
+    @property
+    def _is_rest(self) -> bool:
+        """Whether the target kept a part of what it was sent, although its answer showed it all.
+
+        Nobody has edited the milestone since that answer, by the target's own time of change.
+        """
+        if self._live_at is None or self._link.observed_at is None or self._has_moved:
+            return False
+        answered = self._link.observed.get(self.name)
+        if same_value(self.name, self.live, answered):
+            return False
+        return can_be_rest(self.name, self.live, answered)
 
     @property
     def _has_moved(self) -> bool:
@@ -229,12 +258,12 @@ class _Field:
             moved_on = replace(known, live=self.live, accepted=False)
             return replace(moved_on, live_at=self._live_at)
         sent = notes.sent.get(self.name)
-        if sent is None or sent.count < MOST_SENT:
-            return None
-        if not same_value(self.name, sent.value, self.desired):
+        known_count = sent is not None and same_value(self.name, sent.value, self.desired)
+        count = sent.count if sent is not None and known_count else 0
+        if count < MOST_SENT and (self._is_own or self._source_changed or not self._is_rest):
             return None
         reason = altered(self.name, self.desired, self.live)
-        facts = (self.desired, self.live, reason, self.sides.since, sent.count, self._live_at)
+        facts = (self.desired, self.live, reason, self.sides.since, max(count, 1), self._live_at)
         return FieldProblem(ProblemKind.ALTERED, *facts)
 
     @property

@@ -120,8 +120,7 @@ class _Planner:
     ) -> Action:
         """What an undo holds, with all that differs; accepted for as long as nothing changes."""
         seen = link if live is None else link.seen_as(live)
-        accepted = link.field_problems.get(WHOLE)
-        stands = accepted is not None and accepted == seen.whole_accepted(accepted.since)
+        stands = seen.is_accepted
         verdict = Verdict.ACCEPTED if stands else Verdict.HELD
         differ = () if live is None else self._compare(source, link, live).differences
         found = tuple(
@@ -241,7 +240,7 @@ class _Planner:
         reason: str,
     ) -> Action:
         link = compared.link
-        problem = self._second_target(source, link)
+        problem = self.snapshot.second_target(link)
         if problem is not None or kind is Kind.SKIP:
             link = link.with_problem(problem, self.snapshot.now)
         if problem is None and kind is Kind.SKIP and live is not None and not compared.kept:
@@ -260,14 +259,6 @@ class _Planner:
             status_later=self._status_waits(source, compared),
             problem=problem,
         )
-
-    def _second_target(self, source: SourceMilestone, link: Link) -> Problem | None:
-        others = [t.id for t in self.snapshot.duplicates(source.id) if t.id != link.testably_id]
-        if not others:
-            return None
-        ids = ", ".join(sorted(others))
-        reason = f"{ids} in Testably carries its TestRail address too, beside {link.testably_id}."
-        return Problem(ProblemKind.SECOND_TARGET, f"{reason} Archive the one that is not wanted.")
 
     def _agreement(self, source: SourceMilestone, link: Link, live: TargetMilestone) -> Link:
         """The link, with both sides' fingerprints if nothing at all is left to decide about it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mappings.footer import marked_id
@@ -104,20 +104,23 @@ class SourceReader:
             return frozenset()
         known = _known(listing)
         missing = [k for id_, k in self.links.items() if id_ not in known]
-        proved = {k.testrail_id for k in missing if self._was_gone(k, target)}
         linked = {k.testably_id for k in self.links.values()} | target.foreign
         unlinked = [t for t in target.milestones.values() if t.id not in linked]
         marked = {marked_id(one.description, self.url) for one in unlinked if not is_archived(one)}
+        proved = {k.testrail_id for k in missing if self._was_gone(k, target, marked)}
         asked = {id_ for id_ in marked if id_ is not None and id_ not in known} - proved
         asked -= {k.testrail_id for k in self.links.values() if k.has_target}
         return frozenset(proved | {id_ for id_ in sorted(asked) if self._is_gone(id_)})
 
-    def _was_gone(self, link: Link, target: TargetSnapshot) -> bool:
+    def _was_gone(self, link: Link, target: TargetSnapshot, marked: Collection[int | None]) -> bool:
+        """Whether it was proved to be gone, and is not yet done with."""
         known = link.problem is not None and link.problem.kind is ProblemKind.SOURCE_GONE
         if known or link.archive_failed:
             return True
         if link.state not in (LinkState.ARCHIVED, LinkState.ORPHANED):
             return False
+        if link.problem is not None or link.testrail_id in marked:  # of a second target
+            return True
         live = target.milestones.get(link.testably_id or "")
         return live is not None and not is_archived(live)
 

@@ -13,12 +13,18 @@ from datetime import datetime
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMilestone, written_status
+from mappings.milestone import (
+    ARCHIVED,
+    COMPLETED,
+    MappingRules,
+    TargetMilestone,
+    written_status,
+)
 from worker.errors import AccessDenied, NotFound, Transient
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
-from worker.sync.decide.snapshot import TargetSnapshot, is_archived
-from worker.sync.options import OnSourceDelete, Options, Policy
+from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
 from worker.sync.ports import SourceListing, Target, newest_of
 
 INCOMPLETE = "Testably's list came incomplete, three times; it is read again by the next run."
@@ -186,18 +192,16 @@ class TargetReader:
 
     def _doubtful(self, *, single: bool) -> list[Link]:
         """All that a refresh is about; in a run that trusts the last listing, the doubtful."""
-        refreshed = set(self.listing.milestones) if single else set()
-        doubtful = self.gone if not self.options.archive_in_use else frozenset()
+        doubtful = set(self.gone if not self.options.archive_in_use else ())
+        if single:
+            doubtful.update(self.listing.milestones)
+        elif self.policy.on_target_edit is OnTargetEdit.TARGET:
+            # an edit in the target would win over what is pushed (R3)
+            doubtful.update(changed_at_source(self.listing, self.links, self.rules))
         return [
             k
-            for k in self.links.values()
-            if _is_expected(k)
-            and (
-                k.look_again
-                or k.in_flight is not None
-                or k.testrail_id in refreshed
-                or k.testrail_id in doubtful
-            )
+            for id_, k in self.links.items()
+            if _is_expected(k) and (k.look_again or k.in_flight is not None or id_ in doubtful)
         ]
 
     def _with_single(
