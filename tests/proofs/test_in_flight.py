@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from tests.proofs.over_http import PROJECT, SkippingClock, http_context
+from tests.proofs.over_http import PROJECT, http_context
 from tests.proofs.world import MIGRATION, Boundaries, fresh_engine
+from tests.support.clock import SkippingClock
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
