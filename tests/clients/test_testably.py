@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clients.support import FakeClock, Reply, Script, answer, transport
+from tests.support.clock import FakeClock
+from tests.support.transports import Reply, Script, answer, transport
 from worker.clients.testably import Testably
 from worker.errors import Done, NotFound, Refused, TimedOut, UnreadableAnswer
 from worker.sync.ports import TargetListing, newest_of

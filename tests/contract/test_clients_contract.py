@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import pytest
 from pydantic import SecretStr
 
-from tests.clients.support import FakeClock, plenty
+from tests.support.clock import FakeClock
+from tests.support.in_memory import InMemorySource, InMemoryTarget
+from tests.support.transports import plenty
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.testably import Testably
 from worker.clients.testrail import HEADERS, TestRail
@@ -32,7 +34,6 @@ from worker.errors import (
     UnreadableAnswer,
 )
 from worker.sandbox.faults import Faults
-from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_app import TOKEN

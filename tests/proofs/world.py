@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -25,8 +25,9 @@ from mappings.milestone import ARCHIVED, MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
+from tests.support.clock import FakeClock
+from tests.support.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.faults import Fault, FaultKind
-from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import Listing, TestablyModel
@@ -50,38 +51,6 @@ MIGRATION = Options(trigger=Trigger.MIGRATION)
 
 class Died(BaseException):
     """The process ends here: nothing after it is carried out, not even what tidies up."""
-
-
-class Clock:
-    """A clock that stands still until somebody sleeps; alarms go off at their time."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-        self._alarms: list[tuple[float, Callable[[], None]]] = []
-
-    def now(self) -> datetime:
-        return datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(seconds=self.passed)
-
-    def monotonic(self) -> float:
-        return self.passed
-
-    def sleep(self, seconds: float) -> None:
-        end = self.passed + max(seconds, 0.0)
-        while due := [alarm for alarm in self._alarms if alarm[0] <= end]:
-            first = min(due, key=lambda alarm: alarm[0])
-            self._alarms.remove(first)
-            self.passed = max(self.passed, first[0])
-            first[1]()
-        self.passed = end
-
-    def alarm(self, delay: float, work: Callable[[], None]) -> None:
-        """Do ``work`` when this many seconds have passed."""
-        self._alarms.append((self.passed + delay, work))
-
-    @property
-    def quiet(self) -> bool:
-        """Whether no alarm is left."""
-        return not self._alarms
 
 
 @dataclass
@@ -297,7 +266,7 @@ class World:
         ably: TestablySwitches | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="milesync-proofs-")
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.rail = TestRailModel(clock=self.clock, url=URL, switches=rail)
         self.ably = TestablyModel([PROJECT], clock=self.clock, switches=ably)
         self._databases = 0

@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.sandbox.conftest import Ably, ManualClock, Rail
+from tests.sandbox.conftest import Ably, Rail
+from tests.support.clock import FakeClock
 from worker.sandbox.server import run_sandbox, serve_testably, serve_testrail
 
 
-def test_every_request_is_logged(ably: Ably, clock: ManualClock) -> None:
+def test_every_request_is_logged(ably: Ably, clock: FakeClock) -> None:
     """Method, address with query, status, body and time, in the order of arrival."""
     milestone = ably.made("one")
     clock.sleep(5)
@@ -38,7 +39,7 @@ def test_requests_can_be_counted(rail: Rail) -> None:
     assert server.count("GET", "get_milestones/") == 1
 
 
-def test_a_server_stops_at_once_though_somebody_waits(clock: ManualClock) -> None:
+def test_a_server_stops_at_once_though_somebody_waits(clock: FakeClock) -> None:
     """Clients that wait for an answer are cut off; the port is free again."""
     with serve_testrail(clock=clock) as server:
         server.faults.script("timeout", delay=60)

@@ -13,7 +13,7 @@ from mappings.journal import Journal
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
 from worker.sync.options import OnTargetEdit, Policy, Trigger

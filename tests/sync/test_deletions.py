@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mappings.link_record import LinkState
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy, Trigger

@@ -16,8 +16,8 @@ from mappings.problem import (
     Problem,
     ProblemKind,
 )
-from tests.sync.build import NOW
-from tests.sync.world import World
+from tests.support.clock import NOW
+from tests.support.world import World
 from worker.errors import MilestoneNotFound
 from worker.sync.apply.attempts import OUTAGE_AFTER
 from worker.sync.options import Options, RunMode, Trigger

@@ -10,7 +10,7 @@ import pytest
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.problem import Problem, ProblemKind
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot

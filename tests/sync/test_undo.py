@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.errors import GuardTripped, ServerTrouble, UnreadableAnswer, UsageError
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome

@@ -42,9 +42,7 @@ def _render(
 ) -> str:
     from jinja2 import Environment, PackageLoader
 
-    pages = Environment(
-        loader=PackageLoader("worker.cli"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    pages = Environment(loader=PackageLoader("worker.cli"), autoescape=True, lstrip_blocks=True)
     pages.globals.update(words=words, took=took, sizes=_SIZES)
     pages.globals.update(address=_source_address, target_address=_target_address)
     pages.filters.update(minute=_minute, day=_day)

@@ -18,6 +18,14 @@ _COUNTED: Final = (
 )
 """Results of a run and kinds of action, in the order in which people want to know of them, and
 what one and what several of them are called."""
+_STATES: Final = {
+    "unlinked": "not in Testably yet",
+    "creating": "being created",
+    "linked": "in Testably",
+    "archived": "gone from TestRail, archived in Testably",
+    "orphaned": "gone from TestRail, kept in Testably",
+    "held": "held after an undo",
+}
 _FIELDS: Final = {"start_date": "start", "due_date": "due"}
 _NOT_EXACT: Final = {
     "parent_status": "parents with the status that Testably derives from their sub-milestones",
@@ -108,6 +116,11 @@ def left_alone(kept: int, accepted: int) -> str:
 def called(name: str) -> str:
     """One result or kind of action: ``new`` for ``created``."""
     return next(one for names, one, _ in _COUNTED if name in names)
+
+
+def state(name: str) -> str:
+    """How far a link has come, for people: ``not in Testably yet`` for ``unlinked``."""
+    return _STATES.get(name, name)
 
 
 def field_called(name: str) -> str:

@@ -1,6 +1,6 @@
 """What the one path needs from the outside: a source, a target and a way to wait for a permit.
 
-`worker.clients` implements these over HTTP, `worker.sandbox.in_memory` in memory; both pass the
+`worker.clients` implements these over HTTP, `tests/support/in_memory.py` in memory; both pass the
 contract suite under ``tests/contract``. Every method may raise `worker.errors.ApiError`.
 """
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from mappings.fingerprints import fingerprint_of_source
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
@@ -19,14 +18,12 @@ from mappings.milestone import (
     COMPLETED,
     MappingRules,
     TargetMilestone,
-    desired_values,
-    same_value,
     written_status,
 )
 from worker.errors import AccessDenied, NotFound, Transient
-from worker.sync.decide.placement import parents_of, places
+from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
-from worker.sync.decide.snapshot import TargetSnapshot, is_archived
+from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
 from worker.sync.ports import SourceListing, Target, newest_of
 
@@ -199,26 +196,13 @@ class TargetReader:
         if single:
             doubtful.update(self.listing.milestones)
         elif self.policy.on_target_edit is OnTargetEdit.TARGET:
-            doubtful.update(self._to_push())
+            # an edit in the target would win over what is pushed (R3)
+            doubtful.update(changed_at_source(self.listing, self.links, self.rules))
         return [
             k
             for id_, k in self.links.items()
             if _is_expected(k) and (k.look_again or k.in_flight is not None or id_ in doubtful)
         ]
-
-    def _to_push(self) -> Iterable[int]:
-        """What the source has changed since: an edit in the target would win over that (R3)."""
-        parents = parents_of(places(self.listing.milestones, frozenset()), self.listing.problems)
-        for id_, source in self.listing.milestones.items():
-            link = self._link(id_)
-            if link.is_outline:
-                if link.source_fingerprint != fingerprint_of_source(source):
-                    yield id_
-            elif link.has_target:
-                desired = desired_values(source, self.rules, has_children=id_ in parents)
-                applied = {**desired, **link.last_applied}
-                if any(not same_value(name, desired[name], applied[name]) for name in desired):
-                    yield id_
 
     def _with_single(
         self,

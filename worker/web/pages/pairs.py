@@ -170,6 +170,8 @@ def _beat_ticks(service: Service) -> bool:
 
 
 def _allowances(here: Deployment, some: Sequence[ProjectPair]) -> Mapping[str, int | None]:
+    if here.settings.redis_url is None:
+        return {}
     by_token: dict[str, int | None] = {}
     found = {}
     for one in some:
