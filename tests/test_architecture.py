@@ -157,8 +157,8 @@ def test_what_writes_no_link_is_not_found(text: str) -> None:
 
 def test_the_snapshot_alone_computes_what_is_desired() -> None:
     """Everybody else asks it, so there is one answer."""
-    found = [path for path, tree in trees().items() for _ in calls(tree, "desired_values")]
-    assert found == ["worker/sync/decide/snapshot.py"]
+    found = {path for path, tree in trees().items() for _ in calls(tree, "desired_values")}
+    assert found == {"worker/sync/decide/snapshot.py"}
 
 
 def test_the_snapshot_alone_says_which_targets_have_living_sub_milestones() -> None:
