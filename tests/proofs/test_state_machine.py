@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from random import Random
 from typing import cast
 
 import pytest
@@ -29,6 +30,7 @@ from mappings.milestone import (
 from mappings.problem import Effect
 from mappings.rows import Change, ChangeState
 from tests.proofs.world import MIGRATION, TIMEOUT, FaultScript, World, Write
+from tests.support.lanes import SteppedLanes
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import IDENTITY, URL
 from worker.clients.records import parse_target
@@ -152,11 +154,21 @@ class PairLife(RuleBasedStateMachine):
         ably=TESTABLY,
         count=st.integers(1, 5),
         migrated=st.sampled_from([True, False]),
+        at_once=st.sampled_from([1, 1, 3]),
+        order=st.randoms(use_true_random=False),
     )
     def begin(
-        self, rail: TestRailSwitches, ably: TestablySwitches, count: int, migrated: bool
+        self,
+        rail: TestRailSwitches,
+        ably: TestablySwitches,
+        count: int,
+        migrated: bool,
+        at_once: int,
+        order: Random,
     ) -> None:
         self.world = World(rail, ably)
+        if at_once > 1:
+            self.world.lanes = lambda: SteppedLanes(at_once, order.randrange)
         self.world.on_write = self._judge_write
         for number in range(count):
             parent = 1 if number in (3, 4) else None

@@ -16,7 +16,7 @@ from typing import cast
 from sqlalchemy import Engine
 
 from mappings.footer import marked_id
-from mappings.milestone import ARCHIVED
+from mappings.milestone import ARCHIVED, FIELDS
 from mappings.store import Store
 from tests.support.database import fresh_engine
 from tests.support.in_memory import InMemorySource, InMemoryTarget
@@ -28,6 +28,7 @@ from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import Listing, TestablyModel
 from worker.sandbox.testrail_model import Page, TestRailModel
+from worker.sync.apply.lanes import Lanes
 from worker.sync.apply.writer import GRACE
 from worker.sync.context import PairContext
 from worker.sync.options import Options, Policy, Trigger
@@ -162,6 +163,7 @@ class World(PairWorld):
         self.forgotten: set[str] = set()
         self.on_write: Callable[[Write], None] = lambda _: None
         self.arriving = False
+        self.lanes: Callable[[], Lanes] = Lanes
 
     def close(self) -> None:
         self.engine.dispose()
@@ -212,6 +214,7 @@ class World(PairWorld):
             "the proof",
             drift_check,
             heartbeat_every=NEVER,
+            lanes=self.lanes,
         )
 
     def migrate(self, policy: Policy | None = None) -> RunReport:
@@ -277,16 +280,16 @@ class World(PairWorld):
     def doubles(self) -> dict[int, list[str]]:
         """Source ids with more than one living target that milesync made.
 
-        Where a person took the marker away, or the target cut it off and the database was lost,
-        nothing tells any more whose target it is.
+        Where a person took the marker away, or the target cut it off and a person edited the
+        milestone or the database was lost, nothing tells any more whose target it is.
         """
         found: dict[int, list[str]] = {}
         for row in self.ably.live(PROJECT):
             id_ = str(row["id"])
             owner = self.made_by_us.get(id_)
             marked = marked_id(str(row["description"] or ""), URL)
-            rewritten = self.authors.get((id_, "description")) == "person"
-            if owner is not None and (owner == marked or not (rewritten or id_ in self.forgotten)):
+            edited = any(self.authors.get((id_, name)) == "person" for name in FIELDS)
+            if owner is not None and (owner == marked or not (edited or id_ in self.forgotten)):
                 found.setdefault(owner, []).append(id_)
         return {owner: ids for owner, ids in found.items() if len(ids) > 1}
 

@@ -210,6 +210,26 @@ def test_with_its_last_child_gone_a_completed_parent_is_completed(
     quiet(world)
 
 
+def test_with_its_last_child_gone_a_parent_gets_its_own_dates_back_in_the_same_run(
+    world: World,
+) -> None:
+    """What was left of them is looked at; where they are the wanted ones nothing is written."""
+    world.behave(ably=replace(ABLY, archived_subs_lock_status=False))
+    changed, same = (world.add(f"Parent {n}", due_on=1_780_272_000) for n in range(2))
+    children = [world.add("Child", one, due_on=1_782_864_000) for one in (changed, same)]
+    world.run()
+    world.edit(changed, due_on=1_785_542_400)
+    world.run()
+    for child in children:
+        world.rail.delete(child)
+    report = world.run()
+    assert (report.counts["archived"], report.counts["updated"]) == (2, 2)
+    assert world.to_ably.writes == {"PATCH": 5}  # two footers, two archives and one date
+    assert verify(world.context()).in_step
+    assert world.differences() == []
+    quiet(world)
+
+
 def test_where_archived_children_lock_the_status_that_is_told(world: World) -> None:
     """The parent stays open in Testably; no run tries it again, until the source changes."""
     parent = world.add("Parent", is_completed=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mappings.milestone import MappingRules
+from mappings.link_record import LinkState
+from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, written_status
 from mappings.rows import Pair, PairIdentity
 from mappings.run_record import HEARTBEAT_EVERY
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
+from worker.sync.apply.lanes import Lanes
 from worker.sync.decide.action import Kind, Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
@@ -27,7 +30,7 @@ class PairContext:
     """One project pair with everything that a run of it needs.
 
     ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
-    always listing, None for never.
+    always listing, None for never. ``lanes`` makes what does the items of a run.
     """
 
     identity: PairIdentity
@@ -42,6 +45,7 @@ class PairContext:
     drift_check: timedelta | None = timedelta(hours=1)
     seconds_per_request: float = 1.02
     heartbeat_every: float = HEARTBEAT_EVERY
+    lanes: Callable[[], Lanes] = Lanes
 
     @property
     def requests(self) -> dict[str, int]:
@@ -53,20 +57,23 @@ class PairContext:
 class PlannedRun:
     """A plan with the snapshot it was made from and the requests that reading took.
 
-    ``proof`` are the requests of the proof at the end of a migration that writes.
+    ``proof`` are the requests of the proof at the end of a migration that writes, ``looks`` those
+    of looking twice for what creates in doubt left (R2), as far as they are known before.
     """
 
     snapshot: Snapshot
     plan: Plan
     reads: dict[str, int]
     proof: dict[str, int]
+    looks: int
     seconds_per_request: float
 
     @property
     def requests(self) -> dict[str, int]:
         """What a migration takes from its start to its end, its reads and its proof included."""
         total = {name: number + self.proof[name] for name, number in self.reads.items()}
-        return {**total, "testably": total["testably"] + self.plan.writes}
+        applying = self.plan.writes + self.plan.late_reads + self.looks
+        return {**total, "testably": total["testably"] + applying}
 
     @property
     def minutes(self) -> float:
@@ -105,7 +112,7 @@ def plan_run(context: PairContext, pair: Pair, options: Options, scope: Scope) -
     proof = dict.fromkeys(reads, 0)
     if options.proves and plan.writes:
         proof = _proof_reads(snapshot, plan, reads)
-    return PlannedRun(snapshot, plan, reads, proof, context.seconds_per_request)
+    return PlannedRun(snapshot, plan, reads, proof, _looks(snapshot), context.seconds_per_request)
 
 
 def _proof_reads(snapshot: Snapshot, plan: Plan, reads: dict[str, int]) -> dict[str, int]:
@@ -117,5 +124,22 @@ def _proof_reads(snapshot: Snapshot, plan: Plan, reads: dict[str, int]) -> dict[
     created = sum(action.kind is Kind.CREATE for action in plan.actions)
     asked = len(snapshot.gone) + len(snapshot.unproved)
     rows = len(snapshot.target.milestones) + created
-    pages = max(1, -(-rows // PAGE))
-    return {"testrail": max(1, reads["testrail"] - asked), "testably": pages}
+    return {"testrail": max(1, reads["testrail"] - asked), "testably": _pages(rows)}
+
+
+def _looks(snapshot: Snapshot) -> int:
+    """The requests of two looks at the three lists, and at the parents of creates in doubt."""
+    links = snapshot.links
+    in_doubt = [k for k in links.values() if k.state is LinkState.CREATING and not k.awaits_person]
+    if not in_doubt:
+        return 0
+    above = [links.get(k.parent_id) for k in in_doubt if k.parent_id is not None]
+    parents = {parent.testably_id for parent in above if parent is not None and parent.has_target}
+    rows = snapshot.target.milestones.values()
+    words = [written_status(row.status) for row in rows]
+    lists = (len(words), words.count(COMPLETED), words.count(ARCHIVED))
+    return 2 * (sum(map(_pages, lists)) + len(parents))
+
+
+def _pages(rows: int) -> int:
+    return max(1, -(-rows // PAGE))

@@ -42,14 +42,12 @@ class TargetListing:
     complete: bool = True
     incomplete_because: str = ""
 
-    @property
-    def newest_created_at(self) -> str | None:
-        """The newest ``created_at`` that was listed: what is created later is not older (R2)."""
-        return newest_of(self.milestones.values())
-
 
 def newest_of(milestones: Iterable[TargetMilestone]) -> str | None:
-    """The newest ``created_at`` that these show, or None where none shows one."""
+    """The newest ``created_at`` that these show: what is created later is not older (R2).
+
+    None where none shows one.
+    """
     shown = (one.created_at for one in milestones if one.created_at)
     return max(shown, key=datetime.fromisoformat, default=None)
 

@@ -17,7 +17,7 @@ from worker.errors import NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import LostLeaseError, TargetWriter, tell_write
 from worker.sync.decide.absence import used_by
-from worker.sync.decide.action import Action
+from worker.sync.decide.action import Action, Kind, is_completed
 
 FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
@@ -57,13 +57,14 @@ def update(writer: TargetWriter, action: Action, link: Link) -> Link:
     """
     if not action.push:
         return link
+    spoken = writer.open_word.uses_table
     try:
         return _patch(writer, action, link, action.push)
     except Refused as error:
         doubtful = [name for name in action.push if _is_doubtful(name, action.push[name])]
         if not doubtful:
             raise
-        return _one_by_one(writer, action, doubtful, error)
+        return _one_by_one(writer, action, doubtful, error, spoken)
 
 
 def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> Link:
@@ -73,7 +74,9 @@ def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> 
     )
 
 
-def _one_by_one(writer: TargetWriter, action: Action, doubtful: list[str], error: Refused) -> Link:
+def _one_by_one(
+    writer: TargetWriter, action: Action, doubtful: list[str], error: Refused, spoken: bool
+) -> Link:
     link = writer.reload(action.testrail_id)
     safe = {name: value for name, value in action.push.items() if name not in doubtful}
     if safe:
@@ -86,19 +89,25 @@ def _one_by_one(writer: TargetWriter, action: Action, doubtful: list[str], error
             link = _patch(writer, action, link, {name: value})
         except Refused as refusal:
             opens = (name, value) == ("status", ACTIVE) and name not in action.own
-            taken = _in_the_other_words(writer, action) if opens else None
+            taken = _in_the_other_words(writer, action, spoken) if opens else None
             link = taken or _rejected(writer, action.testrail_id, name, value, refusal, action.own)
     return link
 
 
-def _in_the_other_words(writer: TargetWriter, action: Action) -> Link | None:
-    """Open the milestone by the other vocabulary's word, once; None if that is refused too."""
+def _in_the_other_words(writer: TargetWriter, action: Action, spoken: bool) -> Link | None:
+    """Open the milestone by the other vocabulary's word, once; None if that is refused too.
+
+    ``spoken`` is the vocabulary that was refused; another item may have turned to the other.
+    """
     words = writer.open_word
-    words.turn()
+    turns = words.uses_table == spoken
+    if turns:
+        words.turn()
     try:
         link = _patch(writer, action, writer.reload(action.testrail_id), {"status": ACTIVE})
     except Refused:
-        words.turn()
+        if turns:
+            words.turn()
         return None
     if "status" not in link.field_problems:
         words.keep()
@@ -155,11 +164,38 @@ def catch_up(action: Action, link: Link) -> Action:
     return replace(action, push=push, before={name: link.observed.get(name) for name in push})
 
 
-def finish_status(writer: TargetWriter, action: Action, link: Link) -> Link:
-    """Write the status at the end; POST takes none."""
-    before = {"status": link.observed.get("status")}
-    push = {"status": action.desired["status"]}
+def finish_late(writer: TargetWriter, action: Action, link: Link) -> Link:
+    """Write at the end what had to wait: a status, and dates that are its own again.
+
+    POST takes no status, and what sub-milestones derive is not written while they are there. The
+    dates are looked at first, so that nothing is written that is there already.
+    """
+    shown: Values = link.observed
+    desired = action.desired
+    names = [name for name in ("status",) if _status_is_due(action, link)]
+    if action.dates_later:
+        try:
+            shown = writer.target.get(writer.project, link.testably_id or "").values
+        except NotFound:  # the next run reads whether it has gone
+            writer.look_again(link.testrail_id)
+            return link
+        names += [n for n in action.dates_later if not same_value(n, desired[n], shown[n])]
+    push = {name: desired[name] for name in names}
+    before = {name: shown.get(name) for name in names}
     return update(writer, replace(action, push=push, before=before, own=frozenset()), link)
+
+
+def _status_is_due(action: Action, link: Link) -> bool:
+    created = action.kind is Kind.CREATE
+    if not (is_completed(action.desired) if created else action.status_later):
+        return False
+    unseen = not created and "status" not in link.last_applied
+    return unseen or link.observed.get("status") != action.desired["status"]
+
+
+def is_due_late(action: Action, link: Link) -> bool:
+    """Whether something of the milestone is to be written, or looked at, at the end."""
+    return bool(action.dates_later) or _status_is_due(action, link)
 
 
 def archive(writer: TargetWriter, action: Action, link: Link, *, read_again: bool) -> Link:

@@ -257,6 +257,7 @@ class _Planner:
             differences=compared.differences,
             own=self._own(source, link, live),
             status_later=self._status_waits(source, compared),
+            dates_later=self._dates_later(source, link, live),
             problem=problem,
         )
 
@@ -288,6 +289,19 @@ class _Planner:
         ):
             return False
         return link.observed.get("status") != desired or (derived and desired == COMPLETED)
+
+    def _dates_later(
+        self, source: SourceMilestone, link: Link, live: TargetMilestone | None
+    ) -> tuple[str, ...]:
+        """The dates that its sub-milestones gave it, of which the last goes in this run.
+
+        What it then shows as its own nobody knows before.
+        """
+        goes = self.snapshot.parents - self.snapshot.parents_after
+        if link.testably_id not in goes:
+            return ()
+        own = self._own(source, link, live)
+        return tuple(name for name in DATE_FIELDS if name in own)
 
     def _action(
         self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
