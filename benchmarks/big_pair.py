@@ -19,7 +19,9 @@ from sqlalchemy import insert
 
 from mappings.database import ensure_ready, open_engine
 from mappings.dates import moment_of
-from mappings.link import Link, LinkState, fingerprint_of_source
+from mappings.fingerprints import fingerprint_of_source
+from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.milestone import (
     COMPLETED,
     MappingRules,

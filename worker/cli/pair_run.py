@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from contextvars import copy_context
 from types import TracebackType
@@ -15,6 +15,7 @@ from worker.sync.report import RunReport, State, error_json, unrecorded, worst
 from worker.sync.run import Run
 
 if TYPE_CHECKING:
+    from mappings.link import Link
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair
@@ -61,6 +62,10 @@ class PairRun:
     def outcomes(self) -> list[Outcome]:
         """What came of each milestone."""
         return [] if self._run is None else list(self._run.outcomes.values())
+
+    def links_in_step(self) -> Iterator[Link]:
+        """The links of the milestones that agreed as before, of which there are no outcomes."""
+        return iter(()) if self._run is None else self._run.links_in_step()
 
     @property
     def snapshot(self) -> Snapshot:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.milestone import ACTIVE, FIELDS, SourceMilestone, TargetMilestone
 from mappings.paged import links_below
 from worker.clients.records import parse_source
@@ -128,7 +129,7 @@ def _recorded(deployment: Deployment, configured: ProjectPair, pair: Pair, link:
     return Snapshot(
         deployment.rules(configured),
         SourceListing(sources, complete=False),
-        family,
+        Links(family),
         TargetSnapshot(targets, listed=False),
         deployment.clock.now(),
         policy=deployment.policy,

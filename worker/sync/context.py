@@ -116,6 +116,6 @@ def _proof_reads(snapshot: Snapshot, plan: Plan, reads: dict[str, int]) -> dict[
     """
     created = sum(action.kind is Kind.CREATE for action in plan.actions)
     asked = len(snapshot.gone) + len(snapshot.unproved)
-    rows = len(snapshot.target.milestones) + created
+    rows = len(snapshot.target.milestones) + len(snapshot.target.unchanged) + created
     pages = max(1, -(-rows // PAGE))
     return {"testrail": max(1, reads["testrail"] - asked), "testably": pages}

@@ -67,9 +67,10 @@ class RunReport:
         return document
 
 
-def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """How many milestones there are of each result."""
+def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:
+    """How many milestones there are of each result; ``in_step`` more agree as before."""
     found = Counter(outcome.result.value for outcome in outcomes)
+    found[Result.UNCHANGED.value] += in_step
     return {result.value: found[result.value] for result in Result}
 
 
@@ -178,7 +179,7 @@ def plan_json(
     document: dict[str, Any] = {
         "testrail_project": identity.testrail_project,
         "testably_project": identity.testably_project,
-        "actions": [action_json(action) for action in plan.actions],
+        "actions": [action_json(action) for action in (*plan.actions, *plan.in_step)],
         "requests": dict(requests),
         "minutes": round(minutes, 2),
         "not_exact": dict(plan.not_exact),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from mappings.lifecycle import lifecycle_differs
+from mappings.lifecycle import lifecycle_changes_at, lifecycle_differs
 from mappings.milestone import (
     ACTIVE,
     COMPLETED,
+    DATE_FIELDS,
     SourceMilestone,
     has_lossy_date,
     loses_planned_start,
@@ -26,23 +27,71 @@ _COUNTED = {
 }
 
 
-def not_exact(snapshot: Snapshot, actions: Sequence[Action], children: Children) -> dict[str, int]:
-    """Counts of what cannot be carried exactly, by kind."""
-    counts: Counter[str] = Counter()
+EXEMPT = "exempt:"
+"""Begins the words that count fields which are Testably's own to say, and not losses."""
+
+
+def not_exact(
+    snapshot: Snapshot, actions: Sequence[Action], children: Children, agreed: Mapping[str, int]
+) -> dict[str, int]:
+    """Counts of what cannot be carried exactly, by kind; ``agreed`` are the `agreed_words`."""
+    counts = Counter({word: n for word, n in agreed.items() if not word.startswith(EXEMPT)})
     for action in actions:
-        source = snapshot.source.milestones.get(action.testrail_id)
-        if source is None or not (action.testably_id or action.push):
-            continue
-        counts["nesting"] += snapshot.places[source.id].flattened
-        counts["dates"] += has_lossy_date(source, snapshot.rules)
-        counts["planned_start"] += loses_planned_start(source, snapshot.rules)
-        counts["lifecycle"] += _lifecycle_differs(action, source, snapshot, children)
-        counts["parent_status"] += _status_differs(source, snapshot, children)
-        counts["parent_dates"] += any(
-            one.verdict is Verdict.DERIVED and one.field != "status" for one in action.differences
-        )
-        counts.update(lost_by(action))
+        counts.update(losses_of(action, snapshot, children))
     return {name: count for name, count in sorted(counts.items()) if count}
+
+
+def losses_of(action: Action, snapshot: Snapshot, children: Children) -> list[str]:
+    """The kinds of what cannot be carried exactly of one milestone, each once."""
+    source = snapshot.source.milestones.get(action.testrail_id)
+    if source is None or not (action.testably_id or action.push):
+        return []
+    dates = any(d.verdict is Verdict.DERIVED and d.field != "status" for d in action.differences)
+    lost = {
+        "nesting": snapshot.places[source.id].flattened,
+        "dates": has_lossy_date(source, snapshot.rules),
+        "planned_start": loses_planned_start(source, snapshot.rules),
+        "lifecycle": _lifecycle_differs(action, source, snapshot, children),
+        "parent_status": _status_differs(source, snapshot, children),
+        "parent_dates": dates,
+    }
+    return [*(name for name, is_lost in lost.items() if is_lost), *lost_by(action)]
+
+
+def exempt_of(action: Action, snapshot: Snapshot) -> dict[str, int]:
+    """How many of its fields are Testably's own to say."""
+    if action.testably_id not in snapshot.parents:
+        return {}
+    dates = sum(name in action.own for name in DATE_FIELDS)
+    counts = {"parent_status": int("status" in action.own), "parent_dates": dates}
+    return {name: number for name, number in counts.items() if number}
+
+
+# --- what agrees is counted by the words that were noted when it was decided about
+
+
+def words_of(action: Action, snapshot: Snapshot, children: Children) -> str:
+    """Under what a milestone is counted for as long as both its sides stay as they are."""
+    exempt = exempt_of(action, snapshot).items()
+    words = [EXEMPT + name for name, number in exempt for _ in range(number)]
+    return " ".join([*losses_of(action, snapshot, children), *words])
+
+
+def counted_until(action: Action, snapshot: Snapshot, children: Children) -> int | None:
+    """The Unix seconds at which time alone changes those words; None for never."""
+    source = snapshot.source.milestones[action.testrail_id]
+    if source.id in children or action.testably_id in snapshot.parents:
+        return None
+    return lifecycle_changes_at(source, snapshot.rules, snapshot.now)
+
+
+def agreed_words(counts: Iterable[str]) -> Counter[str]:
+    """How often each word stands in the notes of all milestones that agree."""
+    found: Counter[str] = Counter()
+    for words, number in Counter(counts).items():
+        for word in words.split():
+            found[word] += number
+    return found
 
 
 def lost_by(action: Action) -> list[str]:

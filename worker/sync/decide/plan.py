@@ -19,11 +19,11 @@ from mappings.milestone import (
 )
 from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
 from worker.sync.decide.absence import absent, orphans, unreadable
-from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
 from worker.sync.decide.differences import Comparison, Difference, Sides, Verdict, compare
 from worker.sync.decide.differences import why_pushed as why
 from worker.sync.decide.guards import guards
-from worker.sync.decide.losses import not_exact
+from worker.sync.decide.losses import EXEMPT, agreed_words, counted_until, not_exact, words_of
 from worker.sync.decide.rules import Case, Cases, Step
 from worker.sync.decide.snapshot import Snapshot
 
@@ -41,11 +41,13 @@ def make_plan(snapshot: Snapshot) -> Plan:
         *absent(snapshot),
         *orphans(snapshot),
     ]
-    counts = not_exact(snapshot, actions, planner.children)
-    return Plan(tuple(actions), counts, guards(snapshot, actions))
+    words = agreed_words(one.agreed_counts for one in snapshot.in_step)
+    counts = not_exact(snapshot, actions, planner.children, words)
+    exempt = {w.removeprefix(EXEMPT): n for w, n in words.items() if w.startswith(EXEMPT)}
+    in_step = InStep(snapshot.source.unchanged, snapshot.links, exempt)
+    return Plan(tuple(actions), counts, guards(snapshot, actions), in_step)
 
 
-IN_STEP = "In step."
 RELEASED = "Released after an undo. "
 
 
@@ -81,12 +83,10 @@ class _Planner:
         places = self.snapshot.places
         ordered = sorted(self.snapshot.scope, key=lambda i: (places[i].parent_id is not None, i))
         for testrail_id in ordered:
-            yield self._act(self.snapshot.source.milestones[testrail_id])
+            yield self._noted(self._act(self.snapshot.source.milestones[testrail_id]))
 
     def _act(self, source: SourceMilestone) -> Action:
         case = self.cases.of(source.id)
-        if case.step is Step.LEAVE:
-            return Action(Kind.SKIP, source.id, source.name, IN_STEP, case.testably_id)
         has_children = self.snapshot.has_children(source.id)
         link = self.snapshot.link(source.id).read_from(source, has_children=has_children)
         if case.step is Step.CREATE:
@@ -249,8 +249,7 @@ class _Planner:
         problem = self._second_target(source, link)
         if problem is not None or kind is Kind.SKIP:
             link = link.with_problem(problem, self.snapshot.now)
-        if problem is None and kind is Kind.SKIP and live is not None and not compared.kept:
-            link = self._agreement(source, link, live)
+        agrees = problem is None and kind is Kind.SKIP and self._agrees(source, compared, live)
         now = link.observed if live is None else live.values
         return self._action(
             kind,
@@ -264,6 +263,7 @@ class _Planner:
             own=self._own(source, link, live),
             status_later=self._status_waits(source, compared),
             problem=problem,
+            agrees=agrees,
         )
 
     def _second_target(self, source: SourceMilestone, link: Link) -> Problem | None:
@@ -274,16 +274,33 @@ class _Planner:
         reason = f"{ids} in Testably carries its TestRail address too, beside {link.testably_id}."
         return Problem(ProblemKind.SECOND_TARGET, f"{reason} Archive the one that is not wanted.")
 
-    def _agreement(self, source: SourceMilestone, link: Link, live: TargetMilestone) -> Link:
-        """The link, with both sides' fingerprints if nothing at all is left to decide about it."""
-        parent = source.id in self.children or link.testably_id in self.snapshot.parents
-        parent = parent or link.has_children
-        misplaced = self.snapshot.places[source.id].problem is not None
-        if parent or misplaced or link.has_open_matter:
-            return link
-        if link.last_applied != self.snapshot.desired(source):
-            return link
-        return link.agreed(live)
+    def _agrees(
+        self, source: SourceMilestone, compared: Comparison, live: TargetMilestone | None
+    ) -> bool:
+        """Whether nothing at all is left to decide while both sides stay as they are.
+
+        Only a whole reading tells that: of a parent, its sub-milestones are a part of it.
+        """
+        link = compared.link
+        is_read = live is not None and self.snapshot.whole_project
+        if not is_read or compared.kept or link.has_open_matter:
+            return False
+        if self.snapshot.places[source.id].problem is not None:
+            return False
+        applied, desired = link.last_applied, self.snapshot.desired(source)
+        own = self._own(source, link, live)
+        return all(applied.get(n) == desired[n] for n in FIELDS if n != "status" or n not in own)
+
+    def _noted(self, action: Action) -> Action:
+        """With the note that both sides agree, where they do and it does not stand there yet."""
+        link, live = action.link, self.snapshot.target.milestones.get(action.testably_id or "")
+        if not action.agrees or link is None or live is None:
+            return replace(action, agrees=False)
+        words = words_of(action, self.snapshot, self.children)
+        noted = link.agreed(live, words, counted_until(action, self.snapshot, self.children))
+        before = self.snapshot.link(action.testrail_id)
+        is_new = not action.learned and noted.agreement != before.agreement
+        return replace(action, link=noted, agrees=is_new)
 
     def _status_waits(self, source: SourceMilestone, compared: Comparison) -> bool:
         """Whether the status was only left for sub-milestones that come or go in this run.
@@ -306,8 +323,7 @@ class _Planner:
     def _action(
         self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
     ) -> Action:
-        before = self.snapshot.link(source.id)
-        same = link.agreed_before(before)
+        same = link.says_the_same(self.snapshot.link(source.id))
         return Action(
             kind,
             source.id,
@@ -315,7 +331,6 @@ class _Planner:
             reason,
             link=link,
             learned=not same,
-            agrees=same and link.target_fingerprint not in (None, before.target_fingerprint),
             desired=self.snapshot.desired(source),
             parent_id=self.snapshot.places[source.id].parent_id,
             **rest,

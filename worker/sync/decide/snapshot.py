@@ -6,7 +6,7 @@ Everything that decides, and every proof, asks the snapshot and nothing else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ from functools import cached_property
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links, Outline
 from mappings.milestone import (
     ARCHIVED,
     DATE_FIELDS,
@@ -28,7 +29,7 @@ from mappings.milestone import (
 )
 from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import OnSourceDelete, Options, Policy
-from worker.sync.ports import SourceListing
+from worker.sync.ports import Shown, SourceListing
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ class TargetSnapshot:
     ``listed`` is False in a scheduled run that trusts the last listing: a target that is not in
     ``milestones`` then stands as it was last observed. ``gone`` are ids proved to be gone,
     ``unproved`` ids that could not be read, with the reason; ``foreign`` are ids that other pairs
-    of this database hold. ``newest`` is the newest ``created_at`` that the listing showed.
+    of this database hold. ``unchanged`` are those that agree as before. ``newest`` is the newest
+    ``created_at`` that the listing showed.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
+    unchanged: Mapping[str, Shown] = field(default_factory=dict)
     listed: bool = True
     complete: bool = True
     gone: frozenset[str] = frozenset()
@@ -52,11 +55,14 @@ class TargetSnapshot:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The situation of one pair at one time."""
+    """The situation of one pair at one time.
+
+    What agrees as before is counted (`in_step`), and not among the milestones of either side.
+    """
 
     rules: MappingRules
     source: SourceListing
-    links: Mapping[int, Link]
+    links: Links
     target: TargetSnapshot
     now: datetime
     options: Options = field(default_factory=Options)
@@ -65,11 +71,14 @@ class Snapshot:
     """Source ids proved to be gone: missing from a complete list, and answered with 400."""
     unproved: Mapping[int, str] = field(default_factory=dict)
     """Source ids missing from a complete list whose absence could not be proved, and why."""
-    agreed: frozenset[int] = frozenset()
-    """Source ids whose both sides are as they were when they last agreed: nothing to decide."""
     whole_project: bool = True
     """False for a refresh of single milestones: then absence means nothing."""
     _desired: dict[int, Values] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def in_step(self) -> Iterator[Outline]:
+        """The links of the milestones about which nothing is to be decided."""
+        return (self.links.outlines[id_] for id_ in self.source.unchanged)
 
     # --- one milestone
 
@@ -150,11 +159,18 @@ class Snapshot:
         for target in seen:
             if any(not is_archived(sub) and sub.id not in leaving for sub in target.sub_milestones):
                 found.add(target.id)
-        for link in self.links.values():
+        found |= self._outlined_parents
+        for link in self.links.complete.values():
             unread = link.testably_id not in self.target.milestones
             if unread and _is_living(link) and link.testably_id not in leaving:
                 found.add(link.target_parent)
         return {id_ for id_ in found if id_ is not None}
+
+    @cached_property
+    def _outlined_parents(self) -> frozenset[str]:
+        """Targets below which milestones agree as before."""
+        outlines = self.links.outlines.values()
+        return frozenset(one.target_parent for one in outlines if one.target_parent)
 
     def derived_dates(self, live: TargetMilestone) -> frozenset[str]:
         """Which dates of a target with living sub-milestones are Testably's own to say.
@@ -178,6 +194,8 @@ class Snapshot:
 
         None where not all of them were read: whether archived ones count is not documented.
         """
+        if live.id in self._outlined_parents:
+            return None
         rows = self._below.get(live.id, ())
         read = {row.id for row in rows}
         if any(not is_archived(sub) and sub.id not in read for sub in live.sub_milestones):
@@ -200,7 +218,7 @@ class Snapshot:
     @cached_property
     def _linked_below(self) -> Mapping[str, Sequence[Link]]:
         found: dict[str, list[Link]] = defaultdict(list)
-        for link in self.links.values():
+        for link in self.links.complete.values():
             if link.target_parent:
                 found[link.target_parent].append(link)
         return found
@@ -209,9 +227,9 @@ class Snapshot:
 
     @cached_property
     def _free(self) -> Sequence[TargetMilestone]:
-        held = {k.testably_id for k in self.links.values() if k.testably_id not in self.target.gone}
-        held |= self.target.foreign
-        return [target for target in self.target.milestones.values() if target.id not in held]
+        held = self.links.by_target.keys() - self.target.gone
+        every = self.target.milestones.values()
+        return [t for t in every if t.id not in held and t.id not in self.target.foreign]
 
     @cached_property
     def marked(self) -> Mapping[int, Sequence[TargetMilestone]]:
