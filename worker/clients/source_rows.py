@@ -63,6 +63,8 @@ class SourceRows:
     def add(self, rows: Iterable[object]) -> None:
         """Read these rows, until there is too much."""
         for row in rows:
+            if self._take_same(row):
+                continue
             for path, result in _walk(f"milestones[{self._rows}]", row, self._known):
                 self._records += 1
                 if self._is_too_much(result):
@@ -71,6 +73,18 @@ class SourceRows:
                     return
                 self._keep(path, result)
             self._rows += 1
+
+    def _take_same(self, row: object) -> bool:
+        """Whether the row is the same, holds no others and is the first with its id."""
+        if not isinstance(row, dict) or row.get("milestones"):
+            return False
+        same = unchanged_source(row, None, self._known)
+        if same is None or self._is_read(row["id"]):
+            return False
+        self.unchanged[row["id"]] = same
+        self._rows += 1
+        self._records += 1
+        return True
 
     def forget(self, id_: int) -> None:
         """Leave out a milestone that is gone by now."""

@@ -11,6 +11,7 @@ from mappings.run_record import HEARTBEAT_EVERY
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
+from worker.sync.collector import fewer_collections
 from worker.sync.decide.action import Kind, Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
@@ -74,6 +75,7 @@ class PlannedRun:
         return self.requests["testably"] * self.seconds_per_request / 60
 
 
+@fewer_collections()
 def read_snapshot(context: PairContext, pair: Pair, options: Options, scope: Scope) -> Snapshot:
     """Read both sides and the links. Raises ApiError, StoreError."""
     store = context.store
@@ -96,6 +98,7 @@ def preview(context: PairContext, options: Options) -> PlannedRun:
     return plan_run(context, context.store.pair(context.identity), options, Scope())
 
 
+@fewer_collections()
 def plan_run(context: PairContext, pair: Pair, options: Options, scope: Scope) -> PlannedRun:
     """Read what is in scope and plan. Raises ApiError, StoreError."""
     before = context.requests
