@@ -101,6 +101,13 @@ class Deliveries(Connected):
         with self._transaction() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def oldest(self, now: datetime) -> float:
+        """For how many seconds the oldest that waits has waited; 0.0 where none does."""
+        query = select(func.min(deliveries.c.received_at)).where(deliveries.c.state == WAITING)
+        with self._transaction() as connection:
+            received: datetime | None = connection.execute(query).scalar()
+        return 0.0 if received is None else max((now - received).total_seconds(), 0.0)
+
     def purge(self, before: datetime) -> None:
         """Delete the deliveries that were received before a moment and no longer wait."""
         old = and_(deliveries.c.state != WAITING, deliveries.c.received_at < before)

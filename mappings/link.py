@@ -13,19 +13,27 @@ replaces a link's fields.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
+from mappings.failing import failure
 from mappings.link_record import LinkState
 from mappings.link_values import LinkValues, without
 from mappings.milestone import ACTIVE, ARCHIVED, TargetMilestone, Values, same_value
-from mappings.problem import Problem, ProblemKind, failure
+from mappings.problem import Problem, ProblemKind
 from mappings.stored_text import can_be_description
 
 
 @dataclass(frozen=True, slots=True)
 class Link(LinkValues):
     """The recorded pair of ids, and the last known values on the way between them."""
+
+    @classmethod
+    def in_step(cls, facts: Mapping[str, Any]) -> Link:
+        """A linked one whose both sides agreed, of which only these facts are read."""
+        return cls(**facts, state=LinkState.LINKED)
 
     # --- creating
 
@@ -153,8 +161,11 @@ class Link(LinkValues):
         return replace(self, state=LinkState.LINKED, problem=self._failure)
 
     def archived(self) -> Link:
-        """Its source is gone, and its target archived or gone too."""
-        return replace(self, state=LinkState.ARCHIVED, problem=None, field_problems={}, sent={})
+        """Its source is gone, and its target archived or gone too; a second target stays told."""
+        problem = self.problem
+        if problem is not None and problem.kind is not ProblemKind.SECOND_TARGET:
+            problem = None
+        return replace(self, state=LinkState.ARCHIVED, problem=problem, field_problems={}, sent={})
 
     def archived_if_shown(self) -> Link:
         """Archived only if the target's answer says so."""

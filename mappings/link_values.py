@@ -166,6 +166,12 @@ class LinkValues(LinkRecord):
             ProblemKind.HELD, self.source_fingerprint, live, why, since, accepted=True
         )
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether a person lives with a held milestone, and neither side has changed since."""
+        taken = self.field_problems.get(WHOLE)
+        return taken is not None and taken == self.whole_accepted(taken.since)
+
     def deciding(self, problems: Mapping[str, FieldProblem]) -> Self:
         """With what a person accepted or revoked."""
         return replace(self, field_problems={**self.field_problems, **problems})

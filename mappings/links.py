@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 from mappings.link import Link
-from mappings.link_record import LinkState
 
 
 class Outline(NamedTuple):
@@ -54,7 +53,7 @@ class Links(Mapping[int, Link]):
 
     @staticmethod
     def _link(outline: Outline) -> Link:
-        return Link(**outline._asdict(), state=LinkState.LINKED)
+        return Link.in_step(outline._asdict())
 
     @cached_property
     def by_target(self) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ skipped; with CI set they fail.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -221,3 +222,9 @@ def _wait_for_redis(url: str) -> None:
                 time.sleep(0.02)
             else:
                 return
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the thousands of tests, which live to the end."""
+    gc.collect()
+    gc.freeze()

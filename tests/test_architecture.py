@@ -1,5 +1,5 @@
-"""What the import contracts cannot say: who writes a link, who computes what is desired, and who
-names a kind of problem. Read from the syntax trees of the product's files."""
+"""What the import contracts cannot say: how long a file may be, who writes a link, who computes
+what is desired, and who names a kind of problem. Read from the product's files."""
 
 from __future__ import annotations
 
@@ -36,6 +36,27 @@ def calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == name:
             yield node
+
+
+# --- sizes
+
+LONGEST_FILE, LONGEST_FUNCTION = 320, 40
+"""Lines, each with its signature and docstring. There is no exception."""
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {path: len((ROOT / path).read_text().splitlines()) for path in trees()}
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE} == {}
+
+
+def test_no_function_is_too_long() -> None:
+    lengths = {
+        f"{path}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
 
 
 # --- links
@@ -136,8 +157,8 @@ def test_what_writes_no_link_is_not_found(text: str) -> None:
 
 def test_the_snapshot_alone_computes_what_is_desired() -> None:
     """Everybody else asks it, so there is one answer."""
-    found = [path for path, tree in trees().items() for _ in calls(tree, "desired_values")]
-    assert found == ["worker/sync/decide/snapshot.py"]
+    found = {path for path, tree in trees().items() for _ in calls(tree, "desired_values")}
+    assert found == {"worker/sync/decide/snapshot.py"}
 
 
 def test_the_snapshot_alone_says_which_targets_have_living_sub_milestones() -> None:

@@ -6,9 +6,11 @@ import ast
 import re
 from pathlib import Path
 
-from tests.decisions import PAGE, filled, meanings
-from worker.sync.decide.differences import Verdict
+import pytest
+
+from tests.generated import DOCS, PAGES, filled, meanings
 from worker.sync.decide.rules import RULES
+from worker.sync.decide.verdict import Verdict
 
 ROOT = Path(__file__).parents[1]
 CITED = re.compile(r"\bR(\d{1,2})\b")
@@ -55,9 +57,11 @@ def test_the_story_names_for_each_rule_files_that_cite_it() -> None:
             assert number in CITED.findall(path.read_text()), (number, name)
 
 
-def test_the_decisions_page_shows_the_tables_of_the_code() -> None:
-    """`python -m tests.decisions` writes them."""
-    assert PAGE.read_text() == filled(PAGE.read_text()), "Run `python -m tests.decisions`."
+@pytest.mark.parametrize("page", PAGES)
+def test_a_document_shows_the_tables_of_the_code(page: str) -> None:
+    """The decisions, the fields and the settings; `python -m tests.generated` writes them."""
+    shown = (DOCS / page).read_text(encoding="utf-8")
+    assert shown == filled(page), "Run `python -m tests.generated`."
 
 
 def test_every_rule_and_verdict_is_explained_in_a_sentence() -> None:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -26,15 +27,16 @@ from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock, SharedClock, SystemClock
-from worker.settings import ProjectPair, Rate, Settings
+from worker.settings import ProjectPair, Settings
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.clients.rate_limit import Priority, RateLimit, RateLimiter
+    from worker.apis import Apis
+    from worker.clients.rate_limit import Priority
     from worker.clients.testably import Testably
     from worker.clients.testrail import TestRail
-    from worker.clients.transport import Observer, Transport
+    from worker.clients.transport import Observer
     from worker.notices import Notice
     from worker.sync.context import PairContext
     from worker.sync.options import Policy
@@ -62,7 +64,6 @@ class Deployment:
         self.clock = self._clock(clock or SystemClock())
         self._observer = observer
         self._before_request = before_request
-        self._rate_limiters: dict[str, RateLimiter] = {}
 
     def _clock(self, machine: Clock) -> Clock:
         """The database's, so that the times in it are of one clock; with SQLite the host's."""
@@ -114,6 +115,20 @@ class Deployment:
 
         return find_broker(self.broker_file)
 
+    @cached_property
+    def apis(self) -> Apis:
+        """What makes the clients of a pair."""
+        from worker.apis import Apis
+
+        return Apis(
+            self.settings,
+            self.clock,
+            self.redis,
+            borrowed=self.borrowed_broker is not None,
+            observer=self._observer,
+            before_request=self._before_request,
+        )
+
     @property
     def shared_settings(self) -> Settings:
         """The settings with the broker that this process really has, if it has one."""
@@ -133,10 +148,10 @@ class Deployment:
             settings.testrail.url or "", pair.testrail, settings.testably.url, pair.testably
         )
 
-    def rules(self, pair: ProjectPair) -> MappingRules:
-        """How the milestones of a pair are mapped."""
+    def rules(self, timezone: ZoneInfo | None) -> MappingRules:
+        """How milestones are mapped, with dates as the days of a time zone."""
         footer = self.settings.sync.description_footer
-        return MappingRules(self.settings.testrail.url or "", pair.timezone, footer)
+        return MappingRules(self.settings.testrail.url or "", timezone, footer)
 
     @property
     def policy(self) -> Policy:
@@ -149,20 +164,10 @@ class Deployment:
     @property
     def seconds_per_request(self) -> float:
         """The seconds from one paced request to Testably to the next."""
-        return _limit(self.settings.testably.rate_limit).interval
+        from worker.clients.rate_limit import RateLimit
 
-    def requests_left(self, pair: ProjectPair) -> int | None:
-        """How many requests the pair's Testably token allows at once now, all processes together.
-
-        None where no Redis counts for all of them. Raises NoLimiter if it does not answer.
-        """
-        from worker.clients.rate_limit import RedisRateLimiter
-
-        rate, token = self.settings.testably.rate_limit, pair.testably_token or SecretStr("")
-        if self.redis is None:
-            return None
-        limiter = self._rate_limiter("testably", token.get_secret_value(), rate)
-        return limiter.left() if isinstance(limiter, RedisRateLimiter) else None
+        rate = self.settings.testably.rate_limit
+        return RateLimit(rate.requests, rate.seconds).interval
 
     @contextmanager
     def context(
@@ -178,8 +183,10 @@ class Deployment:
         ``priority`` is by default that of background work; ``max_wait`` is how many seconds a
         request may wait for its turn, None is for ever.
         """
+        how: dict[str, Any] = {} if priority is None else {"priority": priority}
+        clients = self.apis.clients(pair, max_wait=max_wait, on_wait=on_wait, **how)
         try:
-            with self._both(pair, priority, max_wait, on_wait=on_wait) as (source, target):
+            with clients as (source, target):
                 yield self._context(pair, source, target)
         finally:
             self.tell_people(pair)
@@ -188,24 +195,8 @@ class Deployment:
     def clients(self, pair: ProjectPair) -> Iterator[tuple[TestRail, Testably]]:
         """The clients of a pair for a question or two: asked once each, and no database needed."""
         timeout = self.settings.sync.http_timeout
-        with self._both(pair, None, max_wait=timeout, attempts=1) as both:
+        with self.apis.clients(pair, max_wait=timeout, attempts=1) as both:
             yield both
-
-    @contextmanager
-    def _both(
-        self, pair: ProjectPair, priority: Priority | None, max_wait: float | None, **more: Any
-    ) -> Iterator[tuple[TestRail, Testably]]:
-        from worker.clients.rate_limit import Priority
-        from worker.clients.testably import Testably
-        from worker.clients.testrail import TestRail
-
-        urgency = Priority.BACKGROUND if priority is None else priority
-        how = {**more, "priority": urgency, "max_wait": max_wait}
-        with (
-            self._transport_to_testrail(pair, **how) as source,
-            self._transport_to_testably(pair, **how) as target,
-        ):
-            yield TestRail(source, self.settings.testrail.submilestones), Testably(target)
 
     # --- notices
 
@@ -248,7 +239,7 @@ class Deployment:
 
         return PairContext(
             identity=self.identity(pair),
-            rules=self.rules(pair),
+            rules=self.rules(pair.timezone),
             policy=self.policy,
             source=source,
             target=target,
@@ -259,65 +250,6 @@ class Deployment:
             drift_check=_drift_check(self.settings.sync.drift_check),
             seconds_per_request=self.seconds_per_request,
         )
-
-    def _transport_to_testrail(self, pair: ProjectPair, **how: Any) -> Transport:
-        from worker.clients.credentials import basic_auth
-        from worker.clients.testrail import HEADERS
-        from worker.clients.transport import Transport
-
-        settings = self.settings.testrail
-        key = pair.testrail_api_key or SecretStr("")
-        return Transport(
-            "TestRail",
-            settings.url or "",
-            basic_auth(pair.testrail_user or "", key),
-            rate_limiter=self._rate_limiter("testrail", settings.url or "", settings.rate_limit),
-            clock=self.clock,
-            request_timeout=self.settings.sync.http_timeout,
-            observer=self._observer,
-            before_request=self._before_request,
-            **how,
-            headers=HEADERS,
-        )
-
-    def _transport_to_testably(self, pair: ProjectPair, **how: Any) -> Transport:
-        from worker.clients.credentials import bearer
-        from worker.clients.transport import Transport
-
-        settings = self.settings.testably
-        token = pair.testably_token or SecretStr("")
-        return Transport(
-            "Testably",
-            settings.url,
-            bearer(token),
-            rate_limiter=self._rate_limiter(
-                "testably", token.get_secret_value(), settings.rate_limit
-            ),
-            clock=self.clock,
-            request_timeout=self.settings.sync.http_timeout,
-            observer=self._observer,
-            before_request=self._before_request,
-            **how,
-        )
-
-    def _rate_limiter(self, api: str, owner: str, rate: Rate) -> RateLimiter:
-        """The one rate limiter of this process for an account; on Redis, where there is one."""
-        from worker.clients.rate_limit import rate_limiter_key
-
-        key = rate_limiter_key(api, owner)
-        if key not in self._rate_limiters:
-            self._rate_limiters[key] = self._new_rate_limiter(key, _limit(rate))
-        return self._rate_limiters[key]
-
-    def _new_rate_limiter(self, key: str, limit: RateLimit) -> RateLimiter:
-        from worker.clients.borrowed_limiter import BorrowedRateLimiter
-        from worker.clients.rate_limit import LocalRateLimiter, RedisRateLimiter
-
-        own = LocalRateLimiter(limit, self.clock)
-        if self.redis is None:
-            return own
-        shared = RedisRateLimiter(self.redis, key, limit)
-        return shared if self.borrowed_broker is None else BorrowedRateLimiter(shared, own)
 
     def close(self) -> None:
         """Close what was opened."""
@@ -351,12 +283,6 @@ def require_usable_store(settings: Settings) -> None:
 
             log = structlog.get_logger(__name__)
             log.warning("the work waits for the database", error=error.message)
-
-
-def _limit(rate: Rate) -> RateLimit:
-    from worker.clients.rate_limit import RateLimit
-
-    return RateLimit(rate.requests, rate.seconds)
 
 
 def _drift_check(setting: timedelta | str) -> timedelta | None:

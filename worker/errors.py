@@ -160,7 +160,9 @@ class CredentialsRefused(ApiError):
 
 class AccessDenied(ApiError):
     kind = "access_denied"
-    default_hint = "Give this account access to the project and the right to write milestones."
+    default_hint = (
+        "Give this account access to the project: to read in TestRail, to write in Testably."
+    )
 
 
 class NotFound(ApiError):

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from mappings.causes import CAUSES, Cause, store_error
 from tests.cli.conftest import Ended, Milesync
 from tests.clients.certificates import SERVER, tls_server
-from tests.clients.support import http, raw_server
+from tests.support.transports import http, raw_server
 from worker.redis_causes import CAUSES as REDIS_CAUSES
 from worker.redis_causes import redis_words
 from worker.sandbox.server import Sandbox

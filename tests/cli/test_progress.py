@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from mappings.problem import Problem, ProblemKind
 from tests.cli.conftest import SEEDED, Milesync
-from tests.fakes import FakeClock
+from tests.support.clock import FakeClock
 from worker.cli.progress import Tally, duration, logged
 from worker.sync.apply.outcome import Outcome, Result
 from worker.sync.decide.action import Action, Kind

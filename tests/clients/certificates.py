@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.clients.support import RawServer, raw_server
+from tests.support.transports import RawServer, raw_server
 
 AUTHORITY = """\
 -----BEGIN CERTIFICATE-----

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.clients.support import FakeClock
+from tests.support.clock import FakeClock
 from worker.clients.borrowed_limiter import BorrowedRateLimiter
 from worker.clients.rate_limit import LocalRateLimiter, Priority, RateLimit
 from worker.errors import BudgetExhausted

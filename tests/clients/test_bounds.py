@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clients.support import FakeClock, Script, answer, transport
+from tests.support.clock import FakeClock
+from tests.support.transports import Script, answer, transport
 from worker.clients.bounds import MOST_OBJECTS, MOST_PROBLEMS, MOST_ROWS, MOST_VALUES
 from worker.clients.decode import decode
 from worker.clients.testably import Testably

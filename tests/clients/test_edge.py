@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.clients.certificates import AUTHORITY, EXPIRED, OTHER_HOST, SERVER, tls_server
-from tests.clients.support import FakeClock, Script, answer, http, raw_server, transport
+from tests.support.clock import FakeClock
+from tests.support.transports import Script, answer, http, raw_server, transport
 from worker.errors import (
     AccessDenied,
     ApiError,

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.clients.support import KEY, TOKEN, FakeClock, Script, raw_server, transport
+from tests.support.clock import FakeClock
+from tests.support.transports import KEY, TOKEN, Script, raw_server, transport
 from worker.clients.testably import Testably
 from worker.clients.testrail import TestRail
 from worker.errors import ApiError, Done

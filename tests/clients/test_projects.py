@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tests.clients.support import FakeClock, Script, answer, plenty, transport
+from tests.support.clock import FakeClock
+from tests.support.transports import Script, answer, plenty, transport
 from worker.clients.credentials import Credentials, basic_auth, bearer
 from worker.clients.projects import Project, same_name
 from worker.clients.testably import Testably

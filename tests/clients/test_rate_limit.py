@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.clients.support import FakeClock
+from tests.support.clock import FakeClock
 from worker.clients import rate_limit
 from worker.clients.rate_limit import (
     LocalRateLimiter,
@@ -45,13 +45,17 @@ def real_redis(redis_url: str) -> Iterator[Redis]:
         yield client
 
 
+UPTIME = 1_000_000.0
+"""Seconds for which the machine has been up, so that sums of its time are rounded as real ones."""
+
+
 class ServerClock(FakeClock):
     """The fake clock, which also sets what the script takes for Redis's time."""
 
     client: Redis
 
     def tell(self) -> None:
-        seconds, micros = divmod(round(self.at * 1_000_000), 1_000_000)
+        seconds, micros = divmod(round(self.passed * 1_000_000), 1_000_000)
         self.client.hset("{test}:clock", mapping={"seconds": seconds, "micros": micros})
 
 
@@ -61,12 +65,12 @@ class OnServerTime(RedisRateLimiter):
     def __init__(self, client: Redis, clock: FakeClock, limit: RateLimit) -> None:
         super().__init__(client, f"test-{random.getrandbits(60):x}", limit)
         self._script = client.register_script(SETTABLE)
-        self._clock = ServerClock(clock.at)
+        self._clock = ServerClock(passed=clock.passed)
         self._clock.client = client
         self._source = clock
 
     def _run(self, operation: str, pause: float = 0.0) -> float:
-        self._clock.at = self._source.at
+        self._clock.passed = self._source.passed
         self._clock.tell()
         return super()._run(operation, pause)
 
@@ -92,12 +96,12 @@ def drain(limiter: RateLimiter, clock: FakeClock, until: float, late: float = 0.
     """Background work at full use: the times of its grants; each poll up to ``late`` late."""
     grants = []
     random_late = random.Random(7)
-    while clock.at < until:
+    while clock.passed < until:
         wait = limiter.try_acquire(BACKGROUND)
         if wait == 0:
-            grants.append(clock.at)
+            grants.append(clock.passed)
         else:
-            clock.at += wait + random_late.uniform(0, late)
+            clock.passed += wait + random_late.uniform(0, late)
     return grants
 
 
@@ -112,24 +116,24 @@ def test_no_window_ever_holds_more_than_the_limit(
     make: Make, arrivals: list[tuple[float, Priority, bool]], requests: int, seconds: float
 ) -> None:
     """Whatever comes when, and whether or not callers wait as long as they are told."""
-    clock, limit = FakeClock(), RateLimit(requests, seconds)
+    clock, limit = FakeClock(passed=UPTIME), RateLimit(requests, seconds)
     limiter, grants = make(clock, limit), []
     for gap, priority, obedient in arrivals:
-        clock.at += gap
+        clock.passed += gap
         wait = limiter.try_acquire(priority)
         if wait > 0 and obedient:
-            clock.at += wait
+            clock.passed += wait
             wait = limiter.try_acquire(priority)
         if wait == 0:
-            grants.append(clock.at)
+            grants.append(clock.passed)
     # A microsecond less: Redis counts whole ones, and floats round.
     assert busiest(grants, limit.window - 2e-6) <= requests
 
 
 def test_background_work_is_paced_evenly(make: Make) -> None:
     """A slot comes free every interval, so that nothing else has to wait for long."""
-    clock = FakeClock()
-    grants = drain(make(clock, SIXTY), clock, until=clock.at + 100)
+    clock = FakeClock(passed=UPTIME)
+    grants = drain(make(clock, SIXTY), clock, until=clock.passed + 100)
     gaps = [later - earlier for earlier, later in pairwise(grants)]
     assert min(gaps) >= SIXTY.interval - 1e-5
 
@@ -137,31 +141,31 @@ def test_background_work_is_paced_evenly(make: Make) -> None:
 @pytest.mark.parametrize("late", [0.0, 0.4, 1.0])
 def test_background_work_reaches_the_allowed_rate(make: Make, late: float) -> None:
     """At least 95 % of what the vendor allows, also for callers that poll late."""
-    clock, minutes = FakeClock(), 20
-    grants = drain(make(clock, SIXTY), clock, until=clock.at + 60 * minutes, late=late)
+    clock, minutes = FakeClock(passed=UPTIME), 20
+    grants = drain(make(clock, SIXTY), clock, until=clock.passed + 60 * minutes, late=late)
     assert len(grants) >= 0.95 * 60 * minutes
     assert busiest(grants, SIXTY.window - 2e-6) <= 60
 
 
 def test_a_refresh_waits_about_two_slots_under_full_background_use(make: Make) -> None:
     """And the background leaves it the next slot although it asks first."""
-    clock = FakeClock()
+    clock = FakeClock(passed=UPTIME)
     limiter = make(clock, SIXTY)
-    drain(limiter, clock, until=clock.at + 90)
-    asked = clock.at
+    drain(limiter, clock, until=clock.passed + 90)
+    asked = clock.passed
     while (wait := limiter.try_acquire(REFRESH)) > 0:
-        clock.at += wait / 2
+        clock.passed += wait / 2
         limiter.try_acquire(BACKGROUND)
-        clock.at += wait / 2
+        clock.passed += wait / 2
         assert limiter.try_acquire(BACKGROUND) > 0, (
             "the background took the slot of a waiting refresh"
         )
-    assert clock.at - asked <= 2 * SIXTY.interval
+    assert clock.passed - asked <= 2 * SIXTY.interval
 
 
 def test_a_refresh_takes_any_free_slot(make: Make) -> None:
     """The pace of the background is none of its business."""
-    clock = FakeClock()
+    clock = FakeClock(passed=UPTIME)
     limiter = make(clock, RateLimit(3, 60))
     assert limiter.try_acquire(BACKGROUND) == 0
     assert [limiter.try_acquire(REFRESH) for _ in range(2)] == [0, 0]
@@ -169,27 +173,27 @@ def test_a_refresh_takes_any_free_slot(make: Make) -> None:
 
 
 def test_a_refresh_that_gave_up_holds_nobody_up_for_long(make: Make) -> None:
-    clock, limit = FakeClock(), RateLimit(2, 2.0)
+    clock, limit = FakeClock(passed=UPTIME), RateLimit(2, 2.0)
     limiter = make(clock, limit)
     assert [limiter.try_acquire(REFRESH) for _ in range(2)] == [0, 0]
     abandoned = limiter.try_acquire(REFRESH)
-    clock.at += abandoned + 2 * limit.interval
+    clock.passed += abandoned + 2 * limit.interval
     assert limiter.try_acquire(BACKGROUND) == 0
 
 
 def test_who_was_away_gets_no_burst(make: Make) -> None:
     """A late poll is caught up with; a long absence is not."""
-    clock = FakeClock()
+    clock = FakeClock(passed=UPTIME)
     limiter = make(clock, SIXTY)
     assert limiter.try_acquire(BACKGROUND) == 0
-    clock.at += 30
+    clock.passed += 30
     assert limiter.try_acquire(BACKGROUND) == 0
     assert limiter.try_acquire(BACKGROUND) == pytest.approx(SIXTY.interval, abs=1e-3)
 
 
 def test_a_pause_stops_everybody_and_is_never_shortened(make: Make) -> None:
     """What a 429 does, for at most an hour."""
-    clock = FakeClock()
+    clock = FakeClock(passed=UPTIME)
     limiter = make(clock, SIXTY)
     limiter.pause(30)
     limiter.pause(5)
@@ -197,7 +201,7 @@ def test_a_pause_stops_everybody_and_is_never_shortened(make: Make) -> None:
     assert min(limiter.try_acquire(priority) for priority in Priority) == pytest.approx(
         30, abs=1e-3
     )
-    clock.at += 31
+    clock.passed += 31
     assert (limiter.paused_for(), limiter.try_acquire(REFRESH)) == (0, 0)
     limiter.pause(1e9)
     assert limiter.paused_for() == pytest.approx(3600, abs=1e-3)
@@ -206,14 +210,14 @@ def test_a_pause_stops_everybody_and_is_never_shortened(make: Make) -> None:
 
 def test_a_clock_that_is_set_back_blocks_nobody_for_longer_than_a_window(make: Make) -> None:
     """Only Redis's clock can go back; its grants then count as of that moment."""
-    clock = FakeClock()
+    clock = FakeClock(passed=UPTIME)
     limiter = make(clock, RateLimit(2, 10))
     if isinstance(limiter, LocalRateLimiter):
         pytest.skip("a monotonic clock never goes back")
     assert [limiter.try_acquire(REFRESH) for _ in range(2)] == [0, 0]
-    clock.at -= 7200
+    clock.passed -= 7200
     assert limiter.try_acquire(BACKGROUND) == pytest.approx(10.2, abs=1e-3)
-    clock.at += 10.3
+    clock.passed += 10.3
     assert limiter.try_acquire(BACKGROUND) == 0
 
 
@@ -252,7 +256,7 @@ def test_the_key_never_shows_the_token() -> None:
 
 
 def test_waiting_for_a_turn_sleeps_until_it_is_granted() -> None:
-    clock = FakeClock()
+    clock = FakeClock(passed=UPTIME)
     limiter, told = LocalRateLimiter(RateLimit(1, 60), clock), list[float]()
     wait_for_permit(limiter, clock, BACKGROUND)
     wait_for_permit(limiter, clock, BACKGROUND, on_wait=told.append)
@@ -261,7 +265,7 @@ def test_waiting_for_a_turn_sleeps_until_it_is_granted() -> None:
 
 
 def test_a_wait_that_is_too_long_raises_at_once() -> None:
-    clock = FakeClock()
+    clock = FakeClock(passed=UPTIME)
     limiter = LocalRateLimiter(RateLimit(1, 60), clock)
     wait_for_permit(limiter, clock, BACKGROUND)
     with pytest.raises(BudgetExhausted) as raised:
@@ -292,7 +296,7 @@ class Away(LocalRateLimiter):
 
 def test_who_can_wait_for_ever_waits_for_a_rate_limiter_that_was_there() -> None:
     """A command goes on when it answers again; a slice ends, and another one goes on."""
-    clock = FakeClock()
+    clock = FakeClock(passed=UPTIME)
     wait_for_permit(Away(clock, 20), clock, BACKGROUND)
     assert sum(clock.slept) == pytest.approx(100.0)
     with pytest.raises(LimiterAway):

@@ -19,7 +19,7 @@ import httpcore
 import httpx
 import pytest
 
-from tests.clients.support import Handler, http, raw_server, transport
+from tests.support.transports import Handler, http, raw_server, transport
 from worker.clock import SystemClock
 from worker.errors import ApiError, ConnectionLost, Done, Redirected, TimedOut, Unreachable
 

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clients.support import FakeClock, Reply, Script, answer, transport
+from tests.support.clock import FakeClock
+from tests.support.transports import Reply, Script, answer, transport
 from worker.clients.testably import Testably
 from worker.errors import Done, NotFound, Refused, TimedOut, UnreadableAnswer
-from worker.sync.ports import TargetListing
+from worker.sync.ports import TargetListing, newest_of
 
 VALUES = {
     "name": "v2.0",
@@ -136,8 +137,8 @@ def test_a_listing_tells_the_newest_creation_that_it_showed() -> None:
     """As moments, in whichever form they came: half a second is later than none."""
     times = ["2026-03-01T00:00:00.5Z", "2026-03-01T00:00:00Z", "2026-03-01T02:00:00+02:00", None]
     found, _ = listed(page([row(n, created_at=at) for n, at in enumerate(times)], total=4))
-    assert found.newest_created_at == "2026-03-01T00:00:00.500000Z"
-    assert TargetListing().newest_created_at is None
+    assert newest_of(found.milestones.values()) == "2026-03-01T00:00:00.500000Z"
+    assert newest_of(()) is None
 
 
 def test_a_bad_record_with_an_id_is_a_problem_and_counts() -> None:

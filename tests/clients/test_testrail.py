@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clients.support import FakeClock, Reply, Script, answer, transport
+from tests.support.clock import FakeClock
+from tests.support.transports import Reply, Script, answer, transport
 from worker.clients.source_pages import PAGE
 from worker.clients.testrail import Submilestones, TestRail
 from worker.errors import (

@@ -15,7 +15,8 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from tests.clients.support import KEY, TOKEN, FakeClock, Reply, Script, answer, transport
+from tests.support.clock import FakeClock
+from tests.support.transports import KEY, TOKEN, Reply, Script, answer, transport
 from worker.clients.answers import retry_after
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.rate_limit import LocalRateLimiter, RateLimit
@@ -374,7 +375,7 @@ NOW = FakeClock().now()
     [
         ("30", 30),
         (" 1.5 ", 1.5),
-        ("Sun, 01 Mar 2026 00:00:20 GMT", 20),
+        ("Sun, 01 Mar 2026 12:00:20 GMT", 20),
         ("86400", 3600),
         ("1e999", 3600),
         ("0", None),

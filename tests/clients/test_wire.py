@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.clients.support import TOKEN, Handler, http, raw_server, transport
+from tests.support.transports import TOKEN, Handler, http, raw_server, transport
 from worker.clients.deadline import BoundedBackend, Deadline
 from worker.clients.transport import Transport
 from worker.clock import SystemClock

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import pytest
 from pydantic import SecretStr
 
-from tests.clients.support import FakeClock, plenty
+from tests.support.clock import FakeClock
+from tests.support.in_memory import InMemorySource, InMemoryTarget
+from tests.support.transports import plenty
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.testably import Testably
 from worker.clients.testrail import HEADERS, TestRail
@@ -32,14 +34,13 @@ from worker.errors import (
     UnreadableAnswer,
 )
 from worker.sandbox.faults import Faults
-from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_app import API_KEY, USER
 from worker.sandbox.testrail_model import TestRailModel
-from worker.sync.ports import Source, Target
+from worker.sync.ports import Source, Target, newest_of
 
 PROJECT = "proj_abc123"
 VALUES = {
@@ -246,9 +247,9 @@ def test_a_list_that_always_counts_more_is_incomplete(build: Builder) -> None:
 def test_a_listing_tells_the_targets_own_time(build: Builder, offset: float) -> None:
     side = build.target(TestablySwitches(clock_offset=offset))
     first = side.target.get(PROJECT, side.create())
-    assert side.target.list_all(PROJECT).newest_created_at == first.created_at
+    assert newest_of(side.target.list_all(PROJECT).milestones.values()) == first.created_at
     side.model.switches = TestablySwitches(hides_created_at=True)
-    assert side.target.list_all(PROJECT).newest_created_at is None
+    assert newest_of(side.target.list_all(PROJECT).milestones.values()) is None
 
 
 def test_a_list_can_be_of_one_status(build: Builder) -> None:

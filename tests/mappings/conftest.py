@@ -6,7 +6,8 @@ import pytest
 
 from mappings.runs import RunLog
 from mappings.store import Store
-from tests.mappings.support import NOW, identity
+from tests.support.clock import NOW
+from tests.support.rows import identity
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.dates import Day, calendar_day, moment, moment_of
-from tests.mappings.milestones import BERLIN, ZONES, aware, stamps, unix
+from tests.support.texts import BERLIN, ZONES, aware, stamps, unix
 
 ONE_DAY = timedelta(days=1)
 offsets = st.integers(-24 * 60 + 1, 24 * 60 - 1).map(lambda m: timezone(timedelta(minutes=m)))

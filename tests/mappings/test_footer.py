@@ -19,7 +19,7 @@ from mappings.footer import (
     with_footer,
 )
 from mappings.text import plain_text, same_text
-from tests.mappings.milestones import (
+from tests.support.texts import (
     HOME,
     LINKINGS,
     STORINGS,

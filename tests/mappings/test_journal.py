@@ -11,7 +11,8 @@ from mappings.link_record import LinkState
 from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog
 from mappings.store import Store
-from tests.mappings.support import MINUTE, NOW, SECOND, at_once, change, identity
+from tests.support.clock import NOW
+from tests.support.rows import MINUTE, SECOND, at_once, change, identity
 
 # --- leases
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mappings.lifecycle import Lifecycle, lifecycle, lifecycle_differs, shown_lifecycle
 from mappings.milestone import MappingRules, SourceMilestone, desired_values
-from tests.mappings.milestones import BERLIN, ZONES, aware, stamps, unix
+from tests.support.texts import BERLIN, ZONES, aware, stamps, unix
 
 flags = list(product((False, True), (False, True), (None, unix(2026, 3, 1), unix(2026, 3, 1, 9))))
 

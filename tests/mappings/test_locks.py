@@ -17,7 +17,8 @@ from mappings.database import open_engine
 from mappings.errors import Busy, StoreError
 from mappings.locks import pair_lock
 from mappings.runs import RunLog
-from tests.mappings.support import NOW, at_once
+from tests.support.clock import NOW
+from tests.support.rows import at_once
 
 HOLDER = """
 import os, sys

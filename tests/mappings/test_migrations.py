@@ -33,7 +33,8 @@ from mappings.locks import pair_lock
 from mappings.runs import RunLog
 from mappings.store import Store
 from mappings.tables import metadata
-from tests.mappings.support import NOW, identity
+from tests.support.clock import NOW
+from tests.support.rows import identity
 
 PASSWORD = "s3cret-pass"
 UPGRADER = """

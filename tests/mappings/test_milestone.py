@@ -28,7 +28,7 @@ from mappings.milestone import (
     written_status,
 )
 from mappings.text import plain_text
-from tests.mappings.milestones import BERLIN, HOME, ZONES, stamps, texts, unix
+from tests.support.texts import BERLIN, HOME, ZONES, stamps, texts, unix
 
 FULL = SourceMilestone(
     id=7,

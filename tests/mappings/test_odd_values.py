@@ -9,7 +9,7 @@ import pytest
 from mappings.link import Link
 from mappings.milestone import BadRecord, SourceMilestone
 from mappings.store import Store
-from tests.mappings.support import NOW
+from tests.support.clock import NOW
 from worker.clients.decode import decode
 from worker.clients.records import parse_source
 

@@ -10,7 +10,7 @@ from mappings.retention import KEPT_SINGLY, Pruned, prune
 from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog
 from mappings.store import Store
-from tests.mappings.support import NOW
+from tests.support.clock import NOW
 
 YEAR = timedelta(days=365)
 OLD = NOW - 3 * YEAR

@@ -15,7 +15,8 @@ from mappings.run_record import RUNNING, UNFINISHED, RunRecord, new_run_id
 from mappings.runs import SHORTEST_NAME, RunLog
 from mappings.store import Store
 from mappings.tables import runs
-from tests.mappings.support import MINUTE, NOW, SECOND, identity
+from tests.support.clock import NOW
+from tests.support.rows import MINUTE, SECOND, identity
 
 moments = st.datetimes(timezones=st.just(UTC)).filter(lambda at: at.year > 999)
 

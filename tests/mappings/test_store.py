@@ -17,7 +17,8 @@ from mappings.link_record import LinkState, Sent
 from mappings.milestone import FIELDS, SourceMilestone
 from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.store import Store
-from tests.mappings.support import NOW, SECOND, at_once, identity
+from tests.support.clock import NOW
+from tests.support.rows import SECOND, at_once, identity
 
 # --- pairs
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mappings.milestone import FIELDS, same_value
 from mappings.text import is_dash_line, normal_text, plain_text, same_text
-from tests.mappings.milestones import LINKINGS, STORINGS, Storing, storings, texts, written
+from tests.support.texts import LINKINGS, STORINGS, Storing, storings, texts, written
 
 EACH = STORINGS | LINKINGS
 

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 
 import httpx
 from pydantic import SecretStr
@@ -21,6 +18,7 @@ from mappings.database import open_engine
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from tests.proofs.world import MIGRATION, NEVER, Boundaries, MortalRunLog, MortalStore
+from tests.support.clock import SkippingClock
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.clients.testably import Testably
@@ -35,24 +33,6 @@ from worker.sync.read.scope import Scope
 from worker.sync.run import run_pair
 
 PROJECT = "proj_abc123"
-
-
-class SkippingClock:
-    """Real time, but whoever sleeps only sets the clock forward. Usable from several threads."""
-
-    def __init__(self) -> None:
-        self._skipped = 0.0
-        self._lock = threading.Lock()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._skipped)
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self._skipped
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self._skipped += max(seconds, 0.0)
 
 
 class _MortalHTTP(httpx.BaseTransport):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mappings.footer import marked_id
-from tests.proofs.over_http import PROJECT, SkippingClock, http_context
+from tests.proofs.over_http import PROJECT, http_context
 from tests.proofs.world import MIGRATION, fresh_engine
+from tests.support.clock import SkippingClock
 from worker.sandbox.faults import FaultKind, Faults
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.seed import seed

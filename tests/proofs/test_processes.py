@@ -18,8 +18,9 @@ import pytest
 from sqlalchemy import Engine
 
 from mappings.footer import marked_id
-from tests.proofs.over_http import PROJECT, SkippingClock, http_context
+from tests.proofs.over_http import PROJECT, http_context
 from tests.proofs.world import MIGRATION, Boundaries, fresh_engine
+from tests.support.clock import SkippingClock
 from worker.sandbox.http_server import SandboxServer
 from worker.sandbox.seed import seed
 from worker.sandbox.server import serve_testably, serve_testrail

@@ -10,8 +10,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -25,8 +25,9 @@ from mappings.milestone import ARCHIVED, MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
+from tests.support.clock import FakeClock
+from tests.support.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.faults import Fault, FaultKind
-from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import Listing, TestablyModel
@@ -50,38 +51,6 @@ MIGRATION = Options(trigger=Trigger.MIGRATION)
 
 class Died(BaseException):
     """The process ends here: nothing after it is carried out, not even what tidies up."""
-
-
-class Clock:
-    """A clock that stands still until somebody sleeps; alarms go off at their time."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-        self._alarms: list[tuple[float, Callable[[], None]]] = []
-
-    def now(self) -> datetime:
-        return datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(seconds=self.passed)
-
-    def monotonic(self) -> float:
-        return self.passed
-
-    def sleep(self, seconds: float) -> None:
-        end = self.passed + max(seconds, 0.0)
-        while due := [alarm for alarm in self._alarms if alarm[0] <= end]:
-            first = min(due, key=lambda alarm: alarm[0])
-            self._alarms.remove(first)
-            self.passed = max(self.passed, first[0])
-            first[1]()
-        self.passed = end
-
-    def alarm(self, delay: float, work: Callable[[], None]) -> None:
-        """Do ``work`` when this many seconds have passed."""
-        self._alarms.append((self.passed + delay, work))
-
-    @property
-    def quiet(self) -> bool:
-        """Whether no alarm is left."""
-        return not self._alarms
 
 
 @dataclass
@@ -297,7 +266,7 @@ class World:
         ably: TestablySwitches | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="milesync-proofs-")
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.rail = TestRailModel(clock=self.clock, url=URL, switches=rail)
         self.ably = TestablyModel([PROJECT], clock=self.clock, switches=ably)
         self._databases = 0
@@ -305,6 +274,7 @@ class World:
         self.writes: list[Write] = []
         self.made_by_us: dict[str, int] = {}
         self.authors: dict[tuple[str, str], str] = {}
+        self.forgotten: set[str] = set()
         self.on_write: Callable[[Write], None] = lambda _: None
         self.arriving = False
 
@@ -313,8 +283,9 @@ class World:
         self._folder.cleanup()
 
     def lose_database(self) -> None:
-        """Begin with an empty one; its history is lost with it."""
+        """Begin with an empty one; its history is lost with it, and all but the markers."""
         self.engine.dispose()
+        self.forgotten.update(self.target_ids())
         self.engine = self._new_engine()
         self.authors.clear()
 
@@ -412,16 +383,29 @@ class World:
 
     # --- what is true
 
+    def rows(self) -> list[Record]:
+        """Every milestone in Testably as it is stored, archived and unlisted ones too."""
+        ably, switches = self.ably, self.ably.switches
+        ably.switches = replace(switches, unsteady=False)
+        try:
+            return ably.everything(PROJECT)
+        finally:
+            ably.switches = switches
+
     def doubles(self) -> dict[int, list[str]]:
         """Source ids with more than one living target that milesync made.
 
-        Where a person took the marker away, nothing tells any more whose target it is.
+        Where a person took the marker away, or the target cut it off and the database was lost,
+        nothing tells any more whose target it is.
         """
         found: dict[int, list[str]] = {}
         for row in self.ably.live(PROJECT):
-            owner = self.made_by_us.get(str(row["id"]))
-            if owner is not None and owner == marked_id(str(row["description"] or ""), URL):
-                found.setdefault(owner, []).append(str(row["id"]))
+            id_ = str(row["id"])
+            owner = self.made_by_us.get(id_)
+            marked = marked_id(str(row["description"] or ""), URL)
+            rewritten = self.authors.get((id_, "description")) == "person"
+            if owner is not None and (owner == marked or not (rewritten or id_ in self.forgotten)):
+                found.setdefault(owner, []).append(id_)
         return {owner: ids for owner, ids in found.items() if len(ids) > 1}
 
     def is_archived(self, testably_id: str) -> bool:

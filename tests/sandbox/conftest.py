@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from tests.support.clock import FakeClock
 from worker.sandbox.http_server import SandboxServer
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.testably_app import TOKEN
@@ -17,22 +17,6 @@ from worker.sandbox.testrail_app import API_KEY, USER
 from worker.sandbox.testrail_model import TestRailModel
 
 PROJECT = "proj_abc123"
-
-
-class ManualClock:
-    """A clock that stands still until it is told to sleep."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=self.passed)
-
-    def monotonic(self) -> float:
-        return self.passed
-
-    def sleep(self, seconds: float) -> None:
-        self.passed += seconds
 
 
 @dataclass
@@ -87,12 +71,12 @@ class Ably:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def rail(clock: ManualClock) -> Iterator[Rail]:
+def rail(clock: FakeClock) -> Iterator[Rail]:
     with (
         serve_testrail(clock=clock) as server,
         httpx.Client(auth=(USER, API_KEY), timeout=5) as http,
@@ -101,7 +85,7 @@ def rail(clock: ManualClock) -> Iterator[Rail]:
 
 
 @pytest.fixture
-def ably(clock: ManualClock) -> Iterator[Ably]:
+def ably(clock: FakeClock) -> Iterator[Ably]:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with (
         serve_testably(clock=clock, rate=None) as server,

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.sandbox.conftest import PROJECT, ManualClock
+from tests.sandbox.conftest import PROJECT
+from tests.support.clock import FakeClock
+from tests.support.in_memory import InMemorySource, InMemoryTarget
 from worker.errors import (
     AccessDenied,
     ApiError,
@@ -24,7 +26,6 @@ from worker.errors import (
     UnreadableAnswer,
 )
 from worker.sandbox.faults import CARRIED_OUT, FaultKind, Faults
-from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.seed import seed
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_model import TestRailModel
@@ -55,7 +56,7 @@ def faults() -> Faults:
 
 
 @pytest.fixture
-def rail(clock: ManualClock) -> TestRailModel:
+def rail(clock: FakeClock) -> TestRailModel:
     return TestRailModel(clock=clock)
 
 
@@ -65,7 +66,7 @@ def source(rail: TestRailModel, faults: Faults) -> InMemorySource:
 
 
 @pytest.fixture
-def target(clock: ManualClock, faults: Faults) -> InMemoryTarget:
+def target(clock: FakeClock, faults: Faults) -> InMemoryTarget:
     return InMemoryTarget(TestablyModel(clock=clock), clock, faults, request_timeout=20, pace=1)
 
 
@@ -213,9 +214,7 @@ def test_late_writes_arrive_when_the_test_says_so(target: InMemoryTarget, faults
     assert [one.name for one in target.list_all(PROJECT).milestones.values()] == ["one"]
 
 
-def test_time_passes_on_the_clock(
-    target: InMemoryTarget, faults: Faults, clock: ManualClock
-) -> None:
+def test_time_passes_on_the_clock(target: InMemoryTarget, faults: Faults, clock: FakeClock) -> None:
     """A second for a turn, the whole deadline for a timeout."""
     target.wait_for_permit()
     assert (target.permits, clock.passed) == (1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sandbox.conftest import ManualClock
+from tests.support.clock import FakeClock
 from worker.sandbox.limit import ServerRate, SlidingWindow
 
 steps = st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0, 9.5, 10.0]), max_size=60)
@@ -15,7 +15,7 @@ steps = st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0, 9.5, 10.0]), max_size=60)
 def test_no_window_holds_more_than_the_limit(
     steps: list[float], limit: int, counts_refused: bool
 ) -> None:
-    clock = ManualClock()
+    clock = FakeClock()
     window = SlidingWindow(ServerRate(limit, 10.0, counts_refused=counts_refused), clock)
     granted = []
     for step in steps:
@@ -29,7 +29,7 @@ def test_no_window_holds_more_than_the_limit(
 @given(steps, st.integers(1, 5))
 def test_who_waits_as_long_as_told_is_granted(steps: list[float], limit: int) -> None:
     """And not a moment earlier."""
-    clock = ManualClock()
+    clock = FakeClock()
     window = SlidingWindow(ServerRate(limit, 10.0), clock)
     for step in steps:
         clock.sleep(step)
@@ -46,7 +46,7 @@ def test_refused_requests_may_count_too() -> None:
     """Who keeps knocking then never gets in."""
     answers = []
     for counts_refused in (False, True):
-        clock = ManualClock()
+        clock = FakeClock()
         window = SlidingWindow(ServerRate(1, 10.0, counts_refused=counts_refused), clock)
         for _ in range(3):
             clock.sleep(6.0)
@@ -55,5 +55,5 @@ def test_refused_requests_may_count_too() -> None:
 
 
 def test_callers_have_windows_of_their_own() -> None:
-    window = SlidingWindow(ServerRate(1), ManualClock())
+    window = SlidingWindow(ServerRate(1), FakeClock())
     assert [window.wait(caller) is None for caller in "aab"] == [True, False, True]

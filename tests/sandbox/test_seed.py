@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sandbox.conftest import ManualClock
+from tests.support.clock import FakeClock
 from worker.clients.source_rows import collect_source
 from worker.sandbox.seed import edit_some, seed
 from worker.sandbox.testrail_model import TestRailModel
 
 
 @pytest.fixture
-def model(clock: ManualClock) -> TestRailModel:
+def model(clock: FakeClock) -> TestRailModel:
     return TestRailModel(clock=clock)
 
 
-def test_the_same_seed_gives_the_same_milestones(clock: ManualClock) -> None:
+def test_the_same_seed_gives_the_same_milestones(clock: FakeClock) -> None:
     one, again, other = (TestRailModel(clock=clock) for _ in range(3))
     seed(one, 1, 50)
     seed(again, 1, 50)
@@ -23,7 +23,7 @@ def test_the_same_seed_gives_the_same_milestones(clock: ManualClock) -> None:
     assert one.everything(1) == again.everything(1) != other.everything(1)
 
 
-def test_everything_that_occurs_in_life_occurs(model: TestRailModel, clock: ManualClock) -> None:
+def test_everything_that_occurs_in_life_occurs(model: TestRailModel, clock: FakeClock) -> None:
     """Every state, empty fields, several lines, other scripts; a third lies below others."""
     assert len(set(seed(model, 1))) == 300
     milestones, problems = collect_source(model.everything(1))

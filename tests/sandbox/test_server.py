@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.sandbox.conftest import Ably, ManualClock, Rail
-from worker.sandbox.server import Sandbox, run_sandbox, serve, serve_testably, serve_testrail
+from tests.sandbox.conftest import Ably, Rail
+from tests.support.clock import FakeClock
+from worker.sandbox.server import run_sandbox, serve_testably, serve_testrail
 
 
-def test_every_request_is_logged(ably: Ably, clock: ManualClock) -> None:
+def test_every_request_is_logged(ably: Ably, clock: FakeClock) -> None:
     """Method, address with query, status, body and time, in the order of arrival."""
     milestone = ably.made("one")
     clock.sleep(5)
@@ -38,7 +39,7 @@ def test_requests_can_be_counted(rail: Rail) -> None:
     assert server.count("GET", "get_milestones/") == 1
 
 
-def test_a_server_stops_at_once_though_somebody_waits(clock: ManualClock) -> None:
+def test_a_server_stops_at_once_though_somebody_waits(clock: FakeClock) -> None:
     """Clients that wait for an answer are cut off; the port is free again."""
     with serve_testrail(clock=clock) as server:
         server.faults.script("timeout", delay=60)
@@ -91,24 +92,14 @@ def test_the_pair_may_misbehave_by_chance() -> None:
             assert httpx.get(server.url).status_code == 500
 
 
-def test_serve_runs_until_it_is_stopped() -> None:
-    """It announces itself once both servers answer, keeps no log, and closes both."""
-    seen: list[Sandbox] = []
-    waited: list[bool] = []
-
-    def announce(sandbox: Sandbox) -> None:
-        assert httpx.get(sandbox.testrail.url).status_code == 404
-        assert httpx.get(sandbox.testably.url).status_code == 404
-        seen.append(sandbox)
-
-    def until() -> None:
-        waited.append(httpx.get(seen[0].testrail.url).status_code == 404)
-
-    serve(testrail_port=0, testably_port=0, announce=announce, count=3, until=until)
-    assert waited == [True]
-    assert seen[0].testrail.requests == []
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(seen[0].testrail.url)
+def test_the_pair_keeps_no_log_if_it_is_told_so_and_closes_both() -> None:
+    with run_sandbox(count=3, log=False) as sandbox:
+        for server in (sandbox.testrail, sandbox.testably):
+            assert httpx.get(server.url).status_code == 404
+            assert server.requests == []
+    for server in (sandbox.testrail, sandbox.testably):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(server.url)
 
 
 def test_models_take_many_callers_at_once(ably: Ably) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import PROJECT, Ably, ManualClock, Rail
+from tests.sandbox.conftest import PROJECT, Ably, Rail
+from tests.support.clock import FakeClock
 from worker.sandbox.rules import Problem
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches, parse_switches
 from worker.sandbox.testably_model import TestablyModel
@@ -17,8 +18,8 @@ from worker.sandbox.testably_model import TestablyModel
 TEXT = 'See https://example.com/a?b=1 & "more"\n\n---\nTestRail: https://rail.example/1'
 
 
-def account(clock: ManualClock | None = None, **switches: Any) -> TestablyModel:
-    return TestablyModel(clock=clock or ManualClock(), switches=TestablySwitches(**switches))
+def account(clock: FakeClock | None = None, **switches: Any) -> TestablyModel:
+    return TestablyModel(clock=clock or FakeClock(), switches=TestablySwitches(**switches))
 
 
 def made(model: TestablyModel, name: str = "v2.0", **given: object) -> str:
@@ -135,10 +136,10 @@ def test_a_description_may_be_another_at_each_read() -> None:
 @pytest.mark.parametrize("offset", [-600.0, 0.0, 3600.0])
 def test_the_account_has_a_clock_of_its_own(offset: float) -> None:
     model = account(clock_offset=offset, status_vocabulary="lifecycle")
-    id_ = made(model, start_date="2026-03-01T00:30:00Z")
+    id_ = made(model, start_date="2026-03-01T12:30:00Z")
     answer = model.get(PROJECT, id_)
-    times = {-600.0: "2026-02-28T23:50:00Z", 0.0: "2026-03-01T00:00:00Z"}
-    assert answer["created_at"] == times.get(offset, "2026-03-01T01:00:00Z")
+    times = {-600.0: "2026-03-01T11:50:00Z", 0.0: "2026-03-01T12:00:00Z"}
+    assert answer["created_at"] == times.get(offset, "2026-03-01T13:00:00Z")
     assert answer["updated_at"] == answer["created_at"]
     assert answer["status"] == ("started" if offset > 0 else "upcoming")
 

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox.conftest import PROJECT, Ably, ManualClock
+from tests.sandbox.conftest import PROJECT, Ably
+from tests.support.clock import FakeClock
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.server import serve_testably
 
@@ -90,12 +91,12 @@ def test_a_token_may_be_limited_to_projects() -> None:
 
 
 @pytest.fixture
-def limited(clock: ManualClock) -> Iterator[str]:
+def limited(clock: FakeClock) -> Iterator[str]:
     with serve_testably(clock=clock, tokens={"a": None, "b": None}) as server:
         yield server.url
 
 
-def test_sixty_requests_a_minute_for_each_token(limited: str, clock: ManualClock) -> None:
+def test_sixty_requests_a_minute_for_each_token(limited: str, clock: FakeClock) -> None:
     """The documented limit; refusals are bare, as no Retry-After is documented."""
     for second in range(60):
         assert get_with(limited, "a").status_code == 200
@@ -110,7 +111,7 @@ def test_sixty_requests_a_minute_for_each_token(limited: str, clock: ManualClock
 
 
 @pytest.mark.parametrize("style", ["seconds", "date", "none"])
-def test_the_ways_to_say_when_to_come_back(clock: ManualClock, style: Any) -> None:
+def test_the_ways_to_say_when_to_come_back(clock: FakeClock, style: Any) -> None:
     rate = ServerRate(1, 10, retry_after=style)
     with serve_testably(clock=clock, tokens={"a": None}, rate=rate) as server:
         get_with(server.url, "a")

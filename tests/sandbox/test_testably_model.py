@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mappings.milestone import BadRecord
-from tests.sandbox.conftest import PROJECT, ManualClock
+from tests.sandbox.conftest import PROJECT
+from tests.support.clock import FakeClock
 from worker.clients.records import parse_target
 from worker.sandbox.rules import Problem
 from worker.sandbox.switches import TestablySwitches
@@ -18,8 +19,8 @@ from worker.sandbox.testably_model import TestablyModel, opaque_ids
 START, DUE = "2026-03-01T00:00:00Z", "2026-04-15T00:00:00Z"
 
 
-def account(clock: ManualClock | None = None, **switches: Any) -> TestablyModel:
-    return TestablyModel(clock=clock or ManualClock(), switches=TestablySwitches(**switches))
+def account(clock: FakeClock | None = None, **switches: Any) -> TestablyModel:
+    return TestablyModel(clock=clock or FakeClock(), switches=TestablySwitches(**switches))
 
 
 def made(model: TestablyModel, name: str = "v2.0", **fields: object) -> str:
@@ -51,8 +52,8 @@ def test_a_new_milestone_is_active_and_keeps_what_was_sent() -> None:
         "parent_id": None,
         "date_mode": "auto",
         "progress": 0,
-        "created_at": "2026-03-01T00:00:00Z",
-        "updated_at": "2026-03-01T00:00:00Z",
+        "created_at": "2026-03-01T12:00:00Z",
+        "updated_at": "2026-03-01T12:00:00Z",
     }
     assert str(answer["id"]).startswith("ms_")
 
@@ -110,13 +111,13 @@ def test_patch_refuses_what_it_does_not_document(body: object) -> None:
     assert refused(model, made(model), body) == 400
 
 
-def test_patch_changes_only_what_it_names(clock: ManualClock) -> None:
+def test_patch_changes_only_what_it_names(clock: FakeClock) -> None:
     model = account(clock)
     milestone = made(model, description="kept")
     before = model.get(PROJECT, milestone)
     clock.sleep(60)
     model.update(PROJECT, milestone, {"status": "completed"})
-    changed = {"status": "completed", "progress": 100, "updated_at": "2026-03-01T00:01:00Z"}
+    changed = {"status": "completed", "progress": 100, "updated_at": "2026-03-01T12:01:00Z"}
     assert model.get(PROJECT, milestone) == before | changed
 
 
@@ -130,7 +131,7 @@ def test_nesting_ends_after_one_level() -> None:
 
 def test_projects_and_milestones_that_are_not_there() -> None:
     """404 for what is unknown or lies in another project, 403 for a closed project."""
-    model = TestablyModel((PROJECT, "proj_other"), clock=ManualClock())
+    model = TestablyModel((PROJECT, "proj_other"), clock=FakeClock())
     milestone = made(model)
     for project, wanted in (("proj_none", milestone), ("proj_other", milestone), (PROJECT, "ms_")):
         with pytest.raises(Problem) as error:
@@ -220,7 +221,7 @@ def test_the_list_may_begin_with_the_newest() -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 30.0])
-def test_a_new_milestone_may_be_listed_late(clock: ManualClock, delay: float) -> None:
+def test_a_new_milestone_may_be_listed_late(clock: FakeClock, delay: float) -> None:
     """Its id answers at once all the same, and it is listed from the delay on."""
     model = account(clock, listing_delay=delay)
     milestone = made(model)

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sandbox.conftest import ManualClock, Rail
+from tests.sandbox.conftest import Rail
+from tests.support.clock import FakeClock
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.server import serve_testrail
 from worker.sandbox.testrail_app import API_KEY, USER
@@ -163,7 +164,7 @@ def test_filters_over_http(rail: Rail) -> None:
     assert list(found.values()) == [[done], [open_], [open_], [done]]
 
 
-def test_an_installation_in_a_sub_directory(clock: ManualClock) -> None:
+def test_an_installation_in_a_sub_directory(clock: FakeClock) -> None:
     """Its address has the sub-directory; without it nothing is there."""
     with (
         serve_testrail(clock=clock, subdir="/testrail") as server,
@@ -175,7 +176,7 @@ def test_an_installation_in_a_sub_directory(clock: ManualClock) -> None:
         assert http.get(elsewhere).status_code == 404
 
 
-def test_the_instance_may_have_a_rate_limit(clock: ManualClock) -> None:
+def test_the_instance_may_have_a_rate_limit(clock: FakeClock) -> None:
     rate = ServerRate(2, 60, retry_after="seconds")
     with (
         serve_testrail(clock=clock, rate=rate) as server,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sandbox.conftest import ManualClock
+from tests.support.clock import FakeClock
 from worker.sandbox.rules import Problem
 from worker.sandbox.switches import TestRailSwitches
 from worker.sandbox.testrail_model import TestRailModel
@@ -30,7 +30,7 @@ DOCUMENTED = {
 
 
 @pytest.fixture
-def model(clock: ManualClock) -> TestRailModel:
+def model(clock: FakeClock) -> TestRailModel:
     return TestRailModel((1, 2), clock=clock)
 
 
@@ -49,9 +49,7 @@ def test_a_milestone_has_exactly_the_documented_fields(model: TestRailModel) -> 
     assert set(model.get(added(model))) == DOCUMENTED
 
 
-def test_without_a_start_date_it_is_started_at_once(
-    model: TestRailModel, clock: ManualClock
-) -> None:
+def test_without_a_start_date_it_is_started_at_once(model: TestRailModel, clock: FakeClock) -> None:
     """A milestone added without start_on comes back started; one with it does not."""
     now = int(clock.now().timestamp())
     at_once, planned = model.get(added(model)), model.get(added(model, start_on=now - 1))
@@ -63,7 +61,7 @@ def test_without_a_start_date_it_is_started_at_once(
     ("flag", "stamp"), [("is_completed", "completed_on"), ("is_started", "started_on")]
 )
 def test_flags_set_and_clear_their_moment(
-    model: TestRailModel, clock: ManualClock, flag: str, stamp: str
+    model: TestRailModel, clock: FakeClock, flag: str, stamp: str
 ) -> None:
     """The moment is when the flag was first set; setting it again does not move it."""
     milestone = added(model, start_on=0)
@@ -194,7 +192,7 @@ def test_a_child_planted_before_its_parent_is_found_below_it(model: TestRailMode
 
 
 @pytest.mark.parametrize("shape", ["nested", "flat", "roots_only"])
-def test_the_three_ways_to_give_sub_milestones(clock: ManualClock, shape: str) -> None:
+def test_the_three_ways_to_give_sub_milestones(clock: FakeClock, shape: str) -> None:
     """Nested in their parent, flat beside it, or only in get_milestone."""
     switches = TestRailSwitches(sub_milestones=shape)  # type: ignore[arg-type]
     model = TestRailModel(clock=clock, switches=switches)
@@ -207,7 +205,7 @@ def test_the_three_ways_to_give_sub_milestones(clock: ManualClock, shape: str) -
 
 
 @pytest.mark.parametrize("reach", [False, True])
-def test_filters_reach_nested_rows_only_where_switched_on(clock: ManualClock, reach: bool) -> None:
+def test_filters_reach_nested_rows_only_where_switched_on(clock: FakeClock, reach: bool) -> None:
     """A filter always applies to the rows of the list; to nested ones it may."""
     model = TestRailModel(clock=clock, switches=TestRailSwitches(filters_reach_nested=reach))
     root, done = added(model), added(model)
@@ -225,7 +223,7 @@ def test_filters_reach_nested_rows_only_where_switched_on(clock: ManualClock, re
 def test_pages_partition_the_list(count: int, limit: int, flat: bool) -> None:
     """Going on by the number of rows received gives every row once, in order."""
     switches = TestRailSwitches(sub_milestones="flat" if flat else "nested")
-    model = TestRailModel(clock=ManualClock(), switches=switches)
+    model = TestRailModel(clock=FakeClock(), switches=switches)
     for number in range(count):
         added(model, parent_id=1 if number % 3 == 1 else None)
     rows: list[object] = []

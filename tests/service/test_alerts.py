@@ -23,6 +23,9 @@ RULES: list[dict[str, Any]] = [
     for group in YAML(typ="safe").load(ROOT / "docs" / "alerts.yml")["groups"]
     for rule in group["rules"]
 ]
+LABELS = {"milesync_up": "part", "milesync_queue_depth": "queue"}
+"""What tells the series of these metrics apart; those of pairs have the pair."""
+WITHOUT = {"milesync_deliveries_oldest_seconds"}
 DURATION = r"\d+(?:ms|[smhdwy])"
 TOKEN = re.compile(
     rf"\s*(?:(?P<duration>{DURATION})\b|(?P<number>\d+(?:\.\d+)?)|(?P<word>[a-z_]\w*)"
@@ -119,8 +122,15 @@ def test_an_alert_rule_is_well_formed(rule: dict[str, Any]) -> None:
     assert set(rule["annotations"]) == {"summary", "description"}
     metrics = Expression(rule["expr"]).metrics
     texts = " ".join(rule["annotations"].values())
-    of_pairs = all(name.startswith("milesync_pair_") for name in metrics)
-    assert set(re.findall(r"\{\{ (.*?) \}\}", texts)) <= ({"$labels.pair"} if of_pairs else set())
+    labels = [
+        LABELS.get(name, "pair" if name.startswith("milesync_pair_") else "") for name in metrics
+    ]
+    known = (
+        {f"$labels.{labels[0]}"}
+        if len(set(labels)) == 1 and "absent" not in rule["expr"]
+        else set()
+    )
+    assert set(re.findall(r"\{\{ (.*?) \}\}", texts)) <= known
 
 
 @pytest.mark.parametrize(
@@ -149,6 +159,9 @@ def test_alerts_use_metrics_that_are_shown(engine: Engine, store: Store, run_log
     assert used <= shown
     for line in (
         'milesync_pair_in_step{pair="1=proj_a"} 0.0',
+        'milesync_pair_never_synced{pair="1=proj_a"} 0.0',
+        'milesync_pair_never_synced{pair="2=proj_b"} 1.0',
+        'milesync_pair_schedule_seconds{pair="2=proj_b"} 900.0',
         'milesync_pair_needs_a_person{pair="1=proj_a"} 2.0',
         'milesync_pair_held{pair="1=proj_a"} 1.0',
         'milesync_pair_accepted{pair="1=proj_a"} 0.0',

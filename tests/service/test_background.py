@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from mappings.errors import Busy
-from tests.mappings.support import at_once
 from tests.service.stack import ENDED, Stack, eventually
+from tests.support.rows import at_once
 from worker.background import enqueue_migration
 from worker.sync.options import Options, Trigger
 

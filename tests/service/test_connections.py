@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +54,9 @@ class Web:
         return made
 
 
-@pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    folder = tmp_path_factory.mktemp("web")
+@contextmanager
+def web_process(folder: Path) -> Iterator[Web]:
+    """A web process that answers."""
     made = Web(free_port(), folder / "web.log")
     plain = {k: v for k, v in os.environ.items() if not k.startswith("MILESYNC_")}
     settings = {
@@ -81,6 +82,12 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         process.wait(ENDED)
 
 
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    with web_process(tmp_path_factory.mktemp("web")) as made:
+        yield made
+
+
 def rest(connection: socket.socket) -> bytes:
     """What comes until the other side closes."""
     found = b""
@@ -92,30 +99,42 @@ def rest(connection: socket.socket) -> bytes:
     return found
 
 
-@pytest.mark.parametrize(
-    "held",
-    [
-        b"",
-        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
-        HEAD + b"Content-Length: 200000\r\n\r\nx",
-        HEAD + b"Content-Length: 200000\r\nX-Milesync-Secret: " + SECRET.encode() + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n",
-    ],
-    ids=["nothing", "half the headers", "a body", "a body of one who knows", "a body for GET"],
-)
-def test_callers_that_hold_on_shut_nobody_out_and_are_let_go(web: Web, held: bytes) -> None:
-    """More of them than the process has files: it answers others, and its log stays short."""
-    with ExitStack() as stack:
+HELD = {
+    "nothing": b"",
+    "half the headers": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+    "a body": HEAD + b"Content-Length: 200000\r\n\r\nx",
+    "a body of one who knows": HEAD
+    + b"Content-Length: 200000\r\nX-Milesync-Secret: "
+    + SECRET.encode()
+    + b"\r\n\r\n",
+    "a body for GET": b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n",
+}
+
+
+def test_callers_that_hold_on_shut_nobody_out_and_are_let_go(tmp_path: Path) -> None:
+    """More of them than the process has files: it answers others, and its log stays short.
+
+    Most of this is waiting, so each kind has a process of its own, and all wait at once.
+    """
+    with ThreadPoolExecutor(len(HELD)) as pool:
+        found = {kind: pool.submit(_hold_on, tmp_path / kind, HELD[kind]) for kind in HELD}
+    for done in found.values():
+        done.result()
+
+
+def _hold_on(folder: Path, held: bytes) -> None:
+    folder.mkdir()
+    with web_process(folder) as web, ExitStack() as stack:
         held_open = [stack.enter_context(web.connect(held)) for _ in range(OPEN_FILES + 40)]
-        assert web.answers()
+        assert web.answers(), held
         before = time.monotonic()
         for connection in held_open:
             connection.settimeout(max(Wait.REQUEST.value, BODY_DEADLINE) + 20)
             rest(connection)  # it raises TimeoutError where nothing closes it
-            assert time.monotonic() - before < max(Wait.REQUEST.value, BODY_DEADLINE) + 20
-        assert web.answers()
-    assert "Too many open files" not in web.log
-    assert len(web.log) < 50_000
+            assert time.monotonic() - before < max(Wait.REQUEST.value, BODY_DEADLINE) + 20, held
+        assert web.answers(), held
+        assert "Too many open files" not in web.log, held
+        assert len(web.log) < 50_000, held
 
 
 @pytest.mark.parametrize(

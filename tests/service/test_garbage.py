@@ -13,8 +13,8 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from starlette.testclient import TestClient
 
-from tests.fakes import FakeClock
 from tests.service.stack import Stack
+from tests.support.clock import FakeClock
 from worker.clients.rate_limit import Priority, RateLimit, RedisRateLimiter
 from worker.counters import KEY, Counters
 from worker.tasks import recall

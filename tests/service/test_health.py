@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import Engine
 
-from tests.service.test_intake import client
+from tests.service.test_intake import HEADER, URL, body, client
 
 
 def test_without_a_broker_it_lives_and_is_not_ready(engine: Engine) -> None:
@@ -22,6 +24,20 @@ def test_parts_that_are_away_are_left_out_of_the_metrics(engine: Engine) -> None
     with client(engine, MILESYNC_REDIS_URL="redis://127.0.0.1:1/0") as web:
         text = web.get("/metrics").text
         assert 'milesync_up{part="broker"} 0.0' in text
+        assert 'milesync_up{part="beat"} 0.0' in text
         assert 'milesync_up{part="database"} 1.0' in text
         assert "milesync_deliveries_waiting 0.0" in text
         assert "does not answer" in web.get("/readyz").json()["broker"]
+
+
+def test_how_long_the_oldest_delivery_waits_is_shown(engine: Engine) -> None:
+    """None while none waits."""
+    with client(engine) as web:
+        assert "milesync_deliveries_oldest_seconds 0.0" in web.get("/metrics").text
+        assert web.post(URL, content=body(), headers=HEADER).status_code == 202
+        clock = web.app.state.service.deployment.clock  # type: ignore[attr-defined]
+        waiting = web.app.state.service.deliveries.oldest(  # type: ignore[attr-defined]
+            clock.now() + timedelta(minutes=10)
+        )
+        assert waiting >= 600
+        assert "milesync_deliveries_waiting 1.0" in web.get("/metrics").text

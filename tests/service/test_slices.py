@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
-from tests.fakes import FakeClock
 from tests.service.stack import Stack, eventually
+from tests.support.clock import FakeClock
 from worker.background import enqueue_migration, follow
 from worker.bootstrap import Deployment
 from worker.errors import Busy

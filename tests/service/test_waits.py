@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from kombu.exceptions import OperationalError
 
-from tests.fakes import FakeClock
 from tests.service.stack import Stack
+from tests.support.clock import FakeClock
 from worker.sync.apply.writer import GRACE, STALL, TargetWriter
 from worker.sync.options import Trigger
 from worker.tasks.jobs import keep_publishing

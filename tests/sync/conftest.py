@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mappings.database import open_engine
-from tests.sync.world import World
+from tests.support.world import World
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from mappings.link_record import LinkState, Sent
 from mappings.milestone import ACTIVE
 from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.rows import Change
-from tests.sync.build import JANUARY, NOW, bad, link, plan, source, target, trouble_of
-from tests.sync.world import PROJECT, World
+from tests.support.build import JANUARY, bad, link, plan, source, target, trouble_of
+from tests.support.clock import NOW
+from tests.support.world import PROJECT, World
 from worker.errors import Refused
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome, Result

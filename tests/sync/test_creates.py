@@ -13,7 +13,7 @@ from mappings.journal import Journal
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
 from worker.sync.options import OnTargetEdit, Policy, Trigger
@@ -680,6 +680,21 @@ def test_all_moments_of_a_sync_are_tried(world: World) -> None:
     family(world)
     world.run()
     assert moments(world, edits) >= 14
+
+
+def test_a_plan_counts_the_looks_for_creates_in_doubt(world: World) -> None:
+    """Two looks at three lists, and at the parent below which one is in doubt."""
+    parent = world.add("Parent")
+    world.add("Other", parent)
+    world.run(Trigger.MIGRATION)
+    child, now = world.add("Child", parent), world.clock.now()
+    died = Link(child, parent_id=parent).begin_create({"name": "Child"}, now, now)
+    world.store.save(world.pair.id, died, now)
+    planned = world.preview(trigger=Trigger.MIGRATION)
+    before = world.target.requests
+    assert world.run(Trigger.MIGRATION).state is State.SUCCEEDED
+    assert planned.requests["testably"] == world.target.requests - before
+    assert planned.looks == 8
 
 
 def test_a_run_waits_for_the_claim_of_one_that_died(world: World) -> None:

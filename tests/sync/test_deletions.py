@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from mappings.link_record import LinkState
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy, Trigger
 from worker.sync.report import State
+from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
 
@@ -209,6 +210,26 @@ def test_with_its_last_child_gone_a_completed_parent_is_completed(
     quiet(world)
 
 
+def test_with_its_last_child_gone_a_parent_gets_its_own_dates_back_in_the_same_run(
+    world: World,
+) -> None:
+    """What was left of them is looked at; where they are the wanted ones nothing is written."""
+    world.behave(ably=replace(ABLY, archived_subs_lock_status=False))
+    changed, same = (world.add(f"Parent {n}", due_on=1_780_272_000) for n in range(2))
+    children = [world.add("Child", one, due_on=1_782_864_000) for one in (changed, same)]
+    world.run()
+    world.edit(changed, due_on=1_785_542_400)
+    world.run()
+    for child in children:
+        world.rail.delete(child)
+    report = world.run()
+    assert (report.counts["archived"], report.counts["updated"]) == (2, 2)
+    assert world.to_ably.writes == {"PATCH": 5}  # two footers, two archives and one date
+    assert verify(world.context()).in_step
+    assert world.differences() == []
+    quiet(world)
+
+
 def test_where_archived_children_lock_the_status_that_is_told(world: World) -> None:
     """The parent stays open in Testably; no run tries it again, until the source changes."""
     parent = world.add("Parent", is_completed=True)
@@ -235,3 +256,24 @@ def test_a_parent_whose_child_could_not_be_archived_stays_as_it_is(world: World)
     assert world.run().state is State.SUCCEEDED
     assert status(world, parent) == "completed"
     quiet(world)
+
+
+@pytest.mark.parametrize("on_source_delete", OnSourceDelete)
+def test_a_copy_of_what_is_gone_is_told_until_it_is_archived(
+    world: World, on_source_delete: OnSourceDelete
+) -> None:
+    """Whether the target itself was archived or kept, and by every mouth."""
+    world.policy = Policy(on_source_delete=on_source_delete)
+    one = world.add("One")
+    world.run(Trigger.MIGRATION)
+    copied = {"name": "Copy", "description": world.in_target(one)["description"]}
+    copy = world.ably.create(PROJECT, copied)["id"]
+    world.rail.delete(one)
+    for _ in range(2):
+        report = world.run()
+        assert [told["kind"] for told in report.problems] == ["second_target"]
+        assert [extra.testably_id for extra in verify(world.context()).extra] == [copy]
+    world.ably.update(PROJECT, str(copy), {"status": "archived"})
+    assert world.run().state is State.SUCCEEDED
+    assert verify(world.context()).in_step
+    assert world.store.links_with_problems(world.store.pair(world.identity).id) == []

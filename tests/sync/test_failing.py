@@ -9,16 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mappings.failing import failure, failure_counts
 from mappings.problem import (
     QUARANTINED_AT,
     Effect,
     Problem,
     ProblemKind,
-    failure,
-    failure_counts,
 )
-from tests.sync.build import NOW
-from tests.sync.world import World
+from tests.support.clock import NOW
+from tests.support.world import World
 from worker.errors import MilestoneNotFound
 from worker.sync.apply.attempts import OUTAGE_AFTER
 from worker.sync.options import Options, RunMode, Trigger

@@ -12,7 +12,8 @@ from mappings.link import Link
 from mappings.link_record import LinkState, Sent
 from mappings.milestone import DATE_FIELDS, FIELDS, TargetMilestone, Values
 from mappings.problem import FieldProblem, ProblemKind
-from worker.sync.decide.differences import MOST_SENT_TO_EDITS, Sides, Verdict, compare
+from worker.sync.decide.differences import MOST_SENT_TO_EDITS, Sides, compare
+from worker.sync.decide.verdict import Verdict
 from worker.sync.options import OnTargetEdit
 
 SOURCE, TARGET = OnTargetEdit.SOURCE, OnTargetEdit.TARGET
@@ -417,3 +418,60 @@ def test_an_empty_text_and_none_are_the_same(policy: OnTargetEdit) -> None:
     actual = shows({**OLD, "description": ""}, "later")
     decision = decided(linked(), {**OLD, "description": None}, actual, policy)
     assert decision.push == {}
+
+
+# --- a target that keeps a part of what its answer showed whole
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "kept"), [("name", "Ol"), ("description", "Old te")])
+def test_what_is_left_of_a_sent_value_is_altered_where_nobody_has_edited_since(
+    name: str, kept: str, policy: OnTargetEdit
+) -> None:
+    """The answer showed the whole; the target's own time of change tells that no person did it."""
+    decision = decided(linked(), OLD, shows({**OLD, name: kept}), policy)
+    assert (decision.push, decision.problems) == ({}, {name: "altered"})
+
+
+@pytest.mark.parametrize("updated_at", ["later", None])
+def test_what_is_left_of_a_sent_value_is_sent_again_where_somebody_may_have_edited(
+    updated_at: str | None,
+) -> None:
+    """Another time of change, or none, does not tell; after a second send it is altered."""
+    decision = decided(linked(), OLD, shows({**OLD, "name": "Ol"}, updated_at))
+    assert decision.push == {"name": "Old"}
+
+
+def test_another_value_at_the_same_time_of_change_is_an_edit() -> None:
+    """Times of change are whole seconds: a person can have edited in that of the write."""
+    decision = decided(linked(), OLD, shows({**OLD, "name": "Older"}))
+    assert (decision.push, decision.edited) == ({"name": "Old"}, {"name": "Older"})
+
+
+def test_what_is_left_of_a_write_that_was_cut_off_is_no_edit() -> None:
+    """Nobody saw its answer; where the target's edits win, it is written all the same."""
+    link = linked(in_flight={"name": "A new name"})
+    decision = decided(
+        link, {**OLD, "name": "A new name"}, shows({**OLD, "name": "A new"}, "later"), TARGET
+    )
+    assert (decision.push, decision.kept) == ({"name": "A new name"}, {})
+
+
+# --- a run that does not read the target
+
+
+@BOTH
+@EACH_FIELD
+def test_what_was_otherwise_when_it_was_last_read_is_left_by_a_run_that_does_not_read_it(
+    name: str, policy: OnTargetEdit
+) -> None:
+    """It was kept, or the target's own to say: the source has not changed."""
+    decision = decided(linked(observed=one(name, NEW)), OLD, None, policy)
+    assert (decision.push, decision.kept, decision.problems) == ({}, {}, {})
+
+
+def test_a_status_that_was_derived_is_left_by_a_run_that_does_not_read_it() -> None:
+    """A person's sub-milestone is in no link: only a reading shows that it is there."""
+    applied = {name: value for name, value in OLD.items() if name != "status"}
+    link = linked(last_applied=applied, observed=one("status", NEW))
+    assert decided(link, OLD, None).push == {}

@@ -11,11 +11,11 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.problem import Problem, ProblemKind
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.options import Only, OnSourceDelete, Options, Policy, Trigger
+from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 from worker.sync.read.scope import Reader, Scope
 
 ABLY = TestablySwitches()
@@ -237,6 +237,18 @@ def test_an_update_needs_no_listing(world: World) -> None:
     world.edit(1, name="Renamed")
     world.run(Trigger.SCHEDULE)
     assert [method for method, _ in world.to_ably.requests] == ["PATCH"]
+
+
+def test_where_the_targets_edits_win_what_is_to_be_written_is_read_first(world: World) -> None:
+    """An edit since the last listing is kept; what the source has not changed is not read."""
+    world.policy = Policy(on_target_edit=OnTargetEdit.TARGET)
+    migrated(world)
+    world.ably.update(PROJECT, world.id_of(2), {"name": "Edited in Testably"})
+    world.edit(2, name="Renamed", due_on=1_780_272_000)
+    for expected in (["GET", "PATCH"], ["GET"]):  # what is kept is looked at for as long
+        world.run(Trigger.SCHEDULE)
+        assert [method for method, _ in world.to_ably.requests] == expected
+    assert world.ably.get(PROJECT, world.id_of(2))["name"] == "Edited in Testably"
 
 
 def test_a_new_milestone_needs_the_listing(world: World) -> None:

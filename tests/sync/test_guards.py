@@ -8,7 +8,7 @@ import pytest
 
 from mappings.link_record import LinkState
 from mappings.milestone import MappingRules
-from tests.sync.build import link, plan, source, target
+from tests.support.build import link, plan, source, target
 from worker.sync.decide.guards import mass_limit, rules_guard
 from worker.sync.options import Options
 

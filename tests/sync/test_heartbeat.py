@@ -18,7 +18,7 @@ from mappings.milestone import FIELDS
 from mappings.run_record import DEAD_AFTER, RUNNING, UNFINISHED, RunRecord
 from mappings.runs import RunLog
 from mappings.tables import runs
-from tests.sync.world import World
+from tests.support.world import World
 from worker.sync.apply.creates import Creates
 from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.writer import TargetWriter

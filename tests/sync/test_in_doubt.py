@@ -13,7 +13,8 @@ from mappings.footer import Footer, marker_url, with_footer
 from mappings.link import Link
 from mappings.milestone import MappingRules, TargetMilestone
 from mappings.problem import Problem, ProblemKind
-from tests.sync.build import NOW, RULES
+from tests.support.build import RULES
+from tests.support.clock import NOW
 from worker.sync.apply.creates import NOWHERE
 from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
 

@@ -21,7 +21,7 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.problem import Problem, ProblemKind
-from tests.sync.build import RULES, bad, link, snapshot, source, target
+from tests.support.build import RULES, bad, link, snapshot, source, target
 from worker.sync.decide.action import Kind
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.plan import make_plan

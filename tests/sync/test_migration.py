@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mappings.database import open_engine
 from mappings.link_record import LinkState
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.sandbox.seed import edit_some, seed
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.options import Only, Trigger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sync.world import World
+from tests.support.world import World
 from worker.sync.options import Only, Trigger
 from worker.sync.read.scope import Scope
 

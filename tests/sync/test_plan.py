@@ -13,17 +13,8 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import MappingRules, SourceMilestone, SubMilestone, TargetMilestone
 from mappings.problem import FieldProblem, Problem, ProblemKind
-from tests.sync.build import (
-    FEBRUARY,
-    JANUARY,
-    NOW,
-    bad,
-    link,
-    plan,
-    source,
-    target,
-    trouble_of,
-)
+from tests.support.build import FEBRUARY, JANUARY, bad, link, plan, source, target, trouble_of
+from tests.support.clock import NOW
 from worker.sync.decide.action import Action, Kind
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy
 

@@ -13,8 +13,8 @@ from mappings.errors import StoreError
 from mappings.problem import Problem, ProblemKind
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
-from tests.sync.build import bad, link, plan, snapshot, source, target
-from tests.sync.world import World
+from tests.support.build import bad, link, plan, snapshot, source, target
+from tests.support.world import World
 from worker.errors import BudgetExhausted, Busy, GuardTripped, ServerTrouble
 from worker.sync.apply.outcome import Outcome, Result, unattempted
 from worker.sync.decide.action import Action, Kind

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sync.world import World
+from tests.support.world import World
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import Trigger
 from worker.sync.report import State

@@ -10,7 +10,8 @@ from mappings.fingerprints import fingerprint_of_source
 from mappings.link import Link
 from mappings.link_record import ASKED, LinkState
 from mappings.problem import Problem, ProblemKind
-from tests.sync.build import NOW, link, plan, snapshot, source, target, trouble_of
+from tests.support.build import link, plan, snapshot, source, target, trouble_of
+from tests.support.clock import NOW
 from worker.sync.decide.action import Kind
 from worker.sync.decide.rules import Cases, Step
 from worker.sync.options import OnTargetEdit, Options, Policy, Trigger

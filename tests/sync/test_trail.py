@@ -5,8 +5,8 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from mappings.footer import marker_url
+from tests.support.world import PROJECT, World
 from tests.sync.test_undo import taken_back
-from tests.sync.world import PROJECT, World
 from worker.sync.options import Trigger
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mappings.milestone import BadRecord, SourceMilestone
-from tests.sync.build import source
+from tests.support.build import source
 from worker.sync.decide.placement import Place, parents_of, places
 
 NOBODY: frozenset[int] = frozenset()

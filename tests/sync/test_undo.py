@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.errors import GuardTripped, ServerTrouble, UnreadableAnswer, UsageError
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
@@ -260,3 +260,32 @@ def test_what_an_undo_holds_is_not_taken_for_unchanged(world: World) -> None:
     assert link.is_outline
     held = world.links[1].held(world.clock.now())
     assert (held.is_outline, held.target_fingerprint) == (False, None)
+
+
+def test_what_is_held_stays_listed_when_its_source_is_deleted(world: World) -> None:
+    """Until a person migrates, `verify` and `failures` say the same of it; then it is done with."""
+    one = world.add("One")
+    taken_back(world, migrate(world))
+    world.rail.delete(one)
+    found = verify(world.context())
+    assert (found.in_step, found.held, len(found.extra)) == (False, 1, 1)
+    assert world.run().counts["held"] == 1
+    assert migrate(world).state is State.SUCCEEDED
+    assert verify(world.context()).in_step
+    assert world.store.links_with_problems(world.store.pair(world.identity).id) == []
+
+
+def test_what_is_held_without_a_target_stays_listed_when_its_source_is_deleted(
+    world: World,
+) -> None:
+    """An adopted one that an undo unlinked is missing, and is forgotten by a migration."""
+    one = world.add("One")
+    world.ably.create(PROJECT, {"name": "One"})
+    taken_back(world, world.run(Trigger.MIGRATION, adopt_by_name=True))
+    world.rail.delete(one)
+    found = verify(world.context())
+    assert (found.in_step, len(found.missing)) == (False, 1)
+    assert world.run().state is State.PARTIAL
+    migrate(world)
+    assert verify(world.context()).missing == ()
+    assert world.store.links_with_problems(world.store.pair(world.identity).id) == []

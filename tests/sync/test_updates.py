@@ -9,7 +9,7 @@ import pytest
 
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
-from tests.sync.world import PROJECT, World
+from tests.support.world import PROJECT, World
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnTargetEdit, Policy, Trigger
 from worker.sync.report import State

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from mappings.runs import RunLog
-from tests.web.conftest import HOSTILE, World
+from tests.web.conftest import HOSTILE, World, milesync
 from tests.web.page import kind_of
 from worker.bootstrap import Deployment
 from worker.settings import load_settings
@@ -102,6 +103,25 @@ def test_no_page_is_wider_than_the_screen_and_axe_finds_nothing(
             wrong = axe.Axe().run(page).response["violations"]
             found += [(path, one["id"], [node["html"] for node in one["nodes"]]) for one in wrong]
     assert found == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_report_is_no_wider_than_the_screen_and_axe_finds_nothing(
+    world: World, browser: Browser, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    """Also with every detail unfolded."""
+    _, listed = milesync(world.environ, "runs", "--project", "1", "--json")
+    newest = json.loads(listed)["runs"][0]["run"]
+    file = tmp_path / "report.html"
+    assert milesync(world.environ, "report", newest, "--out", str(file))[0] == 0
+    with tab(browser, width, scheme) as page:
+        page.goto(file.as_uri())
+        assert "are in Testably" in page.title()
+        page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        wrong = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in wrong] == []
 
 
 def test_a_hostile_name_is_shown_and_does_nothing(server: str, world: World, page: Page) -> None:

@@ -55,7 +55,8 @@ def hand_over(
     def human(out: Console) -> None:
         for report in reports:
             name = deployment.runs.shortest_name(report.run) if report.run else ""
-            render.show_run(out, report, name)
+            heading = render.title_of(deployment, report.identity)
+            render.show_run(out, report, name, heading=heading)
 
     show(runs_json(reports), human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mappings.errors import MilesyncError
 from worker.cli import render
 from worker.cli.files import write_private
-from worker.cli.migrate import Migration
+from worker.cli.migration import Migration
 from worker.cli.options import Json, NoConfig
 from worker.cli.output import Exit, show
 from worker.cli.plan import look_at, show_one

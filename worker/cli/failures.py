@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mappings.rows import Pair
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
+    from worker.settings import ProjectPair
 
 Facts = dict[str, Any]
 Milestones = Annotated[
@@ -82,7 +83,8 @@ def _show_one(out: Console, one: Mapping[str, Any], testrail_url: str) -> None:
     times = f", {one['count']} times" if one["count"] > 1 else ""
     out.print(f"  {_title(one, testrail_url)}", style="bold")
     out.print(f"    {printable(one['reason'])}")
-    out.print(f"    Since {one['since'] or 'an earlier run'}{times}. {one['next_step']}")
+    since = f"{one['since'][:16]}Z" if one["since"] else "an earlier run"
+    out.print(f"    Since {since}{times}. {one['next_step']}")
 
 
 def _title(one: Mapping[str, Any], testrail_url: str) -> str:
@@ -129,17 +131,21 @@ def accept(
         _require_found(ids, chosen.values(), revoke=revoke)
         done = {id_: _decide(deployment, id_, some) for id_, some in chosen.items()}
     documents = [
-        {
-            "testrail_project": one.testrail,
-            "testably_project": one.testably,
-            **names_of(pair),
-            "accepted": done[pair.id] if pair and not revoke else [],
-            "revoked": done[pair.id] if pair and revoke else [],
-        }
-        for one, pair in found
+        _decided(one, pair, done[pair.id] if pair else [], revoke=revoke) for one, pair in found
     ]
     show({"projects": documents}, lambda out: show_each(out, documents, _say), as_json=as_json)
     return Exit.OK
+
+
+def _decided(one: ProjectPair, pair: Pair | None, ids: list[int], *, revoke: bool) -> Facts:
+    """What was decided of a pair, in the contract's form."""
+    return {
+        "testrail_project": one.testrail,
+        "testably_project": one.testably,
+        **names_of(pair),
+        "accepted": [] if revoke else ids,
+        "revoked": ids if revoke else [],
+    }
 
 
 Chosen = list["Link"]

@@ -72,7 +72,7 @@ def plan(
         if out and not looked.errors:
             from worker.cli.plan_files import write_plans
 
-            write_plans(out, looked, options, deployment.settings)
+            write_plans(out, looked, options, deployment)
         looked.show(deployment, as_json=as_json, every=every)
         if not as_json and not looked.errors:
             _say_next(console(sys.stdout), looked, out or [])
@@ -155,9 +155,10 @@ def show_one(
         out.print(render.title(identity.testrail_project, identity.testably_project), style="bold")
         render.say_error(out, result)
     else:
-        out.print(render.title_of(deployment, identity), style="bold")
+        title = render.title_of(deployment, identity)
+        out.print(title, style="bold")
         rate = render.in_words(deployment.settings.testably.rate_limit)
-        show_plan(out, view_of(identity, result, rate), every=every)
+        show_plan(out, view_of(identity, result, rate, title), every=every)
 
 
 def _project_json(identity: PairIdentity, result: PlannedRun | MilesyncError) -> dict[str, Any]:

@@ -19,24 +19,24 @@ from worker.facts.changes import FieldChange
 from worker.sync.reviewed_plan import reviewable
 
 if TYPE_CHECKING:
+    from worker.bootstrap import Deployment
     from worker.cli.plan import Looked
-    from worker.settings import Settings
     from worker.sync.options import Options
 
 _MARKDOWN: Final = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|~"})
 
 
 def write_plans(
-    files: Sequence[Path], looked: Looked, options: Options, settings: Settings
+    files: Sequence[Path], looked: Looked, options: Options, deployment: Deployment
 ) -> None:
     """Write the plan in the form that each file's ending asks for. Raises UsageError."""
-    document = reviewable(looked.as_json(), options, places(settings))
+    document = reviewable(looked.as_json(), options, places(deployment.settings))
     for file in files:
         ending = file.suffix.lower()
         if ending == ".html":
-            text = _as_page(document, _views(looked, settings))
+            text = _as_page(document, _views(looked, deployment))
         elif ending == ".md":
-            text = "\n".join(_as_markdown(document, _views(looked, settings))) + "\n"
+            text = "\n".join(_as_markdown(document, _views(looked, deployment))) + "\n"
         else:
             text = json.dumps(document, indent=2, ensure_ascii=False)
         try:
@@ -45,10 +45,10 @@ def write_plans(
             raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
 
 
-def _views(looked: Looked, settings: Settings) -> list[PlanView]:
-    rate = render.in_words(settings.testably.rate_limit)
+def _views(looked: Looked, deployment: Deployment) -> list[PlanView]:
+    rate = render.in_words(deployment.settings.testably.rate_limit)
     return [
-        view_of(identity, result, rate)
+        view_of(identity, result, rate, render.title_of(deployment, identity))
         for identity, result in zip(looked.identities, looked.results, strict=True)
         if not isinstance(result, MilesyncError)
     ]
@@ -86,7 +86,7 @@ def _as_markdown(document: dict[str, Any], views: Sequence[PlanView]) -> Iterato
 
 def _pair(view: PlanView) -> Iterator[str]:
     yield ""
-    yield f"## {render.title(view.testrail_project, view.testably_project)}"
+    yield f"## {_plain(view.title)}"
     yield from ("", f"**{view.sentence}** {view.cost}")
     for guard in view.guards:
         yield from ("", f"**It would stop:** {_plain(guard)}")

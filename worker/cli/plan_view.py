@@ -99,8 +99,7 @@ class PlanView:
     ``left_alone`` are differences that a setting or a person leaves, in words.
     """
 
-    testrail_project: int
-    testably_project: str
+    title: str
     sentence: str
     cost: str
     sections: Sequence[Section]
@@ -109,8 +108,8 @@ class PlanView:
     left_alone: str
 
 
-def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
-    """Arrange a plan; ``rate`` is what Testably allows, in words."""
+def view_of(identity: PairIdentity, planned: PlannedRun, rate: str, title: str) -> PlanView:
+    """Arrange a plan; ``rate`` is what Testably allows, in words, ``title`` the pair's heading."""
     plan, cost = planned.plan, planned.requests
     counts = Counter(action.kind.value for action in plan.actions)
     waiting = sum(_section(action) == WAITS for action in plan.actions)
@@ -120,8 +119,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str) -> PlanView:
     counts["conflict"] += stuck
     verdicts = Counter(one.verdict.value for action in plan.actions for one in action.differences)
     return PlanView(
-        identity.testrail_project,
-        identity.testably_project,
+        title,
         f"{words.counted(counts, 'Nothing in TestRail')}; {sum(cost.values())} requests, "
         f"{words.about(planned.minutes * 60)}.",
         f"{words.requests(cost)}; Testably allows {rate}.",

@@ -16,7 +16,8 @@ from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
 from worker.facts import lifecycles, words
-from worker.facts.runs import PAIR, Facts, change_json, moment, names_of, run_json
+from worker.facts.changes import fields_of
+from worker.facts.runs import PAIR, Facts, change_json, moment, names_of, run_json, written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,13 +166,11 @@ def _changes_of(deployment: Deployment, pair: Pair | None, milestone: str) -> Fa
     changes = deployment.store.journal.changes(pair.id, testably_id=milestone)
     if milestone.isdecimal() and len(milestone) <= _MOST_DIGITS:
         changes += deployment.store.journal.changes(pair.id, testrail_id=int(milestone))
-    triggers = {run_id: _trigger(deployment, run_id) for run_id in {c.run_id for c in changes}}
-    return {"changes": [{**change_json(one), "trigger": triggers[one.run_id]} for one in changes]}
-
-
-def _trigger(deployment: Deployment, run_id: str) -> str | None:
-    run = deployment.runs.get(run_id)
-    return run.trigger if run else None
+    runs = (deployment.runs.get(run_id) for run_id in {change.run_id for change in changes})
+    triggers = {run.id: run.trigger for run in runs if run}
+    return {
+        "changes": [{**change_json(one), "trigger": triggers.get(one.run_id)} for one in changes]
+    }
 
 
 # --- for people -------------------------------------------------------------------------------
@@ -248,17 +247,21 @@ def _csv(found: Sequence[Facts]) -> str:
     return csv_text(columns, rows, for_terminal=sys.stdout.isatty())
 
 
+def _sort(change: Facts) -> str:
+    """The sort of run that a change is of."""
+    if change["kind"] == "undo":
+        return "undo"
+    return "sync" if change["trigger"] == "manual" else str(change["trigger"])
+
+
 def _show_changes(out: Console, facts: Facts) -> None:
     if not facts["changes"]:
         out.print("  No change of this milestone is recorded.")
     for change in facts["changes"]:
         done = "" if change["state"] == "done" else f", {change['state']}"
         out.print(
-            f"  {change['at']}  {change['kind']} {change['testably_id'] or ''}{done}, "
-            f"{change['trigger']} run {change['run']}",
+            f"  {change['at']}  {written(change['kind'])} {change['testably_id'] or ''}{done}, "
+            f"{_sort(change)} run {change['run']}",
             hang=2,
         )
-        for name, value in change["after"].items():
-            before = change["before"].get(name)
-            was = "" if before is None else f"{render.short(before)} → "
-            out.print(f"    {words.field_called(name)}: {was}{render.short(value)}", hang=2)
+        render.changes(out, fields_of(change))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
+    from worker.facts.changes import FieldChange
     from worker.settings import Rate
     from worker.sync.report import RunReport
 
@@ -62,6 +63,19 @@ def say_more(out: Console, rows: int, command: str) -> None:
     """Say how much of a list was not shown, and what shows it."""
     if rows > SHOWN:
         out.print(f"  … and {rows - SHOWN} more: `{command}` shows all.")
+
+
+def changes(out: Console, found: Iterable[FieldChange]) -> None:
+    """Fields before and after: short values on a line, long texts as what differs."""
+    for one in found:
+        name = words.field_called(one.name)
+        if one.is_short:
+            was = "" if one.before is None else f"{words.value_shown(one.before)} → "
+            out.print(f"    {name}: {printable(was + words.value_shown(one.after))}", hang=2)
+            continue
+        out.print(f"    {name}:")
+        for mark, line in one.difference():
+            out.print(f"      {mark} {printable(line)}", hang=4)
 
 
 # --- runs -------------------------------------------------------------------------------------

@@ -64,7 +64,12 @@ def undo(
             if not yes and not consent("Go on?"):
                 return declined("Nothing was changed.", as_json=as_json)
             report = _undo(deployment, context, plan, force=force)
-    show(runs_json([report]), lambda out: render.show_run(out, report), as_json=as_json)
+        heading = render.title_of(deployment, deployment.identity(pair))
+    show(
+        runs_json([report]),
+        lambda out: render.show_run(out, report, heading=heading),
+        as_json=as_json,
+    )
     return exit_of(report.state)
 
 
@@ -120,10 +125,11 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
             else result
             for pair, result in zip(pairs, results, strict=True)
         ]
+        headings = [render.title_of(deployment, report.identity) for report in reports]
 
     def human(out: Console) -> None:
-        for report in reports:
-            render.show_run(out, report)
+        for report, heading in zip(reports, headings, strict=True):
+            render.show_run(out, report, heading=heading)
 
     show(runs_json(reports), human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))

@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mappings.errors import MilesyncError
+from mappings.errors import MilesyncError, StoreError
 from worker.cli import files
 from worker.errors import UsageError
 from worker.facts import lifecycles
@@ -18,9 +18,12 @@ from worker.say import printable
 
 if TYPE_CHECKING:
     from mappings.link import Link
+    from worker.bootstrap import Deployment
     from worker.cli.pair_run import PairRun
     from worker.sync.apply.outcome import Outcome
+    from worker.sync.report import RunReport
 
+PAGE: Final = ".html"
 COLUMNS: Final = (
     "testrail_project",
     "testably_project",
@@ -55,7 +58,7 @@ class ReportNotWritten(MilesyncError):
 
 def require_writable(file: Path) -> None:
     """Raises UsageError, before anything else is done, if the report could not be written."""
-    if file.suffix.lower() not in _WRITERS:
+    if file.suffix.lower() not in (PAGE, *_WRITERS):
         raise UsageError(f"{file}: a report ends in .html, .csv or .json.")
     files.require_writable(file)
 
@@ -69,13 +72,25 @@ def with_items(document: Document, runs: Sequence[PairRun]) -> Document:
     return {**document, "projects": projects}
 
 
-def write_report(file: Path, document: Document) -> None:
-    """Write a report in the form that the file's name asks for. Raises ReportNotWritten."""
-    text = _WRITERS[file.suffix.lower()](document)
+def write_report(
+    file: Path, deployment: Deployment, ended: Sequence[RunReport], document: Callable[[], Document]
+) -> None:
+    """Write a report in the form that the file's name asks for. Raises ReportNotWritten.
+
+    A page is made of what is recorded of the runs; ``document`` gives the facts of the others.
+    """
     try:
+        if file.suffix.lower() == PAGE:
+            from worker.cli.report_page import page_of
+
+            text = page_of(deployment, ended)
+        else:
+            text = _WRITERS[file.suffix.lower()](document())
         files.write_private(file, text)
     except OSError as error:
         raise ReportNotWritten(f"{file} cannot be written: {error.strerror}.") from None
+    except StoreError as error:
+        raise ReportNotWritten(f"{file} was not written: {error.message}", error.hint) from None
 
 
 def _items(run: PairRun) -> list[dict[str, Any]]:
@@ -176,18 +191,7 @@ def _disarmed(before: re.Match[str]) -> str:
     return f"{before[0]}'" if begins else before[0]
 
 
-def _as_html(document: Document) -> str:
-    from jinja2 import Environment, PackageLoader
-
-    from mappings.footer import marker_url
-
-    pages = Environment(loader=PackageLoader("worker.cli"), autoescape=True)
-    pages.globals["address"] = marker_url
-    return pages.get_template("report.html").render(document)
-
-
 _WRITERS: Final[Mapping[str, Callable[[Document], str]]] = {
-    ".html": _as_html,
     ".csv": _as_csv,
     ".json": _as_json,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,6 +14,7 @@ from worker.cli.options import Config, Json, Projects, RunName
 from worker.cli.output import Exit
 from worker.cli.session import opened
 from worker.facts import words
+from worker.facts.changes import fields_of
 from worker.facts.runs import (
     DONE,
     PAIR,
@@ -20,6 +22,8 @@ from worker.facts.runs import (
     by_milestone,
     find_run,
     kind,
+    pair_of,
+    report_of,
     reported,
     run_json,
     took,
@@ -39,7 +43,6 @@ SHOWN: Final = 20
 """How many runs are shown unless more are asked for."""
 _WIDE: Final = 100
 """Places of a line in which every column has room."""
-_LONGEST_TEXT: Final = 100
 
 All = Annotated[bool, typer.Option("--all", help="Every run that is recorded.")]
 Limit = Annotated[
@@ -99,7 +102,8 @@ def report(run: RunName, file: ReportFile, config: Config = None, as_json: Json 
     require_writable(file)
     with opened(config, quiet=True) as deployment:
         found = find_run(deployment.runs, run)
-        write_report(file, reported(deployment, found))
+        ended = report_of(pair_of(deployment, found).identity, found)
+        write_report(file, deployment, [ended], partial(reported, deployment, found))
     document = {"state": "succeeded", "run": found.id, "file": str(file)}
     output.show(
         document,
@@ -206,12 +210,10 @@ def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
     out.print(f"{told}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}")
     done = [change for change in changes if change["state"] == DONE]
     for change in done:
-        for field, after in change["after"].items():
-            before = change["before"].get(field)
-            if before == after is None or (change["kind"] == "create" and field == "name"):
-                continue  # the headline says the name
-            was = "" if before is None else f"{_short(field, before)} → "
-            out.print(f"    {words.field_called(field)}: {printable(was + _short(field, after))}")
+        is_new = change["kind"] == "create"  # the headline says the name
+        render.changes(
+            out, [one for one in fields_of(change) if not (is_new and one.name == "name")]
+        )
     for told in dict.fromkeys(_not_done(change) for change in changes if change not in done):
         out.print(f"    {printable(told)}")
 
@@ -220,9 +222,3 @@ def _not_done(change: Facts) -> str:
     """What was tried and not carried out, or is not known to have been."""
     fields = ", ".join(words.field_called(name) for name in change["after"])
     return f"{change['state']}: {fields}. {change['note']}".rstrip()
-
-
-def _short(field: str, value: object) -> str:
-    text = words.value_shown(value)
-    whole_text = field != "description" or len(text) <= _LONGEST_TEXT
-    return text if whole_text else f"{text[:_LONGEST_TEXT]}…"

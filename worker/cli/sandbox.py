@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -16,6 +16,7 @@ from worker.errors import UsageError
 if TYPE_CHECKING:
     from worker.cli.screen import Console
     from worker.sandbox.server import Sandbox
+    from worker.sandbox.switches import Switches
 
 _DOCUMENTED: Final = 60
 """Requests a minute that the real Testably allows."""
@@ -67,40 +68,46 @@ def sandbox(
       milesync sandbox --switch list_shape=array
     """
     from worker.sandbox.limit import ServerRate
-    from worker.sandbox.server import serve
-    from worker.sandbox.switches import parse_switches
+    from worker.sandbox.server import run_sandbox
 
-    def announce(running: Sandbox) -> None:
-        settings = dict(running.settings)
-        if rate != _DOCUMENTED:  # or milesync would keep to what the real one allows
-            settings["MILESYNC_TESTABLY_RATE_LIMIT"] = f"{rate}/60s"
-        document = {"state": "running", "settings": settings}
-        show(document, lambda out: _show(out, running, settings), as_json=as_json)
-
-    limit = ServerRate(rate, 60.0)
+    both = run_sandbox(
+        host=host,
+        testrail_port=testrail_port,
+        testably_port=testably_port,
+        count=count,
+        rate=ServerRate(rate, 60.0),
+        switches=_switches(switch or ()),
+        log=False,
+    )
     try:
-        switches = parse_switches(switch or ())
-    except ValueError as error:
-        raise UsageError(str(error), "`worker/sandbox/switches.py` explains each.") from None
-    try:
-        serve(
-            host,
-            testrail_port,
-            testably_port,
-            announce=announce,
-            until=ending.wait,
-            count=count,
-            rate=limit,
-            switches=switches,
-        )
+        with both as running:
+            _announce(running, rate, as_json=as_json)
+            ending.wait()
     except OSError as error:
         hint = "Choose other ones with --testrail-port and --testably-port; 0 is any free one."
         raise UsageError(f"The servers cannot listen: {error.strerror}.", hint) from None
-    except EndedBySignal as ended:
-        # the usual way to end it, and its document is printed already
+    except EndedBySignal as ended:  # the usual way to end it; its document is printed already
         sys.stderr.write("\n")
         return exit_code(ended)
     return Exit.OK
+
+
+def _switches(given: Sequence[str]) -> Switches:
+    """How the servers behave. Raises UsageError for a switch that there is not."""
+    from worker.sandbox.switches import parse_switches
+
+    try:
+        return parse_switches(given)
+    except ValueError as error:
+        raise UsageError(str(error), "`worker/sandbox/switches.py` explains each.") from None
+
+
+def _announce(running: Sandbox, rate: int, *, as_json: bool) -> None:
+    settings = dict(running.settings)
+    if rate != _DOCUMENTED:  # or milesync would keep to what the real one allows
+        settings["MILESYNC_TESTABLY_RATE_LIMIT"] = f"{rate}/60s"
+    document = {"state": "running", "settings": settings}
+    show(document, lambda out: _show(out, running, settings), as_json=as_json)
 
 
 def _show(out: Console, running: Sandbox, settings: Mapping[str, str]) -> None:

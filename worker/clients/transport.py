@@ -10,6 +10,7 @@ import json
 import random
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit
@@ -89,25 +90,16 @@ class Transport:
         self._attempts = attempts
         self._credentials = credentials
         self._rate_limiter = rate_limiter
-        self._clock = clock
-        self._priority = priority
+        self._clock, self._priority = clock, priority
         self._on_wait = on_wait
         self._observer = observer
         self._before_request = before_request
-        self._lock = threading.Lock()
-        self._requests = self._received = 0
-        self._of_thread = threading.local()
+        self._traffic = _Traffic()
         self._pauses = Pauses(api, rate_limiter)
-        own = {
-            "Authorization": credentials.header.get_secret_value(),
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": "milesync",
-        }
         self._connection = Connection(
             api,
             self.base_url,
-            {**own, **(headers or {})},
+            {**_headers(credentials), **(headers or {})},
             redacted=credentials.redacted,
             clock=clock,
             request_timeout=request_timeout,
@@ -117,17 +109,17 @@ class Transport:
     @property
     def received(self) -> int:
         """How many bytes the answers of 2xx had so far, decompressed."""
-        return self._received
+        return self._traffic.received
 
     @property
     def requests(self) -> int:
         """How many requests were sent so far, repeats included."""
-        return self._requests
+        return self._traffic.requests
 
     @property
     def last_status(self) -> int | None:
         """The HTTP status of the last answer that came for this thread."""
-        return getattr(self._of_thread, "status", None)
+        return getattr(self._traffic.of_thread, "status", None)
 
     def wait_for_permit(self) -> None:
         """Return when the rate limiter has granted one request. Raises BudgetExhausted."""
@@ -201,7 +193,7 @@ class Transport:
             content = None if body is None else json.dumps(body).encode()
             answer = self._connection.exchange(call, content)
             outcome = str(answer.status)
-            self._of_thread.status = answer.status
+            self._traffic.of_thread.status = answer.status
             answer = self._checked(call, answer)
         except ApiError as error:
             outcome = str(error.status or error.kind)
@@ -209,14 +201,12 @@ class Transport:
         finally:
             self._count(call, outcome, self._clock.monotonic() - started)
         self._pauses.forget()
-        with self._lock:
-            self._received += len(answer.body)
+        self._traffic.add(received=len(answer.body))
         return answer
 
     def _count(self, call: Call, outcome: str, seconds: float) -> None:
         if outcome not in _NEVER_SENT:
-            with self._lock:
-                self._requests += 1
+            self._traffic.add(requests=1)
         if self._observer is not None:
             self._observer(call.api, call.method, outcome, seconds)
 
@@ -245,6 +235,30 @@ class Transport:
         if self._on_wait is not None:
             self._on_wait(delay)
         self._clock.sleep(delay)
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """What was sent and received so far, by all threads; ``of_thread`` has each one's status."""
+
+    requests: int = 0
+    received: int = 0
+    of_thread: threading.local = field(default_factory=threading.local)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, requests: int = 0, received: int = 0) -> None:
+        with self._lock:
+            self.requests += requests
+            self.received += received
+
+
+def _headers(credentials: Credentials) -> dict[str, str]:
+    return {
+        "Authorization": credentials.header.get_secret_value(),
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip",
+        "User-Agent": "milesync",
+    }
 
 
 def _checked_base(api: str, base_url: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Final
+from typing import Any, Final
 
 _LONGEST_VALUE: Final = 60
 """Characters of a value that are shown on a line with the other; longer ones as a difference."""
@@ -33,3 +33,12 @@ class FieldChange:
             if step != "equal":
                 yield from (("-", line) for line in old[i:j])
                 yield from (("+", line) for line in new[k:m])
+
+
+def fields_of(change: Mapping[str, Any]) -> list[FieldChange]:
+    """The fields that a write has changed."""
+    return [
+        FieldChange(name, change["before"].get(name), after)
+        for name, after in change["after"].items()
+        if change["before"].get(name) != after
+    ]

@@ -8,29 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from mappings.link import Link
-from mappings.link_record import LinkState
-from mappings.links import Links
-from mappings.milestone import ACTIVE, FIELDS, SourceMilestone, TargetMilestone
-from mappings.paged import links_below
-from worker.clients.records import parse_source
+from mappings.milestone import FIELDS, SourceMilestone
+from worker.facts.recorded import family_of, snapshot_of, source_of
 from worker.sync.decide.action import Action
-from worker.sync.decide.differences import Difference, Verdict
 from worker.sync.decide.plan import make_plan
-from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
-from worker.sync.ports import SourceListing
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.verdict import Difference, Verdict
 
 if TYPE_CHECKING:
-    from mappings.rows import Pair
+    from mappings.rows import Pair, PairIdentity
     from worker.bootstrap import Deployment
-    from worker.settings import ProjectPair
 
-GONE: Final = (LinkState.ARCHIVED, LinkState.ORPHANED)
-"""States of a link whose milestone TestRail no longer has."""
 SAME: Final = "same"
-_HIGHEST: Final = 10
-"""Levels above a milestone that are looked at."""
 _VERDICTS: Final = {
     Verdict.PUSH: "to be written",
     Verdict.REJECTED: "Testably refused it",
@@ -68,24 +60,32 @@ class BothSides:
     reason: str = ""
 
 
-def both_sides(
-    deployment: Deployment, configured: ProjectPair, pair: Pair, link: Link
-) -> BothSides:
+def target_address(pair: PairIdentity, testably_id: str) -> str:
+    """Where Testably's API has a milestone: the only address of it that is documented."""
+    id_ = quote(testably_id, safe="")
+    return f"{pair.testably_url}/v1/projects/{pair.testably_project}/milestones/{id_}"
+
+
+def both_sides(deployment: Deployment, pair: Pair, link: Link) -> BothSides:
     """The two sides of a recorded milestone. Raises StoreError."""
-    snapshot = _recorded(deployment, configured, pair, link)
-    source = _source_of(link)
-    if link.testrail_id not in snapshot.source.milestones or source is None:
-        return BothSides(tuple(_uncompared(snapshot, source, link)))
+    snapshot = snapshot_of(deployment, pair, family_of(deployment, pair, link))
+    if link.testrail_id not in snapshot.source.milestones:
+        return sides_of(snapshot, link, None)
     actions = make_plan(snapshot).actions
-    action = next(one for one in actions if one.testrail_id == link.testrail_id)
+    return sides_of(snapshot, link, next(a for a in actions if a.testrail_id == link.testrail_id))
+
+
+def sides_of(snapshot: Snapshot, link: Link, action: Action | None) -> BothSides:
+    """The two sides as they were recorded, with what the plan for it says differs."""
+    source = source_of(link)
+    if source is None or action is None or not link.has_target:
+        reason = action.reason if action else ""
+        return BothSides(tuple(_uncompared(snapshot, source, link)), reason)
     return BothSides(tuple(_rows(snapshot, source, link, action)), action.reason)
 
 
 def _rows(snapshot: Snapshot, source: SourceMilestone, link: Link, action: Action) -> Iterator[Row]:
     found = {one.field: one for one in action.differences}
-    if not link.has_target:
-        yield from _uncompared(snapshot, source, link)
-        return
     for name, desired in snapshot.desired(source).items():
         yield _row(found[name]) if name in found else _same(link, name, desired)
     yield from (_row(one) for name, one in found.items() if name not in FIELDS)
@@ -105,60 +105,3 @@ def _uncompared(snapshot: Snapshot, source: SourceMilestone | None, link: Link) 
     desired = snapshot.desired(source) if source is not None else {}
     shown = link.observed if link.has_target else {}
     yield from (Row(name, desired.get(name), shown.get(name)) for name in FIELDS)
-
-
-# --- what is recorded, as a snapshot
-
-
-def _recorded(deployment: Deployment, configured: ProjectPair, pair: Pair, link: Link) -> Snapshot:
-    """The milestone with what is above and below it, as both sides were read last."""
-    family = {link.testrail_id: link, **links_below(deployment.store.engine, pair.id, link)}
-    sources: dict[int, SourceMilestone] = {}
-    for one in family.values():
-        _add(sources, one)
-    for _ in range(_HIGHEST):
-        above = {one.parent_id for one in sources.values() if one.parent_id} - set(family)
-        found = deployment.store.links(pair.id, above)
-        if not found:
-            break
-        family.update(found)
-        for one in found.values():
-            _add(sources, one)
-    alive = [one for one in family.values() if one.has_target and one.observed]
-    targets = {one.testably_id or "": _as_observed(one) for one in alive}
-    return Snapshot(
-        deployment.rules(configured),
-        SourceListing(sources, complete=False),
-        Links(family),
-        TargetSnapshot(targets, listed=False),
-        deployment.clock.now(),
-        policy=deployment.policy,
-        whole_project=False,
-    )
-
-
-def _add(sources: dict[int, SourceMilestone], link: Link) -> None:
-    source = _source_of(link)
-    if source is not None and link.state not in GONE:
-        sources[link.testrail_id] = source
-
-
-def _source_of(link: Link) -> SourceMilestone | None:
-    """The milestone as TestRail showed it last; None where that could not be read."""
-    found = parse_source(dict(link.raw), link.parent_id) if link.raw else None
-    return found if isinstance(found, SourceMilestone) else None
-
-
-def _as_observed(link: Link) -> TargetMilestone:
-    """The target as it was observed last."""
-    seen = link.observed
-    return TargetMilestone(
-        link.testably_id or "",
-        seen.get("name") or "",
-        seen.get("description"),
-        seen.get("start_date"),
-        seen.get("due_date"),
-        seen.get("status") or ACTIVE,
-        link.target_parent,
-        updated_at=link.observed_at,
-    )

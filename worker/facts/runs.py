@@ -184,13 +184,14 @@ def names_of(pair: Pair | None) -> Facts:
     }
 
 
-def _pair_of(deployment: Deployment, run: RunRecord) -> Pair:
+def pair_of(deployment: Deployment, run: RunRecord) -> Pair:
+    """The pair of a run."""
     return next(pair for pair in deployment.store.all_pairs() if pair.id == run.pair_id)
 
 
 def whole(deployment: Deployment, run: RunRecord) -> Facts:
     """Everything that is known of a run."""
-    pair = _pair_of(deployment, run)
+    pair = pair_of(deployment, run)
     changes = deployment.store.journal.changes(pair.id, run_id=run.id)
     links = deployment.store.links(pair.id, {change.testrail_id for change in changes})
     names = {id_: link.name for id_, link in links.items()}
@@ -209,7 +210,7 @@ def whole(deployment: Deployment, run: RunRecord) -> Facts:
 
 def reported(deployment: Deployment, run: RunRecord) -> Facts:
     """The report of a run that is over: the document that its command would have written."""
-    pair = _pair_of(deployment, run)
+    pair = pair_of(deployment, run)
     facts = whole(deployment, run)
     project = {
         **report_of(pair.identity, run).as_json(),

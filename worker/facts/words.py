@@ -18,6 +18,14 @@ _COUNTED: Final = (
 )
 """Results of a run and kinds of action, in the order in which people want to know of them, and
 what one and what several of them are called."""
+_STATES: Final = {
+    "unlinked": "not in Testably yet",
+    "creating": "being created",
+    "linked": "in Testably",
+    "archived": "gone from TestRail, archived in Testably",
+    "orphaned": "gone from TestRail, kept in Testably",
+    "held": "held after an undo",
+}
 _FIELDS: Final = {"start_date": "start", "due_date": "due"}
 _NOT_EXACT: Final = {
     "parent_status": "parents with the status that Testably derives from their sub-milestones",
@@ -51,6 +59,11 @@ def not_exact(counts: Mapping[str, int]) -> str:
     )
 
 
+def named(name: str | None, otherwise: str = "(no name)") -> str:
+    """The name of a milestone on one line, or what stands for a blank one."""
+    return " ".join((name or "").split()) or otherwise
+
+
 def pair_title(
     testrail_project: int,
     testably_project: str,
@@ -76,6 +89,17 @@ def proof(verified: Mapping[str, Any]) -> str:
     return f"Both sides were read and differ: {compared}; `milesync failures` says where."
 
 
+def proof_at(verified: Mapping[str, Any], when: str) -> str:
+    """The same in the words of a report, with the time of the proof."""
+    if verified["in_step"]:
+        compared = f"{verified['compared']} milestones compared"
+        return f"Both sides were read again on {when}: no difference ({compared})."
+    if verified["in_step"] is None or verified["changed_since"]:
+        return f"{when}: {proof(verified)}"
+    compared = f"{verified['compared']} milestones compared"
+    return f"Both sides were read again on {when} and differ in what is listed below ({compared})."
+
+
 def held(number: int) -> str:
     """How many milestones an undo holds, and what releases them (R9)."""
     noun, them = ("milestone is", "it") if number == 1 else ("milestones are", "them")
@@ -92,6 +116,11 @@ def left_alone(kept: int, accepted: int) -> str:
 def called(name: str) -> str:
     """One result or kind of action: ``new`` for ``created``."""
     return next(one for names, one, _ in _COUNTED if name in names)
+
+
+def state(name: str) -> str:
+    """How far a link has come, for people: ``not in Testably yet`` for ``unlinked``."""
+    return _STATES.get(name, name)
 
 
 def field_called(name: str) -> str:

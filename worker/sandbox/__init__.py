@@ -7,5 +7,4 @@ testably_checks, _storage, _view   what it takes, how it keeps it, how it shows 
 limit, faults             strict rate limits, and misbehaviour by kind
 http_server, server       one application on a port with a log of its requests; both of them
 seed                      milestones as a company would have them
-in_memory                 the ports of worker.sync over the models, without HTTP
 """

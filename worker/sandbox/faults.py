@@ -1,7 +1,7 @@
 """Misbehaviour by kind: scripted for the next matching request, or random with a seed.
 
 `Faults` decides which request gets which fault; `misbehaving` wraps an ASGI application and
-carries it out over HTTP; `worker.sandbox.in_memory` raises the matching errors instead.
+carries it out over HTTP; the tests' clients in memory raise the matching errors instead.
 """
 
 from __future__ import annotations

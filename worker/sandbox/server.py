@@ -9,10 +9,10 @@ with serve_testrail() as testrail, serve_testably() as testably:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from worker.clock import Clock
 from worker.sandbox.faults import FaultKind, Faults
@@ -115,21 +115,12 @@ def run_sandbox(
     """
     rail, ably = switches or (None, None)
     rates = {FaultKind(kind): share for kind, share in (faults or {}).items()}
+    first, second = Faults(rates, seed=seed), Faults(rates, seed=seed + 1)
+    how: dict[str, Any] = {"host": host, "log": log}
     with (
-        serve_testrail(
-            host=host,
-            port=testrail_port,
-            switches=rail,
-            faults=Faults(rates, seed=seed),
-            log=log,
-        ) as testrail,
+        serve_testrail(port=testrail_port, switches=rail, faults=first, **how) as testrail,
         serve_testably(
-            host=host,
-            port=testably_port,
-            switches=ably,
-            rate=rate,
-            faults=Faults(rates, seed=seed + 1),
-            log=log,
+            port=testably_port, switches=ably, rate=rate, faults=second, **how
         ) as testably,
     ):
         testrail.model.url = testrail.url
@@ -137,35 +128,3 @@ def run_sandbox(
         testably.model.project_names[min(testably.model.projects)] = PROJECT_NAME
         plant_seed(testrail.model, 1, count=count, seed=seed)
         yield Sandbox(testrail, testably)
-
-
-def serve(
-    host: str = "127.0.0.1",
-    testrail_port: int = 8081,
-    testably_port: int = 8082,
-    *,
-    announce: Callable[[Sandbox], None],
-    count: int = 300,
-    seed: int = 1,
-    rate: ServerRate | None = DOCUMENTED_RATE,
-    faults: Mapping[str, float] | None = None,
-    switches: Switches | None = None,
-    until: Callable[[], object],
-) -> None:
-    """Run both servers while ``until`` lasts; ``announce`` is called once they run.
-
-    What ``until`` raises is raised after the servers have closed.
-    """
-    with run_sandbox(
-        host=host,
-        testrail_port=testrail_port,
-        testably_port=testably_port,
-        count=count,
-        seed=seed,
-        rate=rate,
-        faults=faults,
-        switches=switches,
-        log=False,
-    ) as sandbox:
-        announce(sandbox)
-        until()

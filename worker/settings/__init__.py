@@ -3,6 +3,7 @@
 ``values``    what one setting may be (text in, typed value out)
 ``schedule``  the same for a cron line
 ``model``     which settings there are, with their defaults
+``effective`` what a process does with them: its pairs, accounts and secrets
 ``load``      where they come from, and what is said when one is wrong
 ``template``  the commented example that ``milesync init`` writes
 
@@ -10,11 +11,11 @@ A setting has two names: the key in the file (``testably.rate_limit``) and the v
 (``MILESYNC_TESTABLY_RATE_LIMIT``); `worker.settings.model.variable` turns one into the other.
 """
 
+from worker.settings.effective import Settings
 from worker.settings.load import load_settings
 from worker.settings.model import (
     LogSettings,
     ProjectPair,
-    Settings,
     SourceSettings,
     SyncSettings,
     TargetSettings,

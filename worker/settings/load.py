@@ -15,10 +15,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from worker.errors import SettingsError
+from worker.settings.effective import Settings
 from worker.settings.env_file import read_env_file, without_quotes
 from worker.settings.explain import PAIR_EXAMPLE, Key, dotted, known_keys, problem, shown
 from worker.settings.files import SettingsFile, read_settings_file
-from worker.settings.model import PREFIX, FileSettings, Settings, variable
+from worker.settings.model import PREFIX, FileSettings, variable
 from worker.settings.network import clear_text_host
 
 FILE_NAME: Final = "milesync.toml"

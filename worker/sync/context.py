@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mappings.milestone import MappingRules
+from mappings.link_record import LinkState
+from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, written_status
 from mappings.rows import Pair, PairIdentity
 from mappings.run_record import HEARTBEAT_EVERY
 from mappings.runs import RunLog
@@ -54,20 +56,23 @@ class PairContext:
 class PlannedRun:
     """A plan with the snapshot it was made from and the requests that reading took.
 
-    ``proof`` are the requests of the proof at the end of a migration that writes.
+    ``proof`` are the requests of the proof at the end of a migration that writes, ``looks`` those
+    of looking twice for what creates in doubt left (R2), as far as they are known before.
     """
 
     snapshot: Snapshot
     plan: Plan
     reads: dict[str, int]
     proof: dict[str, int]
+    looks: int
     seconds_per_request: float
 
     @property
     def requests(self) -> dict[str, int]:
         """What a migration takes from its start to its end, its reads and its proof included."""
         total = {name: number + self.proof[name] for name, number in self.reads.items()}
-        return {**total, "testably": total["testably"] + self.plan.writes}
+        applying = self.plan.writes + self.plan.late_reads + self.looks
+        return {**total, "testably": total["testably"] + applying}
 
     @property
     def minutes(self) -> float:
@@ -108,7 +113,7 @@ def plan_run(context: PairContext, pair: Pair, options: Options, scope: Scope) -
     proof = dict.fromkeys(reads, 0)
     if options.proves and plan.writes:
         proof = _proof_reads(snapshot, plan, reads)
-    return PlannedRun(snapshot, plan, reads, proof, context.seconds_per_request)
+    return PlannedRun(snapshot, plan, reads, proof, _looks(snapshot), context.seconds_per_request)
 
 
 def _proof_reads(snapshot: Snapshot, plan: Plan, reads: dict[str, int]) -> dict[str, int]:
@@ -120,5 +125,23 @@ def _proof_reads(snapshot: Snapshot, plan: Plan, reads: dict[str, int]) -> dict[
     created = sum(action.kind is Kind.CREATE for action in plan.actions)
     asked = len(snapshot.gone) + len(snapshot.unproved)
     rows = len(snapshot.target.milestones) + len(snapshot.target.unchanged) + created
-    pages = max(1, -(-rows // PAGE))
-    return {"testrail": max(1, reads["testrail"] - asked), "testably": pages}
+    return {"testrail": max(1, reads["testrail"] - asked), "testably": _pages(rows)}
+
+
+def _looks(snapshot: Snapshot) -> int:
+    """The requests of two looks at the three lists, and at the parents of creates in doubt."""
+    links, target = snapshot.links, snapshot.target
+    every = links.complete.values()
+    in_doubt = [k for k in every if k.state is LinkState.CREATING and not k.awaits_person]
+    if not in_doubt:
+        return 0
+    above = [links.get(k.parent_id) for k in in_doubt if k.parent_id is not None]
+    parents = {parent.testably_id for parent in above if parent is not None and parent.has_target}
+    words = Counter(written_status(row.status) for row in target.milestones.values())
+    words.update(written_status(shown.status) for shown in target.unchanged.values())
+    lists = (words.total(), words[COMPLETED], words[ARCHIVED])
+    return 2 * (sum(map(_pages, lists)) + len(parents))
+
+
+def _pages(rows: int) -> int:
+    return max(1, -(-rows // PAGE))

@@ -1,6 +1,6 @@
 """What the one path needs from the outside: a source, a target and a way to wait for a permit.
 
-`worker.clients` implements these over HTTP, `worker.sandbox.in_memory` in memory; both pass the
+`worker.clients` implements these over HTTP, `tests/support/in_memory.py` in memory; both pass the
 contract suite under ``tests/contract``. Every method may raise `worker.errors.ApiError`.
 """
 
@@ -67,14 +67,12 @@ class TargetListing:
     unchanged: Mapping[str, Shown] = field(default_factory=dict)
     newest_unchanged: str | None = None
 
-    @property
-    def newest_created_at(self) -> str | None:
-        """The newest ``created_at`` that was listed: what is created later is not older (R2)."""
-        return newest_of(self.milestones.values(), self.newest_unchanged)
-
 
 def newest_of(milestones: Iterable[TargetMilestone], *others: str | None) -> str | None:
-    """The newest ``created_at`` that these and others show, or None where none shows one."""
+    """The newest ``created_at`` that these and others show: what is created later is not older.
+
+    None where none shows one (R2).
+    """
     shown = (one for one in (*(m.created_at for m in milestones), *others) if one)
     return max(shown, key=datetime.fromisoformat, default=None)
 

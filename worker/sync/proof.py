@@ -11,9 +11,9 @@ from worker.errors import ApiError
 from worker.sync.apply.outcome import Outcome, unattempted
 from worker.sync.context import PairContext, read_snapshot
 from worker.sync.decide.action import Action, Plan
-from worker.sync.decide.differences import Verdict
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.verdict import Verdict
 from worker.sync.options import Options
 from worker.sync.read.scope import Scope
 from worker.sync.verify import (

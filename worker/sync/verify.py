@@ -18,10 +18,10 @@ from mappings.rows import PairIdentity
 from worker.errors import NotFound, UnknownId, UnreadableAnswer
 from worker.sync.context import PairContext, read_snapshot
 from worker.sync.decide.action import Action, Kind, Plan
-from worker.sync.decide.differences import Difference, Verdict
 from worker.sync.decide.losses import exempt_of
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.options import Options
 from worker.sync.read.scope import Scope, with_fresh
 
@@ -242,6 +242,9 @@ def _is_missing(action: Action, *, is_there: bool) -> bool:
     unknown = {ProblemKind.BAD_RECORD, ProblemKind.IN_DOUBT, *ASKED}
     if action.problem is not None and action.problem.kind in unknown:
         return True
+    if action.is_held:
+        counts = any(one.verdict.counts for one in action.differences)
+        return counts and action.testably_id is None
     return is_there and action.testably_id is None
 
 

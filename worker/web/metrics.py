@@ -22,7 +22,7 @@ from starlette.responses import Response
 from mappings.errors import MilesyncError
 from mappings.overview import Standing, overview
 from mappings.rows import Pair
-from worker.tasks.alive import beat_age
+from worker.tasks.alive import OLDEST_BEAT, beat_age
 from worker.tasks.beat import period
 from worker.tasks.celery_app import QUEUES
 from worker.web.service import Service, service_of
@@ -57,7 +57,9 @@ class _Reading(Collector):
 
     def collect(self) -> Iterable[Metric]:
         found: list[Metric] = []
-        up = GaugeMetricFamily("milesync_up", "Whether a part answers.", labels=["part"])
+        up = GaugeMetricFamily(
+            "milesync_up", "Whether a part answers; of the beat, whether it ticks.", labels=["part"]
+        )
         for part, read in (("database", _from_database), ("broker", _from_redis)):
             answered = False
             try:
@@ -66,7 +68,16 @@ class _Reading(Collector):
             except (MilesyncError, RedisError) as error:
                 log.warning("left out of the metrics", part=part, error=str(error))
             up.add_metric([part], answered)
+        if self._service.redis is not None:
+            up.add_metric(["beat"], self._beat_ticks())
         return [*found, up]
+
+    def _beat_ticks(self) -> bool:
+        try:
+            age = beat_age(self._service.redis)
+        except RedisError:
+            return False
+        return age is not None and age <= OLDEST_BEAT
 
 
 def _from_redis(service: Service) -> Iterator[Metric]:
@@ -78,11 +89,10 @@ def _from_redis(service: Service) -> Iterator[Metric]:
             if counted == name and len(values) == len(labels):
                 family.add_metric(values, number)
         yield family
-    if service.redis is None:
-        return
     depth = GaugeMetricFamily("milesync_queue_depth", "Messages that wait.", labels=["queue"])
-    for queue in QUEUES:
-        depth.add_metric([queue], float(service.redis.llen(queue)))
+    if service.redis is not None:
+        for queue in QUEUES:
+            depth.add_metric([queue], float(service.redis.llen(queue)))
     yield depth
     age = beat_age(service.redis)
     if age is not None:
@@ -95,6 +105,11 @@ def _from_database(service: Service) -> Iterator[Metric]:
         "Webhook deliveries that wait for their refresh.",
         value=service.deliveries.waiting(),
     )
+    yield GaugeMetricFamily(
+        "milesync_deliveries_oldest_seconds",
+        "For how long the oldest of them has waited.",
+        value=service.deliveries.oldest(service.deployment.clock.now()),
+    )
     yield from _Pairs(service).families()
 
 
@@ -104,13 +119,17 @@ class _Pairs:
     def __init__(self, service: Service) -> None:
         here = service.deployment
         self._now = here.clock.now()
+        enabled = [one for one in here.settings.projects if one.enabled]
         recorded = {pair.identity: pair for pair in here.store.all_pairs()}
         known = [
             (configured, recorded[here.identity(configured)])
-            for configured in here.settings.projects
-            if configured.enabled and here.identity(configured) in recorded
+            for configured in enabled
+            if here.identity(configured) in recorded
         ]
         found = overview(here.store.engine, [pair for _, pair in known])
+        synced = {str(one) for one, pair in known if found[pair.id].synced_at is not None}
+        self._never_synced = {str(one): str(one) not in synced for one in enabled}
+        self._schedules = {str(one): one.schedule for one in enabled}
         self._pairs = [(str(one), one.schedule, pair, found[pair.id]) for one, pair in known]
 
     def families(self) -> Iterator[Metric]:
@@ -127,9 +146,17 @@ class _Pairs:
             "The longest pause between two runs by schedule.",
             labels=["pair"],
         )
-        for label, cron, _, _ in self._pairs:
+        for label, cron in self._schedules.items():
             schedule.add_metric([label], period(cron))
         yield schedule
+        never = GaugeMetricFamily(
+            "milesync_pair_never_synced",
+            "1 for an enabled pair of which no run has ever come to its end.",
+            labels=["pair"],
+        )
+        for label, is_so in self._never_synced.items():
+            never.add_metric([label], float(is_so))
+        yield never
         yield self._counted("links", "Links, by state.", "state")
         yield self._counted("problems", "What needs a person, by kind.", "kind")
 

@@ -144,8 +144,10 @@ class Creates:
         for doubt in doubts:
             told = found[doubt.link.testrail_id]
             if doubt.is_ready and told.verdict is not Verdict.OPEN:
-                with suppress(LostLeaseError):  # whoever has it knows what became of it
+                try:
                     resolved.append(self._conclude(doubt, told))
+                except LostLeaseError:  # whoever has it knows what became of it
+                    resolved.append(Resolution(self.writer.reload(doubt.link.testrail_id)))
         return resolved
 
     def _doubt(self, link: Link, links: Links, ready: Collection[int]) -> Doubt:

@@ -32,7 +32,7 @@ from worker.sync.apply.outcome import (
     waiting,
 )
 from worker.sync.apply.writer import TargetWriter
-from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.action import Action, Kind, Plan
 from worker.sync.decide.snapshot import Snapshot
 
 ROUNDS = 4
@@ -221,17 +221,15 @@ class Executor:
         return updates.archive(writer, action, link, read_again=again)
 
     def _complete(self, item: Item, parents: set[str | None]) -> None:
-        """Write the status that waited until it is known what has sub-milestones."""
+        """Write what waited until it is known what has sub-milestones."""
         number, action = item
         link, earlier = self._links.known.get(action.testrail_id), self._outcomes.get(number)
-        if not _to_complete(action) or link is None or earlier is None:
+        if link is None or earlier is None or not updates.is_due_late(action, link):
             return
         if not link.has_target or link.testably_id in parents or earlier.has(HELD_UP.kind):
             return
-        unseen = action.kind is not Kind.CREATE and "status" not in link.last_applied
-        if unseen or link.observed.get("status") != action.desired["status"]:
-            self._items.do(item, updates.finish_status, earlier.result)
-            self._add_to(number, earlier)
+        self._items.do(item, updates.finish_late, earlier.result)
+        self._add_to(number, earlier)
 
     def _add_to(self, number: int, earlier: Outcome) -> None:
         """What failed before the status was written still needs the next run."""
@@ -252,8 +250,3 @@ def _is_write(action: Action) -> bool:
 def _rank(item: Item) -> tuple[bool, bool, bool]:
     link = item[1].link or Link(item[1].testrail_id)
     return item[1].parent_id is not None, link.has_count, link.has_failed
-
-
-def _to_complete(action: Action) -> bool:
-    created = action.kind is Kind.CREATE
-    return is_completed(action.desired) if created else action.status_later

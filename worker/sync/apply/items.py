@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mappings.failing import failure_counts
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.problem import Problem, ProblemKind, failure_counts
+from mappings.problem import Problem, ProblemKind
 from worker.errors import ApiError, MilestoneNotFound, Refused
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts, Failure, may_pass
@@ -72,8 +73,11 @@ class Items:
             self.finish(number, self._failed(item, error))
         else:
             self.links.put(written)
-            is_late = step is updates.finish_status
-            self._took(item, written, result, sent=is_late or action.sends)
+            is_late = step is updates.finish_late
+            sent = written is not link if is_late else action.sends
+            if is_late and sent and result is Result.UNCHANGED:
+                result = Result.UPDATED
+            self._took(item, written, result, sent=sent)
 
     def finish(self, number: int, outcome: Outcome) -> None:
         """Keep what came of an item, and tell it."""

@@ -9,7 +9,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.problem import Effect, Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
-from worker.sync.decide.differences import Verdict
+from worker.sync.decide.verdict import Verdict
 
 
 class Result(StrEnum):

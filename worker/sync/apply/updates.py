@@ -17,7 +17,7 @@ from worker.errors import NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import LostLeaseError, TargetWriter, tell_write
 from worker.sync.decide.absence import used_by
-from worker.sync.decide.action import Action
+from worker.sync.decide.action import Action, Kind, is_completed
 
 FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
@@ -155,11 +155,38 @@ def catch_up(action: Action, link: Link) -> Action:
     return replace(action, push=push, before={name: link.observed.get(name) for name in push})
 
 
-def finish_status(writer: TargetWriter, action: Action, link: Link) -> Link:
-    """Write the status at the end; POST takes none."""
-    before = {"status": link.observed.get("status")}
-    push = {"status": action.desired["status"]}
+def finish_late(writer: TargetWriter, action: Action, link: Link) -> Link:
+    """Write at the end what had to wait: a status, and dates that are its own again.
+
+    POST takes no status, and what sub-milestones derive is not written while they are there. The
+    dates are looked at first, so that nothing is written that is there already.
+    """
+    shown: Values = link.observed
+    desired = action.desired
+    names = [name for name in ("status",) if _status_is_due(action, link)]
+    if action.dates_later:
+        try:
+            shown = writer.target.get(writer.project, link.testably_id or "").values
+        except NotFound:  # the next run reads whether it has gone
+            writer.look_again(link.testrail_id)
+            return link
+        names += [n for n in action.dates_later if not same_value(n, desired[n], shown[n])]
+    push = {name: desired[name] for name in names}
+    before = {name: shown.get(name) for name in names}
     return update(writer, replace(action, push=push, before=before, own=frozenset()), link)
+
+
+def _status_is_due(action: Action, link: Link) -> bool:
+    created = action.kind is Kind.CREATE
+    if not (is_completed(action.desired) if created else action.status_later):
+        return False
+    unseen = not created and "status" not in link.last_applied
+    return unseen or link.observed.get("status") != action.desired["status"]
+
+
+def is_due_late(action: Action, link: Link) -> bool:
+    """Whether something of the milestone is to be written, or looked at, at the end."""
+    return bool(action.dates_later) or _status_is_due(action, link)
 
 
 def archive(writer: TargetWriter, action: Action, link: Link, *, read_again: bool) -> Link:

@@ -134,23 +134,13 @@ class TargetWriter:
         what is transient. Raises LostLeaseError, or the ApiError of the last attempt, which the
         journal then tells.
         """
-        testably_id = link.testably_id or ""
-        change = Change(
-            self.run_id,
-            link.testrail_id,
-            testably_id,
-            kind,
-            before,
-            values,
-            self.clock.now(),
-            undoes=undoes,
-        )
+        change = self._change(link, values, before, kind, undoes)
         patience = Patience(self.clock, self.repeats)
         while True:
             wire = self._wire(link, values)
             attempt = self.send(
                 partial(_intend_patch, link.begin_update(values), change),
-                partial(self.target.update, self.project, testably_id, wire),
+                partial(self.target.update, self.project, change.testably_id or "", wire),
             )
             if attempt.answer is not None:
                 patched = attempt.link.updated(values, attempt.answer, self.since())
@@ -160,6 +150,12 @@ class TargetWriter:
             link = self.settle(kept, attempt)
             if not patience.allows(attempt.failure):
                 raise attempt.failure
+
+    def _change(
+        self, link: Link, values: Values, before: Values, kind: str, undoes: int | None
+    ) -> Change:
+        ids, now = (link.testrail_id, link.testably_id), self.clock.now()
+        return Change(self.run_id, *ids, kind, before, values, now, undoes=undoes)
 
     def _wire(self, link: Link, values: Values) -> Values:
         """The values in the words that this target takes."""

@@ -14,8 +14,10 @@ from mappings.link_record import LinkState
 from mappings.milestone import ARCHIVED, BadRecord, TargetMilestone, Values
 from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
-from worker.sync.decide.differences import Comparison, Difference, Sides, Verdict, compare
+from worker.sync.decide.differences import Comparison, Sides, compare
+from worker.sync.decide.rules import HELD_BY_UNDO
 from worker.sync.decide.snapshot import Snapshot, is_archived
+from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.options import OnSourceDelete, Options
 
 GONE = "TestRail answers that it does not exist any more."
@@ -92,18 +94,33 @@ def absent(snapshot: Snapshot) -> Iterator[Action]:
 
 
 def _missing(snapshot: Snapshot, link: Link) -> Action | None:
+    if link.is_held and not snapshot.options.by_person:
+        return held(snapshot, link)
     followed = is_followed(link, snapshot.options)
     if link.testrail_id in snapshot.gone and (followed or link.has_target):
-        return _gone(snapshot, link)
+        return _with_second(snapshot, _gone(snapshot, link))
     if not snapshot.source.complete:
         return None
     if not followed:
-        return _forgotten(snapshot, link)
+        names_it = link.testrail_id in snapshot.gone and snapshot.duplicates(link.testrail_id)
+        return None if names_it else _forgotten(snapshot, link)
     reason = snapshot.unproved.get(link.testrail_id, "It was not looked for.")
     text = f"It is missing from TestRail's list, but not proved to be gone. {reason}"
     problem = Problem(ProblemKind.ABSENCE_UNPROVED, text)
     told = link.with_problem(problem, snapshot.now)
     return _about(Kind.SKIP, text, link, told, problem=problem)
+
+
+def held(snapshot: Snapshot, link: Link) -> Action:
+    """What an undo holds and TestRail's list does not name stays held as well (R9)."""
+    live = snapshot.live(link)
+    seen = link if live is None else link.seen_as(live)
+    problem = Problem(ProblemKind.HELD, HELD_BY_UNDO)
+    verdict = Verdict.ACCEPTED if seen.is_accepted else Verdict.HELD
+    told = seen.with_problem(problem, snapshot.now)
+    action = _about(Kind.SKIP, HELD_BY_UNDO, link, told, problem=problem)
+    left = Difference("milestone", None, None, verdict, reason=HELD_BY_UNDO)
+    return replace(action, differences=(left,))
 
 
 def is_followed(link: Link, options: Options) -> bool:
@@ -115,19 +132,18 @@ def is_followed(link: Link, options: Options) -> bool:
 
 
 def _forgotten(snapshot: Snapshot, link: Link) -> Action | None:
-    """A record that never had a target and is gone needs nobody any more."""
-    if link.problem is None or link.state is not LinkState.UNLINKED:
+    """A record that has no target and is gone needs nobody any more."""
+    if link.problem is None or link.state not in (LinkState.UNLINKED, LinkState.HELD):
         return None
-    reason = "It is not in TestRail's list any more, and never had a target."
-    return _about(Kind.SKIP, reason, link, link.with_problem(None, snapshot.now))
+    reason = "It is not in TestRail's list any more, and has no target."
+    ended = link.without_target().with_problem(None, snapshot.now)
+    return _about(Kind.SKIP, reason, link, ended)
 
 
-def _gone(snapshot: Snapshot, link: Link) -> Action | None:
+def _gone(snapshot: Snapshot, link: Link) -> Action:
     if link.state is LinkState.CREATING:
         return _gone_in_doubt(snapshot, link)
     live = snapshot.live(link)
-    if link.state is LinkState.HELD and not snapshot.options.by_person:
-        return None
     if link.testably_id in snapshot.target.gone or (live is not None and is_archived(live)):
         ended = link.archived()
         return _about(Kind.SKIP, f"{GONE} Archived already.", link, ended)
@@ -143,6 +159,20 @@ def _gone(snapshot: Snapshot, link: Link) -> Action | None:
         action = _about(Kind.QUARANTINE, problem.reason, link, link, problem=problem)
         return replace(action, differences=_to_archive(link, live).differences)
     return _archive(snapshot, link.linked(), live)
+
+
+def _with_second(snapshot: Snapshot, action: Action) -> Action:
+    """With what else carries its marker, unless something else is wrong with it already."""
+    link = action.link
+    if link is None or not link.has_target or action.problem is not None:
+        return action
+    problem = snapshot.second_target(link)
+    was_told = link.problem is not None and link.problem.kind is ProblemKind.SECOND_TARGET
+    if problem is None and not was_told:
+        return action
+    told = link.with_problem(problem, snapshot.now)
+    learned = told != snapshot.link(link.testrail_id)
+    return replace(action, link=told, problem=problem, learned=learned)
 
 
 def _gone_in_doubt(snapshot: Snapshot, link: Link) -> Action:

@@ -11,7 +11,7 @@ from mappings.link import Link
 from mappings.links import Links
 from mappings.milestone import COMPLETED, Values
 from mappings.problem import Problem, ProblemKind
-from worker.sync.decide.differences import Difference, Verdict
+from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.ports import Unchanged
 
 
@@ -41,7 +41,9 @@ class Action:
     everything that is already known recorded in it: to be saved if something was ``learned``, or
     only a note that both sides ``agrees``. ``desired`` are all five values, ``parent_id`` the
     TestRail id of the parent in the target. ``status_later`` says that the status is to be
-    written at the end, if it then has no sub-milestones. ``problem`` needs a person,
+    written at the end, if it then has no sub-milestones. ``dates_later`` are
+    dates that are looked at then, since its last sub-milestone goes and they are its own again.
+    ``problem`` needs a person,
     ``duplicates`` are other targets that claim to be this milestone.
     """
 
@@ -60,6 +62,7 @@ class Action:
     learned: bool = False
     agrees: bool = False
     status_later: bool = False
+    dates_later: tuple[str, ...] = ()
     problem: Problem | None = None
 
     @property
@@ -142,6 +145,11 @@ class Plan:
     def writes(self) -> int:
         """Requests that the plan takes at the target, its reads not included."""
         return sum(action.writes for action in self.actions)
+
+    @property
+    def late_reads(self) -> int:
+        """Requests that reading takes while the plan is applied: one for each look at dates."""
+        return sum(bool(action.dates_later) for action in self.actions)
 
     @property
     def changes(self) -> tuple[Action, ...]:

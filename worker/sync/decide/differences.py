@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from mappings.link import Link
 from mappings.link_record import Sent
@@ -25,71 +24,14 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.problem import FieldProblem, ProblemKind
+from mappings.stored_text import can_be_rest
+from worker.sync.decide.verdict import Cause, Difference, Verdict
 from worker.sync.options import OnTargetEdit
 
 MOST_SENT = 2
 """A value that was sent so often and never seen is not sent again (R3)…"""
 MOST_SENT_TO_EDITS = 3
 """…nor after so many times, if the target's value changed in between, by a person or by itself."""
-
-
-class Verdict(StrEnum):
-    """What a difference means (R10)."""
-
-    PUSH = "push"
-    """The source changed, or the target drifted and the source wins: written."""
-    REJECTED = "rejected"
-    """The target refused the value: not written again."""
-    ALTERED = "altered"
-    """Sent, and never seen live: not written again."""
-    IMMOVABLE = "immovable"
-    """Another parent, which the API cannot set: never written."""
-    DERIVED = "derived"
-    """The target's own to say: not written, and compared by nobody."""
-    KEPT = "kept"
-    """Edited in Testably, whose edits win: not written."""
-    HELD = "held"
-    """Taken back by an undo: not written until a person migrates."""
-    ACCEPTED = "accepted"
-    """A person lives with it: not written until either side changes."""
-
-    @property
-    def counts(self) -> bool:
-        """Whether a pair with such a difference is not in step."""
-        return self in (self.PUSH, self.REJECTED, self.ALTERED, self.IMMOVABLE, self.HELD)
-
-    @property
-    def needs_person(self) -> bool:
-        """Whether it stands in `failures`, with exit code 3."""
-        return self in (self.REJECTED, self.ALTERED, self.IMMOVABLE, self.HELD)
-
-
-class Cause(StrEnum):
-    """Why a field is pushed."""
-
-    CHANGED = "changed in TestRail"
-    EDITED = "edited in Testably and overwritten"
-    BOTH = "changed in TestRail, and edited in Testably and overwritten"
-    BACK = "archived in Testably and brought back"
-    AGAIN = "sent again"
-    FIRST = "not yet as in TestRail"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One field that the two sides have otherwise. ``cause`` is there where it is pushed."""
-
-    field: str
-    desired: str | None
-    live: str | None
-    verdict: Verdict
-    cause: Cause | None = None
-    reason: str = ""
-
-    @property
-    def overwrites(self) -> bool:
-        """Whether the push replaces what a person wrote in the target."""
-        return self.cause in (Cause.EDITED, Cause.BOTH, Cause.BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +138,7 @@ class _Field:
         elif self._is_edited and self.sides.policy is OnTargetEdit.TARGET:
             notes.settle(self.name)
             yield self._difference(Verdict.KEPT, reason="Edited in Testably, whose edits win.")
-        else:
+        elif self.sides.live is not None or self._has_new_desired:
             self._count(notes)
             yield self._difference(Verdict.PUSH, cause=self._cause)
 
@@ -237,9 +179,12 @@ class _Field:
 
     @property
     def _is_ours(self) -> bool:
-        """Whether the target shows what a write that was cut off had journaled (R1)."""
+        """Whether the target shows what a write that was cut off had journaled, or a part (R1)."""
         flying = self._link.in_flight or {}
-        return self.name in flying and same_value(self.name, self.live, flying[self.name])
+        if self.name not in flying:
+            return False
+        sent = flying[self.name]
+        return same_value(self.name, self.live, sent) or can_be_rest(self.name, self.live, sent)
 
     @property
     def _source_changed(self) -> bool:
@@ -249,16 +194,41 @@ class _Field:
         return not same_value(self.name, applied[self.name], self.desired)
 
     @property
+    def _has_new_desired(self) -> bool:
+        """Whether the source wants something else than was last applied.
+
+        All that a run tells which does not read the target: what was otherwise there when it was
+        last read was kept, or the target's own. A derived status is in nothing that was applied.
+        """
+        applied = self._link.last_applied
+        if self.name in applied:
+            return not same_value(self.name, applied[self.name], self.desired)
+        return self.name != "status" or not applied
+
+    @property
     def _is_edited(self) -> bool:
         """Whether the target shows otherwise than after the last write.
 
         A value never seen before (adopted) is a person's if the target's edits win.
         """
-        if self._is_ours or (self._is_own and self.name in DATE_FIELDS):
+        if self._is_ours or self._is_rest or (self._is_own and self.name in DATE_FIELDS):
             return False
         if self.name not in self._link.observed:
             return self.sides.policy is OnTargetEdit.TARGET
         return not same_value(self.name, self.live, self._link.observed[self.name])
+
+    @property
+    def _is_rest(self) -> bool:
+        """Whether the target kept a part of what it was sent, although its answer showed it all.
+
+        Nobody has edited the milestone since that answer, by the target's own time of change.
+        """
+        if self._live_at is None or self._link.observed_at is None or self._has_moved:
+            return False
+        answered = self._link.observed.get(self.name)
+        if same_value(self.name, self.live, answered):
+            return False
+        return can_be_rest(self.name, self.live, answered)
 
     @property
     def _has_moved(self) -> bool:
@@ -288,12 +258,12 @@ class _Field:
             moved_on = replace(known, live=self.live, accepted=False)
             return replace(moved_on, live_at=self._live_at)
         sent = notes.sent.get(self.name)
-        if sent is None or sent.count < MOST_SENT:
-            return None
-        if not same_value(self.name, sent.value, self.desired):
+        known_count = sent is not None and same_value(self.name, sent.value, self.desired)
+        count = sent.count if sent is not None and known_count else 0
+        if count < MOST_SENT and (self._is_own or self._source_changed or not self._is_rest):
             return None
         reason = altered(self.name, self.desired, self.live)
-        facts = (self.desired, self.live, reason, self.sides.since, sent.count, self._live_at)
+        facts = (self.desired, self.live, reason, self.sides.since, max(count, 1), self._live_at)
         return FieldProblem(ProblemKind.ALTERED, *facts)
 
     @property
@@ -325,20 +295,3 @@ class _Field:
 def _moved(live: TargetMilestone | None, since: str | None) -> bool:
     known = live is not None and live.updated_at is not None and since is not None
     return known and live is not None and live.updated_at != since
-
-
-LABELS = {"start_date": "start date", "due_date": "due date", "parent_id": "parent"}
-
-
-def why_pushed(differences: tuple[Difference, ...]) -> str:
-    """The reason of an update, each cause apart: "due date changed in TestRail; …"."""
-    names: dict[Cause, list[str]] = {}
-    for one in differences:
-        if one.cause is not None:
-            names.setdefault(one.cause, []).append(LABELS.get(one.field, one.field))
-    text = "; ".join(f"{_and(fields)} {cause.value}" for cause, fields in names.items())
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _and(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -15,8 +15,8 @@ from mappings.milestone import (
     loses_planned_start,
 )
 from worker.sync.decide.action import Action
-from worker.sync.decide.differences import Verdict
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.verdict import Verdict
 
 Children = Mapping[int, Sequence[SourceMilestone]]
 """The sub-milestones of each parent, by its TestRail id."""

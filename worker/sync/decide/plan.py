@@ -10,22 +10,16 @@ from typing import Any
 from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import (
-    COMPLETED,
-    DATE_FIELDS,
-    FIELDS,
-    SourceMilestone,
-    TargetMilestone,
-)
+from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
 from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
-from worker.sync.decide.differences import Comparison, Difference, Sides, Verdict, compare
-from worker.sync.decide.differences import why_pushed as why
+from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
 from worker.sync.decide.losses import EXEMPT, agreed_words, counted_until, not_exact, words_of
 from worker.sync.decide.rules import Case, Cases, Step
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
 
 
 def make_plan(snapshot: Snapshot) -> Plan:
@@ -126,8 +120,7 @@ class _Planner:
     ) -> Action:
         """What an undo holds, with all that differs; accepted for as long as nothing changes."""
         seen = link if live is None else link.seen_as(live)
-        accepted = link.field_problems.get(WHOLE)
-        stands = accepted is not None and accepted == seen.whole_accepted(accepted.since)
+        stands = seen.is_accepted
         verdict = Verdict.ACCEPTED if stands else Verdict.HELD
         differ = () if live is None else self._compare(source, link, live).differences
         found = tuple(
@@ -174,12 +167,13 @@ class _Planner:
         compared = self._compare(source, link.linked(), live)
         if compared.push:
             released = RELEASED if link.state is LinkState.HELD else ""
-            reason = released + why(compared.differences)
+            reason = released + why_pushed(compared.differences)
             return self._linked_action(Kind.UPDATE, source, live, compared, reason)
         if self._status_waits(source, compared):
             reason = "Its status is its own again once its sub-milestones are gone."
             return self._linked_action(Kind.UPDATE, source, live, compared, reason)
-        return self._linked_action(Kind.SKIP, source, live, compared, _why_skipped(compared))
+        left = why_left(compared.differences) or IN_STEP
+        return self._linked_action(Kind.SKIP, source, live, compared, left)
 
     def _compare(
         self, source: SourceMilestone, link: Link, live: TargetMilestone | None
@@ -246,7 +240,7 @@ class _Planner:
         reason: str,
     ) -> Action:
         link = compared.link
-        problem = self._second_target(source, link)
+        problem = self.snapshot.second_target(link)
         if problem is not None or kind is Kind.SKIP:
             link = link.with_problem(problem, self.snapshot.now)
         agrees = problem is None and kind is Kind.SKIP and self._agrees(source, compared, live)
@@ -262,17 +256,10 @@ class _Planner:
             differences=compared.differences,
             own=self._own(source, link, live),
             status_later=self._status_waits(source, compared),
+            dates_later=self._dates_later(source, link, live),
             problem=problem,
             agrees=agrees,
         )
-
-    def _second_target(self, source: SourceMilestone, link: Link) -> Problem | None:
-        others = [t.id for t in self.snapshot.duplicates(source.id) if t.id != link.testably_id]
-        if not others:
-            return None
-        ids = ", ".join(sorted(others))
-        reason = f"{ids} in Testably carries its TestRail address too, beside {link.testably_id}."
-        return Problem(ProblemKind.SECOND_TARGET, f"{reason} Archive the one that is not wanted.")
 
     def _agrees(
         self, source: SourceMilestone, compared: Comparison, live: TargetMilestone | None
@@ -320,6 +307,19 @@ class _Planner:
             return False
         return link.observed.get("status") != desired or (derived and desired == COMPLETED)
 
+    def _dates_later(
+        self, source: SourceMilestone, link: Link, live: TargetMilestone | None
+    ) -> tuple[str, ...]:
+        """The dates that its sub-milestones gave it, of which the last goes in this run.
+
+        What it then shows as its own nobody knows before.
+        """
+        goes = self.snapshot.parents - self.snapshot.parents_after
+        if link.testably_id not in goes:
+            return ()
+        own = self._own(source, link, live)
+        return tuple(name for name in DATE_FIELDS if name in own)
+
     def _action(
         self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
     ) -> Action:
@@ -335,8 +335,3 @@ class _Planner:
             parent_id=self.snapshot.places[source.id].parent_id,
             **rest,
         )
-
-
-def _why_skipped(compared: Comparison) -> str:
-    reasons = [one.reason for one in compared.differences if one.reason]
-    return " ".join(dict.fromkeys(reasons)) or IN_STEP

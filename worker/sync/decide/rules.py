@@ -20,6 +20,8 @@ from worker.sync.decide.placement import Place
 from worker.sync.decide.snapshot import Snapshot, living
 from worker.sync.options import OnTargetEdit
 
+HELD_BY_UNDO = "An undo took it back; `milesync migrate` releases it."
+
 
 class Step(Enum):
     """What a rule leads to."""
@@ -100,8 +102,7 @@ def held(ask: Question) -> Case | None:
     """An undo took it back, and no person has migrated since (R9)."""
     if ask.link.state is not LinkState.HELD or ask.snapshot.options.by_person:
         return None
-    reason = "An undo took it back; `milesync migrate` releases it."
-    return blocked(Kind.SKIP, ProblemKind.HELD, reason, ask.link.testably_id)
+    return blocked(Kind.SKIP, ProblemKind.HELD, HELD_BY_UNDO, ask.link.testably_id)
 
 
 def quarantined(ask: Question) -> Case | None:

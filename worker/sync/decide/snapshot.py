@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from mappings.fingerprints import fingerprint_of_source
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
@@ -27,6 +28,7 @@ from mappings.milestone import (
     same_value,
     written_status,
 )
+from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import OnSourceDelete, Options, Policy
 from worker.sync.ports import Shown, SourceListing
@@ -254,6 +256,16 @@ class Snapshot:
         """Living unlinked targets that carry this milestone's marker."""
         return living(self.marked.get(testrail_id, ()))
 
+    def second_target(self, link: Link) -> Problem | None:
+        """That other living targets carry the marker of a milestone that has one (R2)."""
+        others = [t.id for t in self.duplicates(link.testrail_id) if t.id != link.testably_id]
+        if not others:
+            return None
+        ids = ", ".join(sorted(others))
+        reason = f"{ids} in Testably carries its TestRail address too, beside {link.testably_id}."
+        reason = f"{reason} Archive the one that is not wanted."
+        return Problem(ProblemKind.SECOND_TARGET, reason)
+
     def named(self, name: str, parent_target: str | None) -> Sequence[TargetMilestone]:
         """Living unlinked targets of this name under this parent that carry no marker of ours."""
         return self._named.get((parent_target, name.strip()), ())
@@ -292,3 +304,22 @@ def _is_living(link: Link) -> bool:
     """Whether the target of a link that was not read now was alive when it last was."""
     archived = link.state is LinkState.ARCHIVED or link.observed.get("status") == ARCHIVED
     return link.has_target and not archived
+
+
+def changed_at_source(
+    listing: SourceListing, links: Mapping[int, Link], rules: MappingRules
+) -> Iterator[int]:
+    """The TestRail ids of linked milestones that want something else than was last applied."""
+    parents = parents_of(places(listing.milestones, frozenset()), listing.problems)
+    for id_, source in listing.milestones.items():
+        link = links.get(id_)
+        if link is None:
+            continue
+        if link.is_outline:
+            if link.source_fingerprint != fingerprint_of_source(source):
+                yield id_
+        elif link.has_target:
+            desired = desired_values(source, rules, has_children=id_ in parents)
+            applied = {**desired, **link.last_applied}
+            if any(not same_value(name, desired[name], applied[name]) for name in desired):
+                yield id_

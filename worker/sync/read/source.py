@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mappings.footer import marked_id
@@ -105,20 +105,23 @@ class SourceReader:
             return frozenset()
         known = _known(listing)
         missing = [k for id_, k in self.links.complete.items() if id_ not in known]
-        proved = {k.testrail_id for k in missing if self._was_gone(k, target)}
         every, held = target.milestones.values(), self.links.by_target
         unlinked = [t for t in every if t.id not in held and t.id not in target.foreign]
         marked = {marked_id(one.description, self.url) for one in unlinked if not is_archived(one)}
+        proved = {k.testrail_id for k in missing if self._was_gone(k, target, marked)}
         asked = {id_ for id_ in marked if id_ is not None and id_ not in known} - proved
         asked -= {id_ for id_ in asked if id_ in self.links and self.links[id_].has_target}
         return frozenset(proved | {id_ for id_ in sorted(asked) if self._is_gone(id_)})
 
-    def _was_gone(self, link: Link, target: TargetSnapshot) -> bool:
+    def _was_gone(self, link: Link, target: TargetSnapshot, marked: Collection[int | None]) -> bool:
+        """Whether it was proved to be gone, and is not yet done with."""
         known = link.problem is not None and link.problem.kind is ProblemKind.SOURCE_GONE
         if known or link.archive_failed:
             return True
         if link.state not in (LinkState.ARCHIVED, LinkState.ORPHANED):
             return False
+        if link.problem is not None or link.testrail_id in marked:  # of a second target
+            return True
         live = target.milestones.get(link.testably_id or "")
         return live is not None and not is_archived(live)
 

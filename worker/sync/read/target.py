@@ -18,15 +18,9 @@ from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMileston
 from worker.errors import AccessDenied, NotFound, Transient
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
-from worker.sync.decide.snapshot import TargetSnapshot, is_archived
-from worker.sync.options import OnSourceDelete, Options, Policy
-from worker.sync.ports import (
-    Shown,
-    SourceListing,
-    Target,
-    TargetListing,
-    newest_of,
-)
+from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
+from worker.sync.ports import Shown, SourceListing, Target, TargetListing, newest_of
 
 INCOMPLETE = "Testably's list came incomplete, three times; it is read again by the next run."
 
@@ -213,18 +207,17 @@ class TargetReader:
 
     def _doubtful(self, *, single: bool) -> list[Link]:
         """All that a refresh is about; in a run that trusts the last listing, the doubtful."""
-        refreshed = set(self.listing.milestones) if single else set()
-        doubtful = self.gone if not self.options.archive_in_use else frozenset()
+        doubtful = set(self.gone if not self.options.archive_in_use else ())
+        if single:
+            doubtful.update(self.listing.milestones)
+        elif self.policy.on_target_edit is OnTargetEdit.TARGET:
+            # an edit in the target would win over what is pushed (R3)
+            doubtful.update(changed_at_source(self.listing, self.links, self.rules))
         return [
             k
-            for k in (*self.links.complete.values(), *self._outlined(refreshed | doubtful))
+            for k in (*self.links.complete.values(), *self._outlined(doubtful))
             if _is_expected(k)
-            and (
-                k.look_again
-                or k.in_flight is not None
-                or k.testrail_id in refreshed
-                or k.testrail_id in doubtful
-            )
+            and (k.look_again or k.in_flight is not None or k.testrail_id in doubtful)
         ]
 
     def _outlined(self, testrail_ids: Collection[int]) -> list[Link]:

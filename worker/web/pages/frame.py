@@ -98,10 +98,9 @@ def _templates() -> Environment:
         loader=PackageLoader("worker.web"),
         autoescape=True,
         undefined=StrictUndefined,
-        trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(moment=moment, commands=commands, spaced=_spaced)
+    made.filters.update(moment=moment, commands=commands, spaced=_spaced, named=words.named)
     made.globals.update(
         words=words,
         kind=runs.kind,

@@ -170,6 +170,8 @@ def _beat_ticks(service: Service) -> bool:
 
 
 def _allowances(here: Deployment, some: Sequence[ProjectPair]) -> Mapping[str, int | None]:
+    if here.settings.redis_url is None:
+        return {}
     by_token: dict[str, int | None] = {}
     found = {}
     for one in some:
@@ -182,7 +184,7 @@ def _allowances(here: Deployment, some: Sequence[ProjectPair]) -> Mapping[str, i
 
 def _left(here: Deployment, pair: ProjectPair) -> int | None:
     try:
-        return here.requests_left(pair)
+        return here.apis.requests_left(pair)
     except MilesyncError as error:
         log.warning("the allowance is not shown", error=error.message)
         return None

@@ -11,7 +11,7 @@ from mappings.paged import written
 from mappings.rows import Pair
 from mappings.run_record import RUNNING, UNFINISHED
 from worker.bootstrap import Deployment
-from worker.facts.changes import FieldChange
+from worker.facts.changes import fields_of
 from worker.facts.runs import DONE, Facts, by_milestone, change_json, progress, run_json, what_was
 from worker.web.pages.frame import NotThere, Pager, asked_page, page
 from worker.web.pages.pairs import Known
@@ -76,12 +76,3 @@ def _groups(items: list[Facts]) -> dict[str, list[Facts]]:
     for item in items:
         found.setdefault(item["outcome"], []).append(item)
     return found
-
-
-def fields_of(change: Facts) -> list[FieldChange]:
-    """The fields that a write has changed."""
-    return [
-        FieldChange(name, change["before"].get(name), after)
-        for name, after in change["after"].items()
-        if change["before"].get(name) != after
-    ]

@@ -1,4 +1,4 @@
-"""What the client tests share: a clock that passes by itself, raw servers, clients on a script."""
+"""Clients on a script, and servers that speak bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -23,24 +22,6 @@ from worker.clock import SystemClock
 
 TOKEN = "tok-very-secret"
 KEY = "key-very-secret"
-
-
-@dataclass
-class FakeClock:
-    """A clock whose sleeps take no time; ``slept`` are the seconds of each."""
-
-    at: float = 1_000_000.0
-    slept: list[float] = field(default_factory=list)
-
-    def now(self) -> datetime:
-        return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=self.at - 1_000_000.0)
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.at += seconds
 
 
 def plenty(clock: Any) -> LocalRateLimiter:

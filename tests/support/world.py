@@ -18,9 +18,9 @@ from mappings.milestone import MappingRules, TargetMilestone, Values
 from mappings.rows import Change, Pair, PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
-from tests.fakes import FakeClock
+from tests.support.clock import FakeClock
+from tests.support.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.faults import Fault, Faults
-from worker.sandbox.in_memory import InMemorySource, InMemoryTarget
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import TestablyModel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from mappings.fingerprints import fingerprint_of_source
@@ -18,6 +17,7 @@ from mappings.milestone import (
     TargetMilestone,
     desired_values,
 )
+from tests.support.clock import NOW
 from worker.sync.decide.action import Action, Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
@@ -25,7 +25,6 @@ from worker.sync.options import Options, Policy
 from worker.sync.ports import SourceListing
 
 RULES = MappingRules("https://rail.example")
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 JANUARY, FEBRUARY = 1_767_225_600, 1_769_904_000
 """2026-01-01 and 2026-02-01, midnight in UTC."""
 

@@ -1,4 +1,4 @@
-"""The tables of docs/decisions.md, from the code; ``python -m tests.decisions`` writes them."""
+"""The tables in documents, made from the code; ``python -m tests.generated`` writes them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
+
 from mappings.milestone import LOSS_LEDGER
 from mappings.problem import Effect, ProblemKind
-from worker.sync.decide import differences
-from worker.sync.decide.differences import Verdict
+from worker.settings.explain import section_of
+from worker.settings.model import FileSettings, ProjectPair, variable
+from worker.sync.decide import verdict
 from worker.sync.decide.rules import RULES
+from worker.sync.decide.verdict import Verdict
 
-PAGE = Path(__file__).parents[1] / "docs" / "decisions.md"
+DOCS = Path(__file__).parents[1] / "docs"
 EFFECTS = {
     Effect.BLOCKS: "tried again when the TestRail record changes, or after `retry`",
     Effect.RESTS: "tried again after an hour, then once a day; or when the record changes",
@@ -43,7 +47,7 @@ def meanings() -> dict[str, str]:
     """The docstring below each member of `Verdict`, by its name."""
     [body] = [
         node.body
-        for node in ast.parse(inspect.getsource(differences)).body
+        for node in ast.parse(inspect.getsource(verdict)).body
         if isinstance(node, ast.ClassDef) and node.name == Verdict.__name__
     ]
     found = {}
@@ -83,24 +87,67 @@ def fields() -> str:
     return _table(("TestRail", "arrives", "as"), rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "rules": rules,
-    "verdicts": verdicts,
-    "problems": problems,
-    "fields": fields,
+def settings() -> str:
+    """Every setting with its variable, its place in the file, its default and what it is."""
+    rows = []
+    for name, field in FileSettings.model_fields.items():
+        section = section_of(field)
+        if section:
+            rows += [_setting((name, key), one) for key, one in section.model_fields.items()]
+        elif name != "projects":
+            rows.append(_setting((name,), field))
+    return _table(("variable", "in the file", "default", "what it is"), rows)
+
+
+def pairs() -> str:
+    """What may stand in a table of a pair."""
+    rows = [
+        (f"`{name}`", _example(field), str(field.description))
+        for name, field in ProjectPair.model_fields.items()
+    ]
+    return _table(("in `[[projects]]`", "example", "what it is"), rows)
+
+
+def _setting(key: tuple[str, ...], field: FieldInfo) -> tuple[str, str, str, str]:
+    has_default = field.default is not None and field.default != () and field.examples
+    default = _example(field) if has_default else "none"
+    where = f"`{key[-1]}`" if len(key) == 1 else f"`[{key[0]}] {key[1]}`"
+    told = str(field.description).replace("|", "\\|")
+    return (f"`{variable(key)}`", where, default, told)
+
+
+def _example(field: FieldInfo) -> str:
+    if not field.examples:
+        return ""
+    first = field.examples[0]
+    return f"`{str(first).lower() if isinstance(first, bool) else first}`"
+
+
+TABLES: dict[str, tuple[str, Callable[[], str]]] = {
+    "rules": ("decisions.md", rules),
+    "verdicts": ("decisions.md", verdicts),
+    "problems": ("decisions.md", problems),
+    "fields": ("cannot-be-carried.md", fields),
+    "settings": ("settings.md", settings),
+    "pairs": ("settings.md", pairs),
 }
+PAGES = sorted({page for page, _ in TABLES.values()})
 
 
-def filled(page: str) -> str:
-    """The page with each table as the code has it now."""
-    for name, table in TABLES.items():
-        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = table()
+def filled(name: str) -> str:
+    """A document with each of its tables as the code has it now."""
+    page = (DOCS / name).read_text(encoding="utf-8")
+    for table, (where, make) in TABLES.items():
+        if where != name:
+            continue
+        place = re.compile(rf"(<!-- {table} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = make()
         page, found = place.subn(lambda m, text=text: f"{m[1]}{text}\n{m[2]}", page)  # type: ignore[misc]
         if found != 1:
-            raise ValueError(f"The page has {found} places for the table of {name}.")
+            raise ValueError(f"{name} has {found} places for the table of {table}.")
     return page
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text()))
+    for one in PAGES:
+        (DOCS / one).write_text(filled(one), encoding="utf-8")

@@ -1,0 +1,55 @@
+"""``--plan FILE``: a migration that goes on only as a person has reviewed it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worker.cli.session import pairs_to_call
+from worker.errors import UsageError
+
+if TYPE_CHECKING:
+    from worker.bootstrap import Deployment
+    from worker.settings import ProjectPair
+    from worker.sync.options import Options
+    from worker.sync.reviewed_plan import Document
+
+
+def read_plan(file: Path | None, options: Options) -> tuple[Document | None, Options]:
+    """The plan in the file, if there is one, and the options with which it was made.
+
+    Raises UsageError if the file holds no plan, or more is asked for beside it.
+    """
+    from worker.sync.reviewed_plan import read_reviewed, reviewed_options
+
+    if file is None:
+        return None, options
+    if any(options.as_json().values()):
+        raise UsageError(
+            "--only, --adopt-by-name and --create-anyway come from the reviewed plan.",
+            "Leave them out beside --plan, or make a new plan with them.",
+        )
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "Write one with `milesync plan --out FILE`."
+        raise UsageError(f"{file} cannot be read: {_short(error)}.", hint) from None
+    reviewed = read_reviewed(text, str(file))
+    return reviewed, replace(options, **reviewed_options(reviewed))
+
+
+def chosen_pairs(
+    deployment: Deployment, projects: Sequence[int] | None, reviewed: Document | None
+) -> tuple[ProjectPair, ...]:
+    """The pairs that were named, else those of the reviewed plan, else all."""
+    if projects or reviewed is None:
+        return pairs_to_call(deployment.settings, projects)
+    in_plan = [(p.get("testrail_project"), p.get("testably_project")) for p in reviewed["projects"]]
+    pairs = pairs_to_call(deployment.settings, [int(source or 0) for source, _ in in_plan])
+    return tuple(pair for pair in pairs if (pair.testrail, pair.testably) in in_plan) or pairs
+
+
+def _short(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"

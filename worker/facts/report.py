@@ -1,0 +1,230 @@
+"""What the report of a run says of its pair: sentences, lists, a timeline and a tree.
+
+Made of what is recorded, so that it can be written when a run ends, and for any run afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from mappings.failures import failures
+from mappings.footer import marker_url
+from mappings.link import Link
+from mappings.link_record import LinkState
+from mappings.overview import overview
+from worker.facts import lifecycles, words
+from worker.facts.changes import FieldChange, fields_of
+from worker.facts.milestones import BothSides, sides_of, target_address
+from worker.facts.recorded import GONE, snapshot_of
+from worker.facts.runs import DONE, Facts, change_json, run_json, what_was
+from worker.facts.timeline import Span, Timeline, timeline
+from worker.sync.decide.losses import losses_of
+from worker.sync.decide.plan import make_plan
+
+if TYPE_CHECKING:
+    from mappings.milestone import SourceMilestone
+    from mappings.rows import Change, Pair
+    from mappings.run_record import RunRecord
+    from worker.bootstrap import Deployment
+    from worker.sync.decide.action import Action
+    from worker.sync.decide.snapshot import Snapshot
+
+MOST: Final = 5_000
+"""Milestones of one report; of a larger project, those alone that the run was about."""
+_DAY: Final = len("2026-03-01")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One milestone: both sides, and what the run did to it."""
+
+    link: Link
+    url: str
+    target_url: str
+    both: lifecycles.Both
+    sides: BothSides
+    outcome: str | None = None
+    changes: tuple[FieldChange, ...] = ()
+    below: list[Entry] = field(default_factory=list)
+
+    def dates(self, side: str) -> tuple[str, str]:
+        """The days of start and due, as one side has them: ``testrail`` or ``testably``."""
+        rows = {row.field: getattr(row, side) or "" for row in self.sides.rows}
+        return (rows.get("start_date", "")[:_DAY], rows.get("due_date", "")[:_DAY])
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """The report of one run.
+
+    ``there`` of ``total`` milestones are in Testably. ``waiting`` is what needs a decision, in the
+    form of `failures`. ``lost`` are the milestones that are not carried exactly, by kind.
+    ``undo_until`` is None where a run is kept for ever; ``left_out`` counts what is not listed, and
+    ``only`` is what the run was narrowed to.
+    """
+
+    pair: Pair
+    run: Facts
+    name: str
+    total: int
+    there: int
+    waiting: Sequence[Mapping[str, Any]]
+    accepted: Sequence[Mapping[str, Any]]
+    lost: Mapping[str, Sequence[Link]]
+    tree: Sequence[Entry]
+    timeline: Timeline | None
+    not_exact: Mapping[str, int]
+    verified: Mapping[str, Any] | None
+    proved_at: datetime | None
+    undo_until: datetime | None
+    can_undo: bool
+    left_out: int
+    only: str | None = None
+
+
+def report_of(deployment: Deployment, run: RunRecord) -> PairReport:
+    """The report of a recorded run. Raises StoreError."""
+    store = deployment.store
+    pair = next(pair for pair in store.all_pairs() if pair.id == run.pair_id)
+    links = store.links(pair.id)
+    changes = _by_milestone(store.journal.changes(pair.id, run_id=run.id))
+    snapshot = snapshot_of(deployment, pair, links)
+    actions = {one.testrail_id: one for one in make_plan(snapshot).actions}
+    shown = _shown(links, changes)
+    tree = _tree(list(_entries(pair, snapshot, actions, shown, changes)), snapshot)
+    listed = failures(store, pair, overview(store.engine, [pair], brief=True)[pair.id].last_run)
+    mine = [one for one in links.values() if one.state not in GONE]
+    return PairReport(
+        pair=pair,
+        run=run_json(run),
+        name=deployment.runs.shortest_name(run.id),
+        total=len(mine),
+        there=sum(one.has_target and one.state is LinkState.LINKED for one in mine),
+        waiting=listed["failures"],
+        accepted=listed["accepted"],
+        lost=_lost(snapshot, actions, links),
+        tree=tree,
+        timeline=timeline(list(_spans(tree)), snapshot.now.date()),
+        not_exact=run.not_exact,
+        verified=run.verified,
+        proved_at=pair.proved_at,
+        undo_until=_until(run.finished_at, deployment.settings.sync.kept_for),
+        can_undo=bool(changes) and not run.options.get("undoes"),
+        left_out=len(links) - len(shown),
+        only=run.options.get("only"),
+    )
+
+
+def _by_milestone(changes: Sequence[Change]) -> dict[int, list[Facts]]:
+    found: dict[int, list[Facts]] = defaultdict(list)
+    for one in changes:
+        found[one.testrail_id].append(change_json(one))
+    return found
+
+
+def _shown(links: Mapping[int, Link], changes: Mapping[int, Any]) -> dict[int, Link]:
+    if len(links) <= MOST:
+        return dict(links)
+    about = [k for k in links.values() if k.testrail_id in changes or k.problem is not None]
+    return {link.testrail_id: link for link in about[:MOST]}
+
+
+def _until(ended: datetime | None, kept: timedelta | None) -> datetime | None:
+    return ended + kept if ended is not None and kept is not None else None
+
+
+def _entries(
+    pair: Pair,
+    snapshot: Snapshot,
+    actions: Mapping[int, Action],
+    links: Mapping[int, Link],
+    changes: Mapping[int, Sequence[Facts]],
+) -> Iterator[Entry]:
+    zone = snapshot.rules.timezone
+    for id_, link in links.items():
+        action = actions.get(id_) if link.state not in GONE else None
+        mine = changes.get(id_, ())
+        yield Entry(
+            link,
+            marker_url(pair.identity.testrail_url, id_),
+            target_address(pair.identity, link.testably_id or ""),
+            lifecycles.of_link(link, zone, snapshot.now),
+            sides_of(snapshot, link, action),
+            what_was(mine) if mine else None,
+            tuple(field for one in mine if one["state"] == DONE for field in fields_of(one)),
+        )
+
+
+# --- what is not carried exactly
+
+
+def _lost(
+    snapshot: Snapshot, actions: Mapping[int, Action], links: Mapping[int, Link]
+) -> dict[str, list[Link]]:
+    """The milestones that cannot be carried exactly, by kind."""
+    children = _children(snapshot)
+    found: dict[str, list[Link]] = defaultdict(list)
+    for id_, action in actions.items():
+        for kind in losses_of(action, snapshot, children):
+            if id_ in links:
+                found[kind].append(links[id_])
+    return dict(found)
+
+
+def _children(snapshot: Snapshot) -> dict[int, list[SourceMilestone]]:
+    found: dict[int, list[SourceMilestone]] = defaultdict(list)
+    for id_, source in snapshot.source.milestones.items():
+        above = snapshot.places[id_].parent_id
+        target = snapshot.link(above).testably_id if above is not None else None
+        if above is not None and snapshot.link(id_).target_parent == target is not None:
+            found[above].append(source)
+    return found
+
+
+# --- the tree and the timeline
+
+
+def _tree(entries: Sequence[Entry], snapshot: Snapshot) -> list[Entry]:
+    """The milestones with their sub-milestones below them; those of an absent parent at the top."""
+    known = {entry.link.testrail_id: entry for entry in entries}
+    above = {id_: _above(entry, snapshot) for id_, entry in known.items()}
+    below: dict[int, list[Entry]] = defaultdict(list)
+    roots = []
+    for id_, entry in known.items():
+        parent = above[id_]
+        if parent in known and above[parent] is None:
+            below[parent].append(entry)
+        else:
+            roots.append(entry)
+    for id_, some in below.items():
+        known[id_].below.extend(_ordered(some))
+    return _ordered(roots)
+
+
+def _above(entry: Entry, snapshot: Snapshot) -> int | None:
+    """The TestRail id of the milestone below which it hangs."""
+    place = snapshot.places.get(entry.link.testrail_id)
+    return place.parent_id if place else entry.link.parent_id
+
+
+def _ordered(entries: Sequence[Entry]) -> list[Entry]:
+    """By start, or due date where there is none; what has neither comes last."""
+
+    def when(entry: Entry) -> tuple[bool, str, int]:
+        start, due = entry.dates("testrail")
+        return (not (start or due), start or due, entry.link.testrail_id)
+
+    return sorted(entries, key=when)
+
+
+def _spans(tree: Sequence[Entry], depth: int = 0) -> Iterator[Span]:
+    for entry in tree:
+        start, due = (date.fromisoformat(day) if day else None for day in entry.dates("testrail"))
+        word = entry.both["testrail_lifecycle"] or entry.both["testably_status"] or "unknown"
+        name = words.named(entry.link.name)
+        yield Span(entry.link.testrail_id, name, word, depth, start, due)
+        yield from _spans(entry.below, depth + 1)
