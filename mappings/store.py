@@ -104,6 +104,12 @@ class Store(Connected):
                 for row in _mappings(connection, query.where(links.c.testrail_id.in_(some)))
             }
 
+    def each_link(self, pair_id: int) -> Iterator[Link]:
+        """The pair's links in the order of their ids, one by one: none is kept."""
+        query = select(links).where(links.c.pair_id == pair_id).order_by(links.c.testrail_id)
+        with self._transaction() as connection:
+            yield from map(link_of, _mappings(connection, query))
+
     def outlines(self, pair_id: int) -> Links:
         """The pair's links, for a run that reads thousands and changes few.
 

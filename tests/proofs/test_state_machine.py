@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from random import Random
 from typing import cast
 
 import pytest
@@ -39,6 +40,7 @@ from tests.proofs.world import (
     World,
     Write,
 )
+from tests.support.lanes import SteppedLanes
 from worker.clients.records import parse_target
 from worker.errors import ApiError, MilesyncError
 from worker.sandbox.faults import FaultKind
@@ -160,11 +162,21 @@ class PairLife(RuleBasedStateMachine):
         ably=TESTABLY,
         count=st.integers(1, 5),
         migrated=st.sampled_from([True, False]),
+        at_once=st.sampled_from([1, 1, 3]),
+        order=st.randoms(use_true_random=False),
     )
     def begin(
-        self, rail: TestRailSwitches, ably: TestablySwitches, count: int, migrated: bool
+        self,
+        rail: TestRailSwitches,
+        ably: TestablySwitches,
+        count: int,
+        migrated: bool,
+        at_once: int,
+        order: Random,
     ) -> None:
         self.world = World(rail, ably)
+        if at_once > 1:
+            self.world.lanes = lambda: SteppedLanes(at_once, order.randrange)
         self.world.on_write = self._judge_write
         for number in range(count):
             parent = 1 if number in (3, 4) else None

@@ -32,6 +32,7 @@ from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import Listing, TestablyModel
 from worker.sandbox.testrail_model import Page, TestRailModel
+from worker.sync.apply.lanes import Lanes
 from worker.sync.apply.writer import GRACE
 from worker.sync.context import PairContext
 from worker.sync.options import Options, Policy, Trigger
@@ -277,6 +278,7 @@ class World:
         self.forgotten: set[str] = set()
         self.on_write: Callable[[Write], None] = lambda _: None
         self.arriving = False
+        self.lanes: Callable[[], Lanes] = Lanes
 
     def close(self) -> None:
         self.engine.dispose()
@@ -330,6 +332,7 @@ class World:
             "the proof",
             drift_check,
             heartbeat_every=NEVER,
+            lanes=self.lanes,
         )
 
     def migrate(self, policy: Policy | None = None) -> RunReport:

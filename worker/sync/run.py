@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +13,6 @@ from typing import Self
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from mappings.errors import LostLock, MilesyncError
-from mappings.link import Link
 from mappings.locks import IsHeld, pair_lock
 from mappings.rows import Pair
 from worker.errors import GuardTripped
@@ -44,9 +43,6 @@ from worker.sync.report import (
 
 REFRESHES_COUNT_ONCE = timedelta(minutes=15)
 """What refreshes of a milestone fail in this time counts once (R6)."""
-
-SOME = 1000
-"""Links that are read together."""
 
 OnOutcome = Callable[[Outcome], None]
 
@@ -202,13 +198,6 @@ class Run:
         ).apply(plan)
         return outcomes.values()
 
-    def links_in_step(self) -> Iterator[Link]:
-        """The links of the milestones that agreed as before, of which there are no outcomes."""
-        told = self.planned is not None and self.recording.in_step
-        ids = list(self.planned.plan.in_step.named) if self.planned and told else []
-        for start in range(0, len(ids), SOME):
-            yield from self.context.store.links(self.pair.id, ids[start : start + SOME]).values()
-
     def writer(self) -> TargetWriter:
         """What writes to the target in this run, as long as it holds its pair."""
         context = self.context
@@ -220,6 +209,7 @@ class Run:
             context.clock,
             self.recording.heartbeat.require,
             open_word=open_word_of(context.store, self.pair),
+            lanes=context.lanes(),
         )
 
     @property

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from mappings.lifecycle import lifecycle_changes_at, lifecycle_differs
+from mappings.lifecycle import lifecycle_differs
 from mappings.milestone import (
     ACTIVE,
     COMPLETED,
@@ -27,15 +27,11 @@ _COUNTED = {
 }
 
 
-EXEMPT = "exempt:"
-"""Begins the words that count fields which are Testably's own to say, and not losses."""
-
-
 def not_exact(
     snapshot: Snapshot, actions: Sequence[Action], children: Children, agreed: Mapping[str, int]
 ) -> dict[str, int]:
-    """Counts of what cannot be carried exactly, by kind; ``agreed`` are the `agreed_words`."""
-    counts = Counter({word: n for word, n in agreed.items() if not word.startswith(EXEMPT)})
+    """Counts of what cannot be carried exactly, by kind; ``agreed`` are those of what agrees."""
+    counts = Counter(agreed)
     for action in actions:
         counts.update(losses_of(action, snapshot, children))
     return {name: count for name, count in sorted(counts.items()) if count}
@@ -65,33 +61,6 @@ def exempt_of(action: Action, snapshot: Snapshot) -> dict[str, int]:
     dates = sum(name in action.own for name in DATE_FIELDS)
     counts = {"parent_status": int("status" in action.own), "parent_dates": dates}
     return {name: number for name, number in counts.items() if number}
-
-
-# --- what agrees is counted by the words that were noted when it was decided about
-
-
-def words_of(action: Action, snapshot: Snapshot, children: Children) -> str:
-    """Under what a milestone is counted for as long as both its sides stay as they are."""
-    exempt = exempt_of(action, snapshot).items()
-    words = [EXEMPT + name for name, number in exempt for _ in range(number)]
-    return " ".join([*losses_of(action, snapshot, children), *words])
-
-
-def counted_until(action: Action, snapshot: Snapshot, children: Children) -> int | None:
-    """The Unix seconds at which time alone changes those words; None for never."""
-    source = snapshot.source.milestones[action.testrail_id]
-    if source.id in children or action.testably_id in snapshot.parents:
-        return None
-    return lifecycle_changes_at(source, snapshot.rules, snapshot.now)
-
-
-def agreed_words(counts: Iterable[str]) -> Counter[str]:
-    """How often each word stands in the notes of all milestones that agree."""
-    found: Counter[str] = Counter()
-    for words, number in Counter(counts).items():
-        for word in words.split():
-            found[word] += number
-    return found
 
 
 def lost_by(action: Action) -> list[str]:

@@ -14,9 +14,10 @@ from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, 
 from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
+from worker.sync.decide.agreement import agree, counted, noted
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
-from worker.sync.decide.losses import EXEMPT, agreed_words, counted_until, not_exact, words_of
+from worker.sync.decide.losses import not_exact
 from worker.sync.decide.rules import Case, Cases, Step
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
@@ -35,9 +36,8 @@ def make_plan(snapshot: Snapshot) -> Plan:
         *absent(snapshot),
         *orphans(snapshot),
     ]
-    words = agreed_words(one.agreed_counts for one in snapshot.in_step)
-    counts = not_exact(snapshot, actions, planner.children, words)
-    exempt = {w.removeprefix(EXEMPT): n for w, n in words.items() if w.startswith(EXEMPT)}
+    lost, exempt = counted(snapshot)
+    counts = not_exact(snapshot, actions, planner.children, lost)
     in_step = InStep(snapshot.source.unchanged, snapshot.links, exempt)
     return Plan(tuple(actions), counts, guards(snapshot, actions), in_step)
 
@@ -77,7 +77,8 @@ class _Planner:
         places = self.snapshot.places
         ordered = sorted(self.snapshot.scope, key=lambda i: (places[i].parent_id is not None, i))
         for testrail_id in ordered:
-            yield self._noted(self._act(self.snapshot.source.milestones[testrail_id]))
+            action = self._act(self.snapshot.source.milestones[testrail_id])
+            yield noted(action, self.snapshot, self.children)
 
     def _act(self, source: SourceMilestone) -> Action:
         case = self.cases.of(source.id)
@@ -243,7 +244,8 @@ class _Planner:
         problem = self.snapshot.second_target(link)
         if problem is not None or kind is Kind.SKIP:
             link = link.with_problem(problem, self.snapshot.now)
-        agrees = problem is None and kind is Kind.SKIP and self._agrees(source, compared, live)
+        own = self._own(source, link, live)
+        agrees = problem is None and kind is Kind.SKIP and agree(self.snapshot, compared, live, own)
         now = link.observed if live is None else live.values
         return self._action(
             kind,
@@ -254,40 +256,12 @@ class _Planner:
             push=compared.push,
             before={name: now.get(name) for name in compared.push},
             differences=compared.differences,
-            own=self._own(source, link, live),
+            own=own,
             status_later=self._status_waits(source, compared),
             dates_later=self._dates_later(source, link, live),
             problem=problem,
             agrees=agrees,
         )
-
-    def _agrees(
-        self, source: SourceMilestone, compared: Comparison, live: TargetMilestone | None
-    ) -> bool:
-        """Whether nothing at all is left to decide while both sides stay as they are.
-
-        Only a whole reading tells that: of a parent, its sub-milestones are a part of it.
-        """
-        link = compared.link
-        is_read = live is not None and self.snapshot.whole_project
-        if not is_read or compared.kept or link.has_open_matter:
-            return False
-        if self.snapshot.places[source.id].problem is not None:
-            return False
-        applied, desired = link.last_applied, self.snapshot.desired(source)
-        own = self._own(source, link, live)
-        return all(applied.get(n) == desired[n] for n in FIELDS if n != "status" or n not in own)
-
-    def _noted(self, action: Action) -> Action:
-        """With the note that both sides agree, where they do and it does not stand there yet."""
-        link, live = action.link, self.snapshot.target.milestones.get(action.testably_id or "")
-        if not action.agrees or link is None or live is None:
-            return replace(action, agrees=False)
-        words = words_of(action, self.snapshot, self.children)
-        noted = link.agreed(live, words, counted_until(action, self.snapshot, self.children))
-        before = self.snapshot.link(action.testrail_id)
-        is_new = not action.learned and noted.agreement != before.agreement
-        return replace(action, link=noted, agrees=is_new)
 
     def _status_waits(self, source: SourceMilestone, compared: Comparison) -> bool:
         """Whether the status was only left for sub-milestones that come or go in this run.

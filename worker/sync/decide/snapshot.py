@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from mappings.fingerprints import fingerprint_of_source
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
@@ -304,22 +303,3 @@ def _is_living(link: Link) -> bool:
     """Whether the target of a link that was not read now was alive when it last was."""
     archived = link.state is LinkState.ARCHIVED or link.observed.get("status") == ARCHIVED
     return link.has_target and not archived
-
-
-def changed_at_source(
-    listing: SourceListing, links: Mapping[int, Link], rules: MappingRules
-) -> Iterator[int]:
-    """The TestRail ids of linked milestones that want something else than was last applied."""
-    parents = parents_of(places(listing.milestones, frozenset()), listing.problems)
-    for id_, source in listing.milestones.items():
-        link = links.get(id_)
-        if link is None:
-            continue
-        if link.is_outline:
-            if link.source_fingerprint != fingerprint_of_source(source):
-                yield id_
-        elif link.has_target:
-            desired = desired_values(source, rules, has_children=id_ in parents)
-            applied = {**desired, **link.last_applied}
-            if any(not same_value(name, desired[name], applied[name]) for name in desired):
-                yield id_
