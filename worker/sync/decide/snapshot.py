@@ -303,3 +303,15 @@ def _is_living(link: Link) -> bool:
     """Whether the target of a link that was not read now was alive when it last was."""
     archived = link.state is LinkState.ARCHIVED or link.observed.get("status") == ARCHIVED
     return link.has_target and not archived
+
+
+def changed_at_source(listing: SourceListing, links: Links, rules: MappingRules) -> Iterator[int]:
+    """The TestRail ids of linked milestones that want something else than was last applied."""
+    parents = parents_of(places(listing.milestones, frozenset()), listing.problems)
+    for id_, source in listing.milestones.items():
+        link = links.get(id_)
+        if link is not None and link.has_target:
+            desired = desired_values(source, rules, has_children=id_ in parents)
+            applied = {**desired, **link.last_applied}
+            if any(not same_value(name, desired[name], applied[name]) for name in desired):
+                yield id_

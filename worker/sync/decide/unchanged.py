@@ -6,7 +6,7 @@ at all: a parent's footer, status and dates depend on what is below it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 
@@ -14,8 +14,7 @@ from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
-from mappings.milestone import MappingRules, TargetMilestone, desired_values, same_value
-from worker.sync.decide.placement import parents_of, places
+from mappings.milestone import MappingRules, TargetMilestone
 from worker.sync.decide.snapshot import TargetSnapshot, is_archived
 from worker.sync.ports import Shown, SourceListing
 
@@ -136,15 +135,3 @@ def as_observed(link: Link, shown: Shown) -> TargetMilestone:
         shown.date_mode,
         updated_at=link.observed_at,
     )
-
-
-def changed_at_source(listing: SourceListing, links: Links, rules: MappingRules) -> Iterator[int]:
-    """The TestRail ids of linked milestones that want something else than was last applied."""
-    parents = parents_of(places(listing.milestones, frozenset()), listing.problems)
-    for id_, source in listing.milestones.items():
-        link = links.get(id_)
-        if link is not None and link.has_target:
-            desired = desired_values(source, rules, has_children=id_ in parents)
-            applied = {**desired, **link.last_applied}
-            if any(not same_value(name, desired[name], applied[name]) for name in desired):
-                yield id_

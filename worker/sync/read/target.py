@@ -18,8 +18,7 @@ from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMileston
 from worker.errors import AccessDenied, NotFound, Transient
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
-from worker.sync.decide.snapshot import TargetSnapshot, is_archived
-from worker.sync.decide.unchanged import changed_at_source
+from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
 from worker.sync.ports import Shown, SourceListing, Target, TargetListing, newest_of
 
