@@ -12,8 +12,9 @@ import pytest
 
 from mappings.footer import marked_id
 from tests.proofs.over_http import PROJECT, http_context
-from tests.proofs.world import MIGRATION, fresh_engine
+from tests.proofs.world import MIGRATION
 from tests.support.clock import SkippingClock
+from tests.support.database import fresh_engine
 from worker.sandbox.faults import FaultKind, Faults
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.seed import seed

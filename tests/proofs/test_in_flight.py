@@ -6,8 +6,10 @@ import threading
 from pathlib import Path
 
 from tests.proofs.over_http import PROJECT, http_context
-from tests.proofs.world import MIGRATION, Boundaries, fresh_engine
+from tests.proofs.world import MIGRATION
 from tests.support.clock import SkippingClock
+from tests.support.database import fresh_engine
+from tests.support.mortal import Boundaries
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State

@@ -15,8 +15,8 @@ import pytest
 from mappings.link import Link
 from mappings.problem import ProblemKind
 from tests.proofs.over_http import PROJECT, http_context
-from tests.proofs.world import fresh_engine
 from tests.support.clock import SkippingClock
+from tests.support.database import fresh_engine
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.server import serve_testably, serve_testrail

@@ -29,18 +29,10 @@ from mappings.milestone import (
 )
 from mappings.problem import Effect
 from mappings.rows import Change, ChangeState
-from tests.proofs.world import (
-    IDENTITY,
-    MIGRATION,
-    TIMEOUT,
-    URL,
-    Boundaries,
-    Died,
-    FaultScript,
-    World,
-    Write,
-)
+from tests.proofs.world import MIGRATION, TIMEOUT, FaultScript, World, Write
 from tests.support.lanes import SteppedLanes
+from tests.support.mortal import Boundaries, Died
+from tests.support.world import IDENTITY, URL
 from worker.clients.records import parse_target
 from worker.errors import ApiError, MilesyncError
 from worker.sandbox.faults import FaultKind
@@ -219,7 +211,7 @@ class PairLife(RuleBasedStateMachine):
             return
         if edit.get("status") in ("active", COMPLETED) and self.world.is_archived(chosen):
             self.revived.add(chosen)
-        self._person(lambda: self.world.edit_target(chosen, edit))
+        self._person(lambda: self.world.person_edits(chosen, edit))
 
     @rule(which=INDEX)
     def delete_target(self, which: int) -> None:

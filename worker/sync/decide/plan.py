@@ -11,13 +11,14 @@ from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
-from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
+from mappings.problem import WHOLE, Problem, ProblemKind
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
 from worker.sync.decide.agreement import agree, counted, noted
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
 from worker.sync.decide.losses import not_exact
+from worker.sync.decide.placement import immovable
 from worker.sync.decide.rules import Case, Cases, Step
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
@@ -212,17 +213,12 @@ class _Planner:
         before = known.pop("parent_id", None)
         if place.problem is not None or expected == is_now:
             return Comparison(link.with_field_problems(known), compared.differences)
-        where = "at the root" if place.parent_id is None else f"under {place.parent_id}"
-        reason = (
-            f"In TestRail it is {where} now; Testably's API cannot move a milestone. "
-            f"Move {link.testably_id} by hand in Testably; it is kept up to date where it is."
-        )
         now = moment(self.snapshot.now.isoformat())
-        problem = FieldProblem(ProblemKind.IMMOVABLE, expected, is_now, reason, now)
+        problem = immovable(place, link.testably_id, expected, is_now, now)
         if before is not None and (before.desired, before.live) == (expected, is_now):
-            problem = replace(before, reason=reason)
+            problem = replace(before, reason=problem.reason)
         verdict = Verdict.ACCEPTED if problem.accepted else Verdict.IMMOVABLE
-        moved = Difference("parent_id", expected, is_now, verdict, reason=reason)
+        moved = Difference("parent_id", expected, is_now, verdict, reason=problem.reason)
         with_moved = link.with_field_problems({**known, "parent_id": problem})
         return Comparison(with_moved, (*compared.differences, moved))
 
