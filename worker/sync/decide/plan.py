@@ -255,7 +255,7 @@ class _Planner:
             push=compared.push,
             before={name: now.get(name) for name in compared.push},
             differences=compared.differences,
-            own=self._own(source, link, live),
+            own=self._own(source, link, live) - compared.brought_back,
             status_later=self._status_waits(source, compared),
             dates_later=self._dates_later(source, link, live),
             problem=problem,
