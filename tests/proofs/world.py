@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, event
 from mappings.database import Connected, open_engine, upgrade
 from mappings.footer import marked_id
 from mappings.journal import Journal
-from mappings.milestone import ARCHIVED, MappingRules
+from mappings.milestone import ARCHIVED, FIELDS, MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
@@ -395,16 +395,20 @@ class World:
     def doubles(self) -> dict[int, list[str]]:
         """Source ids with more than one living target that milesync made.
 
-        Where a person took the marker away, or the target cut it off and the database was lost,
-        nothing tells any more whose target it is.
+        Where no link holds it, and the marker was taken away by a person, or cut off by the target
+        before a person edited it or the database was lost, nothing tells any more whose it is.
         """
+        pair = self.store.find_pair(IDENTITY)
+        links = {} if pair is None else self.store.links(pair.id)
+        linked = {link.testably_id for link in links.values()}
         found: dict[int, list[str]] = {}
         for row in self.ably.live(PROJECT):
             id_ = str(row["id"])
             owner = self.made_by_us.get(id_)
             marked = marked_id(str(row["description"] or ""), URL)
-            rewritten = self.authors.get((id_, "description")) == "person"
-            if owner is not None and (owner == marked or not (rewritten or id_ in self.forgotten)):
+            edited = any(self.authors.get((id_, name)) == "person" for name in FIELDS[:-1])
+            is_lost = id_ not in linked and (edited or id_ in self.forgotten)
+            if owner is not None and (owner == marked or not is_lost):
                 found.setdefault(owner, []).append(id_)
         return {owner: ids for owner, ids in found.items() if len(ids) > 1}
 
