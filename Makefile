@@ -61,12 +61,17 @@ soak: $(STAMP) ## Run the long variants of the proofs
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -n $(WORKERS) -m soak --timeout=3600
 
 .PHONY: check
-check: $(STAMP) ## Lint, format, types, imports and unused dependencies
+check: $(STAMP) ## Lint, format, types, imports, unused dependencies and the documents' links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.PHONY: site
+site: $(STAMP) ## Show the documents as a site, on http://127.0.0.1:8001
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
 .PHONY: mutants
 mutants: $(STAMP) ## Mutation check of the decisions (long)
@@ -92,4 +97,4 @@ lock: $(LOCKED) ## Pin the dependencies anew, with hashes and without addresses
 
 .PHONY: clean
 clean: ## Remove what can be made again
-	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* mutants
+	rm -rf $(VENV) $(LOWEST) .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* mutants

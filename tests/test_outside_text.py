@@ -27,7 +27,7 @@ from worker.clients.answers import Answer, _place, error_text, retry_after, shor
 from worker.clients.credentials import basic_auth
 from worker.log import LONGEST_TEXT, Redactor
 from worker.say import printable
-from worker.settings import explain, load_settings, values
+from worker.settings import amounts, explain, load_settings, values
 from worker.settings.env_file import read_env_file, without_quotes
 from worker.settings.files import SettingsFile
 from worker.settings.network import host_of, hosts_or_any
@@ -70,8 +70,8 @@ READERS: Final[dict[str, Callable[[str], object]]] = {
     "a Redis URL": values.redis_url,
     "an address": values.source_url,
     "host and port": values.listen,
-    "a length of time": values.span,
-    "a rate": values.rate,
+    "a length of time": amounts.span,
+    "a rate": amounts.rate,
     "a token": values.token,
     "a project": values.target_project,
     "a source project": values.source_project,

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -235,6 +235,7 @@ class Deployment:
         return send(addresses, notice.title, notice.text, notice.as_json())
 
     def _context(self, pair: ProjectPair, source: TestRail, target: Testably) -> PairContext:
+        from worker.sync.apply.lanes import Lanes
         from worker.sync.context import PairContext
 
         return PairContext(
@@ -249,6 +250,7 @@ class Deployment:
             holder=self.holder,
             drift_check=_drift_check(self.settings.sync.drift_check),
             seconds_per_request=self.seconds_per_request,
+            lanes=partial(Lanes, self.settings.sync.most_in_flight),
         )
 
     def close(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.browser import find_browser
 from tests.cli.conftest import Milesync
 from worker.sandbox.server import Sandbox
 
@@ -19,9 +18,7 @@ NAME = "<img src=x onerror=\"document.title='it ran'\">Release ä"
 @pytest.fixture
 def dom(tmp_path: Path) -> Callable[[str], str]:
     """What a page has become in Chromium; a machine without one skips this."""
-    browser = os.environ.get("MILESYNC_TEST_BROWSER") or shutil.which("chromium")
-    if not browser:
-        pytest.skip("no Chromium on the path")
+    browser = find_browser()
     quiet = ("--no-first-run", "--disable-background-networking", "--disable-component-update")
     words = (browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", *quiet)
 

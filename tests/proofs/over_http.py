@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 from pydantic import SecretStr
@@ -17,8 +18,9 @@ from sqlalchemy import Engine
 from mappings.database import open_engine
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
-from tests.proofs.world import MIGRATION, NEVER, Boundaries, MortalRunLog, MortalStore
+from tests.proofs.world import MIGRATION, NEVER
 from tests.support.clock import SkippingClock
+from tests.support.mortal import Boundaries, MortalRunLog, MortalStore
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.clients.testably import Testably
@@ -27,6 +29,7 @@ from worker.clients.transport import Transport
 from worker.clock import Clock
 from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testrail_app import API_KEY, USER
+from worker.sync.apply.lanes import Lanes
 from worker.sync.context import PairContext
 from worker.sync.options import Policy
 from worker.sync.read.scope import Scope
@@ -61,6 +64,7 @@ def http_context(
     *,
     request_timeout: float = 30.0,
     point: Boundaries | None = None,
+    most_in_flight: int = 1,
 ) -> Iterator[PairContext]:
     """A mirror as `worker.bootstrap` makes it, with rate limiters that hardly make anybody wait."""
     plenty = RateLimit(1_000_000, 60)
@@ -98,6 +102,7 @@ def http_context(
             clock,
             f"process {os.getpid()}",
             heartbeat_every=NEVER,
+            lanes=partial(Lanes, most_in_flight),
         )
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from mappings.footer import marked_id
 from tests.proofs.over_http import PROJECT, http_context
-from tests.proofs.world import MIGRATION, fresh_engine
+from tests.proofs.world import MIGRATION
 from tests.support.clock import SkippingClock
+from tests.support.database import fresh_engine
 from worker.sandbox.faults import FaultKind, Faults
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.seed import seed
@@ -45,10 +46,13 @@ RUNS = 8
 """After so many runs at most, everything must have arrived."""
 
 
+@pytest.mark.parametrize("most_in_flight", [1, 8])
 @pytest.mark.parametrize(
     "count", [120, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
 )
-def test_chaos_loses_nothing_and_doubles_nothing(count: int, tmp_path: Path) -> None:
+def test_chaos_loses_nothing_and_doubles_nothing(
+    count: int, most_in_flight: int, tmp_path: Path
+) -> None:
     """With a fifth of the requests failing, a few runs bring every milestone over, each once."""
     clock = SkippingClock()
     engine = fresh_engine(tmp_path)
@@ -57,7 +61,14 @@ def test_chaos_loses_nothing_and_doubles_nothing(count: int, tmp_path: Path) -> 
         serve_testably(
             clock=clock, faults=Faults(RATES, seed=2), rate=ServerRate(3000, 60.0)
         ) as ably,
-        http_context(rail.url, ably.url, engine, clock, request_timeout=TIMEOUT) as context,
+        http_context(
+            rail.url,
+            ably.url,
+            engine,
+            clock,
+            request_timeout=TIMEOUT,
+            most_in_flight=most_in_flight,
+        ) as context,
     ):
         rail.model.url = rail.url
         seed(rail.model, 1, count)

@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
 
 from mappings.footer import marked_id
 from mappings.milestone import TargetMilestone
-from tests.proofs.world import IDENTITY, MIGRATION, PROJECT, URL, Boundaries, Died, World
+from tests.proofs.world import MIGRATION, World
+from tests.support.lanes import SteppedLanes
+from tests.support.mortal import Boundaries, Died
+from tests.support.world import IDENTITY, PROJECT, URL
 from worker.clients.records import parse_target
 from worker.sandbox.rules import Record
 from worker.sandbox.seed import seed
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.apply.lanes import Lanes
 from worker.sync.context import PairContext
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
@@ -51,9 +56,11 @@ class Story:
     prepare: Callable[[World], None]
     work: Callable[[PairContext], RunReport]
     agrees: bool = True
+    lanes: Callable[[], Lanes] = Lanes
 
     def begin(self) -> World:
         world = World(ably=TestablySwitches(archived_subs_lock_status=False))
+        world.lanes = self.lanes
         self.prepare(world)
         return world
 
@@ -94,7 +101,7 @@ def _changed(world: World) -> None:
     below = _id(world.rail.add(1, {"name": "New below", "parent_id": root}))
     world.rail.update(below, {"is_completed": True})
     world.rail.delete(twins[0])
-    world.edit_target(world.target_ids()[-1], {"name": "Edited by a person"})
+    world.person_edits(world.target_ids()[-1], {"name": "Edited by a person"})
 
 
 def _id(row: Record) -> int:
@@ -105,6 +112,12 @@ STORIES = {
     "migration": Story(_many, _migrate),
     "small migration": Story(lambda world: _seed(world, 6), _migrate),
     "update": Story(_changed, _migrate),
+    "several at once": Story(
+        lambda world: _seed(world, 12), _migrate, lanes=lambda: SteppedLanes(4, Random(1).randrange)
+    ),
+    "update, several at once": Story(
+        _changed, _migrate, lanes=lambda: SteppedLanes(4, Random(2).randrange)
+    ),
     "undo": Story(lambda world: _migrated(world, 7), _undo_last, agrees=False),
 }
 
@@ -153,6 +166,8 @@ def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
         ("small migration", 1, 1),
         *(("update", 2, first) for first in (1, 2)),
         *(("undo", 2, first) for first in (1, 2)),
+        ("several at once", 3, 1),
+        ("update, several at once", 5, 1),
     ],
 )
 def test_a_run_may_die_anywhere(name: str, step: int, first: int) -> None:

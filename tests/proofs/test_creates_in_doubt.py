@@ -22,7 +22,9 @@ from mappings.errors import MilesyncError
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.milestone import ARCHIVED
-from tests.proofs.world import IDENTITY, PROJECT, URL, Boundaries, Died, FaultScript, World, Write
+from tests.proofs.world import FaultScript, World, Write
+from tests.support.mortal import Boundaries, Died
+from tests.support.world import IDENTITY, PROJECT, URL
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Problem
 from worker.sandbox.switches import TestablySwitches

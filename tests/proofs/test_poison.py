@@ -15,8 +15,8 @@ import pytest
 from mappings.link import Link
 from mappings.problem import ProblemKind
 from tests.proofs.over_http import PROJECT, http_context
-from tests.proofs.world import fresh_engine
 from tests.support.clock import SkippingClock
+from tests.support.database import fresh_engine
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.server import serve_testably, serve_testrail
@@ -101,21 +101,21 @@ class Pair:
 
 
 @contextmanager
-def _pair(folder: Path) -> Iterator[Pair]:
+def _pair(folder: Path, most_in_flight: int) -> Iterator[Pair]:
     clock, engine = SkippingClock(), fresh_engine(folder)
     with (
         serve_testrail(clock=clock, rate=ServerRate(100_000, 60.0)) as rail,
         serve_testably(clock=clock, rate=ServerRate(100_000, 60.0)) as ably,
-        http_context(rail.url, ably.url, engine, clock) as context,
+        http_context(rail.url, ably.url, engine, clock, most_in_flight=most_in_flight) as context,
     ):
         rail.model.url = rail.url
         yield Pair(context, clock, rail.model, ably.model)
     engine.dispose()
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    with _pair(tmp_path) as found:
+@pytest.fixture(params=[1, 8], ids=["one", "several in flight"])
+def pair(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
+    with _pair(tmp_path, request.param) as found:
         yield found
 
 
@@ -174,3 +174,15 @@ def test_a_migration_tries_a_bad_one_once_and_its_proof_leaves_it(pair: Pair) ->
     assert report.state is State.PARTIAL
     assert pair.sent(report) == 1
     assert pair.counts(1) == [(ProblemKind.SERVER_ERROR, 2)]
+
+
+def test_an_outage_of_writes_ends_the_run_and_blames_nobody(pair: Pair) -> None:
+    """However many are in flight when the tenth in a row has failed."""
+    pair.run()
+    pair.rename(ALL)
+    report = pair.run()
+    assert (report.state, report.error and report.error.kind) == (State.FAILED, "takes_no_writes")
+    assert not any(link.has_count for link in pair.links.values())
+    pair.bad.clear()
+    assert pair.run().state is State.SUCCEEDED
+    assert pair.names() == {f"Renamed {number}" for number in range(ALL)}

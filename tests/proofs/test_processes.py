@@ -19,8 +19,10 @@ from sqlalchemy import Engine
 
 from mappings.footer import marked_id
 from tests.proofs.over_http import PROJECT, http_context
-from tests.proofs.world import MIGRATION, Boundaries, fresh_engine
+from tests.proofs.world import MIGRATION
 from tests.support.clock import SkippingClock
+from tests.support.database import fresh_engine
+from tests.support.mortal import Boundaries
 from worker.sandbox.http_server import SandboxServer
 from worker.sandbox.seed import seed
 from worker.sandbox.server import serve_testably, serve_testrail

@@ -10,7 +10,9 @@ import pytest
 
 from mappings.footer import Footer, marker_url, with_footer
 from mappings.milestone import MappingRules
-from tests.proofs.world import IDENTITY, PROJECT, URL, Boundaries, Died, FaultScript, World
+from tests.proofs.world import FaultScript, World
+from tests.support.mortal import Boundaries, Died
+from tests.support.world import IDENTITY, PROJECT, URL
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
@@ -71,7 +73,7 @@ def test_an_edit_before_a_create_is_found_again_is_an_edit(world: World) -> None
 
     def edit() -> None:
         world.clock.sleep(2)
-        world.edit_target(world.target_ids()[0], {"name": "Theirs"})
+        world.person_edits(world.target_ids()[0], {"name": "Theirs"})
 
     point = Boundaries(meanwhile=edit, meanwhile_on="after POST")
     faults = FaultScript([FaultKind.RESET_AFTER])
@@ -124,7 +126,7 @@ def test_a_date_that_is_silently_ignored_is_told() -> None:
     world.migrate()
     above = str(target_of(world, one)["id"])
     below = world.make_target({"name": "Theirs", "parent_id": above})
-    world.edit_target(below, {"start_date": "2026-01-01T00:00:00Z"})
+    world.person_edits(below, {"start_date": "2026-01-01T00:00:00Z"})
     world.rail.update(one, {"start_on": JUNE})
     report = world.migrate()
     assert "altered" in _kinds(report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from random import Random
 from typing import cast
 
 import pytest
@@ -28,17 +29,10 @@ from mappings.milestone import (
 )
 from mappings.problem import Effect
 from mappings.rows import Change, ChangeState
-from tests.proofs.world import (
-    IDENTITY,
-    MIGRATION,
-    TIMEOUT,
-    URL,
-    Boundaries,
-    Died,
-    FaultScript,
-    World,
-    Write,
-)
+from tests.proofs.world import MIGRATION, TIMEOUT, FaultScript, World, Write
+from tests.support.lanes import SteppedLanes
+from tests.support.mortal import Boundaries, Died
+from tests.support.world import IDENTITY, URL
 from worker.clients.records import parse_target
 from worker.errors import ApiError, MilesyncError
 from worker.sandbox.faults import FaultKind
@@ -160,11 +154,21 @@ class PairLife(RuleBasedStateMachine):
         ably=TESTABLY,
         count=st.integers(1, 5),
         migrated=st.sampled_from([True, False]),
+        at_once=st.sampled_from([1, 1, 3]),
+        order=st.randoms(use_true_random=False),
     )
     def begin(
-        self, rail: TestRailSwitches, ably: TestablySwitches, count: int, migrated: bool
+        self,
+        rail: TestRailSwitches,
+        ably: TestablySwitches,
+        count: int,
+        migrated: bool,
+        at_once: int,
+        order: Random,
     ) -> None:
         self.world = World(rail, ably)
+        if at_once > 1:
+            self.world.lanes = lambda: SteppedLanes(at_once, order.randrange)
         self.world.on_write = self._judge_write
         for number in range(count):
             parent = 1 if number in (3, 4) else None
@@ -207,7 +211,7 @@ class PairLife(RuleBasedStateMachine):
             return
         if edit.get("status") in ("active", COMPLETED) and self.world.is_archived(chosen):
             self.revived.add(chosen)
-        self._person(lambda: self.world.edit_target(chosen, edit))
+        self._person(lambda: self.world.person_edits(chosen, edit))
 
     @rule(which=INDEX)
     def delete_target(self, which: int) -> None:

@@ -6,32 +6,29 @@ know who wrote a value; what people do goes to the models directly.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Engine
 
-from mappings.database import Connected, open_engine, upgrade
 from mappings.footer import marked_id
-from mappings.journal import Journal
-from mappings.milestone import ARCHIVED, FIELDS, MappingRules
-from mappings.rows import PairIdentity
-from mappings.runs import RunLog
+from mappings.milestone import ARCHIVED, FIELDS
 from mappings.store import Store
-from tests.support.clock import FakeClock
+from tests.support.database import fresh_engine
 from tests.support.in_memory import InMemorySource, InMemoryTarget
+from tests.support.mortal import Boundaries, Died, MortalRunLog, MortalStore
+from tests.support.world import PROJECT, URL
+from tests.support.world import World as PairWorld
 from worker.sandbox.faults import Fault, FaultKind
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import Listing, TestablyModel
 from worker.sandbox.testrail_model import Page, TestRailModel
+from worker.sync.apply.lanes import Lanes
 from worker.sync.apply.writer import GRACE
 from worker.sync.context import PairContext
 from worker.sync.options import Options, Policy, Trigger
@@ -39,117 +36,10 @@ from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport
 from worker.sync.run import run_pair
 
-URL = "https://example.testrail.io"
-PROJECT = "proj_a"
-IDENTITY = PairIdentity(URL, 1, "https://api.testably.app", PROJECT)
-RULES = MappingRules(URL)
 TIMEOUT = 30.0
 NEVER = 3600.0
 """Seconds between two heartbeats: a thread of its own would make the boundaries come anyhow."""
 MIGRATION = Options(trigger=Trigger.MIGRATION)
-
-
-class Died(BaseException):
-    """The process ends here: nothing after it is carried out, not even what tidies up."""
-
-
-@dataclass
-class Boundaries:
-    """The points at which a process can die: before and after each request and each commit.
-
-    It dies at number ``dies_at`` (from 1 on). ``meanwhile`` happens once, at the first boundary
-    from number ``meanwhile_at`` on whose name begins with ``meanwhile_on``.
-    """
-
-    dies_at: int | None = None
-    meanwhile_at: int = 0
-    meanwhile_on: str = "after"
-    meanwhile: Callable[[], None] | None = None
-    passed: int = 0
-    dead: bool = False
-    seen: list[str] = field(default_factory=list)
-
-    def __call__(self, what: str) -> None:
-        if self.dead:
-            raise Died(what)
-        self.passed += 1
-        self.seen.append(what)
-        if self.passed == self.dies_at:
-            self.dead = True
-            raise Died(what)
-        is_due = self.passed >= self.meanwhile_at and what.startswith(self.meanwhile_on)
-        if self.meanwhile is not None and is_due:
-            happens, self.meanwhile = self.meanwhile, None
-            happens()
-
-
-# --- the database -----------------------------------------------------------------------------
-
-
-class _Mortal(Connected):
-    """What the process that keeps it can die at: before and after each commit of a change."""
-
-    def __init__(self, engine: Engine, point: Boundaries) -> None:
-        super().__init__(engine)
-        self._point = point
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        if self._point.dead:
-            raise Died
-        with super()._transaction() as connection:
-            before = _changes(connection)
-            yield connection
-            wrote = _changes(connection) != before
-            if wrote:
-                self._point("before commit")
-        if wrote:
-            self._point("after commit")
-
-
-class _MortalJournal(_Mortal, Journal):
-    pass
-
-
-class MortalStore(_Mortal, Store):
-    """A store whose process can die."""
-
-    @cached_property
-    def journal(self) -> Journal:
-        return _MortalJournal(self.engine, self._point)
-
-
-class MortalRunLog(_Mortal, RunLog):
-    """A run log whose process can die."""
-
-
-def _changes(connection: Connection) -> int:
-    driver: Any = connection.connection.dbapi_connection
-    return int(driver.total_changes)
-
-
-_TEMPLATES = tempfile.TemporaryDirectory(prefix="milesync-proofs-")
-
-
-@cache
-def _template() -> Path:
-    path = Path(_TEMPLATES.name) / "template.db"
-    engine = open_engine(f"sqlite:///{path}")
-    upgrade(engine)
-    engine.dispose()
-    return path
-
-
-def fresh_engine(folder: Path, name: str = "milesync") -> Engine:
-    """An empty database; it need not survive a power cut, only a process."""
-    path = shutil.copy(_template(), folder / f"{name}.db")
-    engine = open_engine(f"sqlite:///{path}")
-    event.listen(engine, "connect", _hurry)
-    return engine
-
-
-def _hurry(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA synchronous=OFF")
 
 
 # --- the two sides ----------------------------------------------------------------------------
@@ -257,26 +147,23 @@ class FaultScript:
         return Fault(kind)
 
 
-class World:
+class World(PairWorld):
     """Both sides, the database and the clock, and what has been written by whom."""
 
     def __init__(
-        self,
-        rail: TestRailSwitches | None = None,
-        ably: TestablySwitches | None = None,
+        self, rail: TestRailSwitches | None = None, ably: TestablySwitches | None = None
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="milesync-proofs-")
-        self.clock = FakeClock()
-        self.rail = TestRailModel(clock=self.clock, url=URL, switches=rail)
-        self.ably = TestablyModel([PROJECT], clock=self.clock, switches=ably)
         self._databases = 0
-        self.engine = self._new_engine()
+        super().__init__(self._new_engine())
+        self.behave(rail, ably)
         self.writes: list[Write] = []
         self.made_by_us: dict[str, int] = {}
         self.authors: dict[tuple[str, str], str] = {}
         self.forgotten: set[str] = set()
         self.on_write: Callable[[Write], None] = lambda _: None
         self.arriving = False
+        self.lanes: Callable[[], Lanes] = Lanes
 
     def close(self) -> None:
         self.engine.dispose()
@@ -287,6 +174,7 @@ class World:
         self.engine.dispose()
         self.forgotten.update(self.target_ids())
         self.engine = self._new_engine()
+        self.store = Store(self.engine)
         self.authors.clear()
 
     def _new_engine(self) -> Engine:
@@ -294,10 +182,6 @@ class World:
         return fresh_engine(Path(self._folder.name), f"milesync-{self._databases}")
 
     # --- what milesync does
-
-    @property
-    def store(self) -> Store:
-        return Store(self.engine)
 
     def context(
         self,
@@ -319,9 +203,9 @@ class World:
             faults.on_late = lambda delay: self.under_way(TIMEOUT + delay, target.arrive)
         source = InMemorySource(cast(TestRailModel, _WatchedSource(self.rail, point)))
         return PairContext(
-            IDENTITY,
-            RULES,
-            policy or Policy(),
+            self.identity,
+            self.rules,
+            policy or self.policy,
             source,
             target,
             MortalStore(self.engine, point),
@@ -330,6 +214,7 @@ class World:
             "the proof",
             drift_check,
             heartbeat_every=NEVER,
+            lanes=self.lanes,
         )
 
     def migrate(self, policy: Policy | None = None) -> RunReport:
@@ -371,7 +256,7 @@ class World:
     def target_ids(self) -> list[str]:
         return [str(row["id"]) for row in self.ably.everything(PROJECT)]
 
-    def edit_target(self, testably_id: str, body: Record) -> None:
+    def person_edits(self, testably_id: str, body: Record) -> None:
         """A person edits a milestone in Testably."""
         self.ably.update(PROJECT, testably_id, body)
         for name in body:

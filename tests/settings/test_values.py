@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from worker.settings import Listen, Rate, redacted, values
+from worker.settings import Listen, Rate, amounts, redacted, values
 from worker.settings.schedule import _FIELDS, cron
 
 
@@ -28,9 +28,9 @@ from worker.settings.schedule import _FIELDS, cron
     ],
 )
 def test_rates(text: str, expected: Rate) -> None:
-    assert values.rate(text) == expected
-    assert values.rate(str(expected)) == expected
-    assert values.rate(expected) is expected
+    assert amounts.rate(text) == expected
+    assert amounts.rate(str(expected)) == expected
+    assert amounts.rate(expected) is expected
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_rates(text: str, expected: Rate) -> None:
 )
 def test_wrong_rates(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"is not a rate|allows nothing"):
-        values.rate(wrong)
+        amounts.rate(wrong)
 
 
 @pytest.mark.parametrize(
@@ -56,20 +56,20 @@ def test_wrong_rates(wrong: object) -> None:
     ],
 )
 def test_drift_checks(value: object, expected: object) -> None:
-    assert values.drift_check(value) == expected
+    assert amounts.drift_check(value) == expected
 
 
 @pytest.mark.parametrize("wrong", ["soon", "-1h", "1w", "1h30m", "inf", float("inf"), True, None])
 def test_wrong_lengths_of_time(wrong: object) -> None:
     with pytest.raises(ValueError, match="is not a length of time"):
-        values.drift_check(wrong)
+        amounts.drift_check(wrong)
 
 
 def test_a_timeout_is_more_than_nothing() -> None:
-    assert values.seconds("0.5") == 0.5
+    assert amounts.seconds("0.5") == 0.5
     for wrong in ("0", 0, "0s"):
         with pytest.raises(ValueError, match="more than 0"):
-            values.seconds(wrong)
+            amounts.seconds(wrong)
 
 
 @pytest.mark.parametrize(
@@ -294,3 +294,16 @@ def test_every_range_expands_as_celery_s(first: int, last: int, step: int, star:
 def test_wrong_schedules(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"^(has a|is not|names a)"):
         cron(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("auto", "auto"), (" AUTO ", "auto"), ("1", 1), (32, 32)]
+)
+def test_a_number_of_requests_in_flight(text: object, expected: object) -> None:
+    assert amounts.concurrency(text) == expected
+
+
+@pytest.mark.parametrize("wrong", ["", "0", "33", "-1", "1.5", "many", "1e1", "٣", True])
+def test_what_is_no_number_of_requests_in_flight(wrong: object) -> None:
+    with pytest.raises(ValueError, match="auto, or a number from 1 to 32"):
+        amounts.concurrency(wrong)

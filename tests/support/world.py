@@ -34,6 +34,7 @@ from worker.sync.run import run_pair
 
 PROJECT = "proj_abc123"
 URL = "https://example.testrail.io"
+IDENTITY = PairIdentity(URL, 1, "https://api.testably.app", PROJECT)
 
 
 class Recorder:
@@ -103,13 +104,13 @@ class World:
     drift_check: timedelta | None = timedelta(hours=1)
 
     def __post_init__(self) -> None:
-        self.rail = TestRailModel(clock=self.clock, ids=itertools.count(1))
+        self.rail = TestRailModel(clock=self.clock, url=URL, ids=itertools.count(1))
         self.ably = TestablyModel([PROJECT], clock=self.clock)
         self.to_rail, self.to_ably = Recorder(), Recorder()
         self.source = Source(self.rail, self.to_rail)
         self.target = Target(self.ably, self.clock, self.to_ably)
         self.store = Store(self.engine)
-        self.identity = PairIdentity(URL, 1, "https://api.testably.app", PROJECT)
+        self.identity = IDENTITY
 
     # --- the outside
 

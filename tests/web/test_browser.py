@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from mappings.runs import RunLog
+from tests.browser import find_browser
 from tests.web.conftest import HOSTILE, World, milesync
 from tests.web.page import kind_of
 from worker.bootstrap import Deployment
 from worker.settings import load_settings
-
-playwright = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
 
 KINDS = 6
 PATHS = (
@@ -39,12 +34,8 @@ PATHS = (
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; a machine without one skips this."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    named = os.environ.get("MILESYNC_TEST_BROWSER")
-    program = named or next(filter(None, map(shutil.which, names)), None)
-    if not program:
-        pytest.skip("no Chromium on the path")
-    with playwright.sync_playwright() as running:
+    program = find_browser()
+    with sync_playwright() as running:
         opened = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened
         opened.close()
@@ -100,7 +91,7 @@ def test_no_page_is_wider_than_the_screen_and_axe_finds_nothing(
             page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true })")
             assert page.title() != "it ran"
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-            wrong = axe.Axe().run(page).response["violations"]
+            wrong = Axe().run(page).response["violations"]
             found += [(path, one["id"], [node["html"] for node in one["nodes"]]) for one in wrong]
     assert found == []
 
@@ -120,7 +111,7 @@ def test_the_report_is_no_wider_than_the_screen_and_axe_finds_nothing(
         assert "are in Testably" in page.title()
         page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true })")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        wrong = axe.Axe().run(page).response["violations"]
+        wrong = Axe().run(page).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in wrong] == []
 
 

@@ -26,7 +26,7 @@ _STATES: Final = {
     "orphaned": "gone from TestRail, kept in Testably",
     "held": "held after an undo",
 }
-_FIELDS: Final = {"start_date": "start", "due_date": "due"}
+_FIELDS: Final = {"start_date": "start", "due_date": "due", "parent_id": "parent"}
 _NOT_EXACT: Final = {
     "parent_status": "parents with the status that Testably derives from their sub-milestones",
     "parent_dates": "parents with the dates that Testably takes from their sub-milestones",

@@ -11,6 +11,7 @@ A setting has two names: the key in the file (``testably.rate_limit``) and the v
 (``MILESYNC_TESTABLY_RATE_LIMIT``); `worker.settings.model.variable` turns one into the other.
 """
 
+from worker.settings.amounts import Rate
 from worker.settings.effective import Settings
 from worker.settings.load import load_settings
 from worker.settings.model import (
@@ -22,7 +23,7 @@ from worker.settings.model import (
     WebSettings,
 )
 from worker.settings.template import settings_template
-from worker.settings.values import Listen, Rate, redacted
+from worker.settings.values import Listen, redacted
 
 __all__ = [
     "Listen",

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from worker.errors import SettingsError
-from worker.settings import network, values
+from worker.settings import amounts, network, values
 from worker.settings.schedule import cron
 
 PREFIX: Final = "MILESYNC_"
@@ -42,7 +42,7 @@ def _maybe(parse: Callable[[object], object]) -> BeforeValidator:
 _Zone = Annotated[ZoneInfo | None, _maybe(values.zone)]
 _Cron = Annotated[str, BeforeValidator(cron)]
 _Flag = Annotated[bool, BeforeValidator(values.flag)]
-_Rate = Annotated[values.Rate, BeforeValidator(values.rate)]
+_Rate = Annotated[amounts.Rate, BeforeValidator(amounts.rate)]
 _Text = Annotated[str | None, _maybe(values.plain_text)]
 _Secret = Annotated[SecretStr | None, _maybe(values.secret)]
 _Token = Annotated[SecretStr | None, _maybe(values.token)]
@@ -87,7 +87,7 @@ class SourceSettings(_Section):
         examples=["auto"],
     )
     rate_limit: _Rate = Field(
-        values.Rate(180, 60.0),
+        amounts.Rate(180, 60.0),
         description="Requests and a window, for the whole TestRail instance.",
         examples=["180/60s"],
     )
@@ -103,7 +103,7 @@ class TargetSettings(_Section):
     )
     token: _Token = Field(None, description="The bearer token; it must be allowed to write.")
     rate_limit: _Rate = Field(
-        values.Rate(60, 60.0),
+        amounts.Rate(60, 60.0),
         description="Requests and a window, for each token.",
         examples=["60/60s"],
     )
@@ -117,18 +117,23 @@ class SyncSettings(_Section):
         """How long runs are kept; None is for ever."""
         return None if self.retention == "never" else self.retention
 
+    @property
+    def most_in_flight(self) -> int:
+        """How many requests to Testably one run may have in flight."""
+        return amounts.MOST_IN_FLIGHT if self.concurrency == "auto" else self.concurrency
+
     schedule: _Cron = Field(
         DEFAULT_SCHEDULE,
         description="When each project pair is synced in the background: cron, in UTC.",
         examples=[DEFAULT_SCHEDULE],
     )
-    drift_check: Annotated[values.DriftCheck, BeforeValidator(values.drift_check)] = Field(
-        values.span("1h"),
+    drift_check: Annotated[amounts.DriftCheck, BeforeValidator(amounts.drift_check)] = Field(
+        amounts.span("1h"),
         description="How old a scheduled run's last look at Testably may be; or always, or never.",
         examples=["1h"],
     )
-    retention: Annotated[values.Retention, BeforeValidator(values.retention)] = Field(
-        values.span("400d"),
+    retention: Annotated[amounts.Retention, BeforeValidator(amounts.retention)] = Field(
+        amounts.span("400d"),
         description="How long runs and their changes are kept: 90d or more is wise; or never.",
         examples=["400d"],
     )
@@ -136,8 +141,8 @@ class SyncSettings(_Section):
         (),
         description="Where notices go: https://… is a JSON webhook, other schemes are apprise's.",
     )
-    notify_gap: Annotated[timedelta, BeforeValidator(values.span)] = Field(
-        values.span("15m"),
+    notify_gap: Annotated[timedelta, BeforeValidator(amounts.span)] = Field(
+        amounts.span("15m"),
         description="The least time between two notices; what is over is told at once.",
         examples=["15m"],
     )
@@ -156,7 +161,12 @@ class SyncSettings(_Section):
         description="Put TestRail's address, refs and moments below each description.",
         examples=[True],
     )
-    http_timeout: Annotated[float, BeforeValidator(values.seconds)] = Field(
+    concurrency: Annotated[amounts.Concurrency, BeforeValidator(amounts.concurrency)] = Field(
+        "auto",
+        description="Requests in flight to Testably in one run: auto, or a number up to 32.",
+        examples=["auto"],
+    )
+    http_timeout: Annotated[float, BeforeValidator(amounts.seconds)] = Field(
         30.0, description="Seconds in all for one request.", examples=[30]
     )
     allow_http: Annotated[tuple[str, ...], BeforeValidator(network.hosts)] = Field(

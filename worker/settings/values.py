@@ -9,33 +9,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import SecretStr
 
-DriftCheck = timedelta | Literal["always", "never"]
-Retention = timedelta | Literal["never"]
-
-_UNIT_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SPAN: Final = r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd]?)"
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _PORTS: Final = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most ``requests`` in any ``seconds``."""
-
-    requests: int
-    seconds: float
-
-    def __str__(self) -> str:
-        return f"{self.requests}/{self.seconds:g}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +70,6 @@ def flag(value: object) -> bool:
     return found
 
 
-# --- amounts ----------------------------------------------------------------------------------
-
-
-def span(value: object) -> timedelta:
-    """A length of time: ``90s``, ``15m``, ``1h``, ``1d``, or a plain number of seconds."""
-    if isinstance(value, timedelta):
-        return value
-    found = re.fullmatch(_SPAN, str(value).strip().lower(), re.ASCII)
-    if not found:
-        raise ValueError("is not a length of time")
-    return timedelta(seconds=float(found[1]) * _UNIT_SECONDS[found[2]])
-
-
-def drift_check(value: object) -> DriftCheck:
-    """A length of time, ``always`` or ``never``."""
-    known = word(value)
-    return known if known in ("always", "never") else span(value)
-
-
-def retention(value: object) -> Retention:
-    """A length of time of a day or more, or ``never``."""
-    known = word(value)
-    if known == "never":
-        return "never"
-    found = span(value)
-    if found < timedelta(days=1):
-        raise ValueError("must be a day or more, or never")
-    return found
-
-
 def addresses(value: object) -> tuple[SecretStr, ...]:
     """Addresses with a scheme, separated by commas or one a line."""
     if value is None:
@@ -130,29 +83,6 @@ def addresses(value: object) -> tuple[SecretStr, ...]:
 
 def _plain_text(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-def seconds(value: object) -> float:
-    """More than no time, in seconds."""
-    found = span(value).total_seconds()
-    if found <= 0:
-        raise ValueError("must be more than 0 seconds")
-    return found
-
-
-def rate(value: object) -> Rate:
-    """Requests and a window: ``180/60s``, ``60/1m``, ``100/0.5s``."""
-    if isinstance(value, Rate):
-        return value
-    requests, _, window = str(value).strip().partition("/")
-    if not re.fullmatch(r"\d{1,9}\s*", requests, re.ASCII) or not re.fullmatch(
-        rf"\s*{_SPAN}", window.lower(), re.ASCII
-    ):
-        raise ValueError("is not a rate")
-    found = Rate(int(requests), span(window).total_seconds())
-    if not found.requests or not found.seconds:
-        raise ValueError("allows nothing: both numbers must be more than 0")
-    return found
 
 
 # --- places -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from mappings.run_record import HEARTBEAT_EVERY
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
+from worker.sync.apply.lanes import Lanes
 from worker.sync.decide.action import Kind, Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
@@ -28,7 +30,7 @@ class PairContext:
     """One project pair with everything that a run of it needs.
 
     ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
-    always listing, None for never.
+    always listing, None for never. ``lanes`` makes what does the items of a run.
     """
 
     identity: PairIdentity
@@ -43,6 +45,7 @@ class PairContext:
     drift_check: timedelta | None = timedelta(hours=1)
     seconds_per_request: float = 1.02
     heartbeat_every: float = HEARTBEAT_EVERY
+    lanes: Callable[[], Lanes] = Lanes
 
     @property
     def requests(self) -> dict[str, int]:

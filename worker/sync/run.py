@@ -207,6 +207,7 @@ class Run:
             context.clock,
             self.recording.heartbeat.require,
             open_word=open_word_of(context.store, self.pair),
+            lanes=context.lanes(),
         )
 
     @property

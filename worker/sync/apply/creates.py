@@ -96,7 +96,7 @@ class Creates:
         """
         writer = self.writer
         posted = {name: desired[name] for name in POSTED}
-        patience = Patience(writer.clock, repeats)
+        patience = Patience(writer.sleep, repeats)
 
         def intend(at: datetime) -> tuple[Link, Change]:
             deadline = writer.deadline(at) + STALL

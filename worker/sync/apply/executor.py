@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from mappings.errors import LostLock, MilesyncError
 from mappings.link import Link
@@ -63,6 +64,7 @@ class Executor:
         self._read_at = snapshot.now
         self._archive_in_use = archive_in_use
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
+        self._lanes = writer.lanes
         self._links = RunLinks(writer, dict(snapshot.links))
         self._creates = Creates(writer, rules, snapshot.target)
         self._items = Items(
@@ -92,8 +94,7 @@ class Executor:
         for item in archives:
             self._take_away(item)
         parents = self._links.parents()
-        for item in items:
-            self._complete(item, parents)
+        self._side_by_side(items, partial(self._complete, parents))
         self._items.retry_leased()
         self._attempts.require_writes()
 
@@ -111,16 +112,21 @@ class Executor:
         Where all fails, it is seen what became of the creates before the target is blamed.
         """
         for _ in range(ROUNDS):
-            for item in self._open(writes):
-                if self._attempts.is_down:
-                    break
-                self._write(item)
+            self._side_by_side(self._open(writes), self._write)
             resolved = self._resolve_creates(items)
             self._attempts.require_writes()
             if not resolved:
                 return
-        for item in self._open(writes):
-            self._write(item, again=False)
+        self._side_by_side(self._open(writes), partial(self._write, again=False))
+
+    def _side_by_side(self, items: Iterable[Item], do: Callable[[Item], None]) -> None:
+        """Do the items as long as the target takes writes; a child waits for its parent."""
+
+        def do_if_up(item: Item) -> None:
+            if not self._attempts.is_down:
+                do(item)
+
+        self._lanes.each(items, do_if_up, _ids)
 
     def _open(self, writes: list[Item]) -> list[Item]:
         """What is not finished: roots before children, what failed before last (R6)."""
@@ -220,7 +226,7 @@ class Executor:
         again = is_old and not self._archive_in_use
         return updates.archive(writer, action, link, read_again=again)
 
-    def _complete(self, item: Item, parents: set[str | None]) -> None:
+    def _complete(self, parents: set[str | None], item: Item) -> None:
         """Write what waited until it is known what has sub-milestones."""
         number, action = item
         link, earlier = self._links.known.get(action.testrail_id), self._outcomes.get(number)
@@ -245,6 +251,10 @@ class Executor:
 
 def _is_write(action: Action) -> bool:
     return action.kind in (Kind.CREATE, Kind.ADOPT, Kind.UPDATE)
+
+
+def _ids(item: Item) -> tuple[int, int | None]:
+    return item[1].testrail_id, item[1].parent_id
 
 
 def _rank(item: Item) -> tuple[bool, bool, bool]:

@@ -57,13 +57,14 @@ def update(writer: TargetWriter, action: Action, link: Link) -> Link:
     """
     if not action.push:
         return link
+    spoken = writer.open_word.uses_table
     try:
         return _patch(writer, action, link, action.push)
     except Refused as error:
         doubtful = [name for name in action.push if _is_doubtful(name, action.push[name])]
         if not doubtful:
             raise
-        return _one_by_one(writer, action, doubtful, error)
+        return _one_by_one(writer, action, doubtful, error, spoken)
 
 
 def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> Link:
@@ -73,7 +74,9 @@ def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> 
     )
 
 
-def _one_by_one(writer: TargetWriter, action: Action, doubtful: list[str], error: Refused) -> Link:
+def _one_by_one(
+    writer: TargetWriter, action: Action, doubtful: list[str], error: Refused, spoken: bool
+) -> Link:
     link = writer.reload(action.testrail_id)
     safe = {name: value for name, value in action.push.items() if name not in doubtful}
     if safe:
@@ -86,19 +89,25 @@ def _one_by_one(writer: TargetWriter, action: Action, doubtful: list[str], error
             link = _patch(writer, action, link, {name: value})
         except Refused as refusal:
             opens = (name, value) == ("status", ACTIVE) and name not in action.own
-            taken = _in_the_other_words(writer, action) if opens else None
+            taken = _in_the_other_words(writer, action, spoken) if opens else None
             link = taken or _rejected(writer, action.testrail_id, name, value, refusal, action.own)
     return link
 
 
-def _in_the_other_words(writer: TargetWriter, action: Action) -> Link | None:
-    """Open the milestone by the other vocabulary's word, once; None if that is refused too."""
+def _in_the_other_words(writer: TargetWriter, action: Action, spoken: bool) -> Link | None:
+    """Open the milestone by the other vocabulary's word, once; None if that is refused too.
+
+    ``spoken`` is the vocabulary that was refused; another item may have turned to the other.
+    """
     words = writer.open_word
-    words.turn()
+    turns = words.uses_table == spoken
+    if turns:
+        words.turn()
     try:
         link = _patch(writer, action, writer.reload(action.testrail_id), {"status": ACTIVE})
     except Refused:
-        words.turn()
+        if turns:
+            words.turn()
         return None
     if "status" not in link.field_problems:
         words.keep()

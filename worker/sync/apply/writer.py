@@ -21,6 +21,7 @@ from mappings.rows import Change, ChangeState, Pair
 from mappings.store import Store
 from worker.clock import Clock
 from worker.errors import ApiError, Done, RateLimited, TimedOut, Transient, Unreachable
+from worker.sync.apply.lanes import Lanes
 from worker.sync.apply.vocabulary import OpenWord
 from worker.sync.ports import Target
 
@@ -44,7 +45,7 @@ class LostLeaseError(Exception):
 class Patience:
     """Counts the failures of one write; waits before the next attempt, if there is one."""
 
-    clock: Clock
+    sleep: Callable[[float], None]
     repeats: bool = True
     failures: int = 0
     limited: int = 0
@@ -56,7 +57,7 @@ class Patience:
         passing = self.repeats and isinstance(error, Transient | Unreachable)
         if not passing or self.failures >= len(BACK_OFF):
             return False
-        self.clock.sleep(BACK_OFF[self.failures])
+        self.sleep(BACK_OFF[self.failures])
         self.failures += 1
         return True
 
@@ -108,6 +109,7 @@ class TargetWriter:
     require_pair: Callable[[], None] = lambda: None
     repeats: bool = True
     open_word: OpenWord = field(default_factory=OpenWord)
+    lanes: Lanes = field(default_factory=Lanes)
 
     @property
     def project(self) -> str:
@@ -135,7 +137,7 @@ class TargetWriter:
         journal then tells.
         """
         change = self._change(link, values, before, kind, undoes)
-        patience = Patience(self.clock, self.repeats)
+        patience = Patience(self.sleep, self.repeats)
         while True:
             wire = self._wire(link, values)
             attempt = self.send(
@@ -161,6 +163,11 @@ class TargetWriter:
         """The values in the words that this target takes."""
         start = values.get("start_date", link.observed.get("start_date"))
         return self.open_word.sent_as(values, start, self.clock.now())
+
+    def sleep(self, seconds: float) -> None:
+        """Wait before another attempt, while other items go on."""
+        with self.lanes.waiting():
+            self.clock.sleep(seconds)
 
     def since(self) -> str:
         """The time now, ISO 8601 in UTC."""
@@ -215,9 +222,14 @@ class TargetWriter:
     ) -> Attempt:
         """Journal a write, lease its link and send it; `settle` then commits what came of it.
 
-        ``intend`` gives the link and the change to journal at a time. Raises LostLeaseError.
+        ``intend`` gives the link and the change to journal at a time. Raises LostLeaseError, and
+        EndedElsewhereError where another item ends the run.
         """
-        self.target.wait_for_permit()
+        self.lanes.require()
+        with self.lanes.waiting():
+            self.target.wait_for_permit()
+        self.lanes.started()
+        self.lanes.require()
         self.require_pair()
         now = self.clock.now()
         link, change = intend(now)
@@ -231,7 +243,9 @@ class TargetWriter:
             return Attempt(*leased, sent_at, self.clock.monotonic(), error=stalled)
         started = self.clock.monotonic()
         try:
-            attempt = Attempt(*leased, sent_at, started, answer=request())
+            with self.lanes.waiting():
+                answer = request()
+            attempt = Attempt(*leased, sent_at, started, answer=answer)
         except ApiError as error:
             attempt = Attempt(*leased, sent_at, started, error=error)
         _tell_sent(attempt, change, self.target.last_status, self.clock.monotonic() - started)
