@@ -283,7 +283,7 @@ class World(PairWorld):
         Where no link holds it, and the marker was taken away by a person, or cut off by the target
         before a person edited it or the database was lost, nothing tells any more whose it is.
         """
-        pair = self.store.find_pair(IDENTITY)
+        pair = self.store.find_pair(self.identity)
         links = {} if pair is None else self.store.links(pair.id)
         linked = {link.testably_id for link in links.values()}
         found: dict[int, list[str]] = {}
