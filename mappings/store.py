@@ -26,6 +26,7 @@ from mappings.errors import DoesNotFit, StoreError
 from mappings.journal import Journal
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links, Outline
 from mappings.rows import (
     COLUMN_OF,
     Pair,
@@ -114,27 +115,32 @@ class Store(Connected):
                 for row in _mappings(connection, query.where(links.c.testrail_id.in_(some)))
             }
 
-    def outlines(self, pair_id: int) -> dict[int, Link]:
-        """The pair's links by TestRail id, for a run that reads thousands and changes few.
+    def each_link(self, pair_id: int) -> Iterator[Link]:
+        """The pair's links in the order of their ids, one by one: none is kept."""
+        query = select(links).where(links.c.pair_id == pair_id).order_by(links.c.testrail_id)
+        with self._transaction() as connection:
+            yield from map(link_of, _mappings(connection, query))
 
-        Of those with a ``target_fingerprint``, only what tells whether both sides are still what
-        they were; `links` has the rest of them.
+    def outlines(self, pair_id: int) -> Links:
+        """The pair's links, for a run that reads thousands and changes few.
+
+        Of those whose both sides agreed, only what tells whether they are still what they were;
+        `links` has the rest of them.
         """
         agreed = and_(
             links.c.pair_id == pair_id,
             links.c.state == LinkState.LINKED.value,
             links.c.target_print.is_not(None),
+            links.c.agreed_counts.is_not(None),
             links.c.look_again.is_(False),
         )
-        columns = [links.c[COLUMN_OF[name]] for name in OUTLINE]
+        columns = [links.c[COLUMN_OF[name]] for name in Outline._fields]
+        query = select(*columns).where(agreed).execution_options(yield_per=1000)
         with self._transaction() as connection:
-            outlined = {
-                row[0]: Link(**dict(zip(OUTLINE, row, strict=True)), state=LinkState.LINKED)
-                for row in connection.execute(select(*columns).where(agreed))
-            }
+            outlined = {row[0]: Outline._make(row) for row in connection.execute(query)}
             others = select(links).where(links.c.pair_id == pair_id, not_(agreed))
             full = {row["testrail_id"]: link_of(row) for row in _mappings(connection, others)}
-        return dict(sorted({**outlined, **full}.items()))
+        return Links(full, outlined)
 
     def links_with_problems(self, pair_id: int, most: int | None = None) -> list[Link]:
         """The links about which something needs a person, or was accepted by one.
@@ -176,9 +182,15 @@ class Store(Connected):
             ]
 
     def note_agreement(self, pair_id: int, agreed: Iterable[Link]) -> None:
-        """Record the ``target_fingerprint`` of links that nobody changed since they were read."""
+        """Record that both sides of links agree that nobody changed since they were read."""
         rows = [
-            {"of": link.testrail_id, "at": link.version, "print": link.target_fingerprint}
+            {
+                "of": link.testrail_id,
+                "at": link.version,
+                "print": link.target_fingerprint,
+                "counts": link.agreed_counts,
+                "until": link.agreed_until,
+            }
             for link in agreed
         ]
         if not rows:
@@ -189,9 +201,16 @@ class Store(Connected):
             links.c.version == bindparam("at"),
         )
         with self._transaction() as connection:
-            connection.execute(
-                update(links).where(chosen).values(target_print=bindparam("print")), rows
+            noted = (
+                update(links)
+                .where(chosen)
+                .values(
+                    target_print=bindparam("print"),
+                    agreed_counts=bindparam("counts"),
+                    agreed_until=bindparam("until"),
+                )
             )
+            connection.execute(noted, rows)
 
     def save(self, pair_id: int, link: Link, now: datetime) -> Link | None:
         """Write a link if nobody changed it since it was read, and nobody else holds a claim.
@@ -225,15 +244,6 @@ def _beside(pair: Pair) -> Select[tuple[int]]:
     )
 
 
-OUTLINE = (
-    "testrail_id",
-    "testably_id",
-    "name",
-    "source_fingerprint",
-    "target_fingerprint",
-    "target_parent",
-    "version",
-)
 _BATCH = 10_000
 """Ids in one query: PostgreSQL takes 65,535 parameters, SQLite 32,766."""
 
