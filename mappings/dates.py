@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -29,6 +30,7 @@ def moment(text: str) -> str:
     return aware.isoformat().replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=4096)
 def moment_of(timestamp: int) -> str:
     """Unix seconds as a canonical moment."""
     return moment(datetime.fromtimestamp(timestamp, UTC).isoformat())

@@ -21,7 +21,7 @@ def fingerprint_of_source(source: SourceMilestone) -> str:
         source.parent_id,
         source.refs,
     )
-    return _digest(facts)
+    return digest(facts)
 
 
 def fingerprint_of_target(target: TargetMilestone) -> str:
@@ -33,14 +33,16 @@ def fingerprint_of_target(target: TargetMilestone) -> str:
         target.due_date,
         target.status,
         target.parent_id,
+        target.date_mode,
     )
-    return _digest(facts)
+    return digest(facts)
 
 
 def digest_of(values: Values) -> str:
     """Equal for the same values."""
-    return _digest(tuple(part for name in sorted(values) for part in (name, values[name])))
+    return digest(tuple(part for name in sorted(values) for part in (name, values[name])))
 
 
-def _digest(facts: tuple[str | int | bool | None, ...]) -> str:
+def digest(facts: tuple[object, ...]) -> str:
+    """Equal for the same facts of the same types; takes whatever JSON can hold."""
     return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()

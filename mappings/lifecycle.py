@@ -74,23 +74,42 @@ def lifecycle_differs(source: SourceMilestone, rules: MappingRules, now: datetim
     return source.is_started != _has_begun(start_of(source, rules), now, rules.timezone)
 
 
+def lifecycle_changes_at(source: SourceMilestone, rules: MappingRules, now: datetime) -> int | None:
+    """The Unix seconds, after ``now``, at which `lifecycle_differs` may answer otherwise."""
+    zone = rules.timezone
+    moments = (_begins_at(start_of(source, rules), zone), _over_at(source.due_on, zone))
+    after = [moment for moment in moments if moment is not None and moment > now.timestamp()]
+    return None if source.is_completed else min(after, default=None)
+
+
 # --- days and moments
 
 
 def _is_over(timestamp: int | None, now: datetime, zone: ZoneInfo | None) -> bool:
-    if timestamp is None:
-        return False
-    if zone is None:
-        return now.timestamp() >= timestamp + (0 if timestamp % _DAY else _DAY)
-    return now >= _midnight(calendar_day(timestamp, zone).day + timedelta(days=1), zone)
+    over_at = _over_at(timestamp, zone)
+    return over_at is not None and now.timestamp() >= over_at
 
 
 def _has_begun(timestamp: int | None, now: datetime, zone: ZoneInfo | None) -> bool:
+    begins_at = _begins_at(timestamp, zone)
+    return begins_at is not None and now.timestamp() >= begins_at
+
+
+def _over_at(timestamp: int | None, zone: ZoneInfo | None) -> int | None:
+    """When a due date is over, in Unix seconds; None where there is none."""
     if timestamp is None:
-        return False
+        return None
     if zone is None:
-        return now.timestamp() >= timestamp
-    return now >= _midnight(calendar_day(timestamp, zone).day, zone)
+        return timestamp + (0 if timestamp % _DAY else _DAY)
+    day = calendar_day(timestamp, zone).day + timedelta(days=1)
+    return int(_midnight(day, zone).timestamp())
+
+
+def _begins_at(timestamp: int | None, zone: ZoneInfo | None) -> int | None:
+    """When a start date begins, in Unix seconds; None where there is none."""
+    if timestamp is None or zone is None:
+        return timestamp
+    return int(_midnight(calendar_day(timestamp, zone).day, zone).timestamp())
 
 
 def _beginning(at: datetime, zone: ZoneInfo | None) -> datetime:

@@ -13,8 +13,10 @@ replaces a link's fields.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from mappings.failing import failure
 from mappings.link_record import LinkState
@@ -27,6 +29,11 @@ from mappings.stored_text import can_be_description
 @dataclass(frozen=True, slots=True)
 class Link(LinkValues):
     """The recorded pair of ids, and the last known values on the way between them."""
+
+    @classmethod
+    def in_step(cls, facts: Mapping[str, Any]) -> Link:
+        """A linked one whose both sides agreed, of which only these facts are read."""
+        return cls(**facts, state=LinkState.LINKED)
 
     # --- creating
 

@@ -67,7 +67,9 @@ class LinkRecord:
     ``parent_id`` is the TestRail id of the parent under which it was, or is to be, created,
     ``target_parent`` the target id under which it hangs, ``has_children`` whether the last whole
     reading of TestRail showed sub-milestones. The fingerprints are those of both sides;
-    ``target_fingerprint`` is there only while both were found to agree, with nothing left to do.
+    ``target_fingerprint`` is there only while both were found to agree, with nothing left to do;
+    ``agreed_counts`` are then the words under which a run counts the milestone, ``agreed_until``
+    the Unix seconds at which they have to be counted anew, None for never.
 
     *Attempt*: ``in_flight`` is journaled before a write; ``sent`` counts values that were sent
     and not yet seen by a reading. Of a create, ``attempt_newest`` is the newest ``created_at``
@@ -91,6 +93,8 @@ class LinkRecord:
     has_children: bool = False
     source_fingerprint: str = ""
     target_fingerprint: str | None = None
+    agreed_counts: str | None = None
+    agreed_until: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
     in_flight: Values | None = None
     sent: Mapping[str, Sent] = field(default_factory=dict)

@@ -63,13 +63,25 @@ class LinkValues(LinkRecord):
             self, observed=live.values, observed_at=live.updated_at, target_parent=live.parent_id
         )
 
-    def agreed(self, live: TargetMilestone) -> Self:
-        """With the fingerprint of a target that was found to agree in everything."""
-        return replace(self, target_fingerprint=fingerprint_of_target(live))
+    def agreed(self, live: TargetMilestone, counts: str, until: int | None) -> Self:
+        """With the note of a target that was found to agree in everything."""
+        print_ = fingerprint_of_target(live)
+        return replace(self, target_fingerprint=print_, agreed_counts=counts, agreed_until=until)
 
-    def agreed_before(self, other: Self) -> bool:
+    def says_the_same(self, other: Self) -> bool:
         """Whether the two differ in nothing but the note that both sides agree."""
-        return replace(other, target_fingerprint=self.target_fingerprint) == self
+        noted = (self.target_fingerprint, self.agreed_counts, self.agreed_until)
+        fingerprint, counts, until = noted
+        return self == replace(
+            other, target_fingerprint=fingerprint, agreed_counts=counts, agreed_until=until
+        )
+
+    @property
+    def agreement(self) -> tuple[str, str | None, int | None] | None:
+        """The note that both sides agree, if they do."""
+        if self.target_fingerprint is None:
+            return None
+        return self.target_fingerprint, self.agreed_counts, self.agreed_until
 
     def to_look_again(self) -> Self:
         """Marked, so that the next run reads its target."""

@@ -131,6 +131,8 @@ COLUMN_OF = {
     "has_children": "has_children",
     "source_fingerprint": "source_print",
     "target_fingerprint": "target_print",
+    "agreed_counts": "agreed_counts",
+    "agreed_until": "agreed_until",
     "raw": "raw",
     "attempt_at": "attempt_at",
     "attempt_deadline": "attempt_deadline",

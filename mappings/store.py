@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,7 @@ from mappings.errors import DoesNotFit, StoreError
 from mappings.journal import Journal
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links, Outline
 from mappings.rows import (
     COLUMN_OF,
     Pair,
@@ -34,6 +36,16 @@ from mappings.rows import (
     pair_of,
 )
 from mappings.tables import links, pairs
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignCreate:
+    """A create in doubt of another pair, and the target of its parent, if that has one."""
+
+    pair_id: int
+    testrail_url: str
+    link: Link
+    parent_target: str | None
 
 
 class Store(Connected):
@@ -103,27 +115,32 @@ class Store(Connected):
                 for row in _mappings(connection, query.where(links.c.testrail_id.in_(some)))
             }
 
-    def outlines(self, pair_id: int) -> dict[int, Link]:
-        """The pair's links by TestRail id, for a run that reads thousands and changes few.
+    def each_link(self, pair_id: int) -> Iterator[Link]:
+        """The pair's links in the order of their ids, one by one: none is kept."""
+        query = select(links).where(links.c.pair_id == pair_id).order_by(links.c.testrail_id)
+        with self._transaction() as connection:
+            yield from map(link_of, _mappings(connection, query))
 
-        Of those with a ``target_fingerprint``, only what tells whether both sides are still what
-        they were; `links` has the rest of them.
+    def outlines(self, pair_id: int) -> Links:
+        """The pair's links, for a run that reads thousands and changes few.
+
+        Of those whose both sides agreed, only what tells whether they are still what they were;
+        `links` has the rest of them.
         """
         agreed = and_(
             links.c.pair_id == pair_id,
             links.c.state == LinkState.LINKED.value,
             links.c.target_print.is_not(None),
+            links.c.agreed_counts.is_not(None),
             links.c.look_again.is_(False),
         )
-        columns = [links.c[COLUMN_OF[name]] for name in OUTLINE]
+        columns = [links.c[COLUMN_OF[name]] for name in Outline._fields]
+        query = select(*columns).where(agreed).execution_options(yield_per=1000)
         with self._transaction() as connection:
-            outlined = {
-                row[0]: Link(**dict(zip(OUTLINE, row, strict=True)), state=LinkState.LINKED)
-                for row in connection.execute(select(*columns).where(agreed))
-            }
+            outlined = {row[0]: Outline._make(row) for row in connection.execute(query)}
             others = select(links).where(links.c.pair_id == pair_id, not_(agreed))
             full = {row["testrail_id"]: link_of(row) for row in _mappings(connection, others)}
-        return dict(sorted({**outlined, **full}.items()))
+        return Links(full, outlined)
 
     def links_with_problems(self, pair_id: int, most: int | None = None) -> list[Link]:
         """The links about which something needs a person, or was accepted by one.
@@ -138,21 +155,42 @@ class Store(Connected):
 
     def targets_of_others(self, pair: Pair) -> frozenset[str]:
         """The target ids that other pairs hold in this pair's Testably project (R7)."""
-        same = and_(
-            pairs.c.id != pair.id,
-            pairs.c.testably_url == pair.identity.testably_url,
-            pairs.c.testably_project == pair.identity.testably_project,
-        )
         query = select(links.c.testably_id).where(
-            links.c.testably_id.is_not(None), links.c.pair_id.in_(select(pairs.c.id).where(same))
+            links.c.testably_id.is_not(None), links.c.pair_id.in_(_beside(pair))
         )
         with self._transaction() as connection:
             return frozenset(connection.execute(query).scalars())
 
+    def creates_of_others(self, pair: Pair) -> list[ForeignCreate]:
+        """The creates in doubt of other pairs in this pair's Testably project (R2)."""
+        above = links.alias()
+        below_it = and_(
+            above.c.pair_id == links.c.pair_id, above.c.testrail_id == links.c.parent_id
+        )
+        query = (
+            select(links, pairs.c.testrail_url, above.c.testably_id.label("parent_target"))
+            .join(pairs, pairs.c.id == links.c.pair_id)
+            .outerjoin(above, below_it)
+            .where(links.c.state == LinkState.CREATING.value, links.c.pair_id.in_(_beside(pair)))
+        )
+        with self._transaction() as connection:
+            return [
+                ForeignCreate(
+                    row["pair_id"], row["testrail_url"], link_of(row), row["parent_target"]
+                )
+                for row in _mappings(connection, query)
+            ]
+
     def note_agreement(self, pair_id: int, agreed: Iterable[Link]) -> None:
-        """Record the ``target_fingerprint`` of links that nobody changed since they were read."""
+        """Record that both sides of links agree that nobody changed since they were read."""
         rows = [
-            {"of": link.testrail_id, "at": link.version, "print": link.target_fingerprint}
+            {
+                "of": link.testrail_id,
+                "at": link.version,
+                "print": link.target_fingerprint,
+                "counts": link.agreed_counts,
+                "until": link.agreed_until,
+            }
             for link in agreed
         ]
         if not rows:
@@ -163,9 +201,16 @@ class Store(Connected):
             links.c.version == bindparam("at"),
         )
         with self._transaction() as connection:
-            connection.execute(
-                update(links).where(chosen).values(target_print=bindparam("print")), rows
+            noted = (
+                update(links)
+                .where(chosen)
+                .values(
+                    target_print=bindparam("print"),
+                    agreed_counts=bindparam("counts"),
+                    agreed_until=bindparam("until"),
+                )
             )
+            connection.execute(noted, rows)
 
     def save(self, pair_id: int, link: Link, now: datetime) -> Link | None:
         """Write a link if nobody changed it since it was read, and nobody else holds a claim.
@@ -190,15 +235,15 @@ class Store(Connected):
             mark_to_look_again(connection, pair_id, testrail_id)
 
 
-OUTLINE = (
-    "testrail_id",
-    "testably_id",
-    "name",
-    "source_fingerprint",
-    "target_fingerprint",
-    "target_parent",
-    "version",
-)
+def _beside(pair: Pair) -> Select[tuple[int]]:
+    """The ids of the other pairs that write into the same Testably project."""
+    return select(pairs.c.id).where(
+        pairs.c.id != pair.id,
+        pairs.c.testably_url == pair.identity.testably_url,
+        pairs.c.testably_project == pair.identity.testably_project,
+    )
+
+
 _BATCH = 10_000
 """Ids in one query: PostgreSQL takes 65,535 parameters, SQLite 32,766."""
 

@@ -97,6 +97,8 @@ links = Table(
     Column("has_children", Boolean, nullable=False, server_default=false()),
     Column("source_print", Text, nullable=False),
     Column("target_print", Text),
+    Column("agreed_counts", Text),
+    Column("agreed_until", BigInteger),
     Column("raw", JSON, nullable=False),
     Column("trouble_kind", Text),
     Column("trouble_reason", Text),

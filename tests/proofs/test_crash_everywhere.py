@@ -16,11 +16,12 @@ import pytest
 
 from mappings.footer import marked_id
 from mappings.milestone import TargetMilestone
-from tests.proofs.world import MIGRATION, World
+from tests.proofs.world import MIGRATION, FaultScript, World
 from tests.support.lanes import SteppedLanes
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import IDENTITY, PROJECT, URL
 from worker.clients.records import parse_target
+from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record
 from worker.sandbox.seed import seed
 from worker.sandbox.switches import TestablySwitches
@@ -28,13 +29,19 @@ from worker.sync.apply.lanes import Lanes
 from worker.sync.context import PairContext
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import run_pair
+from worker.sync.run import Phase, run_pair
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 
+REQUESTS = {
+    f"after {what}" for what in ("GET source list", "GET list", "GET milestone", "POST", "PATCH")
+}
 MILESTONES = 42
 LATEST = 39.0
 """Seconds for which a server may still carry out what was being sent."""
+
+LOST = (FaultKind.RESET_AFTER, None, FaultKind.TIMEOUT, FaultKind.SERVER_ERROR_AFTER)
+"""Two creates that were carried out and one that was not; all are in doubt."""
 
 End = dict[int | None, Any]
 
@@ -51,12 +58,17 @@ def _undo_last(context: PairContext) -> RunReport:
 
 @dataclass(frozen=True)
 class Story:
-    """What is there, the work that dies and is done again, and whether both sides then agree."""
+    """What is there, the work that dies and is done again, and whether both sides then agree.
+
+    ``lost`` says for each of its writes which answer is lost: then creates are in doubt.
+    """
 
     prepare: Callable[[World], None]
     work: Callable[[PairContext], RunReport]
     agrees: bool = True
     lanes: Callable[[], Lanes] = Lanes
+    lost: tuple[FaultKind | None, ...] = ()
+    phases: tuple[Phase, ...] = tuple(Phase)
 
     def begin(self) -> World:
         world = World(ably=TestablySwitches(archived_subs_lock_status=False))
@@ -118,7 +130,13 @@ STORIES = {
     "update, several at once": Story(
         _changed, _migrate, lanes=lambda: SteppedLanes(4, Random(2).randrange)
     ),
-    "undo": Story(lambda world: _migrated(world, 7), _undo_last, agrees=False),
+    "undo": Story(
+        lambda world: _migrated(world, 7),
+        _undo_last,
+        agrees=False,
+        phases=(Phase.READING, Phase.APPLYING),
+    ),
+    "creates in doubt": Story(lambda world: _seed(world, 6), _migrate, lost=LOST),
 }
 
 
@@ -134,18 +152,19 @@ def _end(world: World) -> End:
     return found
 
 
-def _undisturbed(story: Story) -> tuple[int, End]:
-    """How many boundaries the work has, and how it ends if nothing happens."""
+def _undisturbed(story: Story) -> tuple[Boundaries, End]:
+    """The boundaries that the work has, and how it ends if nothing happens."""
     with closing(story.begin()) as world:
         point = Boundaries()
-        report = story.work(world.context(point=point))
+        report = story.work(world.context(point=point, faults=FaultScript(story.lost)))
         assert report.state is State.SUCCEEDED, report
-        return point.passed, _end(world)
+        return point, _end(world)
 
 
 def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
     with closing(story.begin()) as world:
-        dying = world.context(point=Boundaries(boundary), dies_late_by=late_by)
+        faults = FaultScript(story.lost)
+        dying = world.context(point=Boundaries(boundary), faults=faults, dies_late_by=late_by)
         with pytest.raises(Died):
             story.work(dying)
         report = story.work(world.context())
@@ -159,6 +178,22 @@ def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
         return _end(world)
 
 
+@pytest.mark.parametrize("name", STORIES)
+def test_the_boundaries_are_in_every_phase(name: str) -> None:
+    """A run reads, applies and proves, and may die at a request and at a commit of each."""
+    point, _ = _undisturbed(STORIES[name])
+    for phase in STORIES[name].phases:
+        assert {what for where, what in point.seen if where == phase} & REQUESTS, phase
+    ends = [what for where, what in point.seen if where == STORIES[name].phases[-1]]
+    assert {"before commit", "after commit"} <= set(ends)
+
+
+def test_the_looks_of_creates_in_doubt_are_among_the_boundaries() -> None:
+    """Two looks at the target's list, taken while the run applies."""
+    point, _ = _undisturbed(STORIES["creates in doubt"])
+    assert point.seen.count(("applying", "after GET list")) >= 2
+
+
 @pytest.mark.parametrize(
     ("name", "step", "first"),
     [
@@ -166,6 +201,7 @@ def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
         ("small migration", 1, 1),
         *(("update", 2, first) for first in (1, 2)),
         *(("undo", 2, first) for first in (1, 2)),
+        ("creates in doubt", 2, 1),
         ("several at once", 3, 1),
         ("update, several at once", 5, 1),
     ],
@@ -173,8 +209,8 @@ def _die_and_resume(story: Story, boundary: int, late_by: float | None) -> End:
 def test_a_run_may_die_anywhere(name: str, step: int, first: int) -> None:
     """Wherever a run dies, the next one brings the same end: no double, and nothing missing."""
     story = STORIES[name]
-    boundaries, expected = _undisturbed(story)
-    for boundary in range(first, boundaries + 1, step):
+    point, expected = _undisturbed(story)
+    for boundary in range(first, point.passed + 1, step):
         late_by = None if boundary // step % 2 else LATEST
         assert _die_and_resume(story, boundary, late_by) == expected, (boundary, late_by)
 
@@ -186,6 +222,6 @@ def test_a_run_may_die_anywhere(name: str, step: int, first: int) -> None:
 def test_a_run_may_die_at_every_single_boundary(name: str, late_by: float | None) -> None:
     """The same for each boundary, and for a server that finishes what it was sent, or does not."""
     story = STORIES[name]
-    boundaries, expected = _undisturbed(story)
-    for boundary in range(1, boundaries + 1):
+    point, expected = _undisturbed(story)
+    for boundary in range(1, point.passed + 1):
         assert _die_and_resume(story, boundary, late_by) == expected, boundary

@@ -67,3 +67,18 @@ def test_a_refresh_waits_two_slots_while_background_work_takes_all(stack: Stack)
         caller.join()
     assert statistics.median(waits) <= 2
     assert max(waits) <= 4, sorted(waits)
+
+
+def test_what_is_left_of_the_window_can_be_asked_without_taking_any(clean_redis: str) -> None:
+    """By any process; nothing during a pause."""
+    from redis import Redis
+
+    with Redis.from_url(clean_redis) as client:
+        key = rate_limiter_key("testably", "t")
+        limiter, other = (RedisRateLimiter(client, key, RateLimit(60, 60.0)) for _ in range(2))
+        assert other.left() == 60
+        for _ in range(3):
+            assert limiter.try_acquire(Priority.REFRESH) == 0.0
+        assert other.left() == other.left() == 57
+        limiter.pause(30)
+        assert other.left() == 0

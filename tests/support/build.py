@@ -9,6 +9,7 @@ from typing import Any
 from mappings.fingerprints import fingerprint_of_source
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.milestone import (
     BadRecord,
     MappingRules,
@@ -88,7 +89,7 @@ def snapshot(
         source=SourceListing(
             {one.id: one for one in sources}, tuple(problems), complete=source_complete
         ),
-        links={one.testrail_id: one for one in links},
+        links=Links({one.testrail_id: one for one in links}),
         target=TargetSnapshot({one.id: one for one in targets}, **(view or {})),
         now=NOW,
         options=options or Options(),

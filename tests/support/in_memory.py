@@ -7,12 +7,12 @@ clients they never repeat a read by themselves: every fault is seen by the calle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
-from mappings.milestone import BadRecord, TargetMilestone, Values
-from worker.clients.records import parse_target
-from worker.clients.source_rows import collect_source
+from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
+from worker.clients.records import parse_source, parse_target
+from worker.clients.source_rows import SourceRows
 from worker.clients.target_rows import TargetRows, read_page
 from worker.clock import Clock
 from worker.errors import (
@@ -37,7 +37,7 @@ from worker.sandbox.testably_model import PAGE as TARGET_PAGE
 from worker.sandbox.testably_model import Listing, TestablyModel
 from worker.sandbox.testrail_model import PAGE as SOURCE_PAGE
 from worker.sandbox.testrail_model import Page, TestRailModel
-from worker.sync.ports import SourceListing, TargetListing
+from worker.sync.ports import NO_TARGET_KNOWN, NOTHING_KNOWN, SourceListing, TargetListing
 
 FaultHook = Callable[[str, str], Fault | None]
 """Given the HTTP method and what is asked for, the fault of this request, or None."""
@@ -137,21 +137,24 @@ class InMemorySource:
         *,
         is_completed: bool | None = None,
         is_started: bool | None = None,
+        known: Mapping[int, str] = NOTHING_KNOWN,
     ) -> SourceListing:
         asked = {"is_completed": is_completed, "is_started": is_started}
         filters = {name: value for name, value in asked.items() if value is not None}
         rows = self._all_pages(project_id, filters)
         if self.model.switches.sub_milestones == "roots_only":
             rows = [self._detail(row) for row in rows]
-        milestones, problems = collect_source(rows)
-        return SourceListing(milestones, tuple(problems))
+        return _listing(rows, known)
+
+    def recall(self, record: Mapping[str, object], parent_id: int | None) -> SourceMilestone | None:
+        found = parse_source(dict(record), parent_id)
+        return found if isinstance(found, SourceMilestone) else None
 
     def get_milestone(self, milestone_id: int) -> SourceListing:
         row = self._wire.call(
             "GET", f"get_milestone/{milestone_id}", lambda: self.model.get(milestone_id)
         )
-        milestones, problems = collect_source([row])
-        return SourceListing(milestones, tuple(problems))
+        return _listing([row])
 
     def _all_pages(self, project_id: int, filters: Mapping[str, bool]) -> list[Record]:
         rows: list[Record] = []
@@ -172,6 +175,12 @@ class InMemorySource:
         if type(own) is not int:
             return row
         return self._wire.call("GET", f"get_milestone/{own}", lambda: self.model.get(own))
+
+
+def _listing(records: Iterable[object], known: Mapping[int, str] = NOTHING_KNOWN) -> SourceListing:
+    rows = SourceRows(known)
+    rows.add(records)
+    return SourceListing(rows.milestones, rows.problems, unchanged=rows.unchanged)
 
 
 class InMemoryTarget:
@@ -205,10 +214,15 @@ class InMemoryTarget:
     def last_status(self) -> int | None:
         return None
 
-    def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
+    def list_all(
+        self,
+        project_id: str,
+        status: str | None = None,
+        known: Mapping[str, str] = NO_TARGET_KNOWN,
+    ) -> TargetListing:
         listing = TargetListing(complete=False)
         for _ in range(_ATTEMPTS):
-            listing = self._list_once(project_id, status)
+            listing = self._list_once(project_id, status, known)
             if listing.complete:
                 break
         return listing
@@ -246,11 +260,13 @@ class InMemoryTarget:
         """Let the server carry out the writes of ``late`` faults now."""
         self._wire.arrive()
 
-    def _list_once(self, project_id: str, status: str | None) -> TargetListing:
+    def _list_once(
+        self, project_id: str, status: str | None, known: Mapping[str, str]
+    ) -> TargetListing:
         rows, number = TargetRows(), 1
         while not rows.is_over:
             page = self._page(project_id, status, number)
-            rows.add(read_page(page.body, TARGET_PAGE))
+            rows.add(read_page(page.body, TARGET_PAGE, known))
             number += 1
         return rows.listing
 

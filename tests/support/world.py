@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -27,7 +27,7 @@ from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_model import TestRailModel
 from worker.sync.context import PairContext, PlannedRun, preview
 from worker.sync.options import Options, Policy, Trigger
-from worker.sync.ports import SourceListing, TargetListing
+from worker.sync.ports import NO_TARGET_KNOWN, SourceListing, TargetListing
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport
 from worker.sync.run import run_pair
@@ -65,8 +65,8 @@ class Source(InMemorySource):
 
     incomplete = False
 
-    def read_project(self, project_id: int, **filters: bool | None) -> SourceListing:
-        listing = super().read_project(project_id, **filters)
+    def read_project(self, project_id: int, **how: Any) -> SourceListing:
+        listing = super().read_project(project_id, **how)
         if not self.incomplete:
             return listing
         return replace(listing, complete=False, incomplete_because="A page was missing.")
@@ -78,8 +78,13 @@ class Target(InMemoryTarget):
     incomplete = False
     after: Callable[[str], None] = staticmethod(lambda _method: None)
 
-    def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
-        listing = super().list_all(project_id, status)
+    def list_all(
+        self,
+        project_id: str,
+        status: str | None = None,
+        known: Mapping[str, str] = NO_TARGET_KNOWN,
+    ) -> TargetListing:
+        listing = super().list_all(project_id, status, known)
         return replace(listing, complete=False) if self.incomplete else listing
 
     def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:

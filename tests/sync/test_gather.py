@@ -9,6 +9,7 @@ import pytest
 
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.problem import Problem, ProblemKind
 from tests.support.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble
@@ -31,7 +32,7 @@ def gather(world: World, scope: Scope | None = None, **options: object) -> Snaps
         world.rules,
         world.policy,
         Options(**options),  # type: ignore[arg-type]
-        world.links,
+        Links(world.links),
     )
     return reader.snapshot(scope or Scope(), world.clock.now())
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mappings.link import Link
 from mappings.link_record import LinkState, Sent
+from mappings.links import Links
 from mappings.milestone import (
     DATE_FIELDS,
     FIELDS,
@@ -125,7 +126,7 @@ def test_planning_is_deterministic(situation: Snapshot) -> None:
         source=replace(
             situation.source, milestones=dict(reversed(list(situation.source.milestones.items())))
         ),
-        links=dict(reversed(list(situation.links.items()))),
+        links=Links(dict(reversed(list(situation.links.items())))),
         target=replace(
             situation.target, milestones=dict(reversed(list(situation.target.milestones.items())))
         ),

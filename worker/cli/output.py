@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mappings.errors import MilesyncError
 from worker.cli.screen import Console
-from worker.cli.streams import write
+from worker.cli.streams import not_kept, write
 from worker.say import moves
 
 if TYPE_CHECKING:
     from worker.sync.report import State
 
+_BLOCK = 1024 * 1024
+"""Characters of a document that are held in memory."""
 Human = Callable[[Console], None]
 
 
@@ -49,10 +52,35 @@ def show(document: Mapping[str, Any], human: Human, *, as_json: bool) -> None:
         human(console(sys.stdout))
 
 
+class Streamed(list[Any]):
+    """A list of a document whose items are made anew whenever they are looked at, one by one."""
+
+    def __init__(self, items: Callable[[], Iterator[Any]]) -> None:
+        super().__init__()
+        self._items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._items()
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print the one document of a command on stdout."""
+    """Print the one document of a command on stdout; nothing of it if it cannot be made whole.
+
+    A long one is kept in a file until then. Raises OutputLost.
+    """
     plain = "utf" not in (sys.stdout.encoding or "").lower()
-    print_text(visible_json(json.dumps(document, ensure_ascii=plain, indent=2)) + "\n")
+    encoder = json.JSONEncoder(ensure_ascii=plain, indent=2)
+    how: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogatepass", "newline": ""}
+    with SpooledTemporaryFile(_BLOCK, "w+", **how) as kept, not_kept():
+        for part in encoder.iterencode(document):
+            kept.write(part)
+        kept.write("\n")
+        kept.seek(0)
+        while block := kept.read(_BLOCK):
+            print_text(visible_json(block))
 
 
 def visible_json(text: str) -> str:

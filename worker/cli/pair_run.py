@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from contextvars import copy_context
 from types import TracebackType
@@ -15,12 +15,17 @@ from worker.sync.report import RunReport, State, error_json, unrecorded, worst
 from worker.sync.run import Run
 
 if TYPE_CHECKING:
+    from mappings.link import Link
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
     from worker.settings import ProjectPair
     from worker.sync.apply.outcome import Outcome
     from worker.sync.decide.snapshot import Snapshot
     from worker.sync.options import Options
+
+
+_SOME = 1000
+"""Links that are read together."""
 
 
 class PairRun:
@@ -61,6 +66,16 @@ class PairRun:
     def outcomes(self) -> list[Outcome]:
         """What came of each milestone."""
         return [] if self._run is None else list(self._run.outcomes.values())
+
+    def links_in_step(self) -> Iterator[Link]:
+        """The links of the milestones that agreed as before, of which there are no outcomes."""
+        run = self._run
+        if run is None or run.planned is None or not run.recording.in_step:
+            return
+        ids = list(run.planned.plan.in_step.named)
+        for start in range(0, len(ids), _SOME):
+            some = ids[start : start + _SOME]
+            yield from run.context.store.links(run.pair.id, some).values()
 
     @property
     def snapshot(self) -> Snapshot:

@@ -14,7 +14,7 @@ from mappings.errors import MilesyncError
 from worker.cli import render
 from worker.cli.files import require_writable
 from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects
-from worker.cli.output import Exit, console, show
+from worker.cli.output import Exit, Streamed, console, show
 from worker.cli.plan_text import show_plan
 from worker.cli.plan_view import view_of
 from worker.cli.progress import reading
@@ -112,12 +112,14 @@ class Looked:
         """A plan with changes is as good as one without."""
         return Exit.FAILED if self.errors else Exit.OK
 
-    def as_json(self) -> dict[str, Any]:
-        """The document of ``plan --json``."""
+    def as_json(self, *, streamed: bool = False) -> dict[str, Any]:
+        """The document of ``plan --json``; ``streamed``, its actions are made as it is printed."""
         from worker.cli.pair_run import projects_json
 
         together = zip(self.identities, self.results, strict=True)
-        return projects_json([_project_json(*one) for one in together], self.errors)
+        return projects_json(
+            [_project_json(*one, streamed=streamed) for one in together], self.errors
+        )
 
     def show(self, deployment: Deployment, *, as_json: bool, every: bool = False) -> None:
         """Print the plans, folded unless ``every`` milestone is asked for."""
@@ -126,7 +128,7 @@ class Looked:
             for identity, result in zip(self.identities, self.results, strict=True):
                 show_one(out, identity, result, deployment, every=every)
 
-        show(self.as_json(), human, as_json=as_json)
+        show(self.as_json(streamed=True) if as_json else {}, human, as_json=as_json)
 
 
 def look_at(deployment: Deployment, pairs: Sequence[ProjectPair], options: Options) -> Looked:
@@ -161,11 +163,15 @@ def show_one(
         show_plan(out, view_of(identity, result, rate, title), every=every)
 
 
-def _project_json(identity: PairIdentity, result: PlannedRun | MilesyncError) -> dict[str, Any]:
-    from worker.sync.report import error_json, plan_json
+def _project_json(
+    identity: PairIdentity, result: PlannedRun | MilesyncError, *, streamed: bool
+) -> dict[str, Any]:
+    from worker.sync.report import actions_json, error_json, plan_json
 
     if not isinstance(result, MilesyncError):
-        return plan_json(identity, result.plan, result.requests, result.minutes)
+        plan = result.plan
+        actions = Streamed(lambda: actions_json(plan)) if streamed else None
+        return plan_json(identity, plan, result.requests, result.minutes, actions)
     return {
         "testrail_project": identity.testrail_project,
         "testably_project": identity.testably_project,

@@ -114,7 +114,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str, title: str) 
     counts = Counter(action.kind.value for action in plan.actions)
     waiting = sum(_section(action) == WAITS for action in plan.actions)
     stuck = sum(_needs_you(action) for action in plan.actions)
-    counts["skip"] -= waiting + stuck
+    counts["skip"] += len(plan.in_step) - waiting - stuck
     counts["waiting"] += waiting
     counts["conflict"] += stuck
     verdicts = Counter(one.verdict.value for action in plan.actions for one in action.differences)

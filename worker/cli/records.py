@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +11,7 @@ import typer
 from worker.cli import render
 from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
-from worker.cli.output import Exit, print_text, show
+from worker.cli.output import Exit, Streamed, print_text, show
 from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
@@ -66,11 +66,13 @@ def mappings(
     """
     if csv and as_json:
         raise UsageError("--csv and --json cannot go together.")
-    found = collected(config, projects, _links_of)
-    if csv:
-        print_text(_csv(found))
-    else:
-        show({"projects": found}, lambda out: show_each(out, found, _show_links), as_json=as_json)
+    with opened(config, quiet=True) as deployment:
+        found = collected_from(deployment, projects, _links_of)
+        if csv:
+            print_text(_csv(found))
+        else:
+            human = lambda out: show_each(out, found, _show_links)  # noqa: E731
+            show({"projects": found}, human, as_json=as_json)
     return Exit.OK
 
 
@@ -102,16 +104,25 @@ def collected(
 ) -> list[Facts]:
     """The facts about each chosen pair; a pair that never ran is None in the database."""
     with opened(config, quiet=True) as deployment:
-        return [
-            {
-                "testrail_project": pair.testrail,
-                "testably_project": pair.testably,
-                "testrail_url": deployment.settings.testrail.url or "",
-                **names_of(found := recorded(deployment, pair)),
-                **facts(deployment, found),
-            }
-            for pair in deployment.settings.require_projects(projects)
-        ]
+        return collected_from(deployment, projects, facts)
+
+
+def collected_from(
+    deployment: Deployment,
+    projects: Sequence[int] | None,
+    facts: Callable[[Deployment, Pair | None], Facts],
+) -> list[Facts]:
+    """`collected` where the deployment is open already, and stays so."""
+    return [
+        {
+            "testrail_project": pair.testrail,
+            "testably_project": pair.testably,
+            "testrail_url": deployment.settings.testrail.url or "",
+            **names_of(found := recorded(deployment, pair)),
+            **facts(deployment, found),
+        }
+        for pair in deployment.settings.require_projects(projects)
+    ]
 
 
 def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
@@ -141,13 +152,13 @@ def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
 def _links_of(deployment: Deployment, pair: Pair | None) -> Facts:
     if pair is None:
         return {"links": []}
-    zone, now = lifecycles.zone_of(deployment, pair), deployment.clock.now()
-    return {
-        "links": [
-            {**_link_json(link), **lifecycles.of_link(link, zone, now)}
-            for link in deployment.store.links(pair.id).values()
-        ]
-    }
+    pair_id, zone, now = pair.id, lifecycles.zone_of(deployment, pair), deployment.clock.now()
+
+    def links() -> Iterator[Facts]:
+        for link in deployment.store.each_link(pair_id):
+            yield {**_link_json(link), **lifecycles.of_link(link, zone, now)}
+
+    return {"links": Streamed(links)}
 
 
 def _link_json(link: Link) -> Facts:

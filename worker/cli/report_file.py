@@ -17,6 +17,7 @@ from worker.facts import lifecycles
 from worker.say import printable
 
 if TYPE_CHECKING:
+    from mappings.link import Link
     from worker.bootstrap import Deployment
     from worker.cli.pair_run import PairRun
     from worker.sync.apply.outcome import Outcome
@@ -94,7 +95,7 @@ def write_report(
 
 def _items(run: PairRun) -> list[dict[str, Any]]:
     """Every milestone with what was to be done about it and what became of that."""
-    return [
+    items = [
         {
             "testrail_id": outcome.action.testrail_id or None,
             "testably_id": outcome.testably_id,
@@ -109,6 +110,24 @@ def _items(run: PairRun) -> list[dict[str, Any]]:
         }
         for outcome in run.outcomes
     ]
+    return [*items, *(_in_step(run, link) for link in run.links_in_step())]
+
+
+def _in_step(run: PairRun, link: Link) -> dict[str, Any]:
+    """A milestone that agrees as it did before."""
+    from worker.sync.decide.action import IN_STEP
+
+    zone, now = run.snapshot.rules.timezone, run.snapshot.now
+    return {
+        "testrail_id": link.testrail_id,
+        "testably_id": link.testably_id,
+        "name": link.name,
+        "action": "skip",
+        "result": "unchanged",
+        "reason": IN_STEP,
+        **lifecycles.of_link(link, zone, now),
+        "problems": [],
+    }
 
 
 def _lifecycles(run: PairRun, outcome: Outcome) -> Mapping[str, str | None]:

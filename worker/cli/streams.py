@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from mappings.errors import MilesyncError
@@ -42,6 +44,15 @@ def write(stream: TextIO, text: str) -> None:
     except OSError as error:
         silence(stream)
         raise OutputLost(f"The result could not be written: {error.strerror}.") from None
+
+
+@contextmanager
+def not_kept() -> Iterator[None]:
+    """Raise OutputLost where a result cannot be kept in a file until it is whole."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputLost(f"The result could not be kept: {error.strerror}.") from None
 
 
 def silence(stream: TextIO) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from sys import intern
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -22,7 +22,8 @@ LONGEST_ID = 255
 """Characters of a Testably id: an index of a database holds no text of any length."""
 
 
-def _text_of_number(value: object) -> object:
+def text_of_number(value: object) -> object:
+    """A number that stands for an id, as text; anything else as it is."""
     return str(value) if type(value) is int else value
 
 
@@ -62,6 +63,11 @@ def _moment(text: str) -> str:
         raise ValueError("out of range") from error
 
 
+def moment_or_none(value: Any) -> str | None:
+    """A date as a record has it, as a canonical moment. Raises TypeError, ValueError."""
+    return None if value is None or value == "" else _moment(value)
+
+
 SourceId = Annotated[int, Field(gt=0, le=2**63 - 1)]
 Timestamp = Annotated[int, Field(ge=0, le=LAST_TIMESTAMP)]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
@@ -70,7 +76,7 @@ TextOrEmpty = Annotated[Text, BeforeValidator(_empty_if_null)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Share = Annotated[float | None, BeforeValidator(_finite)]
 TargetId = Annotated[
-    Text, Field(min_length=1, max_length=LONGEST_ID), BeforeValidator(_text_of_number)
+    Text, Field(min_length=1, max_length=LONGEST_ID), BeforeValidator(text_of_number)
 ]
 ParentId = Annotated[TargetId | None, BeforeValidator(_none_if_blank)]
 Moment = Annotated[Annotated[Text, AfterValidator(_moment)] | None, BeforeValidator(_none_if_blank)]

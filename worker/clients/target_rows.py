@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from mappings.milestone import BadRecord, TargetMilestone
 from worker.clients.bounds import MOST_PAGES, MOST_PROBLEMS, MOST_ROWS, TooMuchError, most_of_page
 from worker.clients.records import parse_target
-from worker.sync.ports import TargetListing
+from worker.clients.same_rows import unchanged_target
+from worker.clients.shapes import moment_or_none
+from worker.sync.ports import NO_TARGET_KNOWN, Shown, TargetListing, newest_of
 
 PER_PAGE: Final = 100
 """The most rows that a page may be asked for (Testably page)."""
@@ -21,6 +25,8 @@ class TargetPage:
 
     milestones: tuple[TargetMilestone, ...]
     problems: tuple[BadRecord, ...]
+    unchanged: Mapping[str, Shown]
+    newest_unchanged: str | None
     total: int | None
     per_page: int | None
 
@@ -28,33 +34,67 @@ class TargetPage:
     def ids(self) -> set[str]:
         """Every id on the page that could be read, those of bad records too."""
         bad = {str(problem.id) for problem in self.problems if problem.id is not None}
-        return bad | {milestone.id for milestone in self.milestones}
+        return bad | self.unchanged.keys() | {milestone.id for milestone in self.milestones}
+
+    @property
+    def rows(self) -> int:
+        """How many rows the page has."""
+        return len(self.milestones) + len(self.problems) + len(self.unchanged)
 
     @property
     def is_capped_and_full(self) -> bool:
         """Whether the server gives fewer rows a page than are asked for, and this page has all."""
-        size, rows = self.per_page, len(self.milestones) + len(self.problems)
-        return size is not None and size < PER_PAGE and rows >= size
+        size = self.per_page
+        return size is not None and size < PER_PAGE and self.rows >= size
 
 
-def read_page(value: object, per_page: int) -> TargetPage:
-    """The page in an answer. Raises ValueError, or TooMuchError beyond ten times ``per_page``."""
+def read_page(
+    value: object, per_page: int, known: Mapping[str, str] = NO_TARGET_KNOWN
+) -> TargetPage:
+    """The page in an answer; a row that has its ``known`` fingerprint is not kept.
+
+    Raises ValueError, or TooMuchError beyond ten times ``per_page``.
+    """
     rows = value.get("data") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(rows, list):
         raise ValueError("a list should be an object with an array named data")
     if len(rows) > most_of_page(per_page):
         raise TooMuchError(f"{len(rows):,} milestones where {per_page} were asked for")
-    read = [parse_target(row) for row in rows]
+    read: list[tuple[int, TargetMilestone | BadRecord]] = []
+    unchanged: dict[str, Shown] = {}
+    created: list[str | None] = []
+    for index, row in enumerate(rows):
+        same = unchanged_target(row, known) if known and isinstance(row, dict) else None
+        if same is None:
+            read.append((index, parse_target(row)))
+        else:
+            unchanged[str(row["id"])] = same
+            created.append(row.get("created_at"))
     return TargetPage(
-        tuple(found for found in read if isinstance(found, TargetMilestone)),
+        tuple(found for _, found in read if isinstance(found, TargetMilestone)),
         tuple(
             replace(found, path=f"data[{index}].{found.path}".rstrip("."))
-            for index, found in enumerate(read)
+            for index, found in read
             if isinstance(found, BadRecord)
         ),
+        unchanged,
+        _newest(created),
         total=_count(value.get("meta"), "total"),
         per_page=_count(value.get("meta"), "per_page"),
     )
+
+
+def _newest(created: Iterable[str | None]) -> str | None:
+    """The newest of these dates. Of two in UTC and of one length the greater text is the later."""
+    latest: dict[int | str, str] = {}
+    for text in filter(None, created):
+        form = len(text) if text.endswith("Z") else text
+        latest[form] = max(text, latest.get(form, ""))
+    moments = []
+    for text in latest.values():
+        with suppress(ValueError):
+            moments.append(moment_or_none(text))
+    return max(filter(None, moments), key=datetime.fromisoformat, default=None)
 
 
 def _count(meta: object, name: str) -> int | None:
@@ -72,6 +112,8 @@ class TargetRows:
         self.is_over = False
         self.is_too_much = False
         self._milestones: dict[str, TargetMilestone] = {}
+        self._unchanged: dict[str, Shown] = {}
+        self._newest: str | None = None
         self._problems: dict[object, BadRecord] = {}
         self._ids: set[str] = set()
         self._pages = self._rows = 0
@@ -80,10 +122,17 @@ class TargetRows:
     def add(self, page: TargetPage) -> None:
         """Take a page in."""
         self._pages += 1
-        self._rows += len(page.milestones) + len(page.problems)
-        brought_new = not page.ids <= self._ids
-        self._ids |= page.ids
-        self._milestones.update((found.id, found) for found in page.milestones)
+        self._rows += page.rows
+        ids = page.ids
+        brought_new = not ids <= self._ids
+        self._ids |= ids
+        for found in page.milestones:
+            self._milestones[found.id] = found
+            self._unchanged.pop(found.id, None)
+        for id_, shown in page.unchanged.items():
+            self._unchanged[id_] = shown
+            self._milestones.pop(id_, None)
+        self._newest = newest_of((), self._newest, page.newest_unchanged)
         for problem in page.problems:
             self._keep(problem)
         self._look_whether_over(page, brought_new)
@@ -104,7 +153,14 @@ class TargetRows:
     def listing(self) -> TargetListing:
         """The listing so far."""
         because = self._because or ("" if self.is_over else "not all pages were read")
-        return TargetListing(self._milestones, tuple(self._problems.values()), not because, because)
+        return TargetListing(
+            self._milestones,
+            tuple(self._problems.values()),
+            not because,
+            because,
+            self._unchanged,
+            self._newest,
+        )
 
     def _look_whether_over(self, page: TargetPage, brought_new: bool) -> None:
         """R4. A total below what came already says nothing: then a further page decides.
@@ -128,7 +184,16 @@ class TargetRows:
 
 def together(one: TargetListing, other: TargetListing) -> TargetListing:
     """What two tries brought; the later one knows better, and a problem counts once."""
-    milestones: Mapping[str, TargetMilestone] = {**one.milestones, **other.milestones}
+    earlier = {id_: m for id_, m in one.milestones.items() if id_ not in other.unchanged}
+    before = {id_: u for id_, u in one.unchanged.items() if id_ not in other.milestones}
+    newest = newest_of((), one.newest_unchanged, other.newest_unchanged)
     problems = {(bad.id, bad.path): bad for bad in (*one.problems, *other.problems)}
     because = other.incomplete_because or one.incomplete_because
-    return TargetListing(milestones, tuple(problems.values()), False, because)
+    return TargetListing(
+        {**earlier, **other.milestones},
+        tuple(problems.values()),
+        False,
+        because,
+        {**before, **other.unchanged},
+        newest,
+    )

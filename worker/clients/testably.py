@@ -6,6 +6,7 @@ PATCH; the list counts its milestones in ``meta.total``, by which a listing is k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from worker.clients.records import parse_target
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
 from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound
-from worker.sync.ports import TargetListing
+from worker.sync.ports import NO_TARGET_KNOWN, TargetListing
 
 TRIES: Final = 3
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
@@ -56,22 +57,29 @@ class Testably:
         status: str | None = None,
         page: int = 1,
         per_page: int = PER_PAGE,
+        known: Mapping[str, str] = NO_TARGET_KNOWN,
     ) -> TargetPage:
         """One page of a project's milestones; ``status`` is active, completed or archived."""
         query = f"page={page}&per_page={per_page}"
         if status is not None:
             query += f"&status={quote(status, safe='')}"
         path = f"{_path(project_id)}?{query}"
-        return self._transport.get(path, lambda value: read_page(value, per_page))
+        return self._transport.get(path, lambda value: read_page(value, per_page, known))
 
-    def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
+    def list_all(
+        self,
+        project_id: str,
+        status: str | None = None,
+        known: Mapping[str, str] = NO_TARGET_KNOWN,
+    ) -> TargetListing:
         """Every page of the list, tried up to three times until it is complete.
 
-        After that what all tries brought together, marked incomplete.
+        After that what all tries brought together, marked incomplete. ``known`` are fingerprints
+        by id: a milestone that has its own is not kept.
         """
         found = TargetListing(complete=False)
         for _ in range(TRIES):
-            rows = self._list_that_fits(project_id, status, PER_PAGE)
+            rows = self._list_that_fits(project_id, status, known)
             if rows.listing.complete:
                 return rows.listing
             found = together(found, rows.listing)
@@ -135,21 +143,28 @@ class Testably:
             return error
         return MilestoneNotFound(error.api, error.message, status=error.status)
 
-    def _list_that_fits(self, project_id: str, status: str | None, per_page: int) -> TargetRows:
+    def _list_that_fits(
+        self, project_id: str, status: str | None, known: Mapping[str, str]
+    ) -> TargetRows:
         """One pass over the pages; with half as many rows a page where they are too large."""
+        per_page = PER_PAGE
         while True:
             try:
-                return self._list_once(project_id, status, per_page)
+                return self._list_once(project_id, status, per_page, known)
             except AnswerTooLarge as error:
                 if per_page == 1:
                     raise too_large_at_last(error) from error
                 per_page //= 2
 
-    def _list_once(self, project_id: str, status: str | None, per_page: int) -> TargetRows:
+    def _list_once(
+        self, project_id: str, status: str | None, per_page: int, known: Mapping[str, str]
+    ) -> TargetRows:
         rows = TargetRows()
         began, number = self._transport.received, 1
         while not rows.is_over:
-            page = self.list_page(project_id, status=status, page=number, per_page=per_page)
+            page = self.list_page(
+                project_id, status=status, page=number, per_page=per_page, known=known
+            )
             rows.add(page)
             number += 1
             if self._transport.received - began > MOST_BYTES:

@@ -34,7 +34,7 @@ from worker.errors import (
     Transient,
     UnknownId,
 )
-from worker.sync.ports import SourceListing
+from worker.sync.ports import NOTHING_KNOWN, SourceListing
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Type": "application/json",
@@ -74,6 +74,11 @@ class TestRail:
         rows.add([self._record(milestone_id)])
         return _listing(rows, "")
 
+    def recall(self, record: Mapping[str, object], parent_id: int | None) -> SourceMilestone | None:
+        """A milestone from its ``raw`` record, or None if that cannot be read; asks nobody."""
+        found = parse_source(dict(record), parent_id)
+        return found if isinstance(found, SourceMilestone) else None
+
     def get_milestones(
         self,
         project_id: int,
@@ -103,13 +108,15 @@ class TestRail:
         *,
         is_completed: bool | None = None,
         is_started: bool | None = None,
+        known: Mapping[int, str] = NOTHING_KNOWN,
     ) -> SourceListing:
         """Every milestone of the project, whichever way this instance gives sub-milestones.
 
-        A filter saves pages where the instance heeds it: what it leaves out may come all the same,
+        ``known`` are fingerprints by id: a milestone that has its own is not kept. A filter saves
+        pages where the instance heeds it: what it leaves out may come all the same,
         sub-milestones above all, and what is missing proves nothing.
         """
-        rows = SourceRows()
+        rows = SourceRows(known)
         list_ = self._read_list(project_id, _filters(is_completed, is_started), rows)
         because = list_.because
         if self._submilestones == "each" or (
@@ -249,7 +256,7 @@ def _milestone(value: object) -> SourceMilestone:
 
 def _listing(rows: SourceRows, because: str) -> SourceListing:
     because = because or rows.because
-    return SourceListing(rows.milestones, rows.problems, not because, because)
+    return SourceListing(rows.milestones, rows.problems, not because, because, rows.unchanged)
 
 
 def _missing(root: int, error: ApiError) -> str:

@@ -87,12 +87,14 @@ def sides_of(snapshot: Snapshot, link: Link, action: Action | None) -> BothSides
 def _rows(snapshot: Snapshot, source: SourceMilestone, link: Link, action: Action) -> Iterator[Row]:
     found = {one.field: one for one in action.differences}
     for name, desired in snapshot.desired(source).items():
-        yield _row(found[name]) if name in found else _same(link, name, desired)
-    yield from (_row(one) for name, one in found.items() if name not in FIELDS)
+        yield _row(found[name], action) if name in found else _same(link, name, desired)
+    yield from (_row(one, action) for name, one in found.items() if name not in FIELDS)
 
 
-def _row(one: Difference) -> Row:
+def _row(one: Difference, action: Action) -> Row:
     told = f"{_VERDICTS[one.verdict]}: {one.cause.value}" if one.cause else _VERDICTS[one.verdict]
+    if one.verdict is Verdict.PUSH and one.field not in action.push:
+        told = "differs, and is not written now"
     facts = (one.field, one.desired, one.live, one.verdict.value)
     return Row(*facts, told, counts=one.verdict.counts)
 

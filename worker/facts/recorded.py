@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.milestone import ACTIVE, SourceMilestone, TargetMilestone
 from mappings.paged import links_below
 from worker.clients.records import parse_source
@@ -36,7 +37,7 @@ def snapshot_of(deployment: Deployment, pair: Pair, links: Mapping[int, Link]) -
     return Snapshot(
         deployment.rules(zone_of(deployment, pair)),
         SourceListing(_sources(links.values()), complete=False),
-        links,
+        Links(links),
         TargetSnapshot({one.testably_id or "": _as_observed(one) for one in alive}, listed=False),
         deployment.clock.now(),
         policy=deployment.policy,

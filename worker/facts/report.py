@@ -22,7 +22,7 @@ from worker.facts.milestones import BothSides, sides_of, target_address
 from worker.facts.recorded import GONE, snapshot_of
 from worker.facts.runs import DONE, Facts, change_json, run_json, what_was
 from worker.facts.timeline import Span, Timeline, timeline
-from worker.sync.decide.losses import not_exact
+from worker.sync.decide.losses import losses_of
 from worker.sync.decide.plan import make_plan
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _lost(
     children = _children(snapshot)
     found: dict[str, list[Link]] = defaultdict(list)
     for id_, action in actions.items():
-        for kind in not_exact(snapshot, [action], children):
+        for kind in losses_of(action, snapshot, children):
             if id_ in links:
                 found[kind].append(links[id_])
     return dict(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
 from worker.sync.apply.lanes import Lanes
+from worker.sync.collector import fewer_collections
 from worker.sync.decide.action import Kind, Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
@@ -81,6 +83,7 @@ class PlannedRun:
         return self.requests["testably"] * self.seconds_per_request / 60
 
 
+@fewer_collections()
 def read_snapshot(context: PairContext, pair: Pair, options: Options, scope: Scope) -> Snapshot:
     """Read both sides and the links. Raises ApiError, StoreError."""
     store = context.store
@@ -103,6 +106,7 @@ def preview(context: PairContext, options: Options) -> PlannedRun:
     return plan_run(context, context.store.pair(context.identity), options, Scope())
 
 
+@fewer_collections()
 def plan_run(context: PairContext, pair: Pair, options: Options, scope: Scope) -> PlannedRun:
     """Read what is in scope and plan. Raises ApiError, StoreError."""
     before = context.requests
@@ -123,21 +127,22 @@ def _proof_reads(snapshot: Snapshot, plan: Plan, reads: dict[str, int]) -> dict[
     """
     created = sum(action.kind is Kind.CREATE for action in plan.actions)
     asked = len(snapshot.gone) + len(snapshot.unproved)
-    rows = len(snapshot.target.milestones) + created
+    rows = len(snapshot.target.milestones) + len(snapshot.target.unchanged) + created
     return {"testrail": max(1, reads["testrail"] - asked), "testably": _pages(rows)}
 
 
 def _looks(snapshot: Snapshot) -> int:
     """The requests of two looks at the three lists, and at the parents of creates in doubt."""
-    links = snapshot.links
-    in_doubt = [k for k in links.values() if k.state is LinkState.CREATING and not k.awaits_person]
+    links, target = snapshot.links, snapshot.target
+    every = links.complete.values()
+    in_doubt = [k for k in every if k.state is LinkState.CREATING and not k.awaits_person]
     if not in_doubt:
         return 0
     above = [links.get(k.parent_id) for k in in_doubt if k.parent_id is not None]
     parents = {parent.testably_id for parent in above if parent is not None and parent.has_target}
-    rows = snapshot.target.milestones.values()
-    words = [written_status(row.status) for row in rows]
-    lists = (len(words), words.count(COMPLETED), words.count(ARCHIVED))
+    words = Counter(written_status(row.status) for row in target.milestones.values())
+    words.update(written_status(shown.status) for shown in target.unchanged.values())
+    lists = (words.total(), words[COMPLETED], words[ARCHIVED])
     return 2 * (sum(map(_pages, lists)) + len(parents))
 
 

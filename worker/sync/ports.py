@@ -9,15 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
+
+NOTHING_KNOWN: Final[Mapping[int, str]] = MappingProxyType({})
+NO_TARGET_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Unchanged(NamedTuple):
+    """What stays of a TestRail milestone that reads as it did when its fingerprint was taken."""
+
+    name: str
+    parent_id: int | None
+
+
+class Shown(NamedTuple):
+    """What stays of a Testably milestone that reads as it did when its fingerprint was taken."""
+
+    status: str
+    parent_id: str | None
+    date_mode: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceListing:
     """All milestones of a TestRail project, sub-milestones included, each id once.
 
+    Those whose known fingerprint still holds are ``unchanged``, all others ``milestones``.
     ``complete`` is False, and ``incomplete_because`` says why, when something may be missing:
     then nobody may conclude from an absence.
     """
@@ -26,12 +46,15 @@ class SourceListing:
     problems: tuple[BadRecord, ...] = ()
     complete: bool = True
     incomplete_because: str = ""
+    unchanged: Mapping[int, Unchanged] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TargetListing:
     """The milestones that Testably listed for a project, each id once.
 
+    Those whose known fingerprint still holds are ``unchanged``, all others ``milestones``;
+    ``newest_unchanged`` is the newest ``created_at`` of the former.
     ``complete`` (R4): at least as many distinct ids came as the last page's ``meta.total`` says, or
     without a total a further page brought nothing new; every record has a readable id. Otherwise
     ``incomplete_because`` says why, and the list serves for updates of what it holds.
@@ -41,14 +64,16 @@ class TargetListing:
     problems: tuple[BadRecord, ...] = ()
     complete: bool = True
     incomplete_because: str = ""
+    unchanged: Mapping[str, Shown] = field(default_factory=dict)
+    newest_unchanged: str | None = None
 
 
-def newest_of(milestones: Iterable[TargetMilestone]) -> str | None:
-    """The newest ``created_at`` that these show: what is created later is not older (R2).
+def newest_of(milestones: Iterable[TargetMilestone], *others: str | None) -> str | None:
+    """The newest ``created_at`` that these and others show: what is created later is not older.
 
-    None where none shows one.
+    None where none shows one (R2).
     """
-    shown = (one.created_at for one in milestones if one.created_at)
+    shown = (one for one in (*(m.created_at for m in milestones), *others) if one)
     return max(shown, key=datetime.fromisoformat, default=None)
 
 
@@ -65,15 +90,20 @@ class Source(Protocol):
         *,
         is_completed: bool | None = None,
         is_started: bool | None = None,
+        known: Mapping[int, str] = NOTHING_KNOWN,
     ) -> SourceListing:
         """Every milestone of the project, whichever way this instance gives sub-milestones.
 
-        A filter saves pages where the instance heeds it: what it leaves out may come all the same,
+        ``known`` are fingerprints by id: a milestone that has its own is not kept. A filter saves
+        pages where the instance heeds it: what it leaves out may come all the same,
         sub-milestones above all, and what is missing proves nothing.
         """
 
     def get_milestone(self, milestone_id: int) -> SourceListing:
         """One milestone and its sub-milestones. Raises UnknownId if TestRail answers 400."""
+
+    def recall(self, record: Mapping[str, object], parent_id: int | None) -> SourceMilestone | None:
+        """A milestone from its ``raw`` record, or None if that cannot be read; asks nobody."""
 
 
 class Target(Protocol):
@@ -91,8 +121,16 @@ class Target(Protocol):
     def request_timeout(self) -> float:
         """The total deadline of one request, in seconds."""
 
-    def list_all(self, project_id: str, status: str | None = None) -> TargetListing:
-        """Every page of the list, tried up to three times until it is complete."""
+    def list_all(
+        self,
+        project_id: str,
+        status: str | None = None,
+        known: Mapping[str, str] = NO_TARGET_KNOWN,
+    ) -> TargetListing:
+        """Every page of the list, tried up to three times until it is complete.
+
+        ``known`` are fingerprints by id: a milestone that has its own is not kept.
+        """
 
     def check_project(self, project_id: str) -> None:
         """Return if the project answers. Raises NotFound: then no 404 says anything of an item."""

@@ -126,7 +126,8 @@ def _compared_again(
     context: PairContext, pair: Pair, snapshot: Snapshot, pushed: list[Action]
 ) -> Snapshot:
     """The snapshot with what was pushed read once more, and with the links as they are now."""
-    links = context.store.links(pair.id)
+    touched = snapshot.links.complete.keys() | snapshot.source.milestones.keys()
+    links = snapshot.links.with_complete(context.store.links(pair.id, touched))
     ids = {action.testrail_id: links.get(action.testrail_id) for action in pushed}
     found = [
         replace(action, testably_id=link.testably_id)

@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 class Recording:
     """One run in the database, which every method but `counts` and `requests` changes.
 
-    They raise LostLock once the run is another process's: what that one records is left alone.
+    ``in_step`` is how many milestones agree as before, of which there are no outcomes. The methods
+    raise LostLock once the run is another process's: what that one records is left alone.
     """
 
     context: PairContext
@@ -35,6 +36,7 @@ class Recording:
     heartbeat: Heartbeat
     _before: Mapping[str, int] = field(default_factory=dict)
     _checked: float = 0.0
+    in_step: int = 0
 
     def check(self, outcomes: Iterable[Outcome]) -> None:
         """Once a second: note how far the run is, and whether it has to end here.
@@ -54,14 +56,15 @@ class Recording:
         if self.mode.is_over():
             raise BudgetExhausted("This slice of the run is over; the next one goes on.", 0.0)
 
-    def plan(self, writes: int) -> None:
+    def plan(self, writes: int, in_step: int) -> None:
         """Note how many writes are planned, unless an earlier part of the run has."""
+        self.in_step = in_step
         if self.record.planned is None:
             self._note(planned=writes)
 
     def counts(self, outcomes: Iterable[Outcome]) -> dict[str, int]:
         """How many milestones there are of each result, earlier parts of the run included."""
-        return added(self.record.counts, count(outcomes))
+        return added(self.record.counts, count(outcomes, self.in_step))
 
     def has_written(self, outcomes: Iterable[Outcome]) -> bool:
         """Whether a part of the run has written anything."""

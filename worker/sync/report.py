@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -67,9 +67,10 @@ class RunReport:
         return document
 
 
-def count(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """How many milestones there are of each result."""
+def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:
+    """How many milestones there are of each result; ``in_step`` more agree as before."""
     found = Counter(outcome.result.value for outcome in outcomes)
+    found[Result.UNCHANGED.value] += in_step
     return {result.value: found[result.value] for result in Result}
 
 
@@ -172,13 +173,20 @@ def error_json(error: MilesyncError) -> dict[str, str]:
 
 
 def plan_json(
-    identity: PairIdentity, plan: Plan, requests: Mapping[str, int], minutes: float
+    identity: PairIdentity,
+    plan: Plan,
+    requests: Mapping[str, int],
+    minutes: float,
+    actions: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The project's object in ``plan --json``; ``requests`` are migrate's, its reads included."""
+    """The project's object in ``plan --json``; ``requests`` are migrate's, its reads included.
+
+    ``actions`` are those of `actions_json`, where they are made already.
+    """
     document: dict[str, Any] = {
         "testrail_project": identity.testrail_project,
         "testably_project": identity.testably_project,
-        "actions": [action_json(action) for action in plan.actions],
+        "actions": list(actions_json(plan)) if actions is None else actions,
         "requests": dict(requests),
         "minutes": round(minutes, 2),
         "not_exact": dict(plan.not_exact),
@@ -189,6 +197,12 @@ def plan_json(
             for guard in plan.guards
         ]
     return document
+
+
+def actions_json(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Every action of a plan as ``plan --json`` shows it."""
+    yield from map(action_json, plan.actions)
+    yield from map(action_json, plan.in_step)
 
 
 def notes_of(action: Action) -> list[str]:

@@ -21,6 +21,7 @@ from worker.sync.apply.executor import Executor
 from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.vocabulary import open_word_of
 from worker.sync.apply.writer import TargetWriter
+from worker.sync.collector import fewer_collections
 from worker.sync.context import PairContext, PlannedRun, plan_run
 from worker.sync.decide.action import Plan
 from worker.sync.decide.guards import rules_guard
@@ -106,6 +107,7 @@ class Run:
         is_held: IsHeld = lambda: True  # noqa: E731  (a refresh holds no lock)
         if self.mode.exclusive:
             is_held = stack.enter_context(pair_lock(context.store.engine, self.pair.id))
+        stack.enter_context(fewer_collections())
         begun = recording(context, self.pair, self.options, self.mode, is_held)
         self.recording = stack.enter_context(begun)
         stack.enter_context(bound_contextvars(phase=self.phase.value))
@@ -167,7 +169,7 @@ class Run:
         self.enter(Phase.APPLYING)
         context = self.context
         context.store.update_pair(self.pair.id, rules=context.rules.fingerprint)
-        self.recording.plan(plan.writes)
+        self.recording.plan(plan.writes, len(plan.in_step))
         self._apply(snapshot, plan, self.outcomes, on_outcome)
         self.enter(Phase.PROVING)
         self.proof = self._prove(snapshot, plan)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.milestone import ARCHIVED, DATE_FIELDS, TargetMilestone, Values, same_value
 from mappings.problem import Problem, ProblemKind
 from mappings.rows import Change, ChangeState
@@ -62,9 +63,10 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     record = context.runs.get(run_id)
     if record is None or record.pair_id != pair.id:
         raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync runs`.")
-    links = context.store.links(pair.id)
     changes = context.store.journal.changes(pair.id, run_id=run_id)
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
+    changed = context.store.links(pair.id, {change.testrail_id for change in changes})
+    links = context.store.outlines(pair.id).with_complete(changed)
     planner = _Planner(context, links, force)
     return UndoPlan(run_id, tuple(planner.step(group) for group in groups))
 
@@ -85,7 +87,7 @@ def _id(change: Change) -> int:
 @dataclass(slots=True)
 class _Planner:
     context: PairContext
-    links: dict[int, Link]
+    links: Links
     force: bool
 
     def step(self, group: Sequence[Change]) -> UndoStep:
@@ -118,7 +120,7 @@ class _Planner:
         )
         if self.force:
             return step
-        used = used_by(actual, {known.testably_id for known in self.links.values()})
+        used = used_by(actual, self.links.by_target.keys())
         if used is not None:
             return replace(blank, blocked=f"{used} --force archives it all the same.")
         edited = _edited_since(link, actual)
@@ -179,14 +181,15 @@ def undo(
             run.check()
             outcome = run.outcomes[number] = _take_back(writer, step)
             on_outcome(outcome)
-        held = sum(k.state is LinkState.HELD for k in context.store.links(run.pair.id).values())
+        links = context.store.outlines(run.pair.id).complete.values()
+        held = sum(link.state is LinkState.HELD for link in links)
         run.close(state_after(run.outcomes.values()), held=held)
     return run.report
 
 
 def _wait_for_writes_under_way(writer: TargetWriter) -> None:
     """A process that died may have left claims, and requests that the server still carries out."""
-    links = writer.store.links(writer.pair.id).values()
+    links = writer.store.outlines(writer.pair.id).complete.values()
     claims = [link.lease_until for link in links if link.lease_until is not None]
     writer.wait_until(max(claims, default=None))
 

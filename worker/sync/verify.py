@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mappings.link_record import ASKED
-from mappings.milestone import DATE_FIELDS, SourceMilestone, TargetMilestone
+from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
 from worker.errors import NotFound, UnknownId, UnreadableAnswer
 from worker.sync.context import PairContext, read_snapshot
 from worker.sync.decide.action import Action, Kind, Plan
+from worker.sync.decide.losses import exempt_of
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Difference, Verdict
@@ -209,13 +210,13 @@ def _source_again(context: PairContext, source: SourceMilestone) -> SourceMilest
 
 def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Verification:
     """The differences of a plan, sorted by what they mean."""
-    compared = 0
+    compared = len(plan.in_step)
     differences: list[Found] = []
     kept: list[Found] = []
     accepted: list[Found] = []
     missing: list[Missing] = []
     extra: list[Extra] = []
-    exempt: Counter[str] = Counter()
+    exempt: Counter[str] = Counter(plan.in_step.exempt)
     for action in plan.actions:
         is_there = action.testrail_id in snapshot.source.milestones
         for one in action.differences:
@@ -231,7 +232,7 @@ def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Veri
             missing.append(Missing(action.testrail_id or None, action.name, action.reason))
         elif is_there:
             compared += 1
-            exempt.update(_exempt(snapshot, action))
+            exempt.update(exempt_of(action, snapshot))
     held = sum(action.is_held for action in plan.actions)
     lists = (tuple(differences), tuple(missing), tuple(extra), tuple(kept), tuple(accepted))
     return Verification(identity, compared, *lists, exempt=dict(exempt), held=held)
@@ -259,12 +260,3 @@ def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]
     if not is_there and goes and action.testably_id is not None:
         found.append(Extra(action.testably_id, action.name, action.reason))
     return found
-
-
-def _exempt(snapshot: Snapshot, action: Action) -> dict[str, int]:
-    """How many of its fields are Testably's own to say."""
-    if action.testably_id not in snapshot.parents:
-        return {}
-    dates = sum(name in action.own for name in DATE_FIELDS)
-    counts = {"parent_status": int("status" in action.own), "parent_dates": dates}
-    return {name: number for name, number in counts.items() if number}

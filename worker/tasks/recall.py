@@ -35,7 +35,7 @@ def save(redis: Redis | None, run_id: str, snapshot: Snapshot) -> None:
     """Keep what a complete listing showed, for an hour."""
     if redis is None or not (snapshot.target.listed and snapshot.target.complete):
         return
-    linked = {link.testably_id for link in snapshot.links.values()} - snapshot.target.gone
+    linked = snapshot.links.by_target.keys() - snapshot.target.gone
     rows = [
         {name: getattr(target, name) for name in _NAMES}
         for id_, target in snapshot.target.milestones.items()

@@ -17,7 +17,7 @@ in `worker.sync.decide.in_doubt`, which is pure.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,6 +25,7 @@ from datetime import datetime, timedelta
 from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.milestone import (
     ARCHIVED,
     COMPLETED,
@@ -35,6 +36,7 @@ from mappings.milestone import (
 )
 from mappings.problem import Problem
 from mappings.rows import Change, ChangeState
+from mappings.store import ForeignCreate
 from worker.errors import NotFound, Transient
 from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Patience, TargetWriter
 from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
@@ -125,19 +127,20 @@ class Creates:
 
     # --- in doubt: wait, look twice, conclude
 
-    def resolve(self, links: Mapping[int, Link], ready: Collection[int]) -> list[Resolution]:
+    def resolve(self, links: Links, ready: Collection[int]) -> list[Resolution]:
         """What became of the creates in doubt that are ``ready``, as far as it can be told.
 
         ``links`` are all links of the pair. Left out is what has to be looked for again. Raises
         ApiError where Testably's lists cannot be read.
         """
-        in_doubt = [k for k in links.values() if k.state is LinkState.CREATING]
+        in_doubt = [k for k in links.complete.values() if k.state is LinkState.CREATING]
         self._wait([k for k in in_doubt if k.testrail_id in ready])
         doubts = [self._doubt(k, links, ready) for k in in_doubt]
         looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
         if not looks.look_twice():
             return []
-        found = tell(doubts, looks.free(), self.rules)
+        others = map(self._foreign, self.writer.store.creates_of_others(self.writer.pair))
+        found = tell([*doubts, *others], looks.free(), self.rules)
         self.seen = replace(self.seen, milestones=looks.seen, newest=newest_of(looks.seen.values()))
         resolved = []
         for doubt in doubts:
@@ -149,7 +152,7 @@ class Creates:
                     resolved.append(Resolution(self.writer.reload(doubt.link.testrail_id)))
         return resolved
 
-    def _doubt(self, link: Link, links: Mapping[int, Link], ready: Collection[int]) -> Doubt:
+    def _doubt(self, link: Link, links: Links, ready: Collection[int]) -> Doubt:
         parent = None
         if link.parent_id is not None:
             above = links.get(link.parent_id)
@@ -161,6 +164,19 @@ class Creates:
             parent,
             is_ready=link.testrail_id in ready,
             before=frozenset() if sent is None else sent.before,
+        )
+
+    def _foreign(self, create: ForeignCreate) -> Doubt:
+        """One of another pair, which can have left the same as one of this pair."""
+        link = create.link
+        until = link.attempt_deadline
+        return Doubt(
+            link,
+            marker_url(create.testrail_url, link.testrail_id),
+            None if link.parent_id is None else create.parent_target or NOWHERE,
+            is_ready=False,
+            pair=create.pair_id,
+            is_over=until is None or until + GRACE <= self.writer.clock.now(),
         )
 
     @property
@@ -216,7 +232,7 @@ class _Looks:
     writer: TargetWriter
     parents: Collection[str]
     seen: dict[str, TargetMilestone] = field(default_factory=dict)
-    linked: frozenset[str] = frozenset()
+    linked: Set[str] = frozenset()
 
     def look_twice(self) -> bool:
         """Whether both looks were complete. Raises ApiError."""
@@ -231,11 +247,11 @@ class _Looks:
         """What nobody holds, in the order of ids."""
         return [self.seen[id_] for id_ in sorted(self.seen) if id_ not in self.linked]
 
-    def _linked(self) -> frozenset[str]:
+    def _linked(self) -> Set[str]:
         """The targets that this pair and others hold."""
         writer = self.writer
-        ours = {k.testably_id for k in writer.store.outlines(writer.pair.id).values()}
-        return frozenset(filter(None, ours)) | writer.store.targets_of_others(writer.pair)
+        ours = writer.store.outlines(writer.pair.id).by_target.keys()
+        return ours | writer.store.targets_of_others(writer.pair)
 
     def _look(self) -> bool:
         """All three lists, and below each parent. False if one of them is not complete."""

@@ -65,7 +65,7 @@ class Executor:
         self._archive_in_use = archive_in_use
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
         self._lanes = writer.lanes
-        self._links = RunLinks(writer, dict(snapshot.links))
+        self._links = RunLinks(writer, snapshot.links.with_complete({}))
         self._creates = Creates(writer, rules, snapshot.target)
         self._items = Items(
             writer, self._links, outcomes, attempts, counted_since, check, on_outcome

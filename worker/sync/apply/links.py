@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.problem import Problem
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.decide.action import Action
@@ -18,7 +19,7 @@ class RunLinks:
     """The links of a pair by TestRail id: as they were read, and as this run has left them."""
 
     writer: TargetWriter
-    known: dict[int, Link]
+    known: Links
 
     def of(self, action: Action) -> Link:
         """The action's link, with whatever this run has done to it since it was planned."""
@@ -35,12 +36,15 @@ class RunLinks:
 
     def parents(self) -> set[str | None]:
         """Target ids with living sub-milestones, as far as this pair's links know."""
-        alive = (link for link in self.known.values() if link.state is not LinkState.ARCHIVED)
-        return {link.target_parent for link in alive if link.has_target}
+        every = self.known.complete.values()
+        alive = (link for link in every if link.state is not LinkState.ARCHIVED)
+        outlined = {outline.target_parent for outline in self.known.outlines.values()}
+        return outlined | {link.target_parent for link in alive if link.has_target}
 
     def pending(self, planned: Collection[int]) -> set[int]:
         """The milestones whose creates are in doubt; not those that another process is at."""
-        return {id_ for id_, link in self.known.items() if self._is_pending(link, id_ in planned)}
+        every = self.known.complete.items()
+        return {id_ for id_, link in every if self._is_pending(link, id_ in planned)}
 
     def _is_pending(self, link: Link, is_planned: bool) -> bool:
         if link.state is not LinkState.CREATING or link.awaits_person:
@@ -50,11 +54,12 @@ class RunLinks:
 
     def put(self, link: Link) -> None:
         """Take a link as it was just recorded."""
-        self.known[link.testrail_id] = link
+        self.known.put(link)
 
     def reload(self, testrail_id: int) -> Link:
         """The link as it stands in the database."""
-        link = self.known[testrail_id] = self.writer.reload(testrail_id)
+        link = self.writer.reload(testrail_id)
+        self.known.put(link)
         return link
 
     def keep(self, link: Link) -> None:

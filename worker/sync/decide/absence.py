@@ -5,7 +5,7 @@ Absence is proved, never inferred (R4); what people work in is not taken away (R
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from mappings.dates import moment
@@ -85,7 +85,7 @@ def absent(snapshot: Snapshot) -> Iterator[Action]:
     if not snapshot.whole_project or snapshot.options.only is not None:
         return
     known = {problem.id for problem in snapshot.source.problems} | set(snapshot.source.milestones)
-    missing = [link for id_, link in snapshot.links.items() if id_ not in known]
+    missing = [link for id_, link in snapshot.links.complete.items() if id_ not in known]
     missing.sort(key=lambda link: (link.target_parent is None, link.testrail_id))
     for link in missing:
         action = _missing(snapshot, link)
@@ -226,11 +226,10 @@ def _to_archive(link: Link, live: TargetMilestone | None) -> Comparison:
 
 def in_use(live: TargetMilestone, snapshot: Snapshot) -> str | None:
     """Why a target must not be archived without a person's word (R12), or None."""
-    ours = {k.testably_id for k in snapshot.links.values()}
-    return used_by(live, ours)
+    return used_by(live, snapshot.links.by_target.keys())
 
 
-def used_by(live: TargetMilestone, ours: set[str | None]) -> str | None:
+def used_by(live: TargetMilestone, ours: Collection[str | None]) -> str | None:
     """Why people work in a target, or None. ``ours`` are the ids of all linked targets."""
     open_runs = [r for r in live.linked_runs if r.status.strip().lower() not in ENDED_RUNS]
     if open_runs:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
 from mappings.link import Link
+from mappings.links import Links
 from mappings.milestone import COMPLETED, Values
 from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.verdict import Difference, Verdict
+from worker.sync.ports import Unchanged
 
 
 class Kind(StrEnum):
@@ -103,13 +105,41 @@ class Guard:
     hint: str
 
 
+IN_STEP = "In step."
+
+
+@dataclass(frozen=True, slots=True)
+class InStep:
+    """The milestones that agree as they did before: many, and nothing is to be decided of any.
+
+    Each is made into an action only while somebody looks at it. ``exempt`` counts the fields of
+    them all that are the target's own to say.
+    """
+
+    named: Mapping[int, Unchanged] = field(default_factory=dict)
+    links: Links = field(default_factory=Links)
+    exempt: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.named)
+
+    def __iter__(self) -> Iterator[Action]:
+        for testrail_id, same in self.named.items():
+            testably_id = self.links.outlines[testrail_id].testably_id
+            yield Action(Kind.SKIP, testrail_id, same.name, IN_STEP, testably_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The actions in the order in which they run: parents before children, archives last."""
+    """The actions in the order in which they run: parents before children, archives last.
+
+    What is ``in_step`` as before has no action among them.
+    """
 
     actions: tuple[Action, ...]
     not_exact: Mapping[str, int] = field(default_factory=dict)
     guards: tuple[Guard, ...] = ()
+    in_step: InStep = field(default_factory=InStep)
 
     @property
     def writes(self) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from worker.sync.decide.action import Action, Guard, Kind
 from worker.sync.decide.snapshot import Snapshot
 
@@ -16,9 +16,10 @@ MASS_LEAST = 10
 _LIVING = frozenset({LinkState.LINKED, LinkState.HELD})
 
 
-def living(links: Iterable[Link]) -> int:
+def living(links: Links) -> int:
     """How many links there are that a run keeps up to date."""
-    return sum(link.has_target and link.state in _LIVING for link in links)
+    complete = links.complete.values()
+    return sum(k.has_target and k.state in _LIVING for k in complete) + len(links.outlines)
 
 
 def mass_limit(links: int) -> int:
@@ -28,7 +29,7 @@ def mass_limit(links: int) -> int:
 
 def guards(snapshot: Snapshot, actions: Sequence[Action]) -> tuple[Guard, ...]:
     """The guards that this plan trips."""
-    linked = living(snapshot.links.values())
+    linked = living(snapshot.links)
     limit = mass_limit(linked)
     options = snapshot.options
     archives = sum(action.kind is Kind.ARCHIVE for action in actions)

@@ -9,6 +9,7 @@ from mappings.lifecycle import lifecycle_differs
 from mappings.milestone import (
     ACTIVE,
     COMPLETED,
+    DATE_FIELDS,
     SourceMilestone,
     has_lossy_date,
     loses_planned_start,
@@ -26,23 +27,40 @@ _COUNTED = {
 }
 
 
-def not_exact(snapshot: Snapshot, actions: Sequence[Action], children: Children) -> dict[str, int]:
-    """Counts of what cannot be carried exactly, by kind."""
-    counts: Counter[str] = Counter()
+def not_exact(
+    snapshot: Snapshot, actions: Sequence[Action], children: Children, agreed: Mapping[str, int]
+) -> dict[str, int]:
+    """Counts of what cannot be carried exactly, by kind; ``agreed`` are those of what agrees."""
+    counts = Counter(agreed)
     for action in actions:
-        source = snapshot.source.milestones.get(action.testrail_id)
-        if source is None or not (action.testably_id or action.push):
-            continue
-        counts["nesting"] += snapshot.places[source.id].flattened
-        counts["dates"] += has_lossy_date(source, snapshot.rules)
-        counts["planned_start"] += loses_planned_start(source, snapshot.rules)
-        counts["lifecycle"] += _lifecycle_differs(action, source, snapshot, children)
-        counts["parent_status"] += _status_differs(source, snapshot, children)
-        counts["parent_dates"] += any(
-            one.verdict is Verdict.DERIVED and one.field != "status" for one in action.differences
-        )
-        counts.update(lost_by(action))
+        counts.update(losses_of(action, snapshot, children))
     return {name: count for name, count in sorted(counts.items()) if count}
+
+
+def losses_of(action: Action, snapshot: Snapshot, children: Children) -> list[str]:
+    """The kinds of what cannot be carried exactly of one milestone, each once."""
+    source = snapshot.source.milestones.get(action.testrail_id)
+    if source is None or not (action.testably_id or action.push):
+        return []
+    dates = any(d.verdict is Verdict.DERIVED and d.field != "status" for d in action.differences)
+    lost = {
+        "nesting": snapshot.places[source.id].flattened,
+        "dates": has_lossy_date(source, snapshot.rules),
+        "planned_start": loses_planned_start(source, snapshot.rules),
+        "lifecycle": _lifecycle_differs(action, source, snapshot, children),
+        "parent_status": _status_differs(source, snapshot, children),
+        "parent_dates": dates,
+    }
+    return [*(name for name, is_lost in lost.items() if is_lost), *lost_by(action)]
+
+
+def exempt_of(action: Action, snapshot: Snapshot) -> dict[str, int]:
+    """How many of its fields are Testably's own to say."""
+    if action.testably_id not in snapshot.parents:
+        return {}
+    dates = sum(name in action.own for name in DATE_FIELDS)
+    counts = {"parent_status": int("status" in action.own), "parent_dates": dates}
+    return {name: number for name, number in counts.items() if number}
 
 
 def lost_by(action: Action) -> list[str]:

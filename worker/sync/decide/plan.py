@@ -11,12 +11,14 @@ from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
-from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
+from mappings.problem import WHOLE, Problem, ProblemKind
 from worker.sync.decide.absence import absent, orphans, unreadable
-from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
+from worker.sync.decide.agreement import agree, counted, noted
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
 from worker.sync.decide.losses import not_exact
+from worker.sync.decide.placement import immovable
 from worker.sync.decide.rules import Case, Cases, Step
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
@@ -35,11 +37,12 @@ def make_plan(snapshot: Snapshot) -> Plan:
         *absent(snapshot),
         *orphans(snapshot),
     ]
-    counts = not_exact(snapshot, actions, planner.children)
-    return Plan(tuple(actions), counts, guards(snapshot, actions))
+    lost, exempt = counted(snapshot)
+    counts = not_exact(snapshot, actions, planner.children, lost)
+    in_step = InStep(snapshot.source.unchanged, snapshot.links, exempt)
+    return Plan(tuple(actions), counts, guards(snapshot, actions), in_step)
 
 
-IN_STEP = "In step."
 RELEASED = "Released after an undo. "
 
 
@@ -75,12 +78,11 @@ class _Planner:
         places = self.snapshot.places
         ordered = sorted(self.snapshot.scope, key=lambda i: (places[i].parent_id is not None, i))
         for testrail_id in ordered:
-            yield self._act(self.snapshot.source.milestones[testrail_id])
+            action = self._act(self.snapshot.source.milestones[testrail_id])
+            yield noted(action, self.snapshot, self.children)
 
     def _act(self, source: SourceMilestone) -> Action:
         case = self.cases.of(source.id)
-        if case.step is Step.LEAVE:
-            return Action(Kind.SKIP, source.id, source.name, IN_STEP, case.testably_id)
         has_children = self.snapshot.has_children(source.id)
         link = self.snapshot.link(source.id).read_from(source, has_children=has_children)
         if case.step is Step.CREATE:
@@ -211,17 +213,12 @@ class _Planner:
         before = known.pop("parent_id", None)
         if place.problem is not None or expected == is_now:
             return Comparison(link.with_field_problems(known), compared.differences)
-        where = "at the root" if place.parent_id is None else f"under {place.parent_id}"
-        reason = (
-            f"In TestRail it is {where} now; Testably's API cannot move a milestone. "
-            f"Move {link.testably_id} by hand in Testably; it is kept up to date where it is."
-        )
         now = moment(self.snapshot.now.isoformat())
-        problem = FieldProblem(ProblemKind.IMMOVABLE, expected, is_now, reason, now)
+        problem = immovable(place, link.testably_id, expected, is_now, now)
         if before is not None and (before.desired, before.live) == (expected, is_now):
-            problem = replace(before, reason=reason)
+            problem = replace(before, reason=problem.reason)
         verdict = Verdict.ACCEPTED if problem.accepted else Verdict.IMMOVABLE
-        moved = Difference("parent_id", expected, is_now, verdict, reason=reason)
+        moved = Difference("parent_id", expected, is_now, verdict, reason=problem.reason)
         with_moved = link.with_field_problems({**known, "parent_id": problem})
         return Comparison(with_moved, (*compared.differences, moved))
 
@@ -243,9 +240,11 @@ class _Planner:
         problem = self.snapshot.second_target(link)
         if problem is not None or kind is Kind.SKIP:
             link = link.with_problem(problem, self.snapshot.now)
-        if problem is None and kind is Kind.SKIP and live is not None and not compared.kept:
-            link = self._agreement(source, link, live)
+        own = self._own(source, link, live)
+        agrees = problem is None and kind is Kind.SKIP and agree(self.snapshot, compared, live, own)
         now = link.observed if live is None else live.values
+        own = self._own(source, link, live)
+        left_alone = link.testably_id in self.snapshot.parents - self.snapshot.parents_after
         return self._action(
             kind,
             source,
@@ -255,22 +254,12 @@ class _Planner:
             push=compared.push,
             before={name: now.get(name) for name in compared.push},
             differences=compared.differences,
-            own=self._own(source, link, live) - compared.brought_back,
+            own=own - compared.brought_back,
             status_later=self._status_waits(source, compared),
-            dates_later=self._dates_later(source, link, live),
+            dates_later=tuple(n for n in DATE_FIELDS if left_alone and n in own),
             problem=problem,
+            agrees=agrees,
         )
-
-    def _agreement(self, source: SourceMilestone, link: Link, live: TargetMilestone) -> Link:
-        """The link, with both sides' fingerprints if nothing at all is left to decide about it."""
-        parent = source.id in self.children or link.testably_id in self.snapshot.parents
-        parent = parent or link.has_children
-        misplaced = self.snapshot.places[source.id].problem is not None
-        if parent or misplaced or link.has_open_matter:
-            return link
-        if link.last_applied != self.snapshot.desired(source):
-            return link
-        return link.agreed(live)
 
     def _status_waits(self, source: SourceMilestone, compared: Comparison) -> bool:
         """Whether the status was only left for sub-milestones that come or go in this run.
@@ -290,24 +279,10 @@ class _Planner:
             return False
         return link.observed.get("status") != desired or (derived and desired == COMPLETED)
 
-    def _dates_later(
-        self, source: SourceMilestone, link: Link, live: TargetMilestone | None
-    ) -> tuple[str, ...]:
-        """The dates that its sub-milestones gave it, of which the last goes in this run.
-
-        What it then shows as its own nobody knows before.
-        """
-        goes = self.snapshot.parents - self.snapshot.parents_after
-        if link.testably_id not in goes:
-            return ()
-        own = self._own(source, link, live)
-        return tuple(name for name in DATE_FIELDS if name in own)
-
     def _action(
         self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
     ) -> Action:
-        before = self.snapshot.link(source.id)
-        same = link.agreed_before(before)
+        same = link.says_the_same(self.snapshot.link(source.id))
         return Action(
             kind,
             source.id,
@@ -315,7 +290,6 @@ class _Planner:
             reason,
             link=link,
             learned=not same,
-            agrees=same and link.target_fingerprint not in (None, before.target_fingerprint),
             desired=self.snapshot.desired(source),
             parent_id=self.snapshot.places[source.id].parent_id,
             **rest,

@@ -26,8 +26,6 @@ HELD_BY_UNDO = "An undo took it back; `milesync migrate` releases it."
 class Step(Enum):
     """What a rule leads to."""
 
-    LEAVE = auto()
-    """Both sides agreed and nothing has changed."""
     COMPARE = auto()
     """It is linked: its fields are compared."""
     ADOPT = auto()
@@ -98,13 +96,6 @@ def blocked(kind: Kind, problem: ProblemKind, reason: str, testably_id: str | No
 
 
 # --- it has a link
-
-
-def unchanged(ask: Question) -> Case | None:
-    """Both sides are as they were when they last agreed."""
-    if ask.source.id not in ask.snapshot.agreed:
-        return None
-    return Case(Step.LEAVE, testably_id=ask.link.testably_id)
 
 
 def held(ask: Question) -> Case | None:
@@ -244,7 +235,6 @@ def new(ask: Question) -> Case | None:
 
 
 RULES: tuple[Callable[[Question], Case | None], ...] = (
-    unchanged,
     held,
     quarantined,
     left_to_person,

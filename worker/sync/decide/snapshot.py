@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from mappings.fingerprints import fingerprint_of_source
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links, Outline
 from mappings.milestone import (
     ARCHIVED,
     DATE_FIELDS,
@@ -30,7 +30,7 @@ from mappings.milestone import (
 from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import OnSourceDelete, Options, Policy
-from worker.sync.ports import SourceListing
+from worker.sync.ports import Shown, SourceListing
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,12 @@ class TargetSnapshot:
     ``listed`` is False in a scheduled run that trusts the last listing: a target that is not in
     ``milestones`` then stands as it was last observed. ``gone`` are ids proved to be gone,
     ``unproved`` ids that could not be read, with the reason; ``foreign`` are ids that other pairs
-    of this database hold. ``newest`` is the newest ``created_at`` that the listing showed.
+    of this database hold. ``unchanged`` are those that agree as before. ``newest`` is the newest
+    ``created_at`` that the listing showed.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
+    unchanged: Mapping[str, Shown] = field(default_factory=dict)
     listed: bool = True
     complete: bool = True
     gone: frozenset[str] = frozenset()
@@ -54,11 +56,14 @@ class TargetSnapshot:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The situation of one pair at one time."""
+    """The situation of one pair at one time.
+
+    What agrees as before is counted (`in_step`), and not among the milestones of either side.
+    """
 
     rules: MappingRules
     source: SourceListing
-    links: Mapping[int, Link]
+    links: Links
     target: TargetSnapshot
     now: datetime
     options: Options = field(default_factory=Options)
@@ -67,11 +72,14 @@ class Snapshot:
     """Source ids proved to be gone: missing from a complete list, and answered with 400."""
     unproved: Mapping[int, str] = field(default_factory=dict)
     """Source ids missing from a complete list whose absence could not be proved, and why."""
-    agreed: frozenset[int] = frozenset()
-    """Source ids whose both sides are as they were when they last agreed: nothing to decide."""
     whole_project: bool = True
     """False for a refresh of single milestones: then absence means nothing."""
     _desired: dict[int, Values] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def in_step(self) -> Iterator[Outline]:
+        """The links of the milestones about which nothing is to be decided."""
+        return (self.links.outlines[id_] for id_ in self.source.unchanged)
 
     # --- one milestone
 
@@ -152,11 +160,18 @@ class Snapshot:
         for target in seen:
             if any(not is_archived(sub) and sub.id not in leaving for sub in target.sub_milestones):
                 found.add(target.id)
-        for link in self.links.values():
+        found |= self._outlined_parents
+        for link in self.links.complete.values():
             unread = link.testably_id not in self.target.milestones
             if unread and _is_living(link) and link.testably_id not in leaving:
                 found.add(link.target_parent)
         return {id_ for id_ in found if id_ is not None}
+
+    @cached_property
+    def _outlined_parents(self) -> frozenset[str]:
+        """Targets below which milestones agree as before."""
+        outlines = self.links.outlines.values()
+        return frozenset(one.target_parent for one in outlines if one.target_parent)
 
     def derived_dates(self, live: TargetMilestone) -> frozenset[str]:
         """Which dates of a target with living sub-milestones are Testably's own to say.
@@ -180,6 +195,8 @@ class Snapshot:
 
         None where not all of them were read: whether archived ones count is not documented.
         """
+        if live.id in self._outlined_parents:
+            return None
         rows = self._below.get(live.id, ())
         read = {row.id for row in rows}
         if any(not is_archived(sub) and sub.id not in read for sub in live.sub_milestones):
@@ -202,7 +219,7 @@ class Snapshot:
     @cached_property
     def _linked_below(self) -> Mapping[str, Sequence[Link]]:
         found: dict[str, list[Link]] = defaultdict(list)
-        for link in self.links.values():
+        for link in self.links.complete.values():
             if link.target_parent:
                 found[link.target_parent].append(link)
         return found
@@ -211,9 +228,9 @@ class Snapshot:
 
     @cached_property
     def _free(self) -> Sequence[TargetMilestone]:
-        held = {k.testably_id for k in self.links.values() if k.testably_id not in self.target.gone}
-        held |= self.target.foreign
-        return [target for target in self.target.milestones.values() if target.id not in held]
+        held = self.links.by_target.keys() - self.target.gone
+        every = self.target.milestones.values()
+        return [t for t in every if t.id not in held and t.id not in self.target.foreign]
 
     @cached_property
     def marked(self) -> Mapping[int, Sequence[TargetMilestone]]:
@@ -288,19 +305,12 @@ def _is_living(link: Link) -> bool:
     return link.has_target and not archived
 
 
-def changed_at_source(
-    listing: SourceListing, links: Mapping[int, Link], rules: MappingRules
-) -> Iterator[int]:
+def changed_at_source(listing: SourceListing, links: Links, rules: MappingRules) -> Iterator[int]:
     """The TestRail ids of linked milestones that want something else than was last applied."""
     parents = parents_of(places(listing.milestones, frozenset()), listing.problems)
     for id_, source in listing.milestones.items():
         link = links.get(id_)
-        if link is None:
-            continue
-        if link.is_outline:
-            if link.source_fingerprint != fingerprint_of_source(source):
-                yield id_
-        elif link.has_target:
+        if link is not None and link.has_target:
             desired = desired_values(source, rules, has_children=id_ in parents)
             applied = {**desired, **link.last_applied}
             if any(not same_value(name, desired[name], applied[name]) for name in desired):

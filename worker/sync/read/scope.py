@@ -6,20 +6,25 @@ target's pages, a scheduled run without changes only the source's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from mappings.fingerprints import fingerprint_of_source
 from mappings.link import Link
+from mappings.links import Links
 from mappings.milestone import MappingRules, SourceMilestone, TargetMilestone
 from mappings.rows import Pair
-from worker.sync.decide.placement import parents_of, places
+from worker.errors import UnknownId
 from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
-from worker.sync.decide.unchanged import still_agreed
+from worker.sync.decide.unchanged import Families, as_observed
 from worker.sync.options import Options, Policy, Trigger
-from worker.sync.ports import Source, SourceListing, Target
+from worker.sync.ports import Source, SourceListing, Target, Unchanged
 from worker.sync.read.source import SourceReader
 from worker.sync.read.target import TargetReader
+
+GONE_MEANWHILE = "a milestone was deleted while the list was read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,16 @@ def listing_is_due(pair: Pair, options: Options, now: datetime, longest: timedel
     return longest is not None and not timedelta(0) <= now - pair.listed_at < longest
 
 
+CompleteLinks = Callable[[Collection[int]], Mapping[int, Link]]
+"""Reads the whole of links of which only the outlines are known."""
+
+
 @dataclass(slots=True)
 class Reader:
     """Reads the snapshot of one pair. Raises ApiError where a side cannot be read.
 
-    ``foreign`` are the target ids that other pairs hold; ``complete_links`` reads the whole of
-    links of which only the fingerprints are known.
+    What agrees as before is left out while it is read; what has to be decided all the same is
+    taken up again from its link. ``foreign`` are the target ids that other pairs hold.
     """
 
     pair: Pair
@@ -67,37 +76,54 @@ class Reader:
     rules: MappingRules
     policy: Policy
     options: Options
-    links: Mapping[int, Link] = field(default_factory=dict)
-    complete_links: Callable[[list[int]], Mapping[int, Link]] = lambda _: {}
+    links: Links = field(default_factory=Links)
+    complete_links: CompleteLinks = lambda _: {}
     foreign: frozenset[str] = frozenset()
 
     def snapshot(self, scope: Scope, now: datetime) -> Snapshot:
         """Read what is in scope. ``now`` is the time of the snapshot, aware."""
-        project = self.pair.identity.testrail_project
-        source = SourceReader(
-            self.source, project, self.policy, self.options, self.links, self.rules.testrail_url
-        )
-        listing = source.read(scope.milestone_ids)
+        if scope.whole and not self._can_skip:
+            self._complete(self.links.outlines)
+        source = self._source_reader()
+        outlines = self.links.outlines.values() if scope.whole else ()
+        known = {one.testrail_id: one.source_fingerprint for one in outlines}
+        listing = source.read(scope.milestone_ids, known)
         gone, unproved, still_there = source.prove_absence(listing)
         listing = replace(listing, milestones={**listing.milestones, **still_there})
+        families = Families(listing)
+        listing = self._opened_by_source(listing, families, scope, now)
         target = self._target_reader(listing, gone, now).read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
-        gone |= source.gone_for_good(listing, target)
-        agreed = self._agreed(listing, target, scope)
-        outlined = [i for i, k in self.links.items() if k.is_outline and i not in agreed]
+        gone |= self._source_reader(whole=scope.whole).gone_for_good(listing, target)
+        if scope.whole:
+            read = target.listed and scope.recalled is None
+            args = (listing, self.links, target, self.rules)
+            listing, target = self._opened(
+                listing, target, families.open_at_target(*args, read=read)
+            )
         return Snapshot(
             rules=self.rules,
             source=listing,
-            links={**self.links, **self.complete_links(outlined)},
+            links=self.links,
             target=target,
-            agreed=agreed,
             now=now,
             options=self.options,
             policy=self.policy,
             gone=gone,
             unproved=unproved,
             whole_project=scope.whole,
+        )
+
+    @property
+    def _can_skip(self) -> bool:
+        """Whether what agreed before needs no decision: not under other rules or for a part."""
+        return self.pair.rules == self.rules.fingerprint and self.options.only is None
+
+    def _source_reader(self, *, whole: bool = True) -> SourceReader:
+        project, url = self.pair.identity.testrail_project, self.rules.testrail_url
+        return SourceReader(
+            self.source, project, self.policy, self.options, self.links, url, whole=whole
         )
 
     def _target_reader(
@@ -114,23 +140,68 @@ class Reader:
             now,
             gone,
             self.foreign,
+            {one.testably_id: one.target_fingerprint for one in self.links.outlines.values()},
         )
 
-    def _agreed(
-        self, listing: SourceListing, target: TargetSnapshot, scope: Scope
-    ) -> frozenset[int]:
-        """What needs no decision, unless the mapping's settings are not those of the last run."""
-        if self.pair.rules != self.rules.fingerprint:
-            return frozenset()
-        known = frozenset(p.id for p in listing.problems if isinstance(p.id, int))
-        return still_agreed(
-            self.links,
+    # --- what agrees as before, and has to be decided all the same
+
+    def _complete(self, testrail_ids: Collection[int]) -> None:
+        if testrail_ids:
+            self.links = self.links.with_complete(self.complete_links(testrail_ids))
+
+    def _opened_by_source(
+        self, listing: SourceListing, families: Families, scope: Scope, now: datetime
+    ) -> SourceListing:
+        """The listing with what TestRail's own changes open, and the links of all that is open."""
+        outlines = self.links.outlines
+        if not scope.whole:
+            bad = (problem.id for problem in listing.problems if isinstance(problem.id, int))
+            self._complete([i for i in (*listing.milestones, *bad) if i in outlines])
+            return listing
+        open_ = families.open_at_source(listing, self.links, now)
+        self._complete([i for i in outlines if i in open_ or i not in listing.unchanged])
+        return self._with_milestones(listing, open_)
+
+    def _opened(
+        self, listing: SourceListing, target: TargetSnapshot, open_: Collection[int]
+    ) -> tuple[SourceListing, TargetSnapshot]:
+        """Both sides with what Testably's changes open."""
+        if not open_:
+            return listing, target
+        self._complete(open_)
+        unchanged, again = dict(target.unchanged), {}
+        for link in (self.links[id_] for id_ in open_):
+            shown = unchanged.pop(link.testably_id or "", None)
+            if shown is not None:
+                again[link.testably_id or ""] = as_observed(link, shown)
+        milestones = {**target.milestones, **again}
+        target = replace(target, milestones=milestones, unchanged=unchanged)
+        return self._with_milestones(listing, open_), target
+
+    def _with_milestones(self, listing: SourceListing, open_: Collection[int]) -> SourceListing:
+        """The listing with these as milestones, from their records, which have not changed."""
+        if not open_:
+            return listing
+        again = {id_: self._recalled(id_, listing.unchanged[id_]) for id_ in open_}
+        found = {id_: one for id_, one in again.items() if one is not None}
+        whole = len(found) == len(again)
+        return replace(
             listing,
-            target.milestones,
-            self.rules,
-            read=target.listed and scope.recalled is None,
-            source_parents=parents_of(places(listing.milestones, known), listing.problems),
+            milestones={**listing.milestones, **found},
+            unchanged={id_: u for id_, u in listing.unchanged.items() if id_ not in again},
+            complete=listing.complete and whole,
+            incomplete_because=listing.incomplete_because or ("" if whole else GONE_MEANWHILE),
         )
+
+    def _recalled(self, testrail_id: int, same: Unchanged) -> SourceMilestone | None:
+        """A milestone from the record beside its link; read once more where that is another's."""
+        link = self.links[testrail_id]
+        found = self.source.recall(link.raw, same.parent_id)
+        if found is not None and fingerprint_of_source(found) == link.source_fingerprint:
+            return found
+        with suppress(UnknownId):
+            return self.source.get_milestone(testrail_id).milestones.get(testrail_id)
+        return None
 
 
 def with_fresh(
@@ -150,6 +221,5 @@ def with_fresh(
         snapshot,
         source=replace(snapshot.source, milestones=milestones),
         target=replace(snapshot.target, milestones=rows, gone=snapshot.target.gone | gone),
-        agreed=snapshot.agreed - frozenset(sources),
         _desired={},
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.milestone import BadRecord, SourceMilestone
 from mappings.problem import ProblemKind
 from worker.errors import AccessDenied, NotFound, Transient, UnknownId
@@ -29,15 +30,18 @@ class SourceReader:
     project: int
     policy: Policy
     options: Options
-    links: Mapping[int, Link]
+    links: Links
     url: str
     whole: bool = True
 
-    def read(self, milestone_ids: tuple[int, ...]) -> SourceListing:
-        """The whole project, or these milestones with their sub-milestones."""
+    def read(self, milestone_ids: tuple[int, ...], known: Mapping[int, str]) -> SourceListing:
+        """The whole project, or these milestones with their sub-milestones.
+
+        Of the project, what has its ``known`` fingerprint is not kept.
+        """
         self.whole = not milestone_ids
         if self.whole:
-            return self.source.read_project(self.project)
+            return self.source.read_project(self.project, known=known)
         found: dict[int, SourceMilestone] = {}
         problems: list[BadRecord] = []
         for id_ in milestone_ids:
@@ -83,17 +87,14 @@ class SourceReader:
         return self.whole and listing.complete and self.options.only is None
 
     def _missing(self, listing: SourceListing) -> list[int]:
-        known = _known(listing)
-        return [
-            id_
-            for id_, link in self.links.items()
-            if id_ not in known and is_followed(link, self.options) and not link.archive_failed
-        ]
+        missing = self.links.missing_from(_known(listing))
+        followed = (k for k in missing if is_followed(k, self.options) and not k.archive_failed)
+        return [link.testrail_id for link in followed]
 
     def _archive_limit(self) -> int:
         if self.options.allow_mass_archive or self.policy.on_source_delete is OnSourceDelete.KEEP:
             return len(self.links)
-        return mass_limit(living(self.links.values()))
+        return mass_limit(living(self.links))
 
     def gone_for_good(self, listing: SourceListing, target: TargetSnapshot) -> frozenset[int]:
         """Ids that are gone although their targets live: proved before, or asked for now.
@@ -103,13 +104,13 @@ class SourceReader:
         if not self._tells_absence(listing):
             return frozenset()
         known = _known(listing)
-        missing = [k for id_, k in self.links.items() if id_ not in known]
-        linked = {k.testably_id for k in self.links.values()} | target.foreign
-        unlinked = [t for t in target.milestones.values() if t.id not in linked]
+        missing = [k for id_, k in self.links.complete.items() if id_ not in known]
+        every, held = target.milestones.values(), self.links.by_target
+        unlinked = [t for t in every if t.id not in held and t.id not in target.foreign]
         marked = {marked_id(one.description, self.url) for one in unlinked if not is_archived(one)}
         proved = {k.testrail_id for k in missing if self._was_gone(k, target, marked)}
         asked = {id_ for id_ in marked if id_ is not None and id_ not in known} - proved
-        asked -= {k.testrail_id for k in self.links.values() if k.has_target}
+        asked -= {id_ for id_ in asked if id_ in self.links and self.links[id_].has_target}
         return frozenset(proved | {id_ for id_ in sorted(asked) if self._is_gone(id_)})
 
     def _was_gone(self, link: Link, target: TargetSnapshot, marked: Collection[int | None]) -> bool:
@@ -137,4 +138,4 @@ class SourceReader:
 def _known(listing: SourceListing) -> set[int]:
     """The ids that the list names, readable or not."""
     unreadable = {problem.id for problem in listing.problems if isinstance(problem.id, int)}
-    return unreadable | set(listing.milestones)
+    return unreadable | listing.milestones.keys() | listing.unchanged.keys()

@@ -6,26 +6,21 @@ archived ones and sub-milestones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import (
-    ARCHIVED,
-    COMPLETED,
-    MappingRules,
-    TargetMilestone,
-    written_status,
-)
+from mappings.links import Links
+from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMilestone, written_status
 from worker.errors import AccessDenied, NotFound, Transient
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
-from worker.sync.ports import SourceListing, Target, newest_of
+from worker.sync.ports import Shown, SourceListing, Target, TargetListing, newest_of
 
 INCOMPLETE = "Testably's list came incomplete, three times; it is read again by the next run."
 
@@ -39,16 +34,14 @@ class TargetReader:
     rules: MappingRules
     policy: Policy
     options: Options
-    links: Mapping[int, Link]
+    links: Links
     listing: SourceListing
     now: datetime
     gone: frozenset[int] = frozenset()
     foreign: frozenset[str] = frozenset()
-    _linked: frozenset[str] = field(default=frozenset(), init=False)
-
-    def __post_init__(self) -> None:
-        held = {k.testably_id for k in self.links.values() if k.testably_id is not None}
-        self._linked = frozenset(held) | self.foreign
+    known: Mapping[str, str] = field(default_factory=dict)
+    _unchanged: dict[str, Shown] = field(default_factory=dict, init=False)
+    _newest: list[str | None] = field(default_factory=list, init=False)
 
     def read(
         self, *, single: bool, list_target: bool, recalled: Mapping[str, TargetMilestone] | None
@@ -69,7 +62,7 @@ class TargetReader:
     # --- the lists
 
     def _listed(self) -> TargetSnapshot:
-        first = self.target.list_all(self.project)
+        first = self._list(None)
         found = dict(first.milestones)
         complete = first.complete
         for status, is_needed in (
@@ -77,28 +70,48 @@ class TargetReader:
             (ARCHIVED, self._needs_archived),
         ):
             if complete and is_needed(found):
-                more = self.target.list_all(self.project, status)
+                more = self._list(status)
                 found.update(more.milestones)
                 complete = more.complete
         if not complete:
-            ids = {k.testably_id: INCOMPLETE for k in self.links.values() if k.testably_id}
-            unproved = {id_: why for id_, why in ids.items() if id_ not in found}
-            return TargetSnapshot(found, complete=False, unproved=unproved, foreign=self.foreign)
+            unseen = self.links.by_target.keys() - found.keys() - self._unchanged.keys()
+            unproved = dict.fromkeys(unseen, INCOMPLETE)
+            view = TargetSnapshot(found, self._unchanged, complete=False, unproved=unproved)
+            return replace(view, foreign=self.foreign)
         unreadable = {str(problem.id): problem.reason for problem in first.problems}
-        missing = self._missing(found.keys() | unreadable.keys())
+        missing = self._missing({**found, **unreadable})
         found.update(self._below_known_parents(found))
         details = [k for k in self._to_archive(found) if k not in missing]
         return self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
 
-    def _missing(self, seen: Iterable[str]) -> list[Link]:
-        known = set(seen)
-        return [k for k in self.links.values() if _is_expected(k) and k.testably_id not in known]
+    def _list(self, status: str | None) -> TargetListing:
+        listing = self.target.list_all(self.project, status, self.known)
+        self._unchanged.update(listing.unchanged)
+        self._newest.append(listing.newest_unchanged)
+        return listing
+
+    def _missing(self, seen: Container[str]) -> list[Link]:
+        """The links whose targets should be there, and are not among those listed."""
+        found = [
+            self.links[id_]
+            for id_, one in self.links.outlines.items()
+            if one.testably_id not in self._unchanged and one.testably_id not in seen
+        ]
+        complete = self.links.complete.values()
+        found += [k for k in complete if _is_expected(k) and k.testably_id not in seen]
+        return found
 
     def _needs_completed(self, found: Mapping[str, TargetMilestone]) -> bool:
         """Whether the plain list may hide completed ones that matter (R4, R7)."""
-        if any(written_status(target.status) == COMPLETED for target in found.values()):
+        if COMPLETED in self._statuses(found):
             return False
         return bool(self._missing(found)) or self._creates(found)
+
+    def _statuses(self, found: Mapping[str, TargetMilestone]) -> set[str]:
+        """The written words of every status that the lists showed."""
+        words = {target.status for target in found.values()}
+        words |= {shown.status for shown in self._unchanged.values()}
+        return {written_status(word) for word in words}
 
     def _creates(self, found: Mapping[str, TargetMilestone]) -> bool:
         """Whether something would be created that no marker in the list already is."""
@@ -106,7 +119,7 @@ class TargetReader:
         marked = {
             marked_id(target.description, url)
             for id_, target in found.items()
-            if id_ not in self._linked
+            if not self._is_linked(id_)
         }
         return any(id_ not in marked for id_ in self._unlinked())
 
@@ -124,11 +137,11 @@ class TargetReader:
 
     def _needs_archived(self, found: Mapping[str, TargetMilestone]) -> bool:
         """Whether the archived list can tell something that the others do not."""
-        if any(is_archived(target) for target in found.values()):
+        if ARCHIVED in self._statuses(found):
             return False
         if self._missing(found):
             return True
-        return any(self._is_ours(t) for t in found.values() if t.id not in self._linked)
+        return any(self._is_ours(t) for t in found.values() if not self._is_linked(t.id))
 
     def _must_list(self) -> bool:
         """Whether anything may have to be created, which needs to know what is there already."""
@@ -144,14 +157,16 @@ class TargetReader:
         Only where the list shows no sub-milestone at all; otherwise it holds them. Where links
         were lost, below every root: what was moved at the source hangs below another parent.
         """
-        if any(target.parent_id for target in found.values()):
+        shown = (one.parent_id for one in self._unchanged.values())
+        if any(target.parent_id for target in found.values()) or any(shown):
             return {}
         seen: dict[str, TargetMilestone] = {}
-        lost = any(self._is_ours(t) and t.id not in self._linked for t in found.values())
-        for parent in sorted(found if lost else self._parents_of_new(found)):
+        lost = any(self._is_ours(t) and not self._is_linked(t.id) for t in found.values())
+        every = found.keys() | self._unchanged.keys()
+        for parent in sorted(every if lost else self._parents_of_new(found)):
             above = self._get(parent)
             for sub in above.sub_milestones if above else ():
-                if sub.id not in found and sub.id not in self._linked:
+                if sub.id not in found and not self._is_linked(sub.id):
                     below = self._get(sub.id)
                     seen.update({sub.id: below} if below else {})
         return seen
@@ -200,9 +215,13 @@ class TargetReader:
             doubtful.update(changed_at_source(self.listing, self.links, self.rules))
         return [
             k
-            for id_, k in self.links.items()
-            if _is_expected(k) and (k.look_again or k.in_flight is not None or id_ in doubtful)
+            for k in (*self.links.complete.values(), *self._outlined(doubtful))
+            if _is_expected(k)
+            and (k.look_again or k.in_flight is not None or k.testrail_id in doubtful)
         ]
+
+    def _outlined(self, testrail_ids: Collection[int]) -> list[Link]:
+        return [self.links[id_] for id_ in sorted(testrail_ids) if id_ in self.links.outlines]
 
     def _with_single(
         self,
@@ -227,9 +246,15 @@ class TargetReader:
                 unread[id_] = error.message
         if denied:
             self.target.list_all(self.project, ARCHIVED)  # raises if the project is gone as well
-        newest = newest_of(read.values())
-        view = TargetSnapshot(read, listed, gone=frozenset(denied), unproved=unread, newest=newest)
-        return replace(view, foreign=self.foreign)
+        return TargetSnapshot(
+            read,
+            self._unchanged,
+            listed,
+            gone=frozenset(denied),
+            unproved=unread,
+            foreign=self.foreign,
+            newest=newest_of(read.values(), *self._newest),
+        )
 
     def _get(self, testably_id: str) -> TargetMilestone | None:
         """One milestone, or None if it has gone in the meantime."""
@@ -242,6 +267,10 @@ class TargetReader:
 
     def _link(self, testrail_id: int) -> Link:
         return self.links.get(testrail_id) or Link(testrail_id)
+
+    def _is_linked(self, testably_id: str) -> bool:
+        """Whether this pair or another one holds it."""
+        return testably_id in self.links.by_target or testably_id in self.foreign
 
     def _is_ours(self, target: TargetMilestone) -> bool:
         return marked_id(target.description, self.rules.testrail_url) is not None

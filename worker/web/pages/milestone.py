@@ -8,12 +8,14 @@ from starlette.requests import Request
 
 from mappings.failures import failures_of_link
 from mappings.paged import history_page, links_below
+from mappings.problem import ProblemKind
+from worker.bootstrap import Deployment
 from worker.facts import lifecycles
 from worker.facts.changes import fields_of
 from worker.facts.milestones import both_sides, target_address
 from worker.facts.runs import change_json
 from worker.web.pages.frame import NotThere, Pager, asked_page, number, page
-from worker.web.pages.pairs import pair_of
+from worker.web.pages.pairs import Known, pair_of
 from worker.web.service import service_of
 
 CHANGES: Final = 50
@@ -37,6 +39,7 @@ def show(request: Request) -> dict[str, Any]:
         "known": known,
         "link": link,
         "sides": both_sides(here, pair, link),
+        "kept": _kept(here, known, id_),
         "lifecycle": lifecycles.of_link(link, zone, now),
         "matters": failures_of_link(link),
         "parent": here.store.links(pair.id, [link.parent_id]).get(link.parent_id)
@@ -47,3 +50,14 @@ def show(request: Request) -> dict[str, Any]:
         "pager": Pager.of(request, total, CHANGES),
         "testably_address": link.testably_id and target_address(pair.identity, link.testably_id),
     }
+
+
+def _kept(here: Deployment, known: Known, testrail_id: int) -> list[str]:
+    """What the last run left of edits in Testably that win: their values are not recorded."""
+    last = known.standing.last_run
+    run = here.runs.get(last.run) if last is not None else None
+    return [
+        str(one["reason"])
+        for one in (run.problems if run is not None else ())
+        if one.get("testrail_id") == testrail_id and one["kind"] == ProblemKind.TARGET_EDIT_KEPT
+    ]
