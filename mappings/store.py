@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -35,6 +36,16 @@ from mappings.rows import (
     pair_of,
 )
 from mappings.tables import links, pairs
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignCreate:
+    """A create in doubt of another pair, and the target of its parent, if that has one."""
+
+    pair_id: int
+    testrail_url: str
+    link: Link
+    parent_target: str | None
 
 
 class Store(Connected):
@@ -144,16 +155,31 @@ class Store(Connected):
 
     def targets_of_others(self, pair: Pair) -> frozenset[str]:
         """The target ids that other pairs hold in this pair's Testably project (R7)."""
-        same = and_(
-            pairs.c.id != pair.id,
-            pairs.c.testably_url == pair.identity.testably_url,
-            pairs.c.testably_project == pair.identity.testably_project,
-        )
         query = select(links.c.testably_id).where(
-            links.c.testably_id.is_not(None), links.c.pair_id.in_(select(pairs.c.id).where(same))
+            links.c.testably_id.is_not(None), links.c.pair_id.in_(_beside(pair))
         )
         with self._transaction() as connection:
             return frozenset(connection.execute(query).scalars())
+
+    def creates_of_others(self, pair: Pair) -> list[ForeignCreate]:
+        """The creates in doubt of other pairs in this pair's Testably project (R2)."""
+        above = links.alias()
+        below_it = and_(
+            above.c.pair_id == links.c.pair_id, above.c.testrail_id == links.c.parent_id
+        )
+        query = (
+            select(links, pairs.c.testrail_url, above.c.testably_id.label("parent_target"))
+            .join(pairs, pairs.c.id == links.c.pair_id)
+            .outerjoin(above, below_it)
+            .where(links.c.state == LinkState.CREATING.value, links.c.pair_id.in_(_beside(pair)))
+        )
+        with self._transaction() as connection:
+            return [
+                ForeignCreate(
+                    row["pair_id"], row["testrail_url"], link_of(row), row["parent_target"]
+                )
+                for row in _mappings(connection, query)
+            ]
 
     def note_agreement(self, pair_id: int, agreed: Iterable[Link]) -> None:
         """Record that both sides of links agree that nobody changed since they were read."""
@@ -207,6 +233,15 @@ class Store(Connected):
         """Have the next run read this link's target, whatever else it would read."""
         with self._transaction() as connection:
             mark_to_look_again(connection, pair_id, testrail_id)
+
+
+def _beside(pair: Pair) -> Select[tuple[int]]:
+    """The ids of the other pairs that write into the same Testably project."""
+    return select(pairs.c.id).where(
+        pairs.c.id != pair.id,
+        pairs.c.testably_url == pair.identity.testably_url,
+        pairs.c.testably_project == pair.identity.testably_project,
+    )
 
 
 _BATCH = 10_000

@@ -280,16 +280,20 @@ class World(PairWorld):
     def doubles(self) -> dict[int, list[str]]:
         """Source ids with more than one living target that milesync made.
 
-        Where a person took the marker away, or the target cut it off and a person edited the
-        milestone or the database was lost, nothing tells any more whose target it is.
+        Where no link holds it, and the marker was taken away by a person, or cut off by the target
+        before a person edited it or the database was lost, nothing tells any more whose it is.
         """
+        pair = self.store.find_pair(self.identity)
+        links = {} if pair is None else self.store.links(pair.id)
+        linked = {link.testably_id for link in links.values()}
         found: dict[int, list[str]] = {}
         for row in self.ably.live(PROJECT):
             id_ = str(row["id"])
             owner = self.made_by_us.get(id_)
             marked = marked_id(str(row["description"] or ""), URL)
-            edited = any(self.authors.get((id_, name)) == "person" for name in FIELDS)
-            if owner is not None and (owner == marked or not (edited or id_ in self.forgotten)):
+            edited = any(self.authors.get((id_, name)) == "person" for name in FIELDS[:-1])
+            is_lost = id_ not in linked and (edited or id_ in self.forgotten)
+            if owner is not None and (owner == marked or not is_lost):
                 found.setdefault(owner, []).append(id_)
         return {owner: ids for owner, ids in found.items() if len(ids) > 1}
 

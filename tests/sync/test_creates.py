@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
+from mappings.footer import marker_url
 from mappings.journal import Journal
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
-from tests.support.world import PROJECT, World
+from tests.support.world import PROJECT, URL, World
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
-from worker.sync.options import OnTargetEdit, Policy, Trigger
+from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import State
+from worker.sync.run import run_pair
 from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
@@ -695,6 +697,30 @@ def test_a_plan_counts_the_looks_for_creates_in_doubt(world: World) -> None:
     assert world.run(Trigger.MIGRATION).state is State.SUCCEEDED
     assert planned.requests["testably"] == world.target.requests - before
     assert planned.looks == 8
+
+
+def test_equal_creates_of_two_pairs_in_one_project_get_a_target_each(world: World) -> None:
+    """Both were carried out and cut off their markers; no person is asked, nothing is doubled."""
+    world.behave(ably=TestablySwitches(cuts_description_at=40))
+    one, now = world.context(), world.clock.now()
+    world.rail.projects.add(2)
+    identity = replace(one.identity, testrail_project=2)
+    contexts = one, replace(one, identity=identity)
+    for number, context in enumerate(contexts, 1):
+        id_ = int(str(world.rail.add(number, {"name": "Same"})["id"]))
+        text = f"---\nTestRail: {marker_url(URL, id_)}"
+        died = Link(id_).begin_create({"name": "Same", "description": text}, now, now)
+        pair = world.store.pair(context.identity)
+        world.store.save(pair.id, died, now)
+        world.ably.create(PROJECT, {"name": "Same", "description": text})
+    found = []
+    for context in contexts:
+        report = run_pair(context, Options(Trigger.MANUAL))
+        assert report.counts["adopted"] == 1, report
+        links = world.store.links(world.store.pair(context.identity).id)
+        found += [link.testably_id for link in links.values()]
+    assert len(set(found)) == 2
+    assert world.to_ably.count("POST") == 0
 
 
 def test_a_run_waits_for_the_claim_of_one_that_died(world: World) -> None:

@@ -97,6 +97,20 @@ def test_its_own_marker_in_other_letters_is_not_anothers() -> None:
     assert tell([one], [small], MappingRules(url))[1].verdict is Verdict.PERSON
 
 
+def test_a_marker_that_was_cut_inside_its_id_is_not_anothers() -> None:
+    """It reads as the marker of another milestone; name, dates and the text above tell whose."""
+    one = doubt(123, description=marked(123))
+    cut = left(description=marked(12))
+    assert one_told(one, cut) == (Verdict.FOUND, ["ms_1"])
+    assert one_told(one, replace(cut, name="Another")) == (Verdict.NOTHING, [])
+    assert one_told(one, replace(cut, description=marked(13))) == (Verdict.NOTHING, [])
+    whole = with_footer("Text", Footer(marker_url(URL, 12), refs="RF-1"))
+    assert one_told(one, replace(cut, description=whole)) == (Verdict.NOTHING, [])
+    twelve = doubt(12, "Twelve", description=marked(12))
+    assert told([one, twelve], cut)[12] == (Verdict.FOUND, ["ms_1"])
+    assert told([one, twelve], cut)[123] == (Verdict.NOTHING, [])
+
+
 # --- what a create can have left
 
 
@@ -359,3 +373,29 @@ def test_no_target_is_given_away_twice_and_every_create_has_a_verdict(
 
 def _count(found: dict[int, Told], verdict: Verdict) -> int:
     return sum(one.verdict is verdict for one in found.values())
+
+
+# --- other pairs that write into the same project
+
+
+def test_creates_of_other_pairs_are_matched_with_what_they_can_have_left() -> None:
+    """As many targets as creates, of whichever pair: none is for a person."""
+    ours, theirs = doubt(1), replace(doubt(1, is_ready=False), pair=2, is_over=True)
+    assert told([ours, theirs], left("ms_a"), left("ms_b")) == {1: (Verdict.FOUND, ["ms_a"])}
+    assert told([ours], left("ms_a"), left("ms_b"))[1][0] is Verdict.PERSON
+
+
+def test_what_another_pair_may_still_be_creating_is_waited_for() -> None:
+    """Nothing is there yet, and what comes can be that of either."""
+    theirs = replace(doubt(7, is_ready=False), pair=2)
+    assert told([doubt(1), theirs]) == {1: (Verdict.OPEN, [])}
+    assert told([doubt(1), replace(theirs, is_over=True)]) == {1: (Verdict.NOTHING, [])}
+
+
+@pytest.mark.parametrize("url", [URL, "https://other.example"])
+def test_a_marker_of_another_pairs_create_tells_whose_it_is(url: str) -> None:
+    """Of the same TestRail or of another one."""
+    theirs = Doubt(doubt(7).link, marker_url(url, 7), is_ready=False, pair=2, is_over=True)
+    its = left("ms_a", description=marked(7, url))
+    assert told([doubt(1), theirs], its) == {1: (Verdict.NOTHING, [])}
+    assert told([doubt(1), theirs], its, left("ms_b")) == {1: (Verdict.FOUND, ["ms_b"])}

@@ -36,6 +36,7 @@ from mappings.milestone import (
 )
 from mappings.problem import Problem
 from mappings.rows import Change, ChangeState
+from mappings.store import ForeignCreate
 from worker.errors import NotFound, Transient
 from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Patience, TargetWriter
 from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
@@ -138,7 +139,8 @@ class Creates:
         looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
         if not looks.look_twice():
             return []
-        found = tell(doubts, looks.free(), self.rules)
+        others = map(self._foreign, self.writer.store.creates_of_others(self.writer.pair))
+        found = tell([*doubts, *others], looks.free(), self.rules)
         self.seen = replace(self.seen, milestones=looks.seen, newest=newest_of(looks.seen.values()))
         resolved = []
         for doubt in doubts:
@@ -162,6 +164,19 @@ class Creates:
             parent,
             is_ready=link.testrail_id in ready,
             before=frozenset() if sent is None else sent.before,
+        )
+
+    def _foreign(self, create: ForeignCreate) -> Doubt:
+        """One of another pair, which can have left the same as one of this pair."""
+        link = create.link
+        until = link.attempt_deadline
+        return Doubt(
+            link,
+            marker_url(create.testrail_url, link.testrail_id),
+            None if link.parent_id is None else create.parent_target or NOWHERE,
+            is_ready=False,
+            pair=create.pair_id,
+            is_over=until is None or until + GRACE <= self.writer.clock.now(),
         )
 
     @property

@@ -19,9 +19,14 @@ from mappings.link import Link
 from mappings.milestone import DATE_FIELDS, MappingRules, TargetMilestone, same_value
 from mappings.problem import ProblemKind
 from mappings.stored_text import can_be_description, can_be_name, reduced
+from mappings.text import plain_text
 from worker.sync.decide.snapshot import is_archived, living
 
 _MARKER = re.compile(r"/milestones/view/\d")
+
+
+Key = tuple[int, int]
+"""The pair (0 is the run's own) and the TestRail id of a create."""
 
 
 class Verdict(Enum):
@@ -50,7 +55,8 @@ class Doubt:
     """A create in doubt that was posted below ``parent`` with this ``marker``.
 
     ``is_ready`` says that its wait is over and that this run may conclude about it; ``before``
-    are target ids that were there before it.
+    are target ids that were there before it. One of another ``pair`` that writes into the same
+    project only takes part: ``is_over`` says that its wait is over.
     """
 
     link: Link
@@ -58,11 +64,23 @@ class Doubt:
     parent: str | None = None
     is_ready: bool = True
     before: Collection[str] = frozenset()
+    pair: int = 0
+    is_over: bool = False
+
+    @property
+    def key(self) -> Key:
+        """What tells it from the others."""
+        return self.pair, self.link.testrail_id
 
     @property
     def is_past(self) -> bool:
         """Whether nothing of it can be under way any more."""
-        return self.is_ready or self.link.awaits_person
+        return self.is_ready or self.is_over or self.link.awaits_person
+
+    def is_named_by(self, target: TargetMilestone) -> bool:
+        """Whether a target carries its marker."""
+        _, footer = split_footer(target.description)
+        return footer is not None and footer.url == plain_text(self.marker)
 
     def is_met_by(self, target: TargetMilestone) -> bool:
         """Whether it left this: for certain, or because a person put away what it did not."""
@@ -88,9 +106,19 @@ class Doubt:
     def _is_of_another(self, target: TargetMilestone) -> bool:
         """Whether it carries the marker of another TestRail milestone."""
         _, footer = split_footer(target.description)
-        if footer is None or not _MARKER.search(footer.url):
+        if footer is None or not _MARKER.search(footer.url) or self.can_have_cut(target):
             return False
         return reduced(footer.url).casefold() != reduced(self.marker).casefold()
+
+    def can_have_cut(self, target: TargetMilestone) -> bool:
+        """Whether its own marker, cut inside the id, is the end of a target's description.
+
+        What is left of it then reads as the marker of another milestone.
+        """
+        _, footer = split_footer(target.description)
+        if footer is None or len(footer.lines) > 1 or not _MARKER.search(footer.url):
+            return False
+        return self.marker != footer.url and self.marker.startswith(footer.url)
 
     def _is_since(self, target: TargetMilestone) -> bool:
         """Told by the target's own times: not older than what was there before the create."""
@@ -115,25 +143,37 @@ class Doubt:
 def tell(
     doubts: Sequence[Doubt], free: Sequence[TargetMilestone], rules: MappingRules
 ) -> dict[int, Told]:
-    """What became of each create, by TestRail id. ``free`` are the targets that nobody holds."""
-    found: dict[int, Told] = {}
+    """What became of each create of the run's own pair, by TestRail id.
+
+    ``free`` are the targets that nobody holds.
+    """
+    found: dict[Key, Told] = {}
     equal: dict[tuple[str | None, ...], list[Doubt]] = defaultdict(list)
     marked = _by_marker(free, rules)
-    for doubt in sorted(doubts, key=lambda d: (not d.is_ready, d.link.testrail_id)):
+    for doubt in sorted(doubts, key=lambda d: (not d.is_ready, d.key)):
         own = marked.get(doubt.link.testrail_id, [])
+        if doubt.pair:
+            own = [target for target in free if doubt.is_named_by(target)]
         own = living(own) if doubt.link.is_decided else living(own) or own
         if own:
             verdict = Verdict.FOUND if len(own) == 1 else Verdict.PERSON
-            found[doubt.link.testrail_id] = Told(verdict, own, ProblemKind.SEVERAL_MARKED)
+            found[doubt.key] = Told(verdict, own, ProblemKind.SEVERAL_MARKED)
         else:
             equal[doubt.likeness].append(doubt)
-    named = {one.id: id_ for id_, some in marked.items() for one in some}
+    claimed = {target.id for one in found.values() for target in one.targets}
+    left = [doubt for some in equal.values() for doubt in some]
+    named = {
+        one.id
+        for some in marked.values()
+        for one in some
+        if one.id in claimed or not any(doubt.can_have_cut(one) for doubt in left)
+    }
     unmarked = [(one, reduced(one.name)) for one in free if one.id not in named]
     groups = [_Group.of(some, unmarked) for some in equal.values()]
     taken = frozenset[str]().union(*(group.taken for group in groups))
     for group in groups:
         found.update(group.tell(taken))
-    return found
+    return {id_: told for (pair, id_), told in found.items() if not pair}
 
 
 def _by_marker(
@@ -154,58 +194,58 @@ class _Group:
     doubts: Sequence[Doubt]
     near: Sequence[TargetMilestone]
     pool: frozenset[str]
-    matched: Mapping[int, TargetMilestone]
+    matched: Mapping[Key, TargetMilestone]
 
     @classmethod
     def of(cls, doubts: Sequence[Doubt], unmarked: Iterable[tuple[TargetMilestone, str]]) -> _Group:
         """``unmarked`` come with their names, `reduced`; archived ones count where they fit."""
         name = doubts[0].reduced_name
         near = [target for target, shown in unmarked if can_be_name(shown, name)]
-        fits = {d.link.testrail_id: [t for t in near if d.is_met_by(t)] for d in doubts}
+        fits = {d.key: [t for t in near if d.is_met_by(t)] for d in doubts}
         if len(_ids(fits)) > len(doubts):
-            fits = {id_: living(some) for id_, some in fits.items()}
+            fits = {key: living(some) for key, some in fits.items()}
         return cls(doubts, near, _ids(fits), _one_to_one(fits))
 
     @property
     def taken(self) -> frozenset[str]:
         return frozenset(target.id for target in self.matched.values())
 
-    def tell(self, taken: Collection[str]) -> Iterator[tuple[int, Told]]:
+    def tell(self, taken: Collection[str]) -> Iterator[tuple[Key, Told]]:
         """The verdict on each create; ``taken`` are the targets that any create was given."""
         is_over = all(doubt.is_past for doubt in self.doubts)
         for doubt in self.doubts:
-            id_ = doubt.link.testrail_id
+            key = doubt.key
             hints = [t for t in self.near if t.id not in taken and doubt.is_hinted_by(t)]
             if self.taken != self.pool:
-                yield id_, Told(Verdict.PERSON, [t for t in self.near if t.id in self.pool])
-            elif id_ in self.matched:
-                yield id_, Told(Verdict.FOUND, [self.matched[id_]])
+                yield key, Told(Verdict.PERSON, [t for t in self.near if t.id in self.pool])
+            elif key in self.matched:
+                yield key, Told(Verdict.FOUND, [self.matched[key]])
             elif hints and not doubt.link.is_decided:
-                yield id_, Told(Verdict.PERSON, hints)
+                yield key, Told(Verdict.PERSON, hints)
             else:
-                yield id_, Told(Verdict.NOTHING if is_over else Verdict.OPEN)
+                yield key, Told(Verdict.NOTHING if is_over else Verdict.OPEN)
 
 
-def _ids(fits: Mapping[int, Iterable[TargetMilestone]]) -> frozenset[str]:
+def _ids(fits: Mapping[Key, Iterable[TargetMilestone]]) -> frozenset[str]:
     return frozenset(target.id for some in fits.values() for target in some)
 
 
-def _one_to_one(fits: Mapping[int, Sequence[TargetMilestone]]) -> dict[int, TargetMilestone]:
+def _one_to_one(fits: Mapping[Key, Sequence[TargetMilestone]]) -> dict[Key, TargetMilestone]:
     """As many creates as can be with a target of their own each, in the order of ids."""
-    owner: dict[str, int] = {}
+    owner: dict[str, Key] = {}
 
-    def assign(id_: int, tried: set[str]) -> bool:
-        options = sorted(fits[id_], key=lambda target: (target.id in owner, target.id))
+    def assign(key: Key, tried: set[str]) -> bool:
+        options = sorted(fits[key], key=lambda target: (target.id in owner, target.id))
         for target in options:
             if target.id in tried:
                 continue
             tried.add(target.id)
             if target.id not in owner or assign(owner[target.id], tried):
-                owner[target.id] = id_
+                owner[target.id] = key
                 return True
         return False
 
-    for id_ in fits:
-        assign(id_, set())
+    for key in fits:
+        assign(key, set())
     by_id = {target.id: target for some in fits.values() for target in some}
-    return {id_: by_id[target] for target, id_ in owner.items()}
+    return {key: by_id[target] for target, key in owner.items()}

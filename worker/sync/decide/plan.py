@@ -243,6 +243,8 @@ class _Planner:
         own = self._own(source, link, live)
         agrees = problem is None and kind is Kind.SKIP and agree(self.snapshot, compared, live, own)
         now = link.observed if live is None else live.values
+        own = self._own(source, link, live)
+        left_alone = link.testably_id in self.snapshot.parents - self.snapshot.parents_after
         return self._action(
             kind,
             source,
@@ -252,9 +254,9 @@ class _Planner:
             push=compared.push,
             before={name: now.get(name) for name in compared.push},
             differences=compared.differences,
-            own=own,
+            own=own - compared.brought_back,
             status_later=self._status_waits(source, compared),
-            dates_later=self._dates_later(source, link, live),
+            dates_later=tuple(n for n in DATE_FIELDS if left_alone and n in own),
             problem=problem,
             agrees=agrees,
         )
@@ -276,19 +278,6 @@ class _Planner:
         ):
             return False
         return link.observed.get("status") != desired or (derived and desired == COMPLETED)
-
-    def _dates_later(
-        self, source: SourceMilestone, link: Link, live: TargetMilestone | None
-    ) -> tuple[str, ...]:
-        """The dates that its sub-milestones gave it, of which the last goes in this run.
-
-        What it then shows as its own nobody knows before.
-        """
-        goes = self.snapshot.parents - self.snapshot.parents_after
-        if link.testably_id not in goes:
-            return ()
-        own = self._own(source, link, live)
-        return tuple(name for name in DATE_FIELDS if name in own)
 
     def _action(
         self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
