@@ -125,7 +125,7 @@ def verify(context: PairContext) -> Verification:
     if suspects:
         snapshot = second_look(context, snapshot, suspects[:SECOND_LOOKS])
         plan = make_plan(snapshot)
-    _require_read(plan)
+    require_read(plan)
     keep_learned(context, pair.id, plan)
     found = verification(context.identity, snapshot, plan)
     seen = {"proved_at" if found.in_step else "drifted_at": snapshot.now}
@@ -145,7 +145,8 @@ def require_whole(snapshot: Snapshot) -> None:
         raise UnreadableAnswer("Testably", text, hint=hint)
 
 
-def _require_read(plan: Plan) -> None:
+def require_read(plan: Plan) -> None:
+    """Raise UnreadableAnswer if a milestone could not be read that counts for the proof."""
     for action in plan.actions:
         kind = action.problem.kind if action.problem is not None else None
         if kind in (ProblemKind.UNREAD, ProblemKind.ABSENCE_UNPROVED):

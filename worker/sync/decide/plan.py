@@ -254,7 +254,7 @@ class _Planner:
             push=compared.push,
             before={name: now.get(name) for name in compared.push},
             differences=compared.differences,
-            own=own,
+            own=own - compared.brought_back,
             status_later=self._status_waits(source, compared),
             dates_later=tuple(n for n in DATE_FIELDS if left_alone and n in own),
             problem=problem,
