@@ -163,7 +163,8 @@ def _states(ids: Sequence[int]) -> Select[Any]:
 
 def _accepted(ids: Sequence[int]) -> Select[Any]:
     total = select(links.c.pair_id, func.sum(links.c.accepted_problems))
-    return total.where(links.c.pair_id.in_(ids)).group_by(links.c.pair_id)
+    some = and_(links.c.pair_id.in_(ids), links.c.accepted_problems > 0)
+    return total.where(some).group_by(links.c.pair_id)
 
 
 def _synced(ids: Sequence[int]) -> Select[Any]:
