@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, case, insert, or_, update
+from sqlalchemy import Connection, and_, bindparam, case, insert, or_, update
 from sqlalchemy.exc import IntegrityError
 
 from mappings.link import Link
@@ -13,6 +13,21 @@ from mappings.tables import links
 
 LONGEST_LEASE = timedelta(hours=1)
 """No request lasts so long: a lease that ends later is of before the clock was set back."""
+
+# Built once: to build a statement of thirty columns takes longer than to carry it out.
+_INSERT = insert(links)
+_UPDATE_HELD = update(links).where(
+    links.c.pair_id == bindparam("of_pair"),
+    links.c.testrail_id == bindparam("of_id"),
+    links.c.version == bindparam("as_read"),
+)
+_UPDATE = _UPDATE_HELD.where(
+    or_(
+        links.c.claim_until.is_(None),
+        links.c.claim_until < bindparam("now"),
+        links.c.claim_until > bindparam("latest"),
+    )
+)
 
 
 def save_link(
@@ -26,19 +41,15 @@ def save_link(
     saved = link.saved()
     values = link_columns(saved)
     if link.version == 0:
-        connection.execute(insert(links).values(pair_id=pair_id, **values))
+        connection.execute(_INSERT, {"pair_id": pair_id, **values})
         return saved
-    until = links.c.claim_until
-    unclaimed = or_(until.is_(None), until < now, until > now + LONGEST_LEASE)
-    chosen = and_(
-        links.c.pair_id == pair_id,
-        links.c.testrail_id == link.testrail_id,
-        links.c.version == link.version,
-        *(() if holding else (unclaimed,)),
-    )
     if holding and not link.look_again:
         del values["look_again"]  # somebody may have set it meanwhile
-    done = connection.execute(update(links).where(chosen).values(**values))
+    values |= {"of_pair": pair_id, "of_id": link.testrail_id, "as_read": link.version}
+    if holding:
+        done = connection.execute(_UPDATE_HELD, values)
+    else:
+        done = connection.execute(_UPDATE, {**values, "now": now, "latest": now + LONGEST_LEASE})
     return saved if done.rowcount == 1 else None
 
 

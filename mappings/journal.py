@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from mappings.compare_and_set import mark_to_look_again, save_link
 from mappings.database import Connected
@@ -133,9 +133,15 @@ class Journal(Connected):
             mark_to_look_again(connection, pair_id, testrail_id)
 
 
+# Built once: to build a statement takes longer than to carry it out.
+_INSERT = insert(changes)
+_SETTLE = update(changes).where(changes.c.id == bindparam("of_change"))
+_DOUBT = _SETTLE.where(changes.c.state == ChangeState.INTENDED.value)
+
+
 def _record(connection: Connection, pair_id: int, change: Change) -> int:
     row = change_columns(pair_id, change)
-    key = connection.execute(insert(changes).values(**row)).inserted_primary_key
+    key = connection.execute(_INSERT, row).inserted_primary_key
     assert key is not None  # noqa: S101  (every insert of one row has a key)
     return int(key[0])
 
@@ -154,7 +160,5 @@ def _settle_change(
         values["testably_id"] = testably_id
     if echo is not None:
         values["echo"] = dict(echo)
-    chosen = changes.c.id == change_id
-    if state is ChangeState.AMBIGUOUS:
-        chosen = and_(chosen, changes.c.state == ChangeState.INTENDED.value)
-    connection.execute(update(changes).where(chosen).values(**values))
+    doubtful = state is ChangeState.AMBIGUOUS
+    connection.execute(_DOUBT if doubtful else _SETTLE, {**values, "of_change": change_id})

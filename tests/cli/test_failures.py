@@ -185,6 +185,27 @@ def test_what_an_undo_holds_is_counted_everywhere_with_what_releases_it(
     assert listed(milesync) == ([], [])
 
 
+def test_verify_advises_what_helps_about_what_is_extra(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """Gone in TestRail: a sync archives it; held by an undo: a migration does; a copy: a person."""
+    assert milesync("migrate", "--yes").code == 0
+    rail, ably = sandbox.testrail.model, sandbox.testably.model
+    [gone, other] = [int(str(row["id"])) for row in rail.everything(1) if not row["parent_id"]][:2]
+    rail.update(other, {"name": "Renamed"})
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    assert milesync("undo", run, "--yes").code == 0
+    for id_ in (gone, other):
+        rail.delete(id_)
+    marker = f"/view/{gone}\n"
+    [row] = [one for one in ably.live(PROJECT) if marker in f"{one['description']}\n"]
+    ably.create(PROJECT, {"name": "Copy", "description": row["description"]})
+    shown = " ".join(milesync("verify").out.split())
+    assert "`milesync sync` archives in Testably what is gone in TestRail." in shown
+    assert "`milesync migrate` releases what an undo holds." in shown
+    assert "Archive in Testably what carries the address of another one's milestone." in shown
+
+
 def test_what_is_held_can_be_accepted_and_revoked(milesync: Milesync, sandbox: Sandbox) -> None:
     """It stays held, and counts again when its source changes."""
     held(milesync, sandbox)

@@ -8,6 +8,7 @@ import pytest
 
 from mappings.link_record import LinkState
 from tests.support.world import PROJECT, World
+from worker.errors import AccessDenied
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy, Trigger
@@ -128,7 +129,27 @@ def test_without_access_nothing_is_proved(family: World) -> None:
     family.rail.no_access.add(2)
     report = family.run()
     assert (report.counts["waiting"], family.to_ably.writes) == (1, {})
-    assert report.problems[0]["kind"] == "absence_unproved"
+    assert "absence_unproved" in [problem["kind"] for problem in report.problems]
+    assert (report.verified or {})["in_step"] is None
+    assert family.links[3].state is LinkState.LINKED
+
+
+@pytest.mark.parametrize("edit", [{}, {"name": "Renamed"}], ids=["nothing to push", "a push"])
+def test_a_target_that_cannot_be_read_proves_nothing(family: World, edit: Record) -> None:
+    """It is not archived (R12), and nobody says that both sides agree."""
+    family.rail.delete(3)
+    family.edit(1, **edit)
+    unread = family.id_of(3)
+
+    def refuse(method: str, what: str) -> None:
+        if method == "GET" and what.endswith(unread):
+            raise AccessDenied("Testably", "no access")
+
+    family.to_ably.before = refuse
+    report = family.run(Trigger.MIGRATION)
+    assert (report.state, report.counts["waiting"]) == (State.PARTIAL, 1)
+    assert (report.verified or {})["in_step"] is None
+    assert "PATCH" not in family.to_ably.writes or edit
     assert family.links[3].state is LinkState.LINKED
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.world import World
+from tests.support.world import PROJECT, World
+from worker.sandbox.rules import Record
 from worker.sync.options import Only, Trigger
 from worker.sync.read.scope import Scope
+from worker.sync.report import State
+from worker.sync.verify import verify
 
 OWN_START = "Start: 2026-03-01T00:00:00Z"
 
@@ -95,3 +98,28 @@ def test_a_sub_milestone_that_cannot_be_read_counts(world: World, parent: int) -
     world.run()
     assert OWN_START in footer_of(world, parent)
     assert in_step(world)
+
+
+@pytest.mark.parametrize("answer", ["rejected", "altered"])
+def test_an_archived_parent_that_does_not_come_back_is_told(
+    world: World, parent: int, answer: str
+) -> None:
+    """Its status is no derived one then: sent once, and a person's from then on."""
+    world.edit_target(parent, status="archived")
+    world.ably.create(PROJECT, {"name": "By hand", "parent_id": world.id_of(parent)})
+    if answer == "altered":
+        ignoring(world)
+    for again in (world.run(), world.run()):
+        assert (again.state, [p["kind"] for p in again.problems]) == (State.PARTIAL, [answer])
+    assert world.to_ably.writes == {}
+    assert not verify(world.context()).in_step
+
+
+def ignoring(world: World) -> None:
+    """Every PATCH is answered with the milestone as it was."""
+    real = world.ably.get
+
+    def get(project: str, id_: str, _body: object) -> Record:
+        return real(project, id_)
+
+    world.ably.update = get  # type: ignore[method-assign, assignment]

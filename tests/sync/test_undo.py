@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mappings.problem import WHOLE
 from tests.support.world import PROJECT, World
 from worker.errors import GuardTripped, ServerTrouble, UnreadableAnswer, UsageError
 from worker.sandbox.switches import TestablySwitches
@@ -273,6 +274,27 @@ def test_what_is_held_stays_listed_when_its_source_is_deleted(world: World) -> N
     assert migrate(world).state is State.SUCCEEDED
     assert verify(world.context()).in_step
     assert world.store.links_with_problems(world.store.pair(world.identity).id) == []
+
+
+def test_what_is_held_and_gone_is_accepted_until_its_target_changes(world: World) -> None:
+    """A person lives with it as it is; whoever edits it then makes it count again."""
+    one = world.add("One")
+    migrate(world)
+    world.edit(one, name="Renamed")
+    taken_back(world, migrate(world))
+    world.rail.delete(one)
+    verify(world.context())
+    pair = world.store.pair(world.identity).id
+    [link] = world.store.links_with_problems(pair)
+    accepted = link.deciding({WHOLE: link.whole_accepted("2026-03-01T12:00:00Z")})
+    world.store.save(pair, accepted, world.clock.now())
+    assert verify(world.context()).in_step
+    assert world.run().state is State.SUCCEEDED
+    world.ably.update(PROJECT, str(link.testably_id), {"name": "Edited"})
+    assert not verify(world.context()).in_step
+    [link] = world.store.links_with_problems(pair)
+    assert [found.accepted for found in link.failures] == [False]
+    assert world.run().state is State.PARTIAL
 
 
 def test_what_is_held_without_a_target_stays_listed_when_its_source_is_deleted(

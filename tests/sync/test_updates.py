@@ -86,6 +86,17 @@ def test_a_null_that_is_refused_is_told_and_the_rest_goes_without_it(one: World)
     in_step_after(one, patches=1)
 
 
+def test_an_edit_that_cannot_be_taken_back_is_tried_once(one: World) -> None:
+    """What was refused was refused over the value that the person wrote."""
+    one.edit(1, due_on=None)
+    one.run()
+    one.behave(ably=replace(ABLY, null_clears=False))
+    one.edit_target(1, due_date="2026-05-01T00:00:00Z")
+    assert [problem["kind"] for problem in one.run().problems] == ["rejected"]
+    assert one.links[1].field_problems["due_date"].live == "2026-05-01T00:00:00Z"
+    assert (one.run().state, one.to_ably.writes) == (State.PARTIAL, {})
+
+
 def test_a_null_that_changes_nothing_is_told(one: World) -> None:
     """A server that takes it and shows the old value cannot be told from one that refuses."""
     one.edit(1, due_on=None)

@@ -150,6 +150,12 @@ _ADVICE = {
     "immovable": "Move by hand in Testably what hangs under another parent; its API cannot.",
     "held": "`milesync migrate` releases what an undo holds.",
 }
+_EXTRA_ADVICE = {
+    **_ADVICE,
+    "push": "`milesync sync` archives in Testably what is gone in TestRail.",
+    "in_use": "People work in what is gone in TestRail: `milesync failures` says what to do.",
+    "second_target": "Archive in Testably what carries the address of another one's milestone.",
+}
 
 
 def _advice(one: Verification) -> list[str]:
@@ -158,6 +164,6 @@ def _advice(one: Verification) -> list[str]:
     advice = [text for kind, text in _ADVICE.items() if kind in kinds]
     if one.missing:
         advice.append("`milesync plan` says why something is missing.")
-    if one.extra:
-        advice.append("Archive what is extra in Testably, or let `milesync sync` do it.")
-    return advice
+    kinds = {extra.kind for extra in one.extra}
+    advice += [text for kind, text in _EXTRA_ADVICE.items() if kind in kinds]
+    return list(dict.fromkeys(advice))

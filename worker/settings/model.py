@@ -6,6 +6,7 @@ default, its first example is that default.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -279,8 +280,8 @@ def _database_url(value: object, info: ValidationInfo) -> SecretStr:
 
 
 def _no_pair_twice(pairs: tuple[ProjectPair, ...]) -> tuple[ProjectPair, ...]:
-    names = [str(pair) for pair in pairs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    names = Counter(str(pair) for pair in pairs)
+    if twice := sorted(name for name, number in names.items() if number > 1):
         raise ValueError(f"name the same pair twice: {', '.join(twice)}")
     return pairs
 

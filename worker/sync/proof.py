@@ -19,6 +19,7 @@ from worker.sync.read.scope import Scope
 from worker.sync.verify import (
     Verification,
     keep_learned,
+    require_read,
     require_whole,
     second_look,
     verification,
@@ -74,6 +75,10 @@ def scope_of(options: Options) -> str:
 
 def its_own(context: PairContext, options: Options, snapshot: Snapshot, plan: Plan) -> Proof:
     """The proof by a run that read both sides and pushed nothing."""
+    try:
+        require_read(plan)
+    except ApiError as error:
+        return Proof(scope_of(options), reason=error.message)
     found = verification(context.identity, snapshot, plan)
     return Proof(scope_of(options), found, plan, snapshot)
 
@@ -98,6 +103,7 @@ def prove(context: PairContext, pair: Pair, options: Options, apply: Apply) -> P
             snapshot = _compared_again(context, pair, snapshot, pushed)
             plan = make_plan(snapshot)
             keep_learned(context, pair.id, plan)
+        require_read(plan)
     except ApiError as error:
         return Proof(scope, reason=error.message)
     changed = sum(_is_pushed(action) for action in plan.actions)

@@ -62,11 +62,15 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A target with our marker whose source is gone, or is mirrored by another target."""
+    """A target with our marker whose source is gone, or is mirrored by another target.
+
+    ``kind`` says why it is still there: that of a difference, or of a problem.
+    """
 
     testably_id: str
     name: str
     reason: str = ""
+    kind: str = ProblemKind.SECOND_TARGET.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def verify(context: PairContext) -> Verification:
     if suspects:
         snapshot = second_look(context, snapshot, suspects[:SECOND_LOOKS])
         plan = make_plan(snapshot)
-    _require_read(plan)
+    require_read(plan)
     keep_learned(context, pair.id, plan)
     found = verification(context.identity, snapshot, plan)
     seen = {"proved_at" if found.in_step else "drifted_at": snapshot.now}
@@ -141,7 +145,8 @@ def require_whole(snapshot: Snapshot) -> None:
         raise UnreadableAnswer("Testably", text, hint=hint)
 
 
-def _require_read(plan: Plan) -> None:
+def require_read(plan: Plan) -> None:
+    """Raise UnreadableAnswer if a milestone could not be read that counts for the proof."""
     for action in plan.actions:
         kind = action.problem.kind if action.problem is not None else None
         if kind in (ProblemKind.UNREAD, ProblemKind.ABSENCE_UNPROVED):
@@ -253,9 +258,9 @@ def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]
         return []
     others = [t for t in snapshot.duplicates(action.testrail_id) if t.id != action.testably_id]
     found = [Extra(t.id, t.name, action.reason) for t in others]
-    goes = any(one.verdict.counts for one in action.differences) or (
-        action.problem is not None and action.problem.kind is ProblemKind.IN_USE
-    )
-    if not is_there and goes and action.testably_id is not None:
-        found.append(Extra(action.testably_id, action.name, action.reason))
+    kinds = [one.verdict.value for one in action.differences if one.verdict.counts]
+    if action.problem is not None and action.problem.kind is ProblemKind.IN_USE:
+        kinds = [ProblemKind.IN_USE.value]
+    if kinds and not is_there and action.testably_id is not None:
+        found.append(Extra(action.testably_id, action.name, action.reason, kinds[0]))
     return found

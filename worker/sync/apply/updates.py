@@ -90,7 +90,7 @@ def _one_by_one(
         except Refused as refusal:
             opens = (name, value) == ("status", ACTIVE) and name not in action.own
             taken = _in_the_other_words(writer, action, spoken) if opens else None
-            link = taken or _rejected(writer, action.testrail_id, name, value, refusal, action.own)
+            link = taken or _rejected(writer, action, name, refusal)
     return link
 
 
@@ -114,22 +114,16 @@ def _in_the_other_words(writer: TargetWriter, action: Action, spoken: bool) -> L
     return link
 
 
-def _rejected(
-    writer: TargetWriter,
-    testrail_id: int,
-    name: str,
-    value: str | None,
-    refusal: Refused,
-    own: frozenset[str] = frozenset(),
-) -> Link:
-    link = writer.reload(testrail_id)
-    if name in own:
+def _rejected(writer: TargetWriter, action: Action, name: str, refusal: Refused) -> Link:
+    """Record the refusal, with the value that the target showed when it was decided to write."""
+    link, value = writer.reload(action.testrail_id), action.push[name]
+    if name in action.own:
         return writer.keep(link.left_to_target(name, value))
     known = link.sent.get(name)
     problem = FieldProblem(
         ProblemKind.REJECTED,
         value,
-        link.observed.get(name),
+        action.before.get(name, link.observed.get(name)),
         _why_rejected(name, value, refusal),
         writer.since(),
         known.count + 1 if known is not None else 1,
@@ -212,7 +206,7 @@ def archive(writer: TargetWriter, action: Action, link: Link, *, read_again: boo
     except NotFound:
         return writer.keep(writer.reload(link.testrail_id).archived())
     except Refused as error:
-        return _rejected(writer, link.testrail_id, "status", ARCHIVED, error)
+        return _rejected(writer, action, "status", error)
 
 
 def _require_unused(writer: TargetWriter, link: Link) -> None:

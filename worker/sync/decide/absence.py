@@ -12,7 +12,7 @@ from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import ARCHIVED, BadRecord, TargetMilestone, Values
-from mappings.problem import Problem, ProblemKind
+from mappings.problem import WHOLE, Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.rules import HELD_BY_UNDO
@@ -117,7 +117,8 @@ def held(snapshot: Snapshot, link: Link) -> Action:
     seen = link if live is None else link.seen_as(live)
     problem = Problem(ProblemKind.HELD, HELD_BY_UNDO)
     verdict = Verdict.ACCEPTED if seen.is_accepted else Verdict.HELD
-    told = seen.with_problem(problem, snapshot.now)
+    taken = {WHOLE: seen.field_problems[WHOLE]} if seen.is_accepted else {}
+    told = seen.with_field_problems(taken).with_problem(problem, snapshot.now)
     action = _about(Kind.SKIP, HELD_BY_UNDO, link, told, problem=problem)
     left = Difference("milestone", None, None, verdict, reason=HELD_BY_UNDO)
     return replace(action, differences=(left,))

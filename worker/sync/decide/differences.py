@@ -68,6 +68,11 @@ class Comparison:
         return {d.field: d.live for d in self.differences if d.overwrites}
 
     @property
+    def brought_back(self) -> frozenset[str]:
+        """The status, where a person archived the milestone and it is pushed all the same."""
+        return frozenset(d.field for d in self.differences if d.cause is Cause.BACK)
+
+    @property
     def kept(self) -> tuple[str, ...]:
         """The fields whose edits in the target are left alone."""
         return tuple(d.field for d in self.differences if d.verdict is Verdict.KEPT)
@@ -116,8 +121,7 @@ class _Field:
         now = self.sides.link.observed if self.sides.live is None else self.sides.live.values
         object.__setattr__(self, "live", now.get(self.name))
         desired = self.sides.desired[self.name]
-        back = self._is_own and self.name == "status" and self.live == ARCHIVED
-        object.__setattr__(self, "desired", ACTIVE if back else desired)
+        object.__setattr__(self, "desired", ACTIVE if self._is_archived else desired)
 
     # --- the verdict
 
@@ -165,16 +169,21 @@ class _Field:
         return self.sides.link
 
     @property
+    def _is_archived(self) -> bool:
+        """Whether a person archived what has sub-milestones: that status no target derives."""
+        return self.name in self.sides.own and self.name == "status" and self.live == ARCHIVED
+
+    @property
     def _is_own(self) -> bool:
-        return self.name in self.sides.own
+        return self.name in self.sides.own and not self._is_archived
 
     @property
     def _is_derived(self) -> bool:
-        """The target's own to say; archived is a person's status, a changed date is sent once."""
+        """The target's own to say; a date that was changed is sent once."""
         if not self._is_own:
             return False
         if self.name == "status":
-            return self.live != ARCHIVED
+            return True
         return self.name not in self._link.last_applied or not self._source_changed
 
     @property
@@ -237,7 +246,7 @@ class _Field:
 
     @property
     def _cause(self) -> Cause:
-        if self._is_own and self.name == "status":
+        if self._is_archived:
             return Cause.BACK
         if self._is_edited and self.name in self._link.observed:
             return Cause.BOTH if self._source_changed else Cause.EDITED

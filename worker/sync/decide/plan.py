@@ -243,7 +243,6 @@ class _Planner:
         own = self._own(source, link, live)
         agrees = problem is None and kind is Kind.SKIP and agree(self.snapshot, compared, live, own)
         now = link.observed if live is None else live.values
-        own = self._own(source, link, live)
         left_alone = link.testably_id in self.snapshot.parents - self.snapshot.parents_after
         return self._action(
             kind,
@@ -254,7 +253,7 @@ class _Planner:
             push=compared.push,
             before={name: now.get(name) for name in compared.push},
             differences=compared.differences,
-            own=own,
+            own=own - compared.brought_back,
             status_later=self._status_waits(source, compared),
             dates_later=tuple(n for n in DATE_FIELDS if left_alone and n in own),
             problem=problem,
