@@ -186,3 +186,18 @@ def test_an_outage_of_writes_ends_the_run_and_blames_nobody(pair: Pair) -> None:
     pair.bad.clear()
     assert pair.run().state is State.SUCCEEDED
     assert pair.names() == {f"Renamed {number}" for number in range(ALL)}
+
+
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_many_bad_ones_are_told_from_an_outage_by_the_good_ones_beside_them(
+    tmp_path: Path, method: str
+) -> None:
+    """Their last attempts all come after the good ones are through, yet each is counted."""
+    with _pair(tmp_path, most_in_flight=8) as pair:
+        if method == "PATCH":
+            pair.run()
+        pair.rename(12)
+        for count in (1, 2, 3):
+            assert pair.run().state is State.PARTIAL
+            assert [counted for _, counted in pair.counts(12)] == [count] * 12
+        assert {f"Renamed {number}" for number in range(12, ALL)} <= pair.names()

@@ -189,8 +189,9 @@ def test_a_write_that_waited_for_its_turn_asks_once_more(world: World) -> None:
         raise LostLock("lost")
 
     writer = TargetWriter(world.pair, "run", world.target, world.store, world.clock, require)
+    creates = Creates(writer, world.rules, TargetSnapshot())
     with pytest.raises(LostLock):
-        Creates(writer, world.rules, TargetSnapshot()).create(Link(1), dict.fromkeys(FIELDS), None)
+        creates.create(Link(1), dict.fromkeys(FIELDS), None, writer.patience())
     assert (world.to_ably.requests, world.links) == ([], {})
 
 

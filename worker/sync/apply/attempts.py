@@ -41,14 +41,27 @@ class Attempts:
     failed: dict[int, Failure] = field(default_factory=dict)
     row: dict[int, Failure] = field(default_factory=dict)
     _took_one: bool = False
+    _begun: dict[int, int] = field(default_factory=dict)
+    _first_failed: dict[int, int] = field(default_factory=dict)
+    _last_taken: int = 0
 
-    def succeeded(self) -> None:
+    def begin(self, number: int) -> None:
+        """A write begins; several may be under way."""
+        self._begun[number] = len(self._begun) + 1
+
+    def failed_once(self, number: int) -> None:
+        """An attempt at it failed; another may follow."""
+        self._first_failed.setdefault(number, len(self._begun))
+
+    def succeeded(self, number: int) -> None:
         """The target took a write."""
         self.wrote = self._took_one = True
+        self._last_taken = max(self._last_taken, self._begun.get(number, 0))
         self.row.clear()
 
     def note(self, number: int, failure: Failure) -> None:
         """A write failed for now."""
+        self.failed_once(number)
         self.failed[number] = self.row[number] = failure
 
     @property
@@ -73,9 +86,10 @@ class Attempts:
         """Whether the target took writes while this one failed.
 
         A long row of failures at the end tells nothing of the milestones in it: the target may
-        have stopped taking writes.
+        have stopped taking writes. Unless it took one that was begun after this one had failed.
         """
-        return self.wrote and not (number in self.row and self._is_long)
+        taken_since = self._last_taken > self._first_failed.get(number, 0)
+        return self.wrote and (taken_since or not (number in self.row and self._is_long))
 
     @property
     def _is_long(self) -> bool:

@@ -87,17 +87,14 @@ class Creates:
 
     # --- lease, POST
 
-    def create(
-        self, link: Link, desired: Values, parent: str | None, *, repeats: bool = True
-    ) -> Link:
+    def create(self, link: Link, desired: Values, parent: str | None, patience: Patience) -> Link:
         """POST a milestone below ``parent``; its link: linked, or in doubt.
 
-        Repeats only what was certainly not carried out, if it ``repeats``. Raises
+        Repeats only what was certainly not carried out, while its ``patience`` lasts. Raises
         LostLeaseError, or the ApiError of the last attempt, with the link recorded as not created.
         """
         writer = self.writer
         posted = {name: desired[name] for name in POSTED}
-        patience = Patience(writer.sleep, repeats)
 
         def intend(at: datetime) -> tuple[Link, Change]:
             deadline = writer.deadline(at) + STALL

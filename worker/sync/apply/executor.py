@@ -160,8 +160,8 @@ class Executor:
 
     def _create(self, writer: TargetWriter, action: Action, link: Link) -> Link:
         parent = self._links.target_of(action.parent_id)
-        below, repeats = link.below(action.parent_id), writer.repeats
-        return self._creates.create(below, action.desired, parent, repeats=repeats)
+        below = link.below(action.parent_id)
+        return self._creates.create(below, action.desired, parent, writer.patience())
 
     # --- creates in doubt
 
@@ -188,7 +188,7 @@ class Executor:
         elif link.state is LinkState.LINKED and action.kind is Kind.CREATE:
             posted = number in self._outcomes
             if posted:
-                self._attempts.succeeded()
+                self._attempts.succeeded(number)
             result = Result.CREATED if posted else Result.ADOPTED
             self._items.do((number, updates.catch_up(action, link)), updates.update, result)
 

@@ -7,8 +7,9 @@ other (R6). Only what concerns the whole run is raised.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from mappings.failing import failure_counts
 from mappings.link import Link
@@ -62,9 +63,8 @@ class Items:
             self.finish(number, waiting(action, tried.kind, tried.reason))
             return
         link = self.links.of(action)
-        once = link.has_count or self.attempts.is_sparing
         try:
-            written = step(self.writer.sending_once() if once else self.writer, action, link)
+            written = step(self._writer_of(number, link), action, link)
         except LostLeaseError:
             self._lost(item, step, result)
         except updates.InUseError as error:
@@ -78,6 +78,13 @@ class Items:
             if is_late and sent and result is Result.UNCHANGED:
                 result = Result.UPDATED
             self._took(item, written, result, sent=sent)
+
+    def _writer_of(self, number: int, link: Link) -> TargetWriter:
+        """What writes this item: once, where it has failed before or the target seems away (R6)."""
+        self.attempts.begin(number)
+        repeats = not (link.has_count or self.attempts.is_sparing)
+        on_failure = partial(self.attempts.failed_once, number)
+        return replace(self.writer, repeats=repeats, on_failure=on_failure)
 
     def finish(self, number: int, outcome: Outcome) -> None:
         """Keep what came of an item, and tell it."""
@@ -121,7 +128,7 @@ class Items:
             self.attempts.note(number, failure)
             return
         if sent:
-            self.attempts.succeeded()
+            self.attempts.succeeded(number)
         self.finish(number, done(action, result, link))
 
     def _tried_already(self, action: Action) -> Problem | None:

@@ -47,10 +47,12 @@ class Patience:
 
     sleep: Callable[[float], None]
     repeats: bool = True
+    on_failure: Callable[[], None] = lambda: None
     failures: int = 0
     limited: int = 0
 
     def allows(self, error: ApiError) -> bool:
+        self.on_failure()
         if isinstance(error, RateLimited):
             self.limited += 1
             return self.limited < LIMITED_ATTEMPTS
@@ -98,7 +100,8 @@ class TargetWriter:
     """The writes of one run of one pair.
 
     ``require_pair`` is called once a write has its permit, and may raise: the wait can be long.
-    ``repeats`` says whether a write that failed for now is sent again at once.
+    ``repeats`` says whether a write that failed for now is sent again at once; ``on_failure`` is
+    called after each attempt that failed.
     """
 
     pair: Pair
@@ -110,15 +113,16 @@ class TargetWriter:
     repeats: bool = True
     open_word: OpenWord = field(default_factory=OpenWord)
     lanes: Lanes = field(default_factory=Lanes)
+    on_failure: Callable[[], None] = lambda: None
 
     @property
     def project(self) -> str:
         """The Testably project that is written to."""
         return self.pair.identity.testably_project
 
-    def sending_once(self) -> TargetWriter:
-        """The same, with one attempt a write (R6)."""
-        return replace(self, repeats=False)
+    def patience(self) -> Patience:
+        """How often one write is tried."""
+        return Patience(self.sleep, self.repeats, self.on_failure)
 
     def patch(
         self,
@@ -137,7 +141,7 @@ class TargetWriter:
         journal then tells.
         """
         change = self._change(link, values, before, kind, undoes)
-        patience = Patience(self.sleep, self.repeats)
+        patience = self.patience()
         while True:
             wire = self._wire(link, values)
             attempt = self.send(
