@@ -1,9 +1,9 @@
 """When two texts say the same, however a target stores them (rule R3). Pure.
 
 Equal is what is equal without loss. Line ends, runs of white space, dash forms, the Unicode normal
-form, HTML entities and addresses turned into links to themselves are the only difference allowed;
-anything cut, lost or added is a difference. The time is in proportion to the length, whatever
-characters a text is made of.
+form, HTML entities, lines set as HTML paragraphs, and addresses turned into links to themselves are
+the only difference allowed; anything cut, lost or added is a difference. The time is in proportion
+to the length, whatever characters a text is made of.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _without_layers(text: str, in_form: Callable[[str], str]) -> str:
     """Entities and links may lie in one another; every pass takes one layer away."""
     whole = before = text if text.isascii() else in_form(text)
     for _ in range(PASSES):
-        after = _without_links(_without_entities(before))
+        after = _without_links(_without_line_tags(_without_entities(before)))
         if after == before:
             return after
         before = after if after.isascii() else in_form(after)
@@ -139,6 +139,16 @@ def _character(entity: re.Match[str]) -> str:
     character = chr(number)
     is_control = unicodedata.category(character) == "Cc" and character not in _WHITE_SPACE
     return entity[0] if is_control else character
+
+
+# --- lines set as HTML
+
+_LINE_TAG: Final = re.compile(r"<(?:br\s*/?|/?p|/?div)>", re.IGNORECASE)
+"""A tag without attributes that says no more than that a line ends."""
+
+
+def _without_line_tags(text: str) -> str:
+    return _LINE_TAG.sub("\n", text) if "<" in text else text
 
 
 # --- addresses turned into links

@@ -72,6 +72,7 @@ TESTABLY = st.builds(
     trims_text=st.booleans(),
     dashes=st.booleans(),
     collapses_blank_lines=st.booleans(),
+    paragraphs=st.booleans(),
     html_entities=st.booleans(),
     links_addresses=st.sampled_from(["no", "markdown", "html"]),
     cuts_dates_to_day=st.booleans(),

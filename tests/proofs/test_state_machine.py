@@ -118,6 +118,7 @@ TESTABLY = st.builds(
     trims_text=st.booleans(),
     dashes=RARELY,
     collapses_blank_lines=RARELY,
+    paragraphs=RARELY,
     html_entities=RARELY,
     links_addresses=st.sampled_from(["no", "no", "markdown", "html"]),
     cuts_dates_to_day=RARELY,

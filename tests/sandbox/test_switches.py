@@ -76,6 +76,11 @@ STORED = [
     ({"collapses_blank_lines": True}, {"description": "a\n\n \nb"}, {"description": "a\nb"}),
     ({"html_entities": True}, {"name": "a & <b>"}, {"name": "a &amp; &lt;b&gt;"}),
     (
+        {"paragraphs": True},
+        {"description": "a\nb\n\nc"},
+        {"description": "<p>a<br />b</p><p>c</p>"},
+    ),
+    (
         {"links_addresses": "markdown"},
         {"description": "at http://x.example/1."},
         {"description": "at [http://x.example/1.](http://x.example/1.)"},

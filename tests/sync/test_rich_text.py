@@ -25,6 +25,8 @@ WITHOUT_LOSS: list[dict[str, Any]] = [
     {"html_entities": True},
     {"links_addresses": "markdown"},
     {"links_addresses": "html"},
+    {"paragraphs": True},
+    {"paragraphs": True, "html_entities": True, "links_addresses": "html"},
     {"html_entities": True, "links_addresses": "html"},
     {
         "trims_text": True,

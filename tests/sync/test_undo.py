@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mappings.link_record import LinkState
 from mappings.problem import WHOLE
 from tests.support.world import PROJECT, World
 from worker.errors import GuardTripped, ServerTrouble, UnreadableAnswer, UsageError
@@ -311,3 +312,18 @@ def test_what_is_held_without_a_target_stays_listed_when_its_source_is_deleted(
     migrate(world)
     assert verify(world.context()).missing == ()
     assert world.store.links_with_problems(world.store.pair(world.identity).id) == []
+
+
+def test_what_was_archived_since_because_its_source_is_gone_is_not_held(world: World) -> None:
+    """Nothing is left to take back of it, and nothing to release."""
+    world.add("Stays")
+    gone = world.add("Gone")
+    run = migrate(world)
+    world.rail.delete(gone)
+    assert world.run().counts["archived"] == 1
+    taken_back(world, run)
+    assert [link.state for _, link in sorted(world.links.items())] == [
+        LinkState.HELD,
+        LinkState.ARCHIVED,
+    ]
+    assert verify(world.context()).extra == ()

@@ -111,6 +111,9 @@ class TestablySwitches:
     html_entities: bool = False
     """``&``, ``<``, ``>`` and quotes become entities."""
 
+    paragraphs: bool = False
+    """Descriptions become HTML: a paragraph for each block of lines, ``<br>`` between its lines."""
+
     links_addresses: Literal["no", "markdown", "html"] = "no"
     """Addresses become links to themselves."""
 

@@ -49,6 +49,9 @@ def _text(field: str, text: str, switches: TestablySwitches) -> str:
         if switches.collapses_blank_lines:
             text = re.sub(r"\n\s*\n", "\n", text)
         text = _linked(text, switches)
+        if switches.paragraphs and text:
+            blocks = re.split(r"\n\s*\n", text.strip())
+            text = "".join(f"<p>{block.replace(chr(10), '<br />')}</p>" for block in blocks)
     longest = switches.cuts_name_at if field == "name" else switches.cuts_description_at
     return text if longest is None else text[:longest]
 

@@ -211,7 +211,7 @@ def _take_back(writer: TargetWriter, step: UndoStep) -> Outcome:
             # Held before it is sent: whatever becomes of the request, no schedule takes it up.
             held, id_ = link.held(now), step.change_id
             writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
-        elif step.adopted or not step.blocked:
+        elif (step.adopted or not step.blocked) and link.state is not LinkState.ARCHIVED:
             writer.keep(hold(link))
     except Refused as error:
         writer.keep(hold(writer.reload(step.testrail_id)))
