@@ -139,16 +139,16 @@ def _standing(
 def in_step(pair: Pair, last_run: LastRun | None, needs_person: int) -> bool | None:
     """Whether both sides agree, as far as is recorded; None if that is not known.
 
-    They do not while something needs a person, while the last run of the whole pair ended with
-    such a thing, or if a difference was found after the last proof. After a run that was stopped
-    or failed nobody knows.
+    They do not while something needs a person, or if a difference was found after the last proof.
+    After a run of the whole pair that was stopped, failed, or left something to a person who has
+    seen to it since, nobody knows until the next proof.
     """
-    if needs_person or (last_run is not None and last_run.state == "partial"):
-        return False
     proved, drifted = pair.proved_at, pair.drifted_at
-    if drifted is not None and (proved is None or drifted > proved):
+    if needs_person or (drifted is not None and (proved is None or drifted > proved)):
         return False
-    if proved is None or (last_run is not None and last_run.state not in ENDED_WELL):
+    if proved is None:
+        return None
+    if last_run is not None and last_run.state != "succeeded" and last_run.finished_at > proved:
         return None
     return True
 
@@ -163,7 +163,8 @@ def _states(ids: Sequence[int]) -> Select[Any]:
 
 def _accepted(ids: Sequence[int]) -> Select[Any]:
     total = select(links.c.pair_id, func.sum(links.c.accepted_problems))
-    return total.where(links.c.pair_id.in_(ids)).group_by(links.c.pair_id)
+    some = and_(links.c.pair_id.in_(ids), links.c.accepted_problems > 0)
+    return total.where(some).group_by(links.c.pair_id)
 
 
 def _synced(ids: Sequence[int]) -> Select[Any]:

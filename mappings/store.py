@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     insert,
     not_,
+    or_,
     select,
     update,
 )
@@ -147,7 +148,7 @@ class Store(Connected):
 
         With ``most``, only the first so many.
         """
-        listed = links.c.open_problems + links.c.accepted_problems > 0
+        listed = or_(links.c.open_problems > 0, links.c.accepted_problems > 0)
         query = select(links).where(links.c.pair_id == pair_id, listed)
         with self._transaction() as connection:
             rows = _mappings(connection, query.order_by(links.c.testrail_id).limit(most))

@@ -123,6 +123,12 @@ links = Table(
         sqlite_where=text("open_problems > 0"),
         postgresql_where=text("open_problems > 0"),
     ),
+    Index(
+        "ix_links_accepted_problems",
+        "pair_id",
+        sqlite_where=text("accepted_problems > 0"),
+        postgresql_where=text("accepted_problems > 0"),
+    ),
 )
 
 runs = Table(
@@ -148,6 +154,7 @@ runs = Table(
     Column("not_exact", JSON, nullable=False, server_default="{}"),
     Column("verified", JSON(none_as_null=True)),
     Index(None, "pair_id", "started_at"),
+    Index(None, "state", "pair_id"),
 )
 
 changes = Table(
@@ -168,6 +175,7 @@ changes = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("settled_at", UtcDateTime),
     Index(None, "pair_id", "testrail_id"),
+    Index(None, "pair_id", "testably_id"),
     Index(None, "run_id"),
 )
 

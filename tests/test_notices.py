@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from aiosmtpd.controller import Controller
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from mappings.link import Link
 from mappings.link_record import LinkState
@@ -200,6 +202,60 @@ def test_an_address_that_fails_keeps_the_notice_from_no_other(
         assert not sent_to(broken, works)
     assert len(got) == 1
     assert "key=1" not in caplog.text
+
+
+@contextmanager
+def hostile_server(answer: bytes, then: bytes, pause: float) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that answers each call with ``answer`` and then ``then``, for ever."""
+    asked: list[bytes] = []
+    over = Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            with suppress(OSError), listener.accept()[0] as caller:
+                asked.append(caller.recv(65_536))
+                caller.sendall(answer)
+                while not over.wait(pause):
+                    caller.sendall(then)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=serve, daemon=True).start()
+        try:
+            yield f"http://who:pass%21@127.0.0.1:{listener.getsockname()[1]}/hook", asked
+        finally:
+            over.set()
+
+
+BEGUN = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "then", "pause", "error"),
+    [
+        (BEGUN + b"\r\n", b"x" * 1_048_576, 0, "AnswerTooLarge"),
+        (BEGUN + b"Content-Length: 9999\r\n\r\n", b" ", 0.1, "TimedOut"),
+        (BEGUN, b"X-A: b\r\n", 0.1, "TimedOut"),
+    ],
+)
+def test_an_answer_without_end_is_read_to_a_bound(
+    answer: bytes, then: bytes, pause: float, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither memory nor time is the receiver's to take."""
+    monkeypatch.setattr("worker.clients.notify.TIMEOUT", 2.0)
+    with hostile_server(answer, then, pause) as (address, asked), capture_logs() as logged:
+        assert not sent_to(address)
+    assert [line["error"] for line in logged] == [error]
+    assert b"authorization: basic " + b64encode(b"who:pass!") in asked[0].replace(
+        b"Authorization: Basic", b"authorization: basic"
+    )
+    assert "pass" not in str(logged)
+
+
+def test_a_notice_is_not_sent_on_to_another_address() -> None:
+    """A redirect is an answer that did not take it."""
+    with json_sink(307) as (address, got):
+        assert not sent_to(address)
+    assert len(got) == 1
 
 
 def test_mail_arrives_at_a_real_server() -> None:

@@ -147,6 +147,10 @@ def plain_http(w: World) -> Ended:
     return w.run("plan", TESTRAIL_URL="http://testrail.corp.example")
 
 
+def plain_http_notices(w: World) -> Ended:
+    return w.run("plan", NOTIFY="http://hooks.corp.example/hook")
+
+
 def guessed_secret(w: World) -> Ended:
     return w.run("check", WEBHOOK_SECRET="short")
 
@@ -376,6 +380,7 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "others may write a settings file": others_write,
     "`--config` names no file": no_such_file,
     "credentials would go over http": plain_http,
+    "notices would go over http": plain_http_notices,
     "a secret can be guessed": guessed_secret,
     "the working directory is gone": deleted_folder,
     "the database's folder is not there": no_folder,

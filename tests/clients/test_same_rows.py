@@ -86,6 +86,21 @@ def test_a_target_row_is_unchanged_only_if_it_parses_to_the_same_fingerprint(
             assert same == (now.status, now.parent_id, now.date_mode)
 
 
+@pytest.mark.parametrize("date", [7, 1e400, float("nan"), True, [], {}, "soon"])
+@pytest.mark.parametrize("field", ["start_date", "due_date", "created_at"])
+def test_a_known_row_whose_date_is_no_text_is_left_to_the_parser(field: str, date: object) -> None:
+    """It is a problem of that record alone, and no fault of the reader."""
+    plain: dict[str, Any] = {"id": "ms_1", "name": "One"}
+    before = parse_target(plain)
+    assert isinstance(before, TargetMilestone)
+    page = read_page(
+        {"data": [{**plain, field: date}]}, 100, {"ms_1": fingerprint_of_target(before)}
+    )
+    assert page.rows == 1
+    if field != "created_at":
+        assert len(page.problems) == 1
+
+
 def row(**fields: Any) -> dict[str, Any]:
     """A complete row of TestRail's list."""
     blank = dict.fromkeys(("start_on", "started_on", "due_on", "completed_on", "refs"))

@@ -112,6 +112,11 @@ def test_no_further_page_in_whatever_form_ends_the_list(links: object) -> None:
     assert (len(found.milestones), found.complete, lines) == (1, True, [LIST])
 
 
+def test_php_s_empty_array_is_an_empty_list_though_it_is_written_as_an_object() -> None:
+    found, lines = read(answer({"milestones": {}, "_links": {"next": None}}))
+    assert (len(found.milestones), found.complete, lines) == (0, True, [LIST])
+
+
 @pytest.mark.parametrize("last", [envelope([]), envelope([row(1)]), envelope([], more=True)])
 def test_a_promised_page_that_brings_nothing_new_is_incomplete(last: httpx.Response) -> None:
     """And it ends: no list can hold the reader for ever."""

@@ -163,6 +163,12 @@ def test_a_file_that_is_not_toml_is_named_with_the_line(load: Load) -> None:
         load("[testrail]\nurl = https://x\n")
 
 
+@pytest.mark.parametrize("value", ["9" * 5_000, "[" * 100_000 + "]" * 100_000])
+def test_a_value_that_cannot_be_held_is_a_file_that_cannot_be_read(load: Load, value: str) -> None:
+    with pytest.raises(SettingsError, match=r"milesync\.toml cannot be read: it "):
+        load(f"[sync]\nhttp_timeout = {value}\n")
+
+
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "milesync.toml").write_bytes(b'[testrail]\nuser = "M\xfcller"')
     with pytest.raises(SettingsError, match="not UTF-8"):
@@ -527,6 +533,26 @@ def test_credentials_go_over_http_to_named_hosts_only(load: Load, name: str, url
 )
 def test_http_to_this_machine_is_taken(load: Load, host: str) -> None:
     assert load(TESTRAIL_URL=f"http://{host}", TESTABLY_URL=f"http://{host}").warnings == ()
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "json", "form", "xml"])
+def test_notices_go_over_http_to_named_hosts_only(load: Load, scheme: str) -> None:
+    """Their addresses hold secrets, which the refusal does not show."""
+    address = f"{scheme}://user:secret-1@hooks.example:81/secret-2?key=secret-3"
+    with pytest.raises(SettingsError) as caught:
+        load(NOTIFY=f"https://other.example/hook,{address}")
+    assert "MILESYNC_NOTIFY (environment): notices" in caught.value.message
+    assert "name hooks.example in MILESYNC_ALLOW_HTTP" in caught.value.message
+    assert "secret" not in caught.value.message.replace("what is secret in", "")
+    assert load(NOTIFY=address, ALLOW_HTTP="hooks.example").warnings == ()
+    for here in ("localhost", "127.0.0.1:81", "[::1]:81"):
+        assert load(NOTIFY=f"{scheme}://{here}/hook").warnings == ()
+
+
+def test_a_notice_s_address_that_cannot_be_read_is_refused(load: Load) -> None:
+    with pytest.raises(SettingsError, match="an address that cannot be read") as caught:
+        load(NOTIFY="https://[::1/secret")
+    assert "secret" not in caught.value.message
 
 
 def test_a_star_does_not_allow_http_everywhere(load: Load) -> None:

@@ -117,6 +117,7 @@ def accept(
       milesync accept --revoke 12
     """
     ids = tuple(dict.fromkeys(milestones or ()))
+    field = field and field.strip().lower().replace(" ", "_")
     if bool(ids) == every:
         text = "Say which milestones, or --all." if not ids else "Ids and --all do not go together."
         raise UsageError(text, "`milesync failures` lists them.")

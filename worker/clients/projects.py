@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.clients.bounds import PAGE_FACTOR, TooMuchError
+from worker.clients.shapes import list_of_empty
 
 SOURCE_PAGE: Final = 250
 TARGET_PAGE: Final = 100
@@ -75,7 +76,7 @@ def _every_page(page: Callable[[int, int], ProjectPage]) -> list[Project]:
 
 
 def _source_page(value: object) -> ProjectPage:
-    rows = value.get("projects") if isinstance(value, dict) else value
+    rows = list_of_empty(value.get("projects")) if isinstance(value, dict) else value
     if not isinstance(rows, list):
         raise ValueError("a list of projects should be an array, or an object that holds one")
     links = value.get("_links") if isinstance(value, dict) else None

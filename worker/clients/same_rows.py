@@ -56,7 +56,7 @@ def unchanged_target(row: Row, known: Mapping[str, str]) -> Shown | None:
     mode: Any = get("date_mode")
     try:
         dates = (moment_or_none(get("start_date")), moment_or_none(get("due_date")))
-    except (TypeError, ValueError):
+    except ValueError:
         return None
     facts = (get("name"), get("description"), *dates, status, parent, mode)
     return Shown(intern(status), parent, mode) if digest(facts) == known[id_] else None

@@ -43,7 +43,8 @@ def _flag(value: object) -> object:
     return bool(value) if type(value) is int and value in (0, 1) else value
 
 
-def _list_of_empty(value: object) -> object:
+def list_of_empty(value: object) -> object:
+    """An empty object where a list belongs is PHP's empty array; all else stays as it is."""
     return [] if value == {} else value
 
 
@@ -64,8 +65,12 @@ def _moment(text: str) -> str:
 
 
 def moment_or_none(value: Any) -> str | None:
-    """A date as a record has it, as a canonical moment. Raises TypeError, ValueError."""
-    return None if value is None or value == "" else _moment(value)
+    """A date as a record has it, as a canonical moment. Raises ValueError."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError("not text")
+    return _moment(value)
 
 
 SourceId = Annotated[int, Field(gt=0, le=2**63 - 1)]
@@ -130,7 +135,5 @@ class TargetShape(_Strict):
     progress: Share = None
     created_at: Moment = None
     updated_at: Moment = None
-    linked_runs: Annotated[list[LinkedRunShape] | None, BeforeValidator(_list_of_empty)] = None
-    sub_milestones: Annotated[list[SubMilestoneShape] | None, BeforeValidator(_list_of_empty)] = (
-        None
-    )
+    linked_runs: Annotated[list[LinkedRunShape] | None, BeforeValidator(list_of_empty)] = None
+    sub_milestones: Annotated[list[SubMilestoneShape] | None, BeforeValidator(list_of_empty)] = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from worker.clients.bounds import TooMuchError, most_of_page
+from worker.clients.shapes import list_of_empty
 
 PAGE: Final = 250
 
@@ -70,7 +71,7 @@ def read_page(value: object, limit: int) -> SourcePage:
     """
     if isinstance(value, list):
         return SourcePage(value, "array")
-    rows = value.get("milestones") if isinstance(value, dict) else None
+    rows = list_of_empty(value.get("milestones")) if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(rows, list):
         raise ValueError("a list of milestones should be an array, or an object that holds one")
     if len(rows) > most_of_page(limit):

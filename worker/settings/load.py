@@ -90,8 +90,12 @@ def _settings_file(config: Path | None, folder: Path) -> Path | None:
 def _toml(file: SettingsFile) -> dict[str, Any]:
     try:
         found = tomllib.loads(file.text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        told = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    except (ValueError, RecursionError) as error:
+        told = "it holds a number that is too long"  # which is no error of TOML
+        if isinstance(error, RecursionError):
+            told = "it is nested too deeply"
+        elif isinstance(error, tomllib.TOMLDecodeError):
+            told = str(error)
         raise SettingsError(f"{file.path} cannot be read: {told}.") from None
     return {key: _without_blanks(value) for key, value in found.items() if not _is_blank(value)}
 
@@ -171,6 +175,7 @@ class _Layers:
                     f"{self._place((table, 'url'))}: http:// sends the credentials to {host}"
                     f" unencrypted. Use https://, or name {host} in MILESYNC_ALLOW_HTTP."
                 )
+        self._look_at_notices(found)
         redis = found.redis_url.get_secret_value() if found.redis_url else ""
         host = clear_text_host(redis)
         if host is not None:
@@ -179,6 +184,17 @@ class _Layers:
                 f"{self._place(('redis_url',))}: the connection to {host} has {lacks}."
                 " Use rediss:// with a password, unless the network is yours alone."
             )
+
+    def _look_at_notices(self, found: FileSettings) -> None:
+        """Refuse to send notices over a network without TLS; no message shows an address's path."""
+        for address in found.sync.notify:
+            host = clear_text_host(address.get_secret_value())
+            if host is not None and host not in found.sync.allow_http:
+                self.problems.append(
+                    f"{self._place(('sync', 'notify'))}: notices, and what is secret in their"
+                    f" address, would go to {host} unencrypted."
+                    f" Use https://, or name {host} in MILESYNC_ALLOW_HTTP."
+                )
 
     def _place(self, key: Key) -> str:
         return self.places.get(key) or f"{dotted(key)} ({self.file})"

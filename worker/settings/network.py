@@ -12,7 +12,9 @@ from worker.settings.values import plain_text
 
 ANY_HOST: Final = "*"
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
-_WITHOUT_TLS: Final = ("http", "redis")
+_WITHOUT_TLS: Final = ("http", "redis", "json", "form", "xml")
+"""Schemes without TLS; the last three are apprise's names for http."""
+
 _NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?")
 _WITH_PORT: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[^\s:\[\]]{1,255})(?::\d{0,5})?")
 

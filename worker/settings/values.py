@@ -78,6 +78,10 @@ def addresses(value: object) -> tuple[SecretStr, ...]:
     found = [part.strip() for text in texts for part in re.split(r"[,\n]", _plain_text(text))]
     if any("://" not in part for part in found if part):
         raise ValueError("names an address without a scheme, such as https:// or mailto://")
+    try:
+        _ = [urlsplit(part) for part in found]
+    except ValueError:
+        raise ValueError("names an address that cannot be read") from None
     return tuple(SecretStr(part) for part in found if part)
 
 

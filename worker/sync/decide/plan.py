@@ -243,7 +243,6 @@ class _Planner:
         own = self._own(source, link, live)
         agrees = problem is None and kind is Kind.SKIP and agree(self.snapshot, compared, live, own)
         now = link.observed if live is None else live.values
-        own = self._own(source, link, live)
         left_alone = link.testably_id in self.snapshot.parents - self.snapshot.parents_after
         return self._action(
             kind,
