@@ -27,7 +27,7 @@ from mappings.milestone import (
     TargetMilestone,
     same_value,
 )
-from mappings.problem import Effect
+from mappings.problem import WHOLE, Effect
 from mappings.rows import Change, ChangeState
 from tests.proofs.world import MIGRATION, TIMEOUT, FaultScript, World, Write
 from tests.support.lanes import SteppedLanes
@@ -403,6 +403,17 @@ class PairLife(RuleBasedStateMachine):
     def retry(self) -> None:
         """A person lets go of what is in quarantine."""
         self._retry()
+
+    @rule()
+    def accept(self) -> None:
+        """A person lives with every difference that is listed now."""
+        pair, now = self._pair_id(), self.world.clock.now()
+        for link in self.world.store.links_with_problems(pair):
+            known = dict(link.field_problems)
+            if link.is_held:
+                known.setdefault(WHOLE, link.whole_accepted(now.isoformat()))
+            taken = {name: one.decided(accepted=True) for name, one in known.items()}
+            self.world.store.save(pair, link.deciding(taken), now)
 
     @rule(policy=POLICIES)
     def one_truth(self, policy: Policy) -> None:
