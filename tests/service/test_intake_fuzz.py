@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mappings.database import open_engine
@@ -138,9 +138,20 @@ async def _answer(app: Any, call: dict[str, Any]) -> tuple[int, dict[bytes, byte
     return start["status"], dict(start["headers"])
 
 
+PAGE_WITH_A_BAD_QUERY: Final = {
+    "method": "GET",
+    "path": "/",
+    "query_string": b"\x80",
+    "headers": [],
+    "with_host": True,
+    "messages": [{"type": "http.request", "body": b"", "more_body": False}],
+}
+
+
 def test_any_call_gets_an_answer_of_the_contract(app: Any) -> None:
     """An error of the application would be raised here."""
 
+    @example(PAGE_WITH_A_BAD_QUERY)
     @given(CALLS)
     @settings(max_examples=300)
     def fuzz(call: dict[str, Any]) -> None:

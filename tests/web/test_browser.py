@@ -11,7 +11,9 @@ from typing import Any, Literal
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
+from sqlalchemy import delete
 
+from mappings import tables
 from mappings.runs import RunLog
 from tests.browser import find_browser
 from tests.web.conftest import HOSTILE, World, milesync
@@ -160,3 +162,6 @@ def test_a_run_is_brought_up_to_date_until_it_ends(server: str, world: World, pa
         page.wait_for_selector("#live:not([data-every])")
         assert "succeeded" in page.title()
         assert page.evaluate("window.loadedOnce")
+        with here.store.engine.begin() as connection:  # the others share the pairs
+            connection.execute(delete(tables.runs).where(tables.runs.c.id == run.id))
+            connection.execute(delete(tables.pairs).where(tables.pairs.c.id == pair.id))

@@ -83,7 +83,7 @@ def number(request: Request, name: str) -> int:
 def _answer(request: Request, template: str, status: int, facts: Facts) -> Response:
     style, policy = _style()
     root = request.scope.get("root_path", "")
-    path = request.url.path.removeprefix(root)
+    path = request.scope["path"].removeprefix(root)  # the whole address may not be text
     text = _templates().get_template(template).render(style=style, root=root, path=path, **facts)
     return HTMLResponse(text, status, {"content-security-policy": policy})
 
