@@ -33,11 +33,15 @@ demo: $(STAMP) ## Migrate about 300 milestones between two sandbox servers, and 
 	$(BIN)/milesync demo
 
 .PHONY: test
-test: $(STAMP) ## Run all tests, with branch coverage
+test: $(STAMP) ## Run all tests
+	$(BIN)/pytest -n $(WORKERS)
+
+.PHONY: coverage
+coverage: $(STAMP) ## Run all tests and measure the branch coverage, which takes half as long again
 	$(BIN)/coverage erase
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=
 	$(BIN)/coverage report --skip-covered
-	$(BIN)/coverage report --include='mappings/*,worker/sync/*' --fail-under=95 --format=total
+	$(BIN)/coverage report --include='mappings/*,worker/sync/*' --fail-under=98 --format=total
 
 .PHONY: package
 package: $(STAMP) ## Build the wheel and replay the Dockerfile; run both without the dev group
