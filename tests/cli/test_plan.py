@@ -14,6 +14,7 @@ from tests.cli.conftest import SEEDED, Milesync
 from worker.facts import words
 from worker.facts.changes import FieldChange
 from worker.sandbox.server import Sandbox
+from worker.sandbox.switches import TestablySwitches
 
 PAIR = "proj_abc123"
 TEXTS = st.lists(st.sampled_from(["one", "two", "three", ""]), max_size=8).map("\n".join)
@@ -183,3 +184,17 @@ def test_every_count_is_said(counts: dict[str, int]) -> None:
 )
 def test_a_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
     assert words.about(seconds) == said
+
+
+def test_what_could_not_be_read_whole_is_said_in_every_form(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """Before anybody signs it: what is not in the plan may be there all the same."""
+    milesync("migrate", "--yes", "--no-verify")
+    sandbox.testably.model.switches = TestablySwitches(total="growing")
+    files = ("plan.html", "plan.md")
+    planned = milesync("plan", *(word for file in files for word in ("--out", file)))
+    said = "list could not be read whole"
+    assert planned.code == 0
+    assert f"Not all was read: Testably's {said}" in " ".join(planned.out.split())
+    assert all(said in Path(file).read_text(encoding="utf-8") for file in files)

@@ -90,6 +90,8 @@ def _pair(view: PlanView) -> Iterator[str]:
     yield from ("", f"**{view.sentence}** {view.cost}")
     for guard in view.guards:
         yield from ("", f"**It would stop:** {_plain(guard)}")
+    for gap in view.gaps:
+        yield from ("", f"**Not all was read:** {_plain(gap)}")
     if view.not_exact:
         yield from ("", f"Cannot be carried exactly: {view.not_exact}.")
     if view.left_alone:

@@ -28,6 +28,8 @@ def show_plan(out: Console, view: PlanView, *, every: bool = False) -> None:
     out.print(view.sentence)
     for guard in view.guards:
         out.print(f"It would stop: {printable(guard)}", style="red")
+    for gap in view.gaps:
+        out.print(f"Not all was read: {printable(gap)}", style="yellow")
     folded = False
     for section in view.sections:
         out.print()

@@ -94,7 +94,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """The plan of one pair. ``guards`` say why it would stop before its first write.
+    """The plan of one pair. ``guards`` say why it would stop before its first write, ``gaps`` what
+    could not be read whole.
 
     ``left_alone`` are differences that a setting or a person leaves, in words.
     """
@@ -104,12 +105,15 @@ class PlanView:
     cost: str
     sections: Sequence[Section]
     guards: Sequence[str]
+    gaps: Sequence[str]
     not_exact: str
     left_alone: str
 
 
 def view_of(identity: PairIdentity, planned: PlannedRun, rate: str, title: str) -> PlanView:
     """Arrange a plan; ``rate`` is what Testably allows, in words, ``title`` the pair's heading."""
+    from worker.sync.report import gaps_of
+
     plan, cost = planned.plan, planned.requests
     counts = Counter(action.kind.value for action in plan.actions)
     waiting = sum(_section(action) == WAITS for action in plan.actions)
@@ -125,6 +129,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str, title: str) 
         f"{words.requests(cost)}; Testably allows {rate}.",
         _sections(planned, identity.testrail_url),
         [f"{guard.message} {guard.hint}" for guard in plan.guards],
+        [str(gap["reason"]) for gap in gaps_of(planned.snapshot)],
         words.not_exact(plan.not_exact),
         words.left_alone(verdicts["kept"], verdicts["accepted"]),
     )

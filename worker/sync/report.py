@@ -107,7 +107,8 @@ def gaps_of(snapshot: Snapshot) -> tuple[dict[str, Any], ...]:
     if snapshot.whole_project and not snapshot.source.complete:
         found.append((ProblemKind.SOURCE_INCOMPLETE, snapshot.source.incomplete_because))
     if not snapshot.target.complete:
-        text = "Testably listed fewer milestones than it counts, three times; nothing was created."
+        why = snapshot.target.incomplete_because or "it came incomplete"
+        text = f"Testably's list could not be read whole ({why}), so nothing is created."
         found.append((ProblemKind.TARGET_INCOMPLETE, text))
     return tuple(_nameless(kind, reason) for kind, reason in found)
 

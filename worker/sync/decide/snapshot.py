@@ -41,7 +41,7 @@ class TargetSnapshot:
     ``milestones`` then stands as it was last observed. ``gone`` are ids proved to be gone,
     ``unproved`` ids that could not be read, with the reason; ``foreign`` are ids that other pairs
     of this database hold. ``unchanged`` are those that agree as before. ``newest`` is the newest
-    ``created_at`` that the listing showed.
+    ``created_at`` that the listing showed. ``incomplete_because`` says why it is not ``complete``.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
@@ -52,6 +52,7 @@ class TargetSnapshot:
     unproved: Mapping[str, str] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
     newest: str | None = None
+    incomplete_because: str = ""
 
 
 @dataclass(frozen=True)

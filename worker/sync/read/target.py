@@ -64,7 +64,7 @@ class TargetReader:
     def _listed(self) -> TargetSnapshot:
         first = self._list(None)
         found = dict(first.milestones)
-        complete = first.complete
+        complete, because = first.complete, first.incomplete_because
         for status, is_needed in (
             (COMPLETED, self._needs_completed),
             (ARCHIVED, self._needs_archived),
@@ -72,12 +72,12 @@ class TargetReader:
             if complete and is_needed(found):
                 more = self._list(status)
                 found.update(more.milestones)
-                complete = more.complete
+                complete, because = more.complete, more.incomplete_because
         if not complete:
             unseen = self.links.by_target.keys() - found.keys() - self._unchanged.keys()
             unproved = dict.fromkeys(unseen, INCOMPLETE)
             view = TargetSnapshot(found, self._unchanged, complete=False, unproved=unproved)
-            return replace(view, foreign=self.foreign)
+            return replace(view, foreign=self.foreign, incomplete_because=because)
         unreadable = {str(problem.id): problem.reason for problem in first.problems}
         missing = self._missing({**found, **unreadable})
         found.update(self._below_known_parents(found))
