@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -202,6 +203,15 @@ def test_an_address_that_fails_keeps_the_notice_from_no_other(
         assert not sent_to(broken, works)
     assert len(got) == 1
     assert "key=1" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["pbul://a-token", "tgram://1:a-token/2", "no-such://a-token"])
+def test_where_the_host_is_a_token_it_is_not_logged(address: str) -> None:
+    """What apprise logs itself is hidden by the settings' secrets."""
+    with patch("apprise.Apprise.notify", return_value=False), capture_logs() as logged:
+        assert not sent_to(address)
+    [line] = logged
+    assert line["to"] == f"{address.partition(':')[0]}://…"
 
 
 @contextmanager
