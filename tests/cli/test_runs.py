@@ -89,10 +89,11 @@ def test_show_tells_the_name_that_was_written_after_a_later_one(
 
 
 @pytest.mark.usefixtures("sandbox")
-@pytest.mark.parametrize("name", ["end", "beginning", "whole"])
+@pytest.mark.parametrize("name", ["end", "beginning", "whole", "-end", "-longer end"])
 def test_a_run_is_named_by_any_unique_part_of_either_end(milesync: Milesync, name: str) -> None:
     whole = migrated(milesync)
-    part = {"end": whole[-4:], "beginning": whole[:4], "whole": whole}[name]
+    ends = {"end": whole[-4:], "-end": whole[-5:], "-longer end": whole[-12:]}
+    part = {**ends, "beginning": whole[:4], "whole": whole}[name]
     assert milesync("show", part, "--json").json["run"] == whole
     assert milesync("stop", part, "--yes", "--json").json["run"] == whole
     report = milesync("report", part, "--out", "report.json", "--json")
