@@ -131,6 +131,26 @@ def test_a_paused_pair_and_a_guard_are_told(store: Store, run_log: RunLog, inbox
     assert "archive 12" in notice.text
 
 
+def test_refused_credentials_are_told_without_a_service(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """A sync by a timer pauses no pair; another failure after it is no sign that all is well."""
+    pair_id = store.pair(IDENTITY).id
+
+    def ended(state: str, kind: str | None = None) -> list[Notice]:
+        run = run_log.begin(pair_id, "manual", "a timer", inbox.now)
+        error = kind and {"kind": kind, "message": "Answered with 401.", "hint": "Check the key."}
+        run_log.change(run.id, state=state, finished_at=inbox.now, error=error)
+        inbox.now += timedelta(minutes=20)
+        return inbox.look()
+
+    [begins] = ended("failed", "credentials")
+    assert "Credentials were refused: Answered with 401. Check the key." in begins.text
+    assert ended("failed", "credentials") == []
+    assert ended("failed", "unreachable") == []
+    assert [notice.event for notice in ended("succeeded")] == ["over"]
+
+
 def test_a_digest_is_not_endless(store: Store, inbox: Inbox) -> None:
     """It says how many more there are."""
     troubled(store, *range(1, MOST_LINES + 6))

@@ -85,6 +85,9 @@ def topics_of(
     if pair.paused_because:
         found["paused"] = f"The pair is paused: {pair.paused_because}"
     latest = [run for run in runs.latest(pair.id, 20) if run.exclusive and run.finished_at]
+    refused = None if pair.paused_because else _refused_credentials(latest)
+    if refused:  # the key of a pause, which is how a service tells the same
+        found["paused"] = f"Credentials were refused: {refused['message']} {refused['hint']}"
     if latest and _stopped_itself(latest[0]):
         error = latest[0].error or {}
         found["stopped"] = f"A run stopped itself: {error.get('message')} {error.get('hint')}"
@@ -105,6 +108,17 @@ def _stopped_itself(run: RunRecord) -> bool:
     """Whether a run that nobody watched stopped before its first write."""
     kind = (run.error or {}).get("kind")
     return run.state == "aborted" and kind == "guard" and run.trigger != "migration"
+
+
+def _refused_credentials(latest: Sequence[RunRecord]) -> Mapping[str, Any] | None:
+    """The error of a run that nobody watched, if none since could use the credentials."""
+    for run in latest:
+        error = run.error or {}
+        if error.get("kind") == "credentials" and run.trigger != "migration":
+            return error
+        if run.state in (*ENDED_WELL, "aborted"):
+            break
+    return None
 
 
 def _is_stale(pair: Pair, last: RunRecord, age: timedelta, period: timedelta | None) -> bool:
