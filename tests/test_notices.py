@@ -129,6 +129,10 @@ def test_a_paused_pair_and_a_guard_are_told(store: Store, run_log: RunLog, inbox
     [notice] = inbox.look()
     assert "refuses the credentials" in notice.text
     assert "archive 12" in notice.text
+    store.update_pair(pair_id, paused_because=None)
+    later = run_log.begin(pair_id, "schedule", "a worker", NOW + GAP)
+    run_log.change(later.id, state="failed", finished_at=NOW + GAP, error={"kind": "unreachable"})
+    assert inbox.look() == []  # a failure is no sign that what stopped a run is over
 
 
 def test_refused_credentials_are_told_without_a_service(

@@ -26,6 +26,9 @@ STALE_PERIODS: Final = 3
 STALE_LEAST: Final = timedelta(hours=1)
 """…but never in less than this."""
 
+_HAS_READ: Final = (*ENDED_WELL, "aborted")
+"""How a run ended that could read; one that failed says nothing of what was told before."""
+
 log = structlog.get_logger(__name__)
 
 Topics = Mapping[str, str]
@@ -88,8 +91,9 @@ def topics_of(
     refused = None if pair.paused_because else _refused_credentials(latest)
     if refused:  # the key of a pause, which is how a service tells the same
         found["paused"] = f"Credentials were refused: {refused['message']} {refused['hint']}"
-    if latest and _stopped_itself(latest[0]):
-        error = latest[0].error or {}
+    read = next((run for run in latest if run.state in _HAS_READ), None)
+    if read is not None and _stopped_itself(read):
+        error = read.error or {}
         found["stopped"] = f"A run stopped itself: {error.get('message')} {error.get('hint')}"
     since = _synced_at(latest)
     if since is not None and _is_stale(pair, latest[0], now - since, period):
@@ -116,7 +120,7 @@ def _refused_credentials(latest: Sequence[RunRecord]) -> Mapping[str, Any] | Non
         error = run.error or {}
         if error.get("kind") == "credentials" and run.trigger != "migration":
             return error
-        if run.state in (*ENDED_WELL, "aborted"):
+        if run.state in _HAS_READ:
             break
     return None
 
