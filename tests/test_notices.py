@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -128,6 +129,30 @@ def test_a_paused_pair_and_a_guard_are_told(store: Store, run_log: RunLog, inbox
     [notice] = inbox.look()
     assert "refuses the credentials" in notice.text
     assert "archive 12" in notice.text
+    store.update_pair(pair_id, paused_because=None)
+    later = run_log.begin(pair_id, "schedule", "a worker", NOW + GAP)
+    run_log.change(later.id, state="failed", finished_at=NOW + GAP, error={"kind": "unreachable"})
+    assert inbox.look() == []  # a failure is no sign that what stopped a run is over
+
+
+def test_refused_credentials_are_told_without_a_service(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """A sync by a timer pauses no pair; another failure after it is no sign that all is well."""
+    pair_id = store.pair(IDENTITY).id
+
+    def ended(state: str, kind: str | None = None) -> list[Notice]:
+        run = run_log.begin(pair_id, "manual", "a timer", inbox.now)
+        error = kind and {"kind": kind, "message": "Answered with 401.", "hint": "Check the key."}
+        run_log.change(run.id, state=state, finished_at=inbox.now, error=error)
+        inbox.now += timedelta(minutes=20)
+        return inbox.look()
+
+    [begins] = ended("failed", "credentials")
+    assert "Credentials were refused: Answered with 401. Check the key." in begins.text
+    assert ended("failed", "credentials") == []
+    assert ended("failed", "unreachable") == []
+    assert [notice.event for notice in ended("succeeded")] == ["over"]
 
 
 def test_a_digest_is_not_endless(store: Store, inbox: Inbox) -> None:
@@ -202,6 +227,15 @@ def test_an_address_that_fails_keeps_the_notice_from_no_other(
         assert not sent_to(broken, works)
     assert len(got) == 1
     assert "key=1" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["pbul://a-token", "tgram://1:a-token/2", "no-such://a-token"])
+def test_where_the_host_is_a_token_it_is_not_logged(address: str) -> None:
+    """What apprise logs itself is hidden by the settings' secrets."""
+    with patch("apprise.Apprise.notify", return_value=False), capture_logs() as logged:
+        assert not sent_to(address)
+    [line] = logged
+    assert line["to"] == f"{address.partition(':')[0]}://…"
 
 
 @contextmanager

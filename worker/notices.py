@@ -26,6 +26,9 @@ STALE_PERIODS: Final = 3
 STALE_LEAST: Final = timedelta(hours=1)
 """…but never in less than this."""
 
+_HAS_READ: Final = (*ENDED_WELL, "aborted")
+"""How a run ended that could read; one that failed says nothing of what was told before."""
+
 log = structlog.get_logger(__name__)
 
 Topics = Mapping[str, str]
@@ -85,8 +88,12 @@ def topics_of(
     if pair.paused_because:
         found["paused"] = f"The pair is paused: {pair.paused_because}"
     latest = [run for run in runs.latest(pair.id, 20) if run.exclusive and run.finished_at]
-    if latest and _stopped_itself(latest[0]):
-        error = latest[0].error or {}
+    refused = None if pair.paused_because else _refused_credentials(latest)
+    if refused:  # the key of a pause, which is how a service tells the same
+        found["paused"] = f"Credentials were refused: {refused['message']} {refused['hint']}"
+    read = next((run for run in latest if run.state in _HAS_READ), None)
+    if read is not None and _stopped_itself(read):
+        error = read.error or {}
         found["stopped"] = f"A run stopped itself: {error.get('message')} {error.get('hint')}"
     since = _synced_at(latest)
     if since is not None and _is_stale(pair, latest[0], now - since, period):
@@ -105,6 +112,17 @@ def _stopped_itself(run: RunRecord) -> bool:
     """Whether a run that nobody watched stopped before its first write."""
     kind = (run.error or {}).get("kind")
     return run.state == "aborted" and kind == "guard" and run.trigger != "migration"
+
+
+def _refused_credentials(latest: Sequence[RunRecord]) -> Mapping[str, Any] | None:
+    """The error of a run that nobody watched, if none since could use the credentials."""
+    for run in latest:
+        error = run.error or {}
+        if error.get("kind") == "credentials" and run.trigger != "migration":
+            return error
+        if run.state in _HAS_READ:
+            break
+    return None
 
 
 def _is_stale(pair: Pair, last: RunRecord, age: timedelta, period: timedelta | None) -> bool:

@@ -74,11 +74,26 @@ def test_show_tells_what_was_written(milesync: Milesync, sandbox: Sandbox) -> No
     assert f"milesync undo {second[-4:]}" in shown
 
 
+def test_show_tells_the_name_that_was_written_after_a_later_one(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """The headline has the name of today, which that run did not write."""
+    first = migrated(milesync)
+    written = sandbox.testrail.model.get(1)["name"]
+    assert f"name: {written}\n" not in milesync("show", first).out
+    sandbox.testrail.model.update(1, {"name": "Renamed since"})
+    milesync("sync")
+    shown = milesync("show", first).out
+    assert "new  1 Renamed since" in shown
+    assert f"    name: {written}\n" in shown
+
+
 @pytest.mark.usefixtures("sandbox")
-@pytest.mark.parametrize("name", ["end", "beginning", "whole"])
+@pytest.mark.parametrize("name", ["end", "beginning", "whole", "-end", "-longer end"])
 def test_a_run_is_named_by_any_unique_part_of_either_end(milesync: Milesync, name: str) -> None:
     whole = migrated(milesync)
-    part = {"end": whole[-4:], "beginning": whole[:4], "whole": whole}[name]
+    ends = {"end": whole[-4:], "-end": whole[-5:], "-longer end": whole[-12:]}
+    part = {**ends, "beginning": whole[:4], "whole": whole}[name]
     assert milesync("show", part, "--json").json["run"] == whole
     assert milesync("stop", part, "--yes", "--json").json["run"] == whole
     report = milesync("report", part, "--out", "report.json", "--json")

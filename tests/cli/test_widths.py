@@ -58,6 +58,18 @@ def test_on_a_terminal_no_line_is_too_long_and_no_id_or_time_is_cut(
         assert re.fullmatch(r"[-\dT:.]+Z[.,;]?", time), time
 
 
+def test_a_long_name_in_a_plan_goes_on_under_itself(sandbox: Sandbox, folder: Path) -> None:
+    id_ = sandbox.testrail.model.add(1, {"name": NAME})["id"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "worker.cli", "plan", "--all"]
+    with terminal(command, folder=folder, environ=environ) as seen:
+        seen.end()
+        shown = seen.shown
+    name = re.search(rf"^( +{id_} +)A release .*?\n( *)\S", shown.replace("\r", ""), re.M)
+    assert name
+    assert len(name[2]) == len(name[1])
+
+
 def test_in_a_pipe_names_and_a_vendors_words_are_whole_on_one_line(
     full: list[str], folder: Path
 ) -> None:

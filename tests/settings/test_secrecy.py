@@ -50,6 +50,12 @@ def test_a_password_in_an_address_is_a_secret(secret: str) -> None:
     assert [found.get_secret_value() for found in settings.secrets] == [secret]
 
 
+def test_the_address_of_a_notice_is_a_secret() -> None:
+    """A library that cannot read one logs it whole."""
+    settings = loaded(NOTIFY="slack://a-token")
+    assert [found.get_secret_value() for found in settings.secrets] == ["slack://a-token"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @given(secret=ANYTHING)
 def test_no_error_shows_a_secret(name: str, secret: str) -> None:

@@ -7,6 +7,7 @@ A command's docstring says in its first line what the command does, and ends wit
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +25,19 @@ _WIDEST: Final = 100
 _LEFT: Final = 30
 """A longer text on the left has its explanation on the next line."""
 _HELP_OPTION: Final = ("-h, --help", "Show this and end.")
+_END_OF_RUN: Final = re.compile(r"-(\d{6}-)?[0-9a-f]{4}")
+"""An end of a run's id that looks like an option."""
 
 
 class CommandWithHelp(typer.core.TyperCommand):
     """A command that explains itself with `of_command`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; an end of a run's id may begin with the dash that is in it."""
+        if "--" not in args and any(param.name == "run" for param in self.params):
+            ends = [one for one in args if _END_OF_RUN.fullmatch(one)]
+            args = [*(one for one in args if one not in ends), "--", *ends]
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the function that this command was made from."""

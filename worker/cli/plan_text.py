@@ -57,7 +57,7 @@ def _lines(section: Section, *, every: bool) -> Iterator[Line]:
     items = list(section.items(room))
     width = max(len(str(one.testrail_id or "")) for one in items)
     for item in items:
-        yield "  ", _headline(item, width)
+        yield _headline(item, "  ", width)
         yield from _below(item, section.title, " " * (width + 4), every=every)
     if len(section) > room:
         yield "  … ", f"and {section.milestones_after(room)} more"
@@ -76,18 +76,18 @@ def _below(item: Item, title: str, indent: str, *, every: bool) -> Iterator[Line
         yield indent, printable(note)
 
 
-def _headline(item: Item, width: int = 0) -> str:
+def _headline(item: Item, indent: str, width: int = 0) -> Line:
     id_ = "" if item.testrail_id is None else str(item.testrail_id)
     name = printable(item.name) or f"(no name) {item.url or ''}".rstrip()
     target = f"  ({item.testably_id})" if item.testably_id else ""
     stands = f"  {item.stands}" if item.stands else ""
-    return f"{id_:>{width}}  {name}{target}{stands}"
+    return f"{indent}{id_:>{width}}  ", f"{name}{target}{stands}"
 
 
 def _children(item: Item, indent: str, *, every: bool) -> Iterator[Line]:
     room = len(item.children) if every else _CHILDREN
     for child in item.children[:room]:
-        yield indent, _headline(child)
+        yield _headline(child, indent)
     if len(item.children) > room:
         yield f"{indent}… ", f"and {len(item.children) - room} more sub-milestones"
 

@@ -79,7 +79,8 @@ def _undo(
     from worker.sync.undo import undo as undo_run
 
     writes = sum(bool(step.fields) for step in plan.steps)
-    with progress(deployment, f"Undo of {plan.run_id}", writes) as on_outcome:
+    name = deployment.runs.shortest_name(plan.run_id)  # a whole id would be cut beside the bar
+    with progress(deployment, f"Undo of {name}", writes) as on_outcome:
         return undo_run(context, plan.run_id, force=force, on_outcome=on_outcome)
 
 

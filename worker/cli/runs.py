@@ -207,12 +207,13 @@ def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
     first, last = changes[0], changes[-1]
     told = written(first["kind"])
     name = printable(first["name"] or last["after"].get("name") or "")
-    out.print(f"{told}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}")
+    out.print(f"{told}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}", hang=4)
     done = [change for change in changes if change["state"] == DONE]
     for change in done:
-        is_new = change["kind"] == "create"  # the headline says the name
+        # the headline says the name of a new one, unless it has another by now
+        said = ("name", None, first["name"])
         render.changes(
-            out, [one for one in fields_of(change) if not (is_new and one.name == "name")]
+            out, [one for one in fields_of(change) if (one.name, one.before, one.after) != said]
         )
     for told in dict.fromkeys(_not_done(change) for change in changes if change not in done):
         out.print(f"    {printable(told)}")

@@ -25,7 +25,8 @@ log = structlog.get_logger(__name__)
 def send(addresses: Sequence[SecretStr], title: str, text: str, facts: Mapping[str, Any]) -> bool:
     """Send one notice to every address; whether all of them took it.
 
-    An address that does not is logged by its scheme and host alone: the rest of it is a secret.
+    An address that does not is logged by its scheme, and a plain webhook by its host too: the rest
+    is a secret. Of other schemes the host is one as well, for it may be a token.
     """
     taken = [_send_one(one.get_secret_value(), title, text, facts) for one in addresses]
     return all(taken)
@@ -33,8 +34,9 @@ def send(addresses: Sequence[SecretStr], title: str, text: str, facts: Mapping[s
 
 def _send_one(address: str, title: str, text: str, facts: Mapping[str, Any]) -> bool:
     parts = urlsplit(address)
+    is_plain = parts.scheme in ("http", "https")
     try:
-        if parts.scheme in ("http", "https"):
+        if is_plain:
             status = _post(parts, facts)
             taken, why = 200 <= status < 300, f"HTTP {status}"
         else:
@@ -42,7 +44,8 @@ def _send_one(address: str, title: str, text: str, facts: Mapping[str, Any]) -> 
     except (ApiError, SettingsError, OSError, ValueError) as error:
         taken, why = False, type(error).__name__
     if not taken:
-        log.warning("a notice was not sent", to=f"{parts.scheme}://{parts.hostname}", error=why)
+        shown = f"{parts.scheme}://{parts.hostname if is_plain else '…'}"
+        log.warning("a notice was not sent", to=shown, error=why)
     return taken
 
 

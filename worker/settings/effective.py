@@ -73,10 +73,13 @@ class Settings(FileSettings):
 
     @property
     def secrets(self) -> tuple[SecretStr, ...]:
-        """Every secret, passwords inside of URLs too: what `worker.log` keeps out of the log."""
+        """Every secret, passwords inside of URLs and the addresses of notices too.
+
+        It is what `worker.log` keeps out of the log.
+        """
         urls = [url for url in (self.database_url, self.redis_url) if url]
         owned = [self.testrail.api_key, self.testably.token]
-        owned += [self.web.webhook_secret, self.web.token]
+        owned += [self.web.webhook_secret, self.web.token, *self.sync.notify]
         for pair in self.projects:
             owned += [pair.testably_token, pair.testrail_api_key]
         texts = [found.get_secret_value() for found in owned if found]
