@@ -28,7 +28,7 @@ GONE: Final = "Gone from TestRail, and would be archived in Testably"
 CHANGED: Final = "Changed"
 LINKED: Final = "Already in Testably, and would be linked"
 NEW: Final = "New"
-_ORDER: Final = (NEEDS_YOU, WAITS, OVERWRITTEN, GONE, CHANGED, LINKED, NEW)
+_ORDER: Final = (NEEDS_YOU, OVERWRITTEN, GONE, WAITS, CHANGED, LINKED, NEW)
 _BY_KIND: Final = {
     "conflict": NEEDS_YOU,
     "quarantine": NEEDS_YOU,
