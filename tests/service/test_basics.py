@@ -19,7 +19,12 @@ def test_a_hinted_milestone_is_read_again_and_pushed(stack: Stack) -> None:
     assert answer.status_code == 202
     assert answer.json() == {"status": "accepted", "delivery": "second"}
     eventually(lambda: "renamed" in stack.names(), 10, stack.logs("worker"))
-    (patch,) = [record for record in stack.records("worker") if record.get("method") == "PATCH"]
+
+    def patches() -> list[dict[str, Any]]:
+        return [record for record in stack.records("worker") if record.get("method") == "PATCH"]
+
+    eventually(patches, 10, stack.logs("worker"))  # the line comes after the change
+    (patch,) = patches()
     assert (patch["correlation"], patch["outcome"]) == ("second", "200")
     assert patch["run"]
     assert patch["pair"]

@@ -19,7 +19,7 @@ from worker.sandbox.limit import ServerRate
 from worker.sandbox.server import serve_testably, serve_testrail
 
 PARTS = {"web", "worker", "refresher", "beat"}
-LIMIT = ServerRate(20, 2.0)
+LIMIT = ServerRate(60, 6.0)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         testably.model.projects.add("proj_two")
         stack = Stack(testrail, testably, f"sqlite:///{tmp_path}/milesync.db", None, tmp_path)
         stack.extra["MILESYNC_LISTEN"] = f"127.0.0.1:{free_port()}"
-        stack.extra["MILESYNC_TESTABLY_RATE_LIMIT"] = "20/2s"
+        stack.extra["MILESYNC_TESTABLY_RATE_LIMIT"] = "60/6s"
         stack.extra["MILESYNC_PROJECTS"] = "1=proj_abc123,2=proj_two"
         stack.extra["MILESYNC_SCHEDULE"] = "0 0 1 1 *"
         yield stack
