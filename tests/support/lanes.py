@@ -56,7 +56,6 @@ class SteppedLanes(Lanes):
         self._open: list[_Lane] = []
         self._starter: _Lane | None = None
         self._error: BaseException | None = None
-        self.most_under_way = 0
 
     def each(
         self,
@@ -81,7 +80,6 @@ class SteppedLanes(Lanes):
                 queue.remove(free)
                 lane = self._starter = _Lane(free, do, parked)
                 self._open.append(lane)
-            self.most_under_way = max(self.most_under_way, len(self._open))
             lane.go()
             if lane.is_over:
                 self._open.remove(lane)

@@ -38,7 +38,7 @@ Item = tuple[int, Action]
 
 @dataclass(slots=True)
 class Items:
-    """Does items one by one; ``outcomes`` holds what has come of each.
+    """Does items, several of which may be under way; ``outcomes`` holds what has come of each.
 
     A failure that was counted after ``counted_since`` belongs to this run: it is not counted
     again, nor the milestone tried again. ``check`` is called before each item and may raise.
