@@ -312,6 +312,27 @@ def malformed_proxy(w: World) -> Ended:
     return w.run("plan", TESTRAIL_URL="https://testrail.example")
 
 
+def refusing(w: World, status: str) -> str:
+    """The URL of something that answers everything with this status."""
+    text = http(b"", status)
+    server = w.opened.enter_context(raw_server(lambda connection, _: connection.sendall(text)))
+    return server.url
+
+
+def proxy_wants_login(w: World) -> Ended:
+    w.set(https_proxy=refusing(w, "407 Proxy Authentication Required"))
+    return w.run("plan", TESTRAIL_URL="https://testrail.example")
+
+
+def unnamed_proxy_wants_login(w: World) -> Ended:
+    return w.run("plan", TESTRAIL_URL=refusing(w, "407 Proxy Authentication Required"))
+
+
+def proxy_refuses(w: World) -> Ended:
+    w.set(https_proxy=refusing(w, "403 Forbidden"))
+    return w.run("plan", TESTRAIL_URL="https://testrail.example")
+
+
 def api_switched_off(w: World) -> Ended:
     text = json.dumps({"error": "The API is disabled for your installation."}).encode()
     answer = http(text, "403 Forbidden")
@@ -408,6 +429,9 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "http is asked for, and https is spoken": wants_https,
     "the proxy is dead": dead_proxy,
     "the proxy's address cannot be read": malformed_proxy,
+    "the proxy wants a user and a password": proxy_wants_login,
+    "a proxy that is not named wants them": unnamed_proxy_wants_login,
+    "the proxy lets nobody through": proxy_refuses,
     "TestRail's API is switched off": api_switched_off,
     "TestRail refuses the account": wrong_key,
     "Testably refuses the token": wrong_token,

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from worker.clients.bounds import LARGEST_ANSWER, TooMuchError
-from worker.clients.causes import PROXY_LOGIN, SET_HTTPS, hint_of, hint_of_redirect, wants_tls
+from worker.clients.causes import SET_HTTPS, hint_of, hint_of_redirect, wants_tls
 from worker.clients.decode import decode
 from worker.errors import (
     AccessDenied,
@@ -32,7 +32,6 @@ from worker.errors import (
     ServerTrouble,
     TimedOut,
     UnknownId,
-    Unreachable,
     UnreadableAnswer,
     WrongProtocol,
 )
@@ -149,9 +148,6 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
     if answer.status == 400 and wants_tls(base_url, answer.body):
         message = f"{call.api} at {base_url} wants https, not http"
         return WrongProtocol(call.api, message, status=answer.status, hint=SET_HTTPS)
-    if answer.status == 407:
-        message = "the proxy of the environment wants a user and a password"
-        return Unreachable(call.api, message, status=answer.status, hint=PROXY_LOGIN)
     kind = _class_of(call, answer)
     may_be_done = not 400 <= answer.status < 500 or kind is TimedOut
     return kind(

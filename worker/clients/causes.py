@@ -12,9 +12,6 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 SET_HTTPS: Final = "Set the base URL to https://…."
-PROXY_LOGIN: Final = (
-    "Write user and password into HTTP_PROXY (or HTTPS_PROXY): http://user:password@host:port."
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,19 +34,16 @@ from worker.clock import Clock
 from worker.errors import (
     ApiError,
     CertificateRefused,
+    ProxyRefused,
     RateLimited,
     SettingsError,
-    Transient,
     Unreachable,
-    WrongProtocol,
 )
 
 ATTEMPTS: Final = 6
 RATE_LIMITED_ATTEMPTS: Final = 20
 FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
-_FOR_GOOD: Final = (CertificateRefused, WrongProtocol)
-"""Failures that no repetition mends, only a corrected setting."""
-_NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind})
+_NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind, ProxyRefused.kind})
 
 T = TypeVar("T")
 Observer = Callable[[str, str, str, float], None]
@@ -144,9 +141,9 @@ class Transport:
                 limited += 1
                 if limited >= RATE_LIMITED_ATTEMPTS or self._attempts == 1:
                     raise
-            except (Transient, Unreachable) as error:
+            except ApiError as error:
                 failed += 1
-                if failed >= self._attempts or isinstance(error, _FOR_GOOD):
+                if failed >= self._attempts or not error.may_pass:
                     raise
                 self._back_off(failed, error)
 
