@@ -340,6 +340,13 @@ def api_switched_off(w: World) -> Ended:
     return w.run("plan", TESTRAIL_URL=server.url)
 
 
+def error_with_200(w: World) -> Ended:
+    text = http(json.dumps({"error": "The project is locked, hush-1."}).encode())
+    server = w.opened.enter_context(raw_server(lambda connection, _: connection.sendall(text)))
+    w.env.setattr("worker.clients.transport.FIRST_DELAY", 0.0)
+    return w.run("plan", TESTRAIL_URL=server.url, TESTRAIL_API_KEY="hush-1")
+
+
 def wrong_key(w: World) -> Ended:
     return w.run("plan", TESTRAIL_API_KEY="wrong")
 
@@ -433,6 +440,7 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "a proxy that is not named wants them": unnamed_proxy_wants_login,
     "the proxy lets nobody through": proxy_refuses,
     "TestRail's API is switched off": api_switched_off,
+    "an error comes with 200": error_with_200,
     "TestRail refuses the account": wrong_key,
     "Testably refuses the token": wrong_token,
     "the output cannot be written": output_full,

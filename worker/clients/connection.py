@@ -13,7 +13,7 @@ from typing import Final
 import httpcore
 import httpx
 
-from worker.clients.answers import Answer, Call, shortened, too_large
+from worker.clients.answers import Answer, Call, too_large
 from worker.clients.bounds import LARGEST_ANSWER
 from worker.clients.causes import SET_HTTPS
 from worker.clients.deadline import BoundedBackend, Deadline
@@ -26,6 +26,7 @@ from worker.clients.proxy import (
     refuses,
 )
 from worker.clients.tls import is_no_tls, refused_certificate, trusted_context
+from worker.clients.words import shortened
 from worker.clock import Clock
 from worker.errors import (
     ApiError,
