@@ -44,7 +44,8 @@ class Standing:
     """Where one pair stands.
 
     ``links`` are counted by state and ``problems`` by kind, those alone that nobody has accepted;
-    ``synced_at`` is when a run last came to its end, UTC. ``in_step`` is None if it is not known.
+    ``synced_at`` is when a run of the whole pair last came to its end, UTC. ``in_step`` is None if
+    it is not known.
     """
 
     links: Mapping[str, int] = field(default_factory=dict)
@@ -168,7 +169,7 @@ def _accepted(ids: Sequence[int]) -> Select[Any]:
 
 
 def _synced(ids: Sequence[int]) -> Select[Any]:
-    ended = and_(runs.c.state.in_(ENDED_WELL), runs.c.finished_at.is_not(None))
+    ended = and_(runs.c.state.in_(ENDED_WELL), runs.c.finished_at.is_not(None), runs.c.exclusive)
     last = select(runs.c.pair_id, func.max(runs.c.finished_at))
     return last.where(ended, runs.c.pair_id.in_(ids)).group_by(runs.c.pair_id)
 

@@ -5,7 +5,7 @@ A run notes its sign of life and when it is due to go on, so that no message is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -181,6 +181,36 @@ class RunLog(Connected):
     def latest(self, pair_id: int, limit: int = 5) -> list[RunRecord]:
         """The newest runs of a pair, newest first."""
         return self.of_pairs([pair_id], limit)
+
+    def last_whole(
+        self,
+        pair_id: int,
+        *,
+        states: Collection[str] = (),
+        error: str = "",
+        unwatched: bool = False,
+    ) -> RunRecord | None:
+        """The newest run of the whole pair that has ended, however long ago.
+
+        Narrowed, where given, to those that ended in one of these states or with this kind of
+        error, and to those that nobody watched: no migration, no undo, none that was stopped.
+        """
+        chosen = [runs.c.pair_id == pair_id, runs.c.exclusive, runs.c.finished_at.is_not(None)]
+        chosen += [runs.c.state.in_(states)] if states else [runs.c.state != UNFINISHED]
+        chosen += [runs.c.error["kind"].as_string() == error] if error else []
+        if unwatched:
+            undoes = runs.c.options["undoes"].as_string()
+            chosen += [runs.c.trigger != "migration", ~runs.c.stop_requested, undoes.is_(None)]
+        query = select(runs).where(*chosen).order_by(runs.c.started_at.desc(), runs.c.id.desc())
+        found = self._select(query.limit(1))
+        return found[0] if found else None
+
+    def first_began(self, pair_id: int) -> datetime | None:
+        """When the first recorded run of a pair began."""
+        with self._transaction() as connection:
+            query = select(func.min(runs.c.started_at)).where(runs.c.pair_id == pair_id)
+            first: datetime | None = connection.execute(query).scalar_one()
+        return first
 
     def of_pairs(
         self, pair_ids: Sequence[int], limit: int | None = None, offset: int = 0

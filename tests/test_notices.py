@@ -31,15 +31,16 @@ from worker.notices import MOST_LINES, Notice, Notices, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GAP = timedelta(minutes=15)
+EVERY_15 = "*/15 * * * *"
 IDENTITY = PairIdentity("https://rail.example", 1, "https://ably.example", "proj_1")
 KEYS = st.sets(st.sampled_from(["a", "b", "c"]))
 
 
 class Inbox:
-    """Collects notices; ``works`` says whether they can be sent."""
+    """Collects notices; ``works`` says whether they can be sent, ``kept`` as in `topics_of`."""
 
     def __init__(self, store: Store, run_log: RunLog) -> None:
-        self.works = True
+        self.works, self.kept = True, True
         self.got: list[Notice] = []
         self.now = NOW
         self._store = store
@@ -53,7 +54,7 @@ class Inbox:
     def look(self) -> list[Notice]:
         """What is told now."""
         before = len(self.got)
-        self._notices.look(self._store.pair(IDENTITY), None)
+        self._notices.look(self._store.pair(IDENTITY), EVERY_15, kept=self.kept)
         return self.got[before:]
 
 
@@ -133,6 +134,21 @@ def test_a_paused_pair_and_a_guard_are_told(store: Store, run_log: RunLog, inbox
     later = run_log.begin(pair_id, "schedule", "a worker", NOW + GAP)
     run_log.change(later.id, state="failed", finished_at=NOW + GAP, error={"kind": "unreachable"})
     assert inbox.look() == []  # a failure is no sign that what stopped a run is over
+    by_hand = run_log.begin(pair_id, "migration", "Ann", NOW + GAP)
+    run_log.change(by_hand.id, state="aborted", finished_at=NOW + GAP, error=error)
+    assert inbox.look() == []  # nor is a person who looked at it
+
+
+def test_what_a_person_stopped_is_not_told(store: Store, run_log: RunLog, inbox: Inbox) -> None:
+    """Who stops a run, or answers an undo with no, knows it."""
+    pair_id = store.pair(IDENTITY).id
+    error = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
+    stopped = run_log.begin(pair_id, "schedule", "a worker", NOW)
+    run_log.change(stopped.id, stop_requested=True)
+    declined = run_log.begin(pair_id, "manual", "Ann", NOW, {"undoes": stopped.id})
+    for run in (stopped, declined):
+        run_log.change(run.id, state="aborted", finished_at=NOW, error=error)
+    assert inbox.look() == []
 
 
 def test_refused_credentials_are_told_without_a_service(
@@ -153,6 +169,60 @@ def test_refused_credentials_are_told_without_a_service(
     assert ended("failed", "credentials") == []
     assert ended("failed", "unreachable") == []
     assert [notice.event for notice in ended("succeeded")] == ["over"]
+
+
+def test_a_pair_whose_syncs_fail_for_days_is_stale(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """Told once, however many fail, with the reason of the last; over when one ends well."""
+    pair_id = store.pair(IDENTITY).id
+    inbox.kept = False  # it is told by whoever tries, too
+
+    def ended(state: str, kind: str | None) -> list[Notice]:
+        run = run_log.begin(pair_id, "manual", "a timer", inbox.now)
+        error = kind and {"kind": kind, "message": "TestRail is away.", "hint": ""}
+        run_log.change(run.id, state=state, finished_at=inbox.now, error=error)
+        told = inbox.look()
+        inbox.now += timedelta(minutes=15)
+        return told
+
+    assert ended("succeeded", None) == []
+    told = [notice for _ in range(60) for notice in ended("failed", "unreachable")]
+    [stale] = told
+    assert "stale" in stale.text
+    assert "2026-03-01 12:00 UTC" in stale.text
+    assert "TestRail is away." in stale.text
+    assert [notice.event for notice in ended("succeeded", None)] == ["over"]
+
+
+def test_a_pair_that_never_ended_well_is_stale_too(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """Counted from its first try."""
+    pair_id = store.pair(IDENTITY).id
+    for _ in range(6):
+        run = run_log.begin(pair_id, "manual", "a timer", inbox.now)
+        error = {"kind": "unreachable", "message": "Away.", "hint": ""}
+        run_log.change(run.id, state="failed", finished_at=inbox.now, error=error)
+        inbox.look()
+        inbox.now += timedelta(minutes=15)
+    [notice] = inbox.got
+    assert "No run has ever ended well; the first began on 2026-03-01 12:00 UTC." in notice.text
+
+
+def test_who_keeps_no_schedule_is_not_told_of_one(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """A plan a week after a migration that ended well says nothing; who keeps to it is told."""
+    run = run_log.begin(store.pair(IDENTITY).id, "migration", "Ann", NOW)
+    run_log.change(run.id, state="succeeded", finished_at=NOW)
+    inbox.now += timedelta(days=7)
+    inbox.kept = False
+    assert inbox.look() == []
+    inbox.kept = True
+    assert "stale" in inbox.look()[0].text
+    inbox.kept = False
+    assert inbox.look() == []  # and it is not over because somebody else looks
 
 
 def test_a_digest_is_not_endless(store: Store, inbox: Inbox) -> None:

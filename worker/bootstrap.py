@@ -177,11 +177,13 @@ class Deployment:
         priority: Priority | None = None,
         max_wait: float | None = None,
         on_wait: OnWait | None = None,
+        scheduled: bool = False,
     ) -> Iterator[PairContext]:
         """Everything that a run of the pair needs, with connections of its own.
 
         ``priority`` is by default that of background work; ``max_wait`` is how many seconds a
-        request may wait for its turn, None is for ever.
+        request may wait for its turn, None is for ever. ``scheduled`` as in `tell_people`, which
+        is called at the end.
         """
         how: dict[str, Any] = {} if priority is None else {"priority": priority}
         clients = self.apis.clients(pair, max_wait=max_wait, on_wait=on_wait, **how)
@@ -189,7 +191,7 @@ class Deployment:
             with clients as (source, target):
                 yield self._context(pair, source, target)
         finally:
-            self.tell_people(pair)
+            self.tell_people(pair, scheduled=scheduled)
 
     @contextmanager
     def clients(self, pair: ProjectPair) -> Iterator[tuple[TestRail, Testably]]:
@@ -200,10 +202,10 @@ class Deployment:
 
     # --- notices
 
-    def tell_people(self, pair: ProjectPair, period: timedelta | None = None) -> None:
+    def tell_people(self, pair: ProjectPair, *, scheduled: bool) -> None:
         """Send what notice is due about a pair, if there are addresses.
 
-        ``period`` is that of its schedule, where somebody keeps to it. Never raises.
+        ``scheduled`` is a caller that keeps to the pair's schedule. Never raises.
         """
         if not self.settings.sync.notify:
             return
@@ -215,7 +217,7 @@ class Deployment:
         try:
             known = self.store.find_pair(self.identity(pair))
             if known is not None:
-                notices.look(known, period)
+                notices.look(known, pair.schedule, kept=scheduled)
         except StoreError as error:
             import structlog
 

@@ -18,14 +18,10 @@ from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from mappings.runs import RunLog
 from mappings.store import Store
+from worker.stale import is_stale
 
 MOST_LINES: Final = 20
 """A digest names so many things; of the others it says how many there are."""
-STALE_PERIODS: Final = 3
-"""So many schedules without a run that ended well make a pair stale…"""
-STALE_LEAST: Final = timedelta(hours=1)
-"""…but never in less than this."""
-
 _HAS_READ: Final = (*ENDED_WELL, "aborted")
 """How a run ended that could read; one that failed says nothing of what was told before."""
 
@@ -77,27 +73,25 @@ def decide(
 
 
 def topics_of(
-    store: Store, runs: RunLog, pair: Pair, now: datetime, period: timedelta | None
+    store: Store, runs: RunLog, pair: Pair, now: datetime, schedule: str, *, kept: bool
 ) -> Topics:
     """Everything about a pair that needs a person.
 
-    ``period`` is its schedule's; without one nobody can say that it is stale, but what was told
-    to be stale stays so until a run has ended well.
+    ``schedule`` is its cron line, and ``kept`` says that whoever asks keeps to it. Where a person
+    asks, a pair whose last run ended well is not stale: nobody may have meant to run it since.
     """
     found: dict[str, str] = {}
     if pair.paused_because:
         found["paused"] = f"The pair is paused: {pair.paused_because}"
-    latest = [run for run in runs.latest(pair.id, 20) if run.exclusive and run.finished_at]
-    refused = None if pair.paused_because else _refused_credentials(latest)
-    if refused:  # the key of a pause, which is how a service tells the same
+    elif (refused := _refused_credentials(runs, pair)) is not None:
+        # the key of a pause, which is how a service tells the same
         found["paused"] = f"Credentials were refused: {refused['message']} {refused['hint']}"
-    read = next((run for run in latest if run.state in _HAS_READ), None)
-    if read is not None and _stopped_itself(read):
-        error = read.error or {}
-        found["stopped"] = f"A run stopped itself: {error.get('message')} {error.get('hint')}"
-    since = _synced_at(latest)
-    if since is not None and _is_stale(pair, latest[0], now - since, period):
-        found["stale"] = f"No run has ended well since {since:%Y-%m-%d %H:%M} UTC."
+    stopped = _stopped_itself(runs, pair)
+    if stopped is not None:
+        found["stopped"] = f"A run stopped itself: {stopped['message']} {stopped['hint']}"
+    stale = _stale(runs, pair, now, schedule, kept=kept)
+    if stale is not None:
+        found["stale"] = stale
     for link in store.links_with_problems(pair.id):
         for one in link.failures:
             if not one.accepted:
@@ -108,32 +102,40 @@ def topics_of(
     return found
 
 
-def _stopped_itself(run: RunRecord) -> bool:
-    """Whether a run that nobody watched stopped before its first write."""
-    kind = (run.error or {}).get("kind")
-    return run.state == "aborted" and kind == "guard" and run.trigger != "migration"
-
-
-def _refused_credentials(latest: Sequence[RunRecord]) -> Mapping[str, Any] | None:
+def _refused_credentials(runs: RunLog, pair: Pair) -> Mapping[str, Any] | None:
     """The error of a run that nobody watched, if none since could use the credentials."""
-    for run in latest:
-        error = run.error or {}
-        if error.get("kind") == "credentials" and run.trigger != "migration":
-            return error
-        if run.state in _HAS_READ:
-            break
-    return None
+    refused = runs.last_whole(pair.id, error="credentials", unwatched=True)
+    return _unless_since(refused, runs.last_whole(pair.id, states=_HAS_READ))
 
 
-def _is_stale(pair: Pair, last: RunRecord, age: timedelta, period: timedelta | None) -> bool:
-    if period is not None:
-        return age > max(STALE_PERIODS * period, STALE_LEAST)
-    return "stale" in (pair.noticed or ()) and last.state not in ENDED_WELL
+def _stopped_itself(runs: RunLog, pair: Pair) -> Mapping[str, Any] | None:
+    """The guard that stopped a run that nobody watched, if none has come to its end since."""
+    stopped = runs.last_whole(pair.id, states=("aborted",), error="guard", unwatched=True)
+    return _unless_since(stopped, runs.last_whole(pair.id, states=ENDED_WELL))
 
 
-def _synced_at(latest: Sequence[RunRecord]) -> datetime | None:
-    ended = (run.finished_at for run in latest if run.state in ENDED_WELL)
-    return next((at for at in ended if at is not None), None)
+def _unless_since(run: RunRecord | None, better: RunRecord | None) -> Mapping[str, Any] | None:
+    """The error that a run ended with, unless a better one began after it."""
+    if run is None or (better is not None and better.started_at > run.started_at):
+        return None
+    return run.error
+
+
+def _stale(runs: RunLog, pair: Pair, now: datetime, schedule: str, *, kept: bool) -> str | None:
+    """That a pair is stale, as a sentence, if it is."""
+    last = runs.last_whole(pair.id)
+    well = runs.last_whole(pair.id, states=ENDED_WELL)
+    began = well.finished_at if well is not None else runs.first_began(pair.id)
+    if last is None or began is None or not is_stale(schedule, began, now):
+        return None
+    told = "stale" in (pair.noticed or ())
+    if not kept and not told and last.state in ENDED_WELL:
+        return None
+    since = f"{began:%Y-%m-%d %H:%M} UTC"
+    never = f"No run has ever ended well; the first began on {since}."
+    ended = never if well is None else f"No run has ended well since {since}."
+    why = (last.error or {}).get("message") if last.state not in ENDED_WELL else None
+    return f"The pair is stale. {ended}" + (f" The last one: {why}" if why else "")
 
 
 def notice_of(event: str, pair: Pair, topics: Topics, told: Sequence[str]) -> Notice:
@@ -165,9 +167,9 @@ class Notices:
     gap: timedelta
     now: Callable[[], datetime]
 
-    def look(self, pair: Pair, period: timedelta | None) -> None:
-        """Tell what is due about a pair, and remember that; ``period`` is its schedule's."""
-        topics = topics_of(self.store, self.runs, pair, self.now(), period)
+    def look(self, pair: Pair, schedule: str, *, kept: bool) -> None:
+        """Tell what is due about a pair, and remember that; as in `topics_of`."""
+        topics = topics_of(self.store, self.runs, pair, self.now(), schedule, kept=kept)
         told = list(pair.noticed or ())
         event = decide(topics, told, pair.noticed_at, self.now(), self.gap)
         if event is None:

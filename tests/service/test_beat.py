@@ -23,7 +23,6 @@ from worker.tasks.beat import (
     Entry,
     Scheduler,
     beat_schedule,
-    next_moment,
     offset,
     period,
 )
@@ -61,16 +60,6 @@ def test_each_enabled_pair_has_its_own_line(stack: Stack) -> None:
 )
 def test_period(line: str, seconds: int) -> None:
     assert period(line) == pytest.approx(seconds, abs=1)
-
-
-@pytest.mark.parametrize(
-    ("line", "then"), [("*/15 * * * *", "10:15"), ("0 * * * *", "11:00"), ("30 2 * * *", "02:30")]
-)
-def test_the_next_moment_of_a_line(line: str, then: str) -> None:
-    """In UTC, whatever this machine's time zone and time."""
-    found = next_moment(line, datetime(2026, 3, 1, 10, 7, 20, tzinfo=UTC))
-    assert f"{found:%H:%M}" == then
-    assert found > datetime(2026, 3, 1, 10, 7, 20, tzinfo=UTC)
 
 
 @given(st.text())

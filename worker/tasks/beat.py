@@ -12,6 +12,7 @@ import time
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import structlog
@@ -28,6 +29,7 @@ from redbeat.schedulers import (
 from redis.exceptions import LockError, RedisError, ResponseError
 
 from worker.settings import ProjectPair, Settings
+from worker.settings.schedule import moments
 
 SPREAD: Final = 30.0
 """Over so many seconds the pairs of one moment are spread."""
@@ -67,28 +69,16 @@ def _entry(pair: ProjectPair) -> dict[str, Any]:
     }
 
 
-def _line(cron: str, **more: Any) -> crontab:
+def _line(cron: str) -> crontab:
     # Celery's own order is another one: the weekday comes third there.
     minute, hour, day, month, weekday = cron.split()
-    return crontab(minute, hour, weekday, day, month, **more)
-
-
-def next_moment(cron: str, now: datetime) -> datetime:
-    """The line's next moment after ``now``; both are UTC."""
-    wait: timedelta = _line(cron, nowfun=lambda: now).remaining_estimate(now)
-    return now + wait
+    return crontab(minute, hour, weekday, day, month)
 
 
 def period(cron: str) -> float:
     """The longest pause between two of the line's next moments, in seconds."""
-    at = datetime.now(UTC)
-    line = _line(cron, nowfun=lambda: at)
-    longest = 0.0
-    for number in range(9):
-        wait = line.remaining_estimate(at)
-        longest = max(longest, wait.total_seconds()) if number else 0.0
-        at += wait
-    return longest
+    some = list(islice(moments(cron, datetime.now(UTC)), 9))
+    return max((later - at).total_seconds() for at, later in pairwise(some))
 
 
 def offset(name: str) -> float:
