@@ -151,6 +151,14 @@ def plain_http_notices(w: World) -> Ended:
     return w.run("plan", NOTIFY="http://hooks.corp.example/hook")
 
 
+def unknown_scheme(w: World) -> Ended:
+    return w.run("check", NOTIFY="https://hooks.example/1,slak://hush/hush/hush")
+
+
+def half_an_address(w: World) -> Ended:
+    return w.run("check", NOTIFY="slack://hush")
+
+
 def guessed_secret(w: World) -> Ended:
     return w.run("check", WEBHOOK_SECRET="short")
 
@@ -409,6 +417,8 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "`--config` names no file": no_such_file,
     "credentials would go over http": plain_http,
     "notices would go over http": plain_http_notices,
+    "a notice's address has an unknown scheme": unknown_scheme,
+    "a notice's address is not whole": half_an_address,
     "a secret can be guessed": guessed_secret,
     "the working directory is gone": deleted_folder,
     "the database's folder is not there": no_folder,

@@ -44,7 +44,9 @@ SOURCE = st.fixed_dictionaries(
     },
 )
 DOCUMENTED = sorted(
-    SourceShape.model_fields.keys() | TargetShape.model_fields.keys() | {"milestones", "project_id", "url"}
+    {"milestones", "project_id", "url"}
+    | SourceShape.model_fields.keys()
+    | TargetShape.model_fields.keys()
 )
 NEARLY = st.dictionaries(st.sampled_from(DOCUMENTED), JSON | IDS)
 
