@@ -119,6 +119,10 @@ def wrong_value(w: World) -> Ended:
     return w.run("plan", TESTRAIL_RATE_LIMIT="fast")
 
 
+def user_with_colon(w: World) -> Ended:
+    return w.run("check", TESTRAIL_USER="ann@example.com:hush")
+
+
 def env_line(w: World) -> Ended:
     w.write(".env", "OTHER=1\nMILESYNC_TESTABLY_TOKEN='x\n")
     return w.run("plan")
@@ -131,6 +135,11 @@ def not_utf8(w: World) -> Ended:
 
 def not_toml(w: World) -> Ended:
     w.write("milesync.toml", "[testrail]\nurl = https://x\n")
+    return w.run("plan")
+
+
+def env_too_long(w: World) -> Ended:
+    w.write(".env", "MILESYNC_LOG_LEVEL=info\n" * 90_000)
     return w.run("plan")
 
 
@@ -410,9 +419,11 @@ def closed_port() -> int:
 PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "an account is missing": missing_credentials,
     "a setting has a wrong value": wrong_value,
+    "the TestRail user holds a colon": user_with_colon,
     "a line of the `.env` cannot be read": env_line,
     "a settings file is not UTF-8": not_utf8,
     "a settings file is not TOML": not_toml,
+    "a `.env` is too long": env_too_long,
     "others may write a settings file": others_write,
     "`--config` names no file": no_such_file,
     "credentials would go over http": plain_http,

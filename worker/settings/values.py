@@ -39,6 +39,16 @@ def plain_text(value: object) -> str:
     return value.strip()
 
 
+def account(value: object) -> str:
+    """The user of HTTP's Basic authentication, which ends the name at the first colon."""
+    text = plain_text(value)
+    if ":" in text:
+        raise ValueError("has a colon in it, which no user of HTTP Basic authentication can have")
+    if not text.isprintable():
+        raise ValueError("has a line break or another control character in it")
+    return text
+
+
 def secret(value: object) -> SecretStr:
     """A secret, without the white space that comes along when one is pasted."""
     if isinstance(value, SecretStr):
