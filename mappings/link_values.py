@@ -11,6 +11,8 @@ from mappings.link_record import LinkRecord, Sent
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values, same_value
 from mappings.problem import WHOLE, FieldProblem, ProblemKind
 
+UNDONE = "An undo took it back."
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -161,9 +163,8 @@ class LinkValues(LinkRecord):
     def whole_accepted(self, since: str) -> FieldProblem:
         """That a person lives with a held milestone, as both sides stand now."""
         live = digest_of(self.observed) if self.has_target else None
-        why = "An undo took it back."
         return FieldProblem(
-            ProblemKind.HELD, self.source_fingerprint, live, why, since, accepted=True
+            ProblemKind.HELD, self.source_fingerprint, live, UNDONE, since, accepted=True
         )
 
     @property

@@ -61,6 +61,11 @@ class ProblemKind(StrEnum):
         Effect.DECIDE,
         "`milesync migrate` releases what an undo took back; or `milesync accept {id}`.",
     )
+    UNDO_FAILED = (
+        "undo_failed",
+        Effect.DECIDE,
+        "Mend it by hand in Testably, or undo the run again; `milesync migrate` releases it.",
+    )
     BAD_RECORD = ("bad_record", Effect.DECIDE, "Correct the milestone in TestRail.")
     OWN_PARENT = ("own_parent", Effect.DECIDE, "Give the milestone another parent in TestRail.")
     PARENT_CIRCLE = (
@@ -181,6 +186,11 @@ class ProblemKind(StrEnum):
     def needs_person(self) -> bool:
         """Whether a run with such a problem is only partly done."""
         return self.effect is not Effect.INFORMS
+
+    @property
+    def is_hold(self) -> bool:
+        """Whether it says that an undo holds the milestone (R9)."""
+        return self in (ProblemKind.HELD, ProblemKind.UNDO_FAILED)
 
     @property
     def is_failure(self) -> bool:

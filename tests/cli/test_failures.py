@@ -55,6 +55,24 @@ def test_a_failure_says_what_why_since_when_and_what_next(milesync: Milesync, cu
     assert f"milesync accept {cut}" in shown.replace("\n", " ")
 
 
+def test_why_an_undo_was_refused_stays_listed(milesync: Milesync, sandbox: Sandbox) -> None:
+    """With the answer that Testably gave and the right next step, in JSON and in words."""
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    model = sandbox.testably.model
+    model.switches = replace(model.switches, refused_statuses=("archived",))
+    assert milesync("undo", run, "--yes").code == 3
+    milesync("sync")
+    failures, _ = listed(milesync)
+    assert {one["kind"] for one in failures} == {"undo_failed"}
+    assert all("400" in one["reason"] and run in one["reason"] for one in failures)
+    assert all("by hand in Testably" in one["next_step"] for one in failures)
+    said = milesync("failures").out
+    assert "400" in said
+    assert "held" not in said
+    assert milesync("accept", "--all").code == 0
+    assert listed(milesync)[0] == []
+
+
 def test_accept_takes_the_difference_out_of_every_count(
     milesync: Milesync, sandbox: Sandbox, cut: int
 ) -> None:

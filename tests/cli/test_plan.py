@@ -144,7 +144,10 @@ def test_a_name_cannot_steer_a_page_or_markdown(milesync: Milesync, sandbox: San
 
 @pytest.mark.usefixtures("sandbox")
 def test_a_plan_that_cannot_be_written_is_wrong_usage(milesync: Milesync) -> None:
-    assert milesync("plan", "--out", "nowhere/plan.html").code == 2
+    for file in ("p.txt", "plan", "plan.csv", "nowhere/plan.html"):
+        assert milesync("plan", "--out", "plan.json", "--out", file).code == 2
+    assert ".json, .html or .md" in milesync("plan", "--out", "p.txt").err
+    assert not Path("plan.json").exists(), "nothing is read or written first"
 
 
 # --- pure -------------------------------------------------------------------------------------

@@ -6,15 +6,21 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from worker.errors import UsageError
 
 
-def require_writable(file: Path) -> None:
-    """Raises UsageError, before anything else is done, if `write_private` could not write it."""
+def require_writable(file: Path, what: str, endings: Sequence[str]) -> None:
+    """Raises UsageError, before anything else is done, if `write_private` could not write it.
+
+    So it does for a file whose ending does not say in which form to write ``what`` is asked for.
+    """
+    if file.suffix.lower() not in endings:
+        ways = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise UsageError(f"{file}: the name of {what} ends in {ways}, which says its form.")
     try:
         with _beside(file):
             pass

@@ -37,8 +37,9 @@ Out = Annotated[
         "given several times.",
     ),
 ]
-PAGES: Final = (".html", ".md")
-"""Endings of files that are for people; any other is JSON, for `migrate --plan`."""
+REVIEWED: Final = ".json"
+"""The ending of the file that `migrate --plan` takes; the others are for people."""
+ENDINGS: Final = (REVIEWED, ".html", ".md")
 
 
 All = Annotated[bool, typer.Option("--all", help="Show every milestone, and long texts whole.")]
@@ -65,7 +66,7 @@ def plan(
 
     options = Options(Trigger.MIGRATION, only, adopt_by_name, create_anyway)
     for file in out or ():
-        require_writable(file)
+        require_writable(file, "a plan", ENDINGS)
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         looked = look_at(deployment, pairs, options)
@@ -83,7 +84,7 @@ def _say_next(out: Console, looked: Looked, files: Sequence[Path]) -> None:
     """What a person does next: apply the plan, or hand it on."""
     if files:
         out.print(f"The plan is in {' and '.join(map(str, files))}.")
-    kept = next((file for file in files if file.suffix.lower() not in PAGES), None)
+    kept = next((file for file in files if file.suffix.lower() == REVIEWED), None)
     if kept is not None:
         out.print(f"Do exactly this with `milesync migrate --plan {kept}`.")
     elif looked.has_changes:
