@@ -139,7 +139,7 @@ def not_toml(w: World) -> Ended:
 
 
 def env_too_long(w: World) -> Ended:
-    w.write(".env", "MILESYNC_LOG_LEVEL=info\n" * 90_000)
+    w.write(".env", "MILESYNC_LOG_LEVEL=info\n" * 20_000)
     return w.run("plan")
 
 
@@ -185,6 +185,26 @@ def deleted_folder(w: World) -> Ended:
 
 def no_folder(w: World) -> Ended:
     return w.run("status", DATABASE_URL="sqlite:///nowhere/milesync.db")
+
+
+def link_to_nowhere(w: World) -> Ended:
+    (w.folder / "milesync.db").symlink_to("nowhere/real.db")
+    return w.run("status")
+
+
+def link_to_itself(w: World) -> Ended:
+    (w.folder / "milesync.db").symlink_to("milesync.db")
+    return w.run("status")
+
+
+def folder_for_a_file(w: World) -> Ended:
+    (w.folder / "milesync.db").mkdir()
+    return w.run("status")
+
+
+def linked_lock(w: World) -> Ended:
+    (w.folder / "milesync.db.pair-1.lock").symlink_to("precious")
+    return w.run("sync")
 
 
 def no_sqlite(w: World) -> Ended:
@@ -406,6 +426,10 @@ def link(w: World) -> Ended:
     return w.run("migrate", "--yes", "--report", "run.html")
 
 
+def no_folder_for_a_report(w: World) -> Ended:
+    return w.run("migrate", "--yes", "--report", "nowhere/run.html")
+
+
 def no_terminal(w: World) -> Ended:
     return w.run("migrate")
 
@@ -433,6 +457,10 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "a secret can be guessed": guessed_secret,
     "the working directory is gone": deleted_folder,
     "the database's folder is not there": no_folder,
+    "the database is a link to nowhere": link_to_nowhere,
+    "the database is a link to itself": link_to_itself,
+    "the database is a folder": folder_for_a_file,
+    "the lock beside it is a link": linked_lock,
     "the file is no SQLite database": no_sqlite,
     "the file is damaged": damaged,
     "the disk is full": full_disk,
@@ -468,6 +496,7 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "a plan is no JSON": no_json,
     "a plan is not whole": half_a_plan,
     "a file to be written is a link": link,
+    "a file to be written has no folder": no_folder_for_a_report,
     "nobody can be asked": no_terminal,
 }
 
