@@ -181,6 +181,19 @@ def test_a_clock_that_is_set_back_stops_no_schedule(stack: Stack, scheduler: Sch
     assert (ticks(stack), ticks(stack, "sweep")) == (2, 2)
 
 
+def test_a_tick_that_lasts_keeps_its_lock(stack: Stack, scheduler: Scheduler) -> None:
+    """With many thousand pairs, whose writing or sending takes longer than the lock does."""
+    entry = Entry.from_key(Entry.generate_key(app, "sweep"), app=app)
+    for lasts in (
+        lambda: scheduler.update_from_dict(beat_schedule(stack.settings)),
+        lambda: scheduler.maybe_due(entry),
+    ):
+        scheduler._extended_at = float("-inf")
+        stack.redis.pexpire(scheduler.lock_key, 2000)
+        lasts()
+        assert int(stack.redis.pttl(scheduler.lock_key)) > 20_000
+
+
 def test_a_message_that_cannot_be_sent_stays_due(
     stack: Stack, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

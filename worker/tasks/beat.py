@@ -130,6 +130,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     lock: Any = None
     _is_set_up = False
     _latest = 0.0
+    _extended_at = 0.0
     _told: str | None = None
     _unsent: SchedulingError | None = None
 
@@ -172,11 +173,18 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         self._tell(None)
         return wait
 
+    def update_from_dict(self, entries: dict[str, Any]) -> None:
+        """Write these entries of the schedule."""
+        for name, entry in entries.items():
+            self._keep_lock()
+            super().update_from_dict({name: entry})
+
     def maybe_due(self, entry: Any, **more: Any) -> float:
         """Send the entry's message if it is due; the seconds until it is worth asking again.
 
         One that cannot be sent stays due, and keeps no other from being sent.
         """
+        self._keep_lock()
         due, wait = entry.is_due()
         if due:
             try:
@@ -194,8 +202,14 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         lock = redis.lock(self.lock_key, timeout=int(self.lock_timeout))
         lock.lua_extend = redis.register_script(LUA_EXTEND_TO_SCRIPT)
         if lock.acquire(blocking=False):
-            self.lock = lock
+            self.lock, self._extended_at = lock, time.monotonic()
         return self.lock is not None
+
+    def _keep_lock(self) -> None:
+        """Extend the lock: with many thousand pairs one tick may last for longer than it does."""
+        if time.monotonic() - self._extended_at > self.lock_timeout / 3:
+            self.lock.extend(int(self.lock_timeout))
+            self._extended_at = time.monotonic()
 
     def _write_anew(self, error: Exception) -> float:
         """Remove what stands where our schedule belongs: every pair is then due."""
