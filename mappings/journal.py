@@ -128,6 +128,14 @@ class Journal(Connected):
         with self._transaction() as connection:
             return [change_of(row) for row in connection.execute(query).mappings()]
 
+    def written_by_others(self, pair_id: int, run_id: str, since: int) -> set[int]:
+        """The milestones that other runs of the pair have written after the change ``since``."""
+        query = select(changes.c.testrail_id).where(
+            changes.c.pair_id == pair_id, changes.c.run_id != run_id, changes.c.id > since
+        )
+        with self._transaction() as connection:
+            return set(connection.execute(query).scalars())
+
     def _mark(self, pair_id: int, testrail_id: int) -> None:
         with self._transaction() as connection:
             mark_to_look_again(connection, pair_id, testrail_id)

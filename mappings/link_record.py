@@ -196,6 +196,10 @@ class LinkRecord:
         """Leased by nobody."""
         return replace(self, lease_until=None)
 
+    def outdated(self) -> Self:
+        """As a link of no version, which nobody can write: there is one already."""
+        return replace(self, version=0)
+
     def saved(self) -> Self:
         """As it stands once it is written."""
         return replace(self, version=self.version + 1)

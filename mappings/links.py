@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -67,6 +67,19 @@ class Links(Mapping[int, Link]):
         if links.keys() & outlines.keys():
             outlines = {id_: one for id_, one in outlines.items() if id_ not in links}
         return Links({**self.complete, **links}, outlines)
+
+    def outdated(self, testrail_ids: Collection[int]) -> Links:
+        """With these as links of no version: who writes one of them loses.
+
+        They were changed after what is decided from was read, and that is the compare-and-set of R8
+        for it.
+        """
+        complete = {i: k.outdated() if i in testrail_ids else k for i, k in self.complete.items()}
+        outlines = {
+            id_: one._replace(version=0) if id_ in testrail_ids else one
+            for id_, one in self.outlines.items()
+        }
+        return Links(complete, outlines)
 
     def put(self, link: Link) -> None:
         """Take a link as it was just recorded."""

@@ -96,13 +96,13 @@ class RunLog(Connected):
     def beat(self, run: RunRecord) -> bool:
         """Note that a run is alive; False if it is no longer its holder's."""
         with self._transaction() as connection:
-            noted = update(runs).where(_is_still(run)).values(heartbeat_at=time_of(connection))
+            noted = update(runs).where(is_still(run)).values(heartbeat_at=time_of(connection))
             return connection.execute(noted).rowcount == 1
 
     def note(self, run: RunRecord, **values: Any) -> bool:
         """`change` by the run's holder; False, and nothing changed, if it is no longer its own."""
         with self._transaction() as connection:
-            noted = update(runs).where(_is_still(run)).values(**values)
+            noted = update(runs).where(is_still(run)).values(**values)
             return connection.execute(noted).rowcount == 1
 
     def postpone(self, run_id: str, holder: str, seconds: float) -> bool:
@@ -293,14 +293,14 @@ def _let_go(
     return connection.execute(chosen.values(**(ended if error else left))).rowcount == 1
 
 
-def _is_still(run: RunRecord) -> ColumnElement[bool]:
+def is_still(run: RunRecord) -> ColumnElement[bool]:
     """Whether the recorded run is in the state, and with the holder, of this one."""
     return and_(runs.c.id == run.id, runs.c.state == run.state, runs.c.holder == run.holder)
 
 
 def _unchanged(run: RunRecord) -> ColumnElement[bool]:
     """Whether nobody has given a sign of life since this was read."""
-    return and_(_is_still(run), runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at))
+    return and_(is_still(run), runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at))
 
 
 def _columns(run: RunRecord) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
@@ -23,6 +24,7 @@ from worker.clients.testrail import HEADERS, TestRail
 from worker.clients.transport import Observer, Transport
 from worker.clock import Clock
 from worker.settings import ProjectPair, Rate, Settings
+from worker.sync.lanes import Lanes
 
 
 class Apis:
@@ -55,7 +57,8 @@ class Apis:
     def clients(self, pair: ProjectPair, **how: Any) -> Iterator[tuple[TestRail, Testably]]:
         """TestRail and Testably with the accounts of a pair; ``how`` goes to `Transport`."""
         with self._testrail(pair, **how) as source, self._testably(pair, **how) as target:
-            yield TestRail(source, self._settings.testrail.submilestones), Testably(target)
+            lanes = partial(Lanes, self._settings.sync.most_in_flight)
+            yield TestRail(source, self._settings.testrail.submilestones), Testably(target, lanes)
 
     def requests_left(self, pair: ProjectPair) -> int | None:
         """How many requests the pair's Testably token allows at once now, all processes together.

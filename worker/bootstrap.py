@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from worker.notices import Notice
     from worker.sync.context import PairContext
     from worker.sync.options import Policy
+    from worker.sync.read.answers import Answers
 
 OnWait = Callable[[float], None]
 
@@ -185,11 +186,17 @@ class Deployment:
         request may wait for its turn, None is for ever. ``scheduled`` as in `tell_people`, which
         is called at the end.
         """
+        from mappings.answers import AnswerStore
+        from worker.sync.read.answers import Answers
+
+        answers = Answers(AnswerStore(self.engine))
         how: dict[str, Any] = {} if priority is None else {"priority": priority}
-        clients = self.apis.clients(pair, max_wait=max_wait, on_wait=on_wait, **how)
+        clients = self.apis.clients(
+            pair, max_wait=max_wait, on_wait=on_wait, answers=answers, **how
+        )
         try:
             with clients as (source, target):
-                yield self._context(pair, source, target)
+                yield self._context(pair, source, target, answers)
         finally:
             self.tell_people(pair, scheduled=scheduled)
 
@@ -236,9 +243,11 @@ class Deployment:
         addresses = self.settings.sync.notify
         return send(addresses, notice.title, notice.text, notice.as_json())
 
-    def _context(self, pair: ProjectPair, source: TestRail, target: Testably) -> PairContext:
-        from worker.sync.apply.lanes import Lanes
+    def _context(
+        self, pair: ProjectPair, source: TestRail, target: Testably, answers: Answers
+    ) -> PairContext:
         from worker.sync.context import PairContext
+        from worker.sync.lanes import Lanes
 
         return PairContext(
             identity=self.identity(pair),
@@ -253,6 +262,7 @@ class Deployment:
             drift_check=_drift_check(self.settings.sync.drift_check),
             seconds_per_request=self.seconds_per_request,
             lanes=partial(Lanes, self.settings.sync.most_in_flight),
+            answers=answers,
         )
 
     def close(self) -> None:

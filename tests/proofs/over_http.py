@@ -20,7 +20,7 @@ from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from tests.proofs.world import MIGRATION
 from tests.support.clock import SkippingClock
-from tests.support.mortal import Boundaries, MortalRunLog, MortalStore
+from tests.support.mortal import Boundaries, MortalAnswers, MortalRunLog, MortalStore
 from tests.support.world import NEVER
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.rate_limit import LocalRateLimiter, RateLimit
@@ -30,13 +30,15 @@ from worker.clients.transport import Transport
 from worker.clock import Clock
 from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testrail_app import API_KEY, USER
-from worker.sync.apply.lanes import Lanes
 from worker.sync.context import PairContext
+from worker.sync.lanes import Lanes
 from worker.sync.options import Policy
+from worker.sync.read.answers import Answers
 from worker.sync.read.scope import Scope
 from worker.sync.run import run_pair
 
 PROJECT = "proj_abc123"
+PLENTY = RateLimit(1_000_000, 60)
 
 
 class _MortalHTTP(httpx.BaseTransport):
@@ -66,30 +68,33 @@ def http_context(
     request_timeout: float = 30.0,
     point: Boundaries | None = None,
     most_in_flight: int = 1,
+    allowed: RateLimit = PLENTY,
 ) -> Iterator[PairContext]:
-    """A mirror as `worker.bootstrap` makes it, with rate limiters that hardly make anybody wait."""
-    plenty = RateLimit(1_000_000, 60)
+    """A mirror as `worker.bootstrap` makes it; by default hardly anybody waits for a permit."""
     mortal = None if point is None else _MortalHTTP(point)
     point = point or Boundaries()
+    answers = Answers(MortalAnswers(engine, point))
     with (
         Transport(
             "TestRail",
             testrail_url,
             basic_auth(USER, SecretStr(API_KEY)),
-            rate_limiter=LocalRateLimiter(plenty, clock),
+            rate_limiter=LocalRateLimiter(allowed, clock),
             clock=clock,
             request_timeout=request_timeout,
             headers=HEADERS,
             http=mortal,
+            answers=answers,
         ) as source,
         Transport(
             "Testably",
             testably_url,
             bearer(SecretStr(TOKEN)),
-            rate_limiter=LocalRateLimiter(plenty, clock),
+            rate_limiter=LocalRateLimiter(allowed, clock),
             clock=clock,
             request_timeout=request_timeout,
             http=mortal,
+            answers=answers,
         ) as target,
     ):
         yield PairContext(
@@ -97,13 +102,14 @@ def http_context(
             MappingRules(testrail_url),
             Policy(),
             TestRail(source),
-            Testably(target),
+            Testably(target, partial(Lanes, most_in_flight)),
             MortalStore(engine, point),
             MortalRunLog(engine, point),
             clock,
             f"process {os.getpid()}",
             heartbeat_every=NEVER,
             lanes=partial(Lanes, most_in_flight),
+            answers=answers,
         )
 
 

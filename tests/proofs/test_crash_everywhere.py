@@ -25,11 +25,12 @@ from worker.sandbox.faults import FaultKind
 from worker.sandbox.rules import Record
 from worker.sandbox.seed import seed
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.apply.lanes import Lanes
 from worker.sync.context import PairContext
+from worker.sync.lanes import Lanes
+from worker.sync.options import Phase
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
-from worker.sync.run import Phase, run_pair
+from worker.sync.run import run_pair
 from worker.sync.undo import undo
 from worker.sync.verify import verify
 

@@ -28,9 +28,9 @@ from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import Listing, TestablyModel
 from worker.sandbox.testrail_model import Page, TestRailModel
-from worker.sync.apply.lanes import Lanes
 from worker.sync.apply.writer import GRACE
 from worker.sync.context import PairContext
+from worker.sync.lanes import Lanes
 from worker.sync.options import Options, Policy, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport

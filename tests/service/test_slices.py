@@ -14,9 +14,11 @@ from tests.support.clock import FakeClock
 from worker.background import enqueue_migration, follow
 from worker.bootstrap import Deployment
 from worker.errors import Busy
+from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import Only, Options, Trigger
 from worker.tasks import go_on, recall, use_settings
-from worker.tasks.slices import Job, Next, Watch, options_of, work
+from worker.tasks.jobs import sync_project
+from worker.tasks.slices import SLICE, Job, Next, Watch, options_of, work
 
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731
 
@@ -70,7 +72,7 @@ def test_a_run_in_slices_is_one_run_that_lists_the_target_once(
     lists = []
     with capture_logs() as told:
         for _ in range(20):
-            after = work(here, job(here, after=after), After(here, 3))
+            after = work(here, job(here, after=after), NEVER, After(here, 3))
             lists.append(stack.testably.count("GET", "page="))
             if after is None:
                 break
@@ -89,7 +91,7 @@ def test_without_what_was_listed_the_target_is_listed_again(stack: Stack, here: 
     stack.testably.model.create("proj_abc123", {"name": "M1"})
     for number in range(3):
         stack.testrail.model.add(1, {"name": f"M{number}"})
-    after = work(here, job(here), After(here, 1))
+    after = work(here, job(here), NEVER, After(here, 1))
     assert after is not None
     assert recall.load(here.redis, after.run or "") is not None
     stack.redis.flushall()
@@ -100,7 +102,7 @@ def test_without_what_was_listed_the_target_is_listed_again(stack: Stack, here: 
 def test_a_tick_leaves_an_unfinished_run_alone(stack: Stack, here: Deployment) -> None:
     for number in range(3):
         stack.testrail.model.add(1, {"name": f"M{number}"})
-    after = work(here, job(here), After(here, 1))
+    after = work(here, job(here), NEVER, After(here, 1))
     assert after is not None
     assert work(here, job(here), NEVER) is None
     assert latest(here).state == "unfinished"
@@ -138,7 +140,7 @@ def test_a_stopped_run_ends_where_it_is(stack: Stack, here: Deployment) -> None:
     """Between two slices too."""
     for number in range(3):
         stack.testrail.model.add(1, {"name": f"M{number}"})
-    after = work(here, job(here), After(here, 1))
+    after = work(here, job(here), NEVER, After(here, 1))
     assert after is not None
     here.runs.change(after.run or "", stop_requested=True)
     done = len(stack.targets())
@@ -223,20 +225,20 @@ def test_a_slice_makes_room_for_a_refresh_that_finds_no_worker() -> None:
     """Not at once: three looks in a row, and not before it has done something."""
     waiting = iter([1, 1, 0, 1, 1, 1, 1])
     time = FakeClock().monotonic
-    watch = Watch(lambda: False, lambda: next(waiting), least=0.0, monotonic=time)
-    assert [watch() for _ in range(6)] == [False, False, False, False, False, True]
-    assert Watch(lambda: True, lambda: 0)()
-    assert Watch(lambda: False, lambda: 0, seconds=0.0)()
+    watch = Watch(lambda: False, lambda: next(waiting), SLICE, least=0.0, monotonic=time)
+    assert [watch.gives_way() for _ in range(6)] == [False, False, False, False, False, True]
+    assert Watch(lambda: True, lambda: 0, SLICE).is_over()
+    assert Watch(lambda: False, lambda: 0, seconds=0.0).is_over()
 
 
 @pytest.mark.parametrize(("reading", "writing"), [(0.0, 20), (10.0, 20), (60.0, 60)])
 def test_a_slice_writes_for_as_long_as_it_has_read(reading: float, writing: int) -> None:
     """However many refreshes wait: else a large pair would be read again and again for nothing."""
     clock = FakeClock()
-    watch = Watch(lambda: False, lambda: 1000, monotonic=clock.monotonic)
+    watch = Watch(lambda: False, lambda: 1000, SLICE, monotonic=clock.monotonic)
     clock.sleep(reading)
     seconds = 0
-    while not watch():
+    while not watch.gives_way():
         clock.sleep(1.0)
         seconds += 1
     assert seconds == writing
@@ -248,7 +250,7 @@ def test_a_continuation_that_comes_many_times_disturbs_nobody(stack: Stack) -> N
     for number in range(30):
         stack.testrail.model.add(1, {"name": f"M{number}"})
     with stack.deployment as here:
-        after = work(here, job(here), After(here, 3))
+        after = work(here, job(here), NEVER, After(here, 3))
         assert after is not None
         run = latest(here)
         use_settings(stack.settings)
@@ -261,3 +263,28 @@ def test_a_continuation_that_comes_many_times_disturbs_nobody(stack: Stack) -> N
         assert (latest(here).counts["created"], stack.doubled()) == (30, {})
         assert latest(here).requests["testrail"] == 2
     assert "lost its pair" not in stack.log("worker")
+
+
+def test_a_reading_of_many_pages_goes_on_from_slice_to_slice(stack: Stack) -> None:
+    """Through real Celery, each slice of two seconds; no page is asked for in each of them."""
+    stack.testably.model.switches = TestablySwitches(most_per_page=2)
+    for number in range(60):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    with stack.deployment as here:
+        assert work(here, job(here), NEVER) is None
+        before = latest(here).id
+    stack.testably.requests.clear()
+    stack.extra |= {"MILESYNC_TESTABLY_RATE_LIMIT": "240/60s", "MILESYNC_DRIFT_CHECK": "always"}
+    celery = ("tests.service.short_slices", "-A", "worker.tasks", "worker", "-c", "1")
+    use_settings(stack.settings)
+    with stack.deployment as here:
+        sync_project.apply_async((1, "proj_abc123", "schedule"))
+        stack.start("worker", *celery, "--without-gossip", "--without-mingle")
+        eventually(lambda: latest(here).id != before, 60, stack.logs("worker"))
+        eventually(lambda: latest(here).state == "succeeded", 60, stack.logs("worker"))
+        run = latest(here)
+        assert (run.counts["unchanged"], run.requests["testrail"]) == (60, 1)
+        parts = [one["part"] for one in stack.records("worker") if "part" in one]
+        assert parts == list(range(2, len(parts) + 2))
+        assert len(parts) >= 2
+        assert stack.testably.count("GET", "?page=") <= 31 + 2 * len(parts)

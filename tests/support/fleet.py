@@ -35,7 +35,7 @@ from worker.sandbox.testrail_model import TestRailModel
 from worker.settings import ProjectPair, load_settings
 from worker.sync.options import Trigger
 from worker.tasks.beat import Entry, beat_schedule, period
-from worker.tasks.slices import Job, Watch, work
+from worker.tasks.slices import SLICE, Job, Watch, work
 
 _HOUR: Final = 3600.0
 
@@ -146,8 +146,8 @@ class Installation:
 
     def _do(self, message: tuple[Job, datetime]) -> None:
         job, moment = message
-        watch = Watch(lambda: False, lambda: 0, monotonic=self._clock.monotonic)
-        then = work(self.here, job, watch)
+        watch = Watch(lambda: False, lambda: 0, SLICE, monotonic=self._clock.monotonic)
+        then = work(self.here, job, watch.is_over, watch.gives_way)
         if then is not None:
             again = Job(job.pair, job.trigger, then.run, then.attempt)
             self._clock.alarm(then.countdown, lambda: self._crew.put((again, moment)))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from worker.sync.apply.lanes import EndedElsewhereError, Ids, Lanes
+from worker.sync.lanes import EndedElsewhereError, Ids, Lanes
 
 T = TypeVar("T")
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from structlog.contextvars import get_contextvars
 
+from mappings.answers import AnswerStore
 from mappings.database import Connected
 from mappings.journal import Journal
 from mappings.runs import RunLog
@@ -89,6 +90,10 @@ class MortalStore(_Mortal, Store):
 
 class MortalRunLog(_Mortal, RunLog):
     """A run log whose process can die."""
+
+
+class MortalAnswers(_Mortal, AnswerStore):
+    """What is kept of a reading, by a process that can die."""
 
 
 def _changes(connection: Connection) -> int:

@@ -142,7 +142,7 @@ def test_gone_only_if_the_project_still_answers(world: World) -> None:
     world.ably.remove(world.id_of(1))
     snapshot = gather(world)
     assert snapshot.target.gone == {world.id_of(1), world.id_of(2)}
-    assert reads(world)[-1] == ARCHIVED
+    assert reads(world)[-1] == LIST
     assert world.to_ably.count("GET", "milestones/") == 2
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.lanes import SteppedLanes
-from worker.sync.apply.lanes import Lanes
+from worker.sync.lanes import Lanes
 
 MOST = 4
 Make = Callable[[], Lanes]

@@ -39,6 +39,8 @@ MOST_PROBLEMS: Final = 2_000
 DEEPEST: Final = 20
 """Levels of nesting, of milestones in milestones and of values in a raw record."""
 
+TRIES: Final = 3
+"""So often a list is read that comes incomplete, or changes between the slices of its reading."""
 
 TOO_MUCH_IN_ALL: Final = f"there are more than {MOST_BYTES // 1024 // 1024} MiB of milestones"
 

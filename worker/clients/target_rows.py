@@ -118,13 +118,16 @@ class TargetRows:
         self._newest: str | None = None
         self._problems: dict[object, BadRecord] = {}
         self._ids: set[str] = set()
-        self._pages = self._rows = 0
+        self._pages = self._rows = self._fullest = 0
+        self._total: int | None = None
         self._because = ""
 
     def add(self, page: TargetPage) -> None:
         """Take a page in."""
         self._pages += 1
         self._rows += page.rows
+        self._fullest = max(self._fullest, page.rows)
+        self._total = page.total
         ids = page.ids
         brought_new = not ids <= self._ids
         self._ids |= ids
@@ -148,7 +151,12 @@ class TargetRows:
 
     def stop(self, because: str) -> None:
         """End the list here, incomplete: there is more than is read."""
-        self.is_over = self.is_too_much = True
+        self.is_too_much = True
+        self.end(because)
+
+    def end(self, because: str) -> None:
+        """End the list here, incomplete."""
+        self.is_over = True
         self._because = because
 
     @property
@@ -163,6 +171,17 @@ class TargetRows:
             self._unchanged,
             self._newest,
         )
+
+    @property
+    def pages_left(self) -> int:
+        """How many further pages there must be, by the last total, if all are full; 0 if unknown.
+
+        Not more than the rows that are read.
+        """
+        if self.is_over or not self._fullest:
+            return 0
+        left = min(self._total or 0, MOST_ROWS) - len(self._ids)
+        return max(-(-left // self._fullest), 0)
 
     def _look_whether_over(self, page: TargetPage, brought_new: bool) -> None:
         """R4. A total below what came already says nothing: then a further page decides.

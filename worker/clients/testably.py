@@ -6,30 +6,36 @@ PATCH; the list counts its milestones in ``meta.total``, by which a listing is k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 from mappings.milestone import BadRecord, TargetMilestone, Values
-from worker.clients.bounds import MOST_BYTES, TOO_MUCH_IN_ALL, too_large_at_last
+from worker.clients.bounds import TRIES, too_large_at_last
 from worker.clients.projects import Project, list_target
 from worker.clients.records import parse_target
+from worker.clients.target_list import TargetList
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
 from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound
+from worker.sync.lanes import Lanes
 from worker.sync.ports import NO_TARGET_KNOWN, TargetListing
 
-TRIES: Final = 3
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
 
 
 class Testably:
-    """The client; `Target` of the one path. Every method may raise ApiError."""
+    """The client; `Target` of the one path. Every method may raise ApiError.
+
+    ``lanes`` makes what asks for several pages of a list side by side.
+    """
 
     __test__ = False  # the name is the product's; it is no test case
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, lanes: Callable[[], Lanes] = Lanes) -> None:
         self._transport = transport
+        self._lanes = lanes
 
     @property
     def requests(self) -> int:
@@ -60,10 +66,7 @@ class Testably:
         known: Mapping[str, str] = NO_TARGET_KNOWN,
     ) -> TargetPage:
         """One page of a project's milestones; ``status`` is active, completed or archived."""
-        query = f"page={page}&per_page={per_page}"
-        if status is not None:
-            query += f"&status={quote(status, safe='')}"
-        path = f"{_path(project_id)}?{query}"
+        path = _page_path(project_id, status, per_page)(page)
         return self._transport.get(path, lambda value: read_page(value, per_page, known))
 
     def list_all(
@@ -89,7 +92,8 @@ class Testably:
 
     def check_project(self, project_id: str) -> None:
         """Return if the project answers. Raises NotFound: then no 404 says anything of an item."""
-        self.list_page(project_id, per_page=1)
+        path = _page_path(project_id, None, 1)(1)
+        self._transport.ask(path, lambda value: read_page(value, 1), anew=True)
 
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
         """One milestone with its sub-milestones and linked runs.
@@ -159,17 +163,15 @@ class Testably:
     def _list_once(
         self, project_id: str, status: str | None, per_page: int, known: Mapping[str, str]
     ) -> TargetRows:
-        rows = TargetRows()
-        began, number = self._transport.received, 1
-        while not rows.is_over:
-            page = self.list_page(
-                project_id, status=status, page=number, per_page=per_page, known=known
-            )
-            rows.add(page)
-            number += 1
-            if self._transport.received - began > MOST_BYTES:
-                rows.stop(TOO_MUCH_IN_ALL)
-        return rows
+        path = _page_path(project_id, status, per_page)
+        read = partial(read_page, per_page=per_page, known=known)
+        return TargetList(self._transport, self._lanes(), path, read).read()
+
+
+def _page_path(project_id: str, status: str | None, per_page: int) -> Callable[[int], str]:
+    """The address of each page by its number."""
+    query = f"per_page={per_page}" + (f"&status={quote(status, safe='')}" if status else "")
+    return lambda page: f"{_path(project_id)}?page={page}&{query}"
 
 
 def _path(project_id: str, milestone_id: str | None = None) -> str:

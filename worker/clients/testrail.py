@@ -8,7 +8,7 @@ for get_milestone only; real instances differ, so every shape is accepted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
 from mappings.milestone import BadRecord, SourceMilestone
@@ -16,8 +16,10 @@ from worker.clients.bounds import (
     MOST_BYTES,
     MOST_PAGES,
     TOO_MUCH_IN_ALL,
+    TRIES,
     too_large_at_last,
 )
+from worker.clients.passes import CHANGED, ListChangedError, Pass
 from worker.clients.projects import Project, list_source
 from worker.clients.records import parse_source
 from worker.clients.source_pages import PAGE, SourceList, SourcePage, goes_on, read_id, read_page
@@ -44,6 +46,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 Submilestones = Literal["auto", "list", "each"]
 _FAILURES_IN_A_ROW: Final = 3
+_Get = Callable[[str, Callable[[object], SourcePage]], SourcePage]
 
 
 class TestRail:
@@ -92,11 +95,13 @@ class TestRail:
 
         Raises NotFound for a project that TestRail does not know.
         """
-        filters = _filters(is_completed, is_started)
-        path = f"{_path('get_milestones', project_id)}{filters}&limit={limit}"
-        path += f"&offset={offset}" if offset else ""
+        list_ = f"{_path('get_milestones', project_id)}{_filters(is_completed, is_started)}"
+        return self._page(self._transport.get, list_, limit, offset)
+
+    def _page(self, get: _Get, list_: str, limit: int, offset: int) -> SourcePage:
+        path = f"{list_}&limit={limit}" + (f"&offset={offset}" if offset else "")
         try:
-            return self._transport.get(path, lambda value: read_page(value, limit))
+            return get(path, lambda value: read_page(value, limit))
         except Refused as error:  # the page: 400 is an invalid or unknown project
             raise NotFound(error.api, error.message, status=error.status) from error
 
@@ -107,8 +112,12 @@ class TestRail:
 
         ``known`` are fingerprints by id: a milestone that has its own is not kept.
         """
-        rows = SourceRows(known)
-        list_ = self._read_list(project_id, rows)
+        path = _path("get_milestones", project_id)
+        for _ in range(TRIES):
+            rows = SourceRows(known)
+            list_ = self._read_list(path, rows)
+            if list_.because != CHANGED:
+                break
         because = list_.because
         if self._submilestones == "each" or (
             self._submilestones == "auto" and not list_.shows_subs
@@ -158,12 +167,23 @@ class TestRail:
 
     # --- reading a project --------------------------------------------------------------------
 
-    def _read_list(self, project_id: int, into: SourceRows) -> SourceList:
+    def _read_list(self, path: str, into: SourceRows) -> SourceList:
         """Read all pages of the list, and tell why the last of them may be missing."""
+        pages = Pass[SourcePage](self._transport, lambda page: [read_id(row) for row in page.rows])
         seen = SourceList()
+        try:
+            seen = self._read_pages(path, pages, seen, into)
+            pages.end()
+        except ListChangedError:
+            return seen.ended(CHANGED)
+        return seen
+
+    def _read_pages(
+        self, path: str, pages: Pass[SourcePage], seen: SourceList, into: SourceRows
+    ) -> SourceList:
         began, limit, promised = self._transport.received, PAGE, False
         for _ in range(MOST_PAGES):
-            page, limit = self._page_that_fits(project_id, seen.rows, limit)
+            page, limit = self._page_that_fits(pages, path, seen.rows, limit)
             brought_new = seen.add(page.rows)
             into.add(page.rows)
             if self._transport.received - began > MOST_BYTES:
@@ -183,11 +203,13 @@ class TestRail:
             promised = page.next is True
         return seen.ended(f"there are more than {MOST_PAGES:,} pages")
 
-    def _page_that_fits(self, project_id: int, offset: int, limit: int) -> tuple[SourcePage, int]:
+    def _page_that_fits(
+        self, pages: Pass[SourcePage], path: str, offset: int, limit: int
+    ) -> tuple[SourcePage, int]:
         """The page from ``offset`` on, asked for with half the limit where it is too large."""
         while True:
             try:
-                return self.get_milestones(project_id, limit=limit, offset=offset), limit
+                return self._page(pages.page, path, limit, offset), limit
             except AnswerTooLarge as error:
                 if limit == 1:
                     raise too_large_at_last(error) from error

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -29,16 +28,20 @@ from worker.clients.connection import HTTP, Connection
 from worker.clients.credentials import Credentials
 from worker.clients.pauses import Pauses
 from worker.clients.rate_limit import Priority, RateLimiter, wait_for_permit
+from worker.clients.traffic import Traffic
 from worker.clients.words import shortened
 from worker.clock import Clock
 from worker.errors import (
     ApiError,
     CertificateRefused,
+    NotFound,
     ProxyRefused,
     RateLimited,
     SettingsError,
+    UnknownId,
     Unreachable,
 )
+from worker.sync.read.answers import OK, Answers, Told
 
 ATTEMPTS: Final = 6
 RATE_LIMITED_ATTEMPTS: Final = 20
@@ -46,6 +49,17 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
 _NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind, ProxyRefused.kind})
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[T]):
+    """What a question brought, and in which slice of its reading: an earlier one if recalled."""
+
+    value: T
+    part: int
+    is_recalled: bool = False
+
+
 Observer = Callable[[str, str, str, float], None]
 log = structlog.get_logger(__name__)
 
@@ -58,8 +72,9 @@ class Transport:
     seconds before every sleep and may raise to end it. A GET is sent at most ``attempts`` times
     for what may pass. ``observer`` is told the API, the method, the status or the error's kind,
     and the seconds of each request. ``before_request`` is called
-    before a permit is taken, when nothing is under way, and may raise to end the work there. Every
-    call may raise ApiError and, where it waits, BudgetExhausted.
+    before a permit is taken, when nothing is under way, and may raise to end the work there.
+    ``answers`` are those that an earlier slice of a reading got. Every call may raise ApiError and,
+    where it waits, BudgetExhausted.
     """
 
     def __init__(
@@ -79,19 +94,19 @@ class Transport:
         before_request: Callable[[], None] = lambda: None,
         headers: Mapping[str, str] | None = None,
         http: HTTP | None = None,
+        answers: Answers | None = None,
     ) -> None:
         self.api = api
         self.base_url = _checked_base(api, base_url)
         self.request_timeout = request_timeout
         self.max_wait = max_wait
-        self._attempts = attempts
-        self._credentials = credentials
+        self._attempts, self._credentials = attempts, credentials
         self._rate_limiter = rate_limiter
         self._clock, self._priority = clock, priority
-        self._on_wait = on_wait
-        self._observer = observer
+        self._on_wait, self._observer = on_wait, observer
         self._before_request = before_request
-        self._traffic = _Traffic()
+        self._answers = answers or Answers()
+        self._traffic = Traffic()
         self._pauses = Pauses(api, rate_limiter)
         self._connection = Connection(
             api,
@@ -121,6 +136,7 @@ class Transport:
     def wait_for_permit(self) -> None:
         """Return when the rate limiter has granted one request. Raises BudgetExhausted."""
         self._before_request()
+        self._answers.before_request()
         wait_for_permit(
             self._rate_limiter, self._clock, self._priority, self.max_wait, self._on_wait
         )
@@ -131,12 +147,32 @@ class Transport:
 
         ``read`` raises ValueError for a shape it does not know. Each repeat takes a permit.
         """
+        return self.ask(path, read, by_id=by_id).value
+
+    def ask(
+        self,
+        path: str,
+        read: Callable[[object], T],
+        *,
+        by_id: bool = False,
+        anew: bool = False,
+        granted: bool = False,
+    ) -> Asked[T]:
+        """`get`, with the slice that got the answer: this one with ``anew``, whatever is kept.
+
+        With ``granted``, the first request goes on a permit already granted.
+        """
         call = Call(self.api, "GET", path, by_id)
+        known = self._answers.recall(f"{self.api} {path}", anew=anew)
+        if known is not None:
+            return self._recalled(call, known, read)
         failed = limited = 0
         while True:
-            self.wait_for_permit()
+            if not granted:
+                self.wait_for_permit()
+            granted = False
             try:
-                return self._read(call, self._send(call, None), read)
+                return self._answered(call, read)
             except RateLimited:
                 limited += 1
                 if limited >= RATE_LIMITED_ATTEMPTS or self._attempts == 1:
@@ -182,6 +218,25 @@ class Transport:
         self.close()
 
     # --- one request --------------------------------------------------------------------------
+
+    def _answered(self, call: Call, read: Callable[[object], T]) -> Asked[T]:
+        """Send a GET, and keep what was answered where its reading may go on in another slice."""
+        name = f"{self.api} {call.path}"
+        try:
+            answer = self._send(call, None)
+        except (NotFound, UnknownId) as error:
+            denial = json.dumps({"error": error.message}).encode()
+            self._answers.keep(name, denial, error.status or 404)
+            raise
+        value = self._read(call, answer, read)
+        return Asked(value, self._answers.keep(name, answer.body))
+
+    def _recalled(self, call: Call, known: Told, read: Callable[[object], T]) -> Asked[T]:
+        self._traffic.add(received=len(known.body))
+        answer = Answer(known.status, {}, known.body)
+        if known.status != OK:
+            raise error_of(call, answer, self.base_url, "", self._clock.now())
+        return Asked(self._read(call, answer, read), known.part, is_recalled=True)
 
     def _send(self, call: Call, body: object) -> Answer:
         started = self._clock.monotonic()
@@ -235,21 +290,6 @@ class Transport:
         if self._on_wait is not None:
             self._on_wait(delay)
         self._clock.sleep(delay)
-
-
-@dataclass(slots=True)
-class _Traffic:
-    """What was sent and received so far, by all threads; ``of_thread`` has each one's status."""
-
-    requests: int = 0
-    received: int = 0
-    of_thread: threading.local = field(default_factory=threading.local)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, requests: int = 0, received: int = 0) -> None:
-        with self._lock:
-            self.requests += requests
-            self.received += received
 
 
 def _headers(credentials: Credentials) -> dict[str, str]:

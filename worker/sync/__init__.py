@@ -2,7 +2,8 @@
 phases are reading, applying and proving; `recording.py` keeps it in the database meanwhile.
 
 read    `read/` fetches TestRail's milestones, the links and Testably's milestones;
-        they become one value, the `Snapshot` (`decide/snapshot.py`).
+        they become one value, the `Snapshot` (`decide/snapshot.py`). What takes longer than a slice
+        of the service's work goes on in the next one (`read/answers.py`).
 decide  `decide/` is pure. Rules say what becomes of each milestone (`rules.py`, for what
         is gone `absence.py`), differences what each field means (`differences.py`), and
         the plan is the differences to push, in order, with reasons (`plan.py`).
@@ -19,7 +20,8 @@ Where each rule of docs/how-it-works.md is kept:
 R1  a write is journaled before it is sent: apply/writer.py, mappings/journal.py
 R2  a create is never repeated blindly: apply/creates.py, decide/in_doubt.py, ports.py
 R3  three values a field: decide/differences.py, mappings/text.py
-R4  absence is proved: read/source.py, read/target.py, decide/absence.py
+R4  absence is proved: read/source.py, read/target.py, decide/absence.py,
+    worker/clients/passes.py
 R5  a mass of changes stops: decide/guards.py
 R6  one bad item never stops the others: apply/items.py, apply/attempts.py, decide/rules.py
 R7  something of the same name is a person's: decide/rules.py, mappings/store.py

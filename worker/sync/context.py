@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from mappings.link_record import LinkState
+from mappings.links import Links
 from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, written_status
 from mappings.rows import Pair, PairIdentity
 from mappings.run_record import HEARTBEAT_EVERY
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
-from worker.sync.apply.lanes import Lanes
 from worker.sync.collector import fewer_collections
 from worker.sync.decide.action import Kind, Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.lanes import Lanes
 from worker.sync.options import Options, Policy
 from worker.sync.ports import Source, Target
+from worker.sync.read.answers import Answers
 from worker.sync.read.scope import Reader, Scope
 
 PAGE = 100
@@ -32,7 +34,8 @@ class PairContext:
     """One project pair with everything that a run of it needs.
 
     ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
-    always listing, None for never. ``lanes`` makes what does the items of a run.
+    always listing, None for never. ``lanes`` makes what does the items of a run; ``answers`` are
+    those that the two sides gave to an earlier slice of it.
     """
 
     identity: PairIdentity
@@ -48,6 +51,7 @@ class PairContext:
     seconds_per_request: float = 1.02
     heartbeat_every: float = HEARTBEAT_EVERY
     lanes: Callable[[], Lanes] = Lanes
+    answers: Answers = field(default_factory=Answers)
 
     @property
     def requests(self) -> dict[str, int]:
@@ -86,7 +90,8 @@ class PlannedRun:
 @fewer_collections()
 def read_snapshot(context: PairContext, pair: Pair, options: Options, scope: Scope) -> Snapshot:
     """Read both sides and the links. Raises ApiError, StoreError."""
-    store = context.store
+    store, begun = context.store, context.answers.begun
+    others = begun.written_by_others(store.journal, pair.id) if begun else ()
     reader = Reader(
         pair,
         context.source,
@@ -94,11 +99,12 @@ def read_snapshot(context: PairContext, pair: Pair, options: Options, scope: Sco
         context.rules,
         context.policy,
         options,
-        store.outlines(pair.id),
-        lambda ids: store.links(pair.id, ids),
+        store.outlines(pair.id).outdated(others),
+        lambda ids: Links(store.links(pair.id, ids)).outdated(others).complete,
         store.targets_of_others(pair),
     )
-    return reader.snapshot(scope, context.clock.now())
+    snapshot = reader.snapshot(scope, context.clock.now())
+    return replace(snapshot, read_at=begun.at) if begun else snapshot
 
 
 def preview(context: PairContext, options: Options) -> PlannedRun:

@@ -36,6 +36,14 @@ class Only(StrEnum):
         return self is Only.OPEN or source.is_started == (self is Only.STARTED)
 
 
+class Phase(StrEnum):
+    """What a run is doing; each of its log lines says so."""
+
+    READING = "reading"
+    APPLYING = "applying"
+    PROVING = "proving"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a person allowed or asked for in this run."""
@@ -74,13 +82,15 @@ class RunMode:
     """How a run is done; by hand it is done whole, and holds its pair.
 
     ``of`` is the recorded run that a background task goes on with (None begins one). ``is_over``
-    is asked about once a second whether to end here; the run is then unfinished. What is not
+    is asked about once a second whether to end here; the run is then unfinished. So it is where it
+    ``gives_way`` to refreshes, about which it is asked while it writes. What is not
     ``exclusive`` (a refresh) does not hold the pair: each of its writes leases its link.
     ``undoes`` is the run that this one takes back.
     """
 
     of: str | None = None
     is_over: Callable[[], bool] = lambda: False
+    gives_way: Callable[[], bool] = lambda: False
     exclusive: bool = True
     undoes: str | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,8 +84,14 @@ def its_own(context: PairContext, options: Options, snapshot: Snapshot, plan: Pl
     return Proof(scope_of(options), found, plan, snapshot)
 
 
-def prove(context: PairContext, pair: Pair, options: Options, apply: Apply) -> Proof:
-    """Read both sides once more and compare.
+def prove(
+    context: PairContext,
+    pair: Pair,
+    options: Options,
+    apply: Apply,
+    reading: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Proof:
+    """Read both sides once more, inside of ``reading``, and compare.
 
     What is to be pushed (somebody edited meanwhile) is pushed once by ``apply``, which gives what
     came of it, and compared again, each milestone by itself; what is to be pushed then is counted
@@ -93,7 +100,8 @@ def prove(context: PairContext, pair: Pair, options: Options, apply: Apply) -> P
     scope = scope_of(options)
     outcomes: Iterable[Outcome] = ()
     try:
-        snapshot = read_snapshot(context, pair, options, Scope())
+        with reading():
+            snapshot = read_snapshot(context, pair, options, Scope())
         require_whole(snapshot)
         plan = make_plan(snapshot)
         keep_learned(context, pair.id, plan)

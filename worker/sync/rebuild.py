@@ -8,9 +8,9 @@ from worker.sync.apply.outcome import Outcome, Result
 from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.options import Options, Trigger
+from worker.sync.options import Options, Phase, Trigger
 from worker.sync.report import RunReport, state_after
-from worker.sync.run import Phase, Run
+from worker.sync.run import Run
 
 TOLD = frozenset({ProblemKind.SEVERAL_MARKED, ProblemKind.SECOND_TARGET})
 """What a rebuild tells; everything else is for the next run to tell."""

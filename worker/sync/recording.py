@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -16,8 +18,11 @@ from worker.errors import BudgetExhausted, GuardTripped
 from worker.sync.apply.outcome import DONE, Outcome
 from worker.sync.context import PairContext
 from worker.sync.heartbeat import Heartbeat
-from worker.sync.options import Options, RunMode
+from worker.sync.options import Options, Phase, RunMode
 from worker.sync.report import RunReport, added, count, error_json
+
+REFRESHES_COUNT_ONCE: Final = timedelta(minutes=15)
+"""What refreshes of a milestone fail in this time counts once (R6)."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +43,11 @@ class Recording:
     _checked: float = 0.0
     in_step: int = 0
 
-    def check(self, outcomes: Iterable[Outcome]) -> None:
+    def check(self, outcomes: Iterable[Outcome], *, is_reading: bool = False) -> None:
         """Once a second: note how far the run is, and whether it has to end here.
 
-        Raises GuardTripped if a person stopped it, BudgetExhausted if its slice is over.
+        Raises GuardTripped if a person stopped it, BudgetExhausted if its slice is over, or gives
+        way to others; what reads gives way to nobody, since it has done nothing yet.
         """
         self.heartbeat.require()
         now = self.context.clock.monotonic()
@@ -53,8 +59,24 @@ class Recording:
         if record is not None and record.stop_requested:
             again = "Undo it again" if self.mode.undoes else "Run `milesync migrate`"
             raise GuardTripped("The run was stopped.", f"{again} to go on.")
-        if self.mode.is_over():
+        if self.mode.is_over() or (not is_reading and self.mode.gives_way()):
             raise BudgetExhausted("This slice of the run is over; the next one goes on.", 0.0)
+
+    def reading(self, phase: Phase, outcomes: Collection[Outcome]) -> AbstractContextManager[None]:
+        """Inside, both sides are read: in several slices, where the service does the run.
+
+        A refresh reads so little that it is not asked whether to end.
+        """
+        if not self.mode.exclusive:
+            return nullcontext()
+        context, record = self.context, self.record
+        return context.answers.reading(
+            record if record.in_background else None,
+            phase,
+            context.clock.now(),
+            lambda: self.check(outcomes, is_reading=True),
+            lambda: context.target.check_project(context.identity.testably_project),
+        )
 
     def plan(self, writes: int, in_step: int) -> None:
         """Note how many writes are planned, unless an earlier part of the run has."""
@@ -63,8 +85,21 @@ class Recording:
             self._note(planned=writes)
 
     def counts(self, outcomes: Iterable[Outcome]) -> dict[str, int]:
-        """How many milestones there are of each result, earlier parts of the run included."""
-        return added(self.record.counts, count(outcomes, self.in_step))
+        """How many milestones there are of each result, earlier parts of the run included.
+
+        A part that has counted none yet tells what the earlier parts did.
+        """
+        counted = count(outcomes, self.in_step)
+        if not any(counted.values()):
+            return {**counted, **self.record.counts}
+        return added(self.record.counts, counted)
+
+    @property
+    def counted_since(self) -> datetime:
+        """Since when failures count as those of this run; refreshes share a while (R6)."""
+        if self.mode.exclusive:
+            return self.record.started_at
+        return self.context.clock.now() - REFRESHES_COUNT_ONCE
 
     def has_written(self, outcomes: Iterable[Outcome]) -> bool:
         """Whether a part of the run has written anything."""

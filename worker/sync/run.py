@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
@@ -26,8 +24,8 @@ from worker.sync.context import PairContext, PlannedRun, plan_run
 from worker.sync.decide.action import Plan
 from worker.sync.decide.guards import rules_guard
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.options import WHOLE, Options, RunMode
-from worker.sync.proof import Proof, its_own, prove
+from worker.sync.options import WHOLE, Options, Phase, RunMode
+from worker.sync.proof import Apply, Proof, its_own, prove
 from worker.sync.read.scope import Scope, listing_is_due
 from worker.sync.recording import Recording, recording
 from worker.sync.report import (
@@ -41,18 +39,7 @@ from worker.sync.report import (
     unrecorded,
 )
 
-REFRESHES_COUNT_ONCE = timedelta(minutes=15)
-"""What refreshes of a milestone fail in this time counts once (R6)."""
-
 OnOutcome = Callable[[Outcome], None]
-
-
-class Phase(StrEnum):
-    """What a run is doing; each of its log lines says so."""
-
-    READING = "reading"
-    APPLYING = "applying"
-    PROVING = "proving"
 
 
 @dataclass(slots=True)
@@ -135,6 +122,9 @@ class Run:
 
     # --- reading
 
+    def _reading(self) -> AbstractContextManager[None]:
+        return self.recording.reading(self.phase, self.outcomes.values())
+
     def plan(self, scope: Scope | None = None) -> PlannedRun:
         """Read and plan. Raises ApiError; GuardTripped if the mapping's settings changed."""
         guard = rules_guard(
@@ -142,17 +132,16 @@ class Run:
         )
         if guard is not None:
             raise GuardTripped(guard.message, guard.hint)
-        self.scope = scope or Scope(list_target=self._listing_is_due)
-        planned = self.planned = plan_run(self.context, self.pair, self.options, self.scope)
+        now, longest = self.context.clock.now(), self.context.drift_check
+        is_due = listing_is_due(self.pair, self.options, now, longest)
+        self.scope = scope or Scope(list_target=is_due)
+        with self._reading():
+            planned = plan_run(self.context, self.pair, self.options, self.scope)
+        self.planned = planned
         if self._listed_whole(planned.snapshot):
             now = planned.snapshot.now
             self.context.store.update_pair(self.pair.id, listed_at=now, paused_because=None)
         return planned
-
-    @property
-    def _listing_is_due(self) -> bool:
-        now, longest = self.context.clock.now(), self.context.drift_check
-        return listing_is_due(self.pair, self.options, now, longest)
 
     def _listed_whole(self, snapshot: Snapshot) -> bool:
         """Whether this part of the run itself has just read all of the target."""
@@ -173,10 +162,7 @@ class Run:
         self._apply(snapshot, plan, self.outcomes, on_outcome)
         self.enter(Phase.PROVING)
         self.proof = self._prove(snapshot, plan)
-        unread = self.proof is not None and self.proof.found is None
-        self.close(State.PARTIAL if unread else state_after(self._told(), snapshot))
-        self._note_what_follows()
-        return self.report
+        return self._end(snapshot)
 
     def _apply(
         self,
@@ -190,8 +176,8 @@ class Run:
             self.context.rules,
             snapshot,
             outcomes,
-            Attempts(wrote=self._has_written),
-            self._counted_since,
+            Attempts(wrote=self.has_written),
+            self.recording.counted_since,
             archive_in_use=self.options.archive_in_use,
             check=self.check,
             on_outcome=on_outcome,
@@ -213,30 +199,44 @@ class Run:
         )
 
     @property
-    def _counted_since(self) -> datetime:
-        """Since when failures count as those of this run; refreshes share a while (R6)."""
-        if self.mode.exclusive:
-            return self.recording.record.started_at
-        return self.context.clock.now() - REFRESHES_COUNT_ONCE
-
-    @property
-    def _has_written(self) -> bool:
+    def has_written(self) -> bool:
+        """Whether this part of the run, or an earlier one, has written anything."""
         return self.recording.has_written(self.outcomes.values())
 
     # --- proving
 
     def _prove(self, snapshot: Snapshot, plan: Plan) -> Proof | None:
         """The proof that the run gives of its scope: by what it read, or by reading once more."""
-        if not plan.changes and not self._has_written:
+        if not plan.changes and not self.has_written:
             whole = self._listed_whole(snapshot) and snapshot.source.complete
             if not (whole and self.options.verify):
                 return None
             return its_own(self.context, self.options, snapshot, plan)
-        if not (self.options.proves and self._has_written):
+        if not (self.options.proves and self.has_written):
             return None
-        return prove(
-            self.context, self.pair, self.options, lambda now, plan: self._apply(now, plan, {})
-        )
+        return self._read_again()
+
+    def _read_again(self) -> Proof:
+        push: Apply = lambda now, plan: self._apply(now, plan, {})  # noqa: E731
+        return prove(self.context, self.pair, self.options, push, self._reading)
+
+    @property
+    def is_proving(self) -> bool:
+        """Whether an earlier slice of the run has begun to read for the proof."""
+        return self.context.answers.is_begun(self.recording.record, Phase.PROVING)
+
+    def prove(self) -> RunReport:
+        """Go on with the proof that an earlier slice has begun: all else was done before it."""
+        self.enter(Phase.PROVING)
+        self.proof = self._read_again()
+        return self._end(self.proof.snapshot)
+
+    def _end(self, snapshot: Snapshot | None) -> RunReport:
+        """Close a run that came to its end; ``snapshot`` is what its plan was made from."""
+        unread = self.proof is not None and self.proof.found is None
+        self.close(State.PARTIAL if unread else state_after(self._told(), snapshot))
+        self._note_what_follows()
+        return self.report
 
     def _note_what_follows(self) -> None:
         """Remember with the pair what a run that ended in step has proved and made needless."""
@@ -257,6 +257,8 @@ class Run:
 
         ``held`` is how many milestones are held after an undo. Raises LostLock, StoreError.
         """
+        if state is State.UNFINISHED:
+            self.context.answers.keep_for_next_slice()
         counts = self.recording.counts(self.outcomes.values())
         plan = self.planned.plan if self.planned else None
         if self.proof is not None and self.proof.plan is not None:

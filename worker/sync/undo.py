@@ -22,9 +22,9 @@ from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.action import Action, Kind
-from worker.sync.options import Options, RunMode, Trigger
+from worker.sync.options import Options, Phase, RunMode, Trigger
 from worker.sync.report import RunReport, state_after
-from worker.sync.run import OnOutcome, Phase, Run
+from worker.sync.run import OnOutcome, Run
 
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
 

@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
+from mappings.answers import AnswerStore
 from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
@@ -188,7 +189,8 @@ def _sync_because_of_a_hint(pair: ProjectPair, attempt: int, correlation: str | 
 
 def _do_slice(job: slices.Job, correlation: str | None) -> slices.Next | None:
     """One slice, and its continuation in the queue."""
-    then = slices.work(deployment(), job, _watch(_redis()))
+    watch = _watch(_redis())
+    then = slices.work(deployment(), job, watch.is_over, watch.gives_way)
     if then is not None:
         _continue(job, then, correlation)
     return then
@@ -243,6 +245,7 @@ def _sweep(here: Deployment, redis: Redis) -> None:
         if pair.enabled:
             here.tell_people(pair, scheduled=True)
     deliveries.purge(now - KEPT)
+    AnswerStore(here.store.engine).purge()
     if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
         _prune(here)
 
@@ -275,7 +278,7 @@ def _watch(redis: Redis) -> slices.Watch:
             return int(redis.llen("refresh"))
         return 0
 
-    return slices.Watch(is_stopping, waiting_refreshes)
+    return slices.Watch(is_stopping, waiting_refreshes, slices.SLICE)
 
 
 def _pair(settings: Settings, testrail: int, testably: str) -> ProjectPair | None:

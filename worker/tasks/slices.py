@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
+from mappings.answers import AnswerStore
 from mappings.deliveries import FAILED, Deliveries
 from mappings.errors import LostLock
 from mappings.rows import Pair
@@ -32,7 +33,7 @@ from worker.errors import (
     Unreachable,
 )
 from worker.settings import ProjectPair
-from worker.sync.options import Only, Options, RunMode, Trigger
+from worker.sync.options import Only, Options, Phase, RunMode, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State, unrecorded
 from worker.sync.run import Run
@@ -72,7 +73,12 @@ class Next:
     countdown: float
 
 
-def work(deployment: Deployment, job: Job, is_over: Callable[[], bool]) -> Next | None:
+def work(
+    deployment: Deployment,
+    job: Job,
+    is_over: Callable[[], bool],
+    gives_way: Callable[[], bool] = lambda: False,
+) -> Next | None:
     """Do one slice. None when nothing is left to do. Raises StoreError, RedisError."""
     pair = deployment.store.pair(deployment.identity(job.pair))
     record = _to_go_on_with(deployment, job)
@@ -83,7 +89,7 @@ def work(deployment: Deployment, job: Job, is_over: Callable[[], bool]) -> Next 
     options = options_of(record) if record else Options(trigger=job.trigger)
     deliveries = Deliveries(deployment.store.engine)
     hinted = deliveries.newest(job.pair.testrail)
-    done = _slice(deployment, job, options, is_over)
+    done = _slice(deployment, job, options, RunMode(job.run, is_over, gives_way))
     _count(deployment, job, done)
     after = _after(deployment, job, pair, done)
     if after is None and hinted is not None and not isinstance(done.error, Busy | LostLock):
@@ -169,9 +175,7 @@ class _Done:
     error: BaseException | None = None
 
 
-def _slice(
-    deployment: Deployment, job: Job, options: Options, is_over: Callable[[], bool]
-) -> _Done:
+def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) -> _Done:
     run: Run | None = None
     try:
         with deployment.context(
@@ -180,10 +184,12 @@ def _slice(
             max_wait=MAX_WAIT,
             on_wait=waiting_counter(deployment, Priority.BACKGROUND),
         ) as context:
-            run = Run(context, options, RunMode(job.run, is_over))
+            run = Run(context, options, mode)
             try:
                 with run:
-                    run.plan(_recalled(deployment, job))
+                    if run.is_proving:
+                        return _Done(run.prove())
+                    run.plan(_recalled(deployment, job, run))
                     return _Done(run.apply())
             finally:
                 _keep_what_was_listed(deployment, run)
@@ -194,9 +200,17 @@ def _slice(
         return _Done(run.report if run else unrecorded(identity, error, job.run), error)
 
 
-def _recalled(deployment: Deployment, job: Job) -> Scope | None:
-    """What the first slice of the run listed, so that a later one need not list it again."""
-    seen = None if job.run is None else recall.load(deployment.redis, job.run)
+def _recalled(deployment: Deployment, job: Job, run: Run) -> Scope | None:
+    """What the first slice of the run listed, so that a later one need not list it again.
+
+    Where that is lost, a run that has written reads everything anew: in what is kept of its first
+    reading, what it has made is missing.
+    """
+    if job.run is None:
+        return None
+    seen = recall.load(deployment.redis, job.run)
+    if seen is None and run.has_written:
+        AnswerStore(deployment.engine).forget(job.run, Phase.READING)
     return None if seen is None else Scope(recalled=seen)
 
 
@@ -212,17 +226,17 @@ def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[flo
 
 
 class Watch:
-    """Says when a slice is over: its time is up, its worker stops, or a refresh finds no worker.
+    """Says when a slice is over: its time is up, or its worker stops; and when it gives way.
 
-    It is asked once there is something to write. A refresh ends it only after it has written for
-    ``least`` seconds, and for as long as it had to read first: or a large pair would read for ever.
+    It gives way to a refresh that finds no worker, after it has written for ``least`` seconds, and
+    for as long as it had to read first: or a large pair would read again and again.
     """
 
     def __init__(
         self,
         stops: Callable[[], bool],
         refreshes: Callable[[], int],
-        seconds: float = SLICE,
+        seconds: float,
         least: float = 20.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -232,14 +246,18 @@ class Watch:
         self._wrote_at: float | None = None
         self._in_a_row = 0
 
-    def __call__(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether its time is up, or its worker stops."""
+        return self._monotonic() - self._began >= self._seconds or self._stops()
+
+    def gives_way(self) -> bool:
+        """Whether a refresh needs its worker; to be asked once there is something to write."""
         now = self._monotonic()
         if self._wrote_at is None:
             self._wrote_at = now
         self._in_a_row = self._in_a_row + 1 if self._refreshes() else 0
         least = max(self._least, self._wrote_at - self._began)
-        crowded = self._in_a_row >= 3 and now - self._wrote_at >= least
-        return now - self._began >= self._seconds or crowded or self._stops()
+        return self._in_a_row >= 3 and now - self._wrote_at >= least
 
 
 # --- after the slice

@@ -61,7 +61,7 @@ class Executor:
         check: Callable[[], None] = lambda: None,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
-        self._read_at = snapshot.now
+        self._read_at = snapshot.read_at or snapshot.now
         self._archive_in_use = archive_in_use
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
         self._lanes = writer.lanes

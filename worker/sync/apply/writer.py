@@ -21,8 +21,8 @@ from mappings.rows import Change, ChangeState, Pair
 from mappings.store import Store
 from worker.clock import Clock
 from worker.errors import ApiError, Done, RateLimited, TimedOut, Transient, Unreachable
-from worker.sync.apply.lanes import Lanes
 from worker.sync.apply.vocabulary import OpenWord
+from worker.sync.lanes import Lanes
 from worker.sync.ports import Target
 
 GRACE = timedelta(seconds=10)

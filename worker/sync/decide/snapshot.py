@@ -73,6 +73,8 @@ class Snapshot:
     """Source ids proved to be gone: missing from a complete list, and answered with 400."""
     unproved: Mapping[int, str] = field(default_factory=dict)
     """Source ids missing from a complete list whose absence could not be proved, and why."""
+    read_at: datetime | None = None
+    """When the reading began, if that was in an earlier slice of the run."""
     whole_project: bool = True
     """False for a refresh of single milestones: then absence means nothing."""
     _desired: dict[int, Values] = field(default_factory=dict, compare=False, repr=False)

@@ -245,7 +245,7 @@ class TargetReader:
             except (AccessDenied, Transient) as error:
                 unread[id_] = error.message
         if denied:
-            self.target.list_all(self.project, ARCHIVED)  # raises if the project is gone as well
+            self.target.check_project(self.project)  # raises if that is gone as well
         return TargetSnapshot(
             read,
             self._unchanged,

@@ -1,0 +1,148 @@
+"""A reading that goes on: what of it is kept, in memory and in the database, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine
+
+from mappings.answers import AnswerStore
+from mappings.errors import LostLock
+from mappings.run_record import RunRecord
+from mappings.runs import RunLog
+from mappings.store import Store
+from tests.support.clock import NOW
+from tests.support.world import IDENTITY
+from worker.errors import BudgetExhausted, GuardTripped, NotFound
+from worker.sync.options import Phase
+from worker.sync.read import answers
+from worker.sync.read.answers import Answers, Told
+
+OVER = BudgetExhausted("The slice is over.", 0.0)
+
+
+@pytest.fixture
+def run(engine: Engine) -> RunRecord:
+    pair = Store(engine).pair(IDENTITY)
+    return RunLog(engine).begin(pair.id, "schedule", "a worker", NOW)
+
+
+def read(
+    engine: Engine,
+    run: RunRecord,
+    work: Callable[[Answers], None],
+    require_project: Callable[[], object] = lambda: None,
+) -> Answers:
+    """One slice of a reading in a process of its own."""
+    process = Answers(AnswerStore(engine))
+    with process.reading(run, Phase.READING, NOW, require_project=require_project):
+        work(process)
+    return process
+
+
+def ask(name: str, status: int = 200) -> Callable[[Answers], None]:
+    """A question that is answered with its own name; then the slice is over."""
+
+    def work(process: Answers) -> None:
+        assert process.recall(name) is None
+        process.keep(name, name.encode(), status)
+        raise OVER
+
+    return work
+
+
+def recalled(engine: Engine, run: RunRecord, name: str) -> Told | None:
+    found: list[Told | None] = []
+
+    def work(process: Answers) -> None:
+        found.append(process.recall(name))
+        raise OVER
+
+    with pytest.raises(BudgetExhausted):
+        read(engine, run, work)
+    return found[0]
+
+
+def test_an_answer_is_recalled_in_the_next_slice(engine: Engine, run: RunRecord) -> None:
+    with pytest.raises(BudgetExhausted):
+        read(engine, run, ask("page 1"))
+    assert recalled(engine, run, "page 1") == Told(200, b"page 1", 1)
+    assert recalled(engine, run, "page 2") is None
+
+
+def test_nothing_is_kept_of_a_short_reading_that_came_to_its_end(
+    engine: Engine, run: RunRecord
+) -> None:
+    def work(process: Answers) -> None:
+        process.recall("a")
+        process.keep("a", b"a")
+
+    read(engine, run, work).keep_for_next_slice()
+    assert recalled(engine, run, "a") is None
+
+
+def test_what_takes_too_much_memory_is_written_at_once(
+    engine: Engine, run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is there although the process dies."""
+    monkeypatch.setattr(answers, "_MOST_IN_MEMORY", 1)
+
+    def die(process: Answers) -> None:
+        process.recall("page 1")
+        process.keep("page 1", b"page 1")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read(engine, run, die)
+    assert recalled(engine, run, "page 1") == Told(200, b"page 1", 1)
+
+
+def test_more_than_may_be_kept_ends_the_run(
+    engine: Engine, run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its slices would begin at the same page for ever."""
+    monkeypatch.setattr(answers, "_MOST_BYTES", 1)
+    with pytest.raises(GuardTripped, match="too much to be kept"):
+        read(engine, run, ask("page 1"))
+
+
+def test_who_lost_the_run_keeps_nothing(engine: Engine, run: RunRecord) -> None:
+    def lose(process: Answers) -> None:
+        process.recall("page 1")
+        process.keep("page 1", b"page 1")
+        raise LostLock("It was taken over.")
+
+    with pytest.raises(LostLock):
+        read(engine, run, lose)
+    assert recalled(engine, run, "page 1") is None
+
+
+def away() -> None:
+    raise NotFound("Testably", "no such project", status=404)
+
+
+@pytest.mark.parametrize(
+    ("status", "require_project", "is_kept"),
+    [(404, lambda: None, True), (404, away, False), (400, away, True)],
+)
+def test_a_404_is_kept_while_the_project_answers(
+    engine: Engine,
+    run: RunRecord,
+    status: int,
+    require_project: Callable[[], None],
+    is_kept: bool,
+) -> None:
+    """R4. TestRail's 400 for an id does not depend on Testably."""
+    with pytest.raises(BudgetExhausted):
+        read(engine, run, ask("milestone", status), require_project)
+    assert (recalled(engine, run, "milestone") is not None) is is_kept
+
+
+def test_outside_of_a_reading_nothing_is_kept_or_recalled(engine: Engine, run: RunRecord) -> None:
+    process = Answers(AnswerStore(engine))
+    assert process.recall("page 1") is None
+    process.keep("page 1", b"page 1")
+    process.before_request()
+    assert process.begun is None
+    assert not process.is_begun(run, Phase.READING)
