@@ -6,6 +6,7 @@ database starts in less than half the time without the clients, Redis and the sy
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -138,8 +139,8 @@ class Deployment:
 
     @property
     def holder(self) -> str:
-        """This process, as a run that it does names it."""
-        return f"process {os.getpid()} on {socket.gethostname()}"
+        """Who runs this process and where, as a run that it does names it."""
+        return f"{_account()} on {socket.gethostname()}, process {os.getpid()}"
 
     def identity(self, pair: ProjectPair) -> PairIdentity:
         """What makes this pair itself in the database."""
@@ -147,6 +148,10 @@ class Deployment:
         return PairIdentity(
             settings.testrail.url or "", pair.testrail, settings.testably.url, pair.testably
         )
+
+    def project_to_name(self, testrail_project: int) -> int | None:
+        """The TestRail project that a command has to name: where there are several pairs."""
+        return testrail_project if len(self.settings.projects) > 1 else None
 
     def rules(self, timezone: ZoneInfo | None) -> MappingRules:
         """How milestones are mapped, with dates as the days of a time zone."""
@@ -212,7 +217,12 @@ class Deployment:
         from worker.notices import Notices
 
         notices = Notices(
-            self.store, self.runs, self._send, self.settings.sync.notify_gap, self.clock.now
+            self.store,
+            self.runs,
+            self._send,
+            self.settings.sync.notify_gap,
+            self.clock.now,
+            several=len(self.settings.projects) > 1,
         )
         try:
             known = self.store.find_pair(self.identity(pair))
@@ -287,6 +297,14 @@ def require_usable_store(settings: Settings) -> None:
 
             log = structlog.get_logger(__name__)
             log.warning("the work waits for the database", error=error.message)
+
+
+def _account() -> str:
+    """The name of the account that runs this process; in a container it may have a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"account {os.getuid()}"
 
 
 def _drift_check(setting: timedelta | str) -> timedelta | None:
