@@ -38,7 +38,6 @@ class SourceMilestone:
 
     id: int
     name: str
-    project_id: int | None = None
     description: str | None = None
     start_on: int | None = None
     started_on: int | None = None
@@ -48,7 +47,6 @@ class SourceMilestone:
     is_completed: bool = False
     parent_id: int | None = None
     refs: str | None = None
-    url: str | None = None
     raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 

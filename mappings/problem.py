@@ -157,6 +157,7 @@ class ProblemKind(StrEnum):
         Effect.PASSES,
         "See what answers at the address: `milesync check`.",
     )
+    PROXY = ("proxy", Effect.PASSES, "See what the proxy answers: `milesync check`.")
     TRANSIENT = ("transient", Effect.PASSES, "`milesync sync` tries it again.")
     CREATE_FAILS = ("create_fails", Effect.PASSES, "`milesync sync` tries it again.")
     # --- of a run as a whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ from mappings.problem import Problem, ProblemKind
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
-from worker.clients.notify import send
+from worker.clients.notify import require_usable, send
+from worker.errors import SettingsError
 from worker.notices import MOST_LINES, Notice, Notices, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -342,6 +344,37 @@ def test_where_the_host_is_a_token_it_is_not_logged(address: str) -> None:
         assert not sent_to(address)
     [line] = logged
     assert line["to"] == f"{address.partition(':')[0]}://…"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "words"),
+    [
+        (["https://a.example/x", "slak://tok-1/tok-2"], "no. 2 begins with slak://"),
+        (["slak://tok-1"], "did you mean slack://?"),
+        (["zzzzzz://tok-1"], "zzzzzz://, which apprise does not know."),
+        (["x" * 5000 + "://tok-1"], "no. 1 begins with xxx"),
+        (["https://"], "names no host"),
+        (["https:///tok-1"], "names no host"),
+        (["slack://tok-1"], "is not all that apprise needs for slack://"),
+    ],
+)
+def test_an_address_that_nothing_can_be_sent_to_is_a_wrong_setting(
+    addresses: list[str], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is named by its place and its scheme; apprise itself would log parts of the secret."""
+    with pytest.raises(SettingsError, match=re.escape(words)) as raised:
+        require_usable([SecretStr(one) for one in addresses])
+    assert "tok-" not in f"{raised.value.message}{caplog.text}"
+    assert len(raised.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://localhost:1/x", "MAILTO://a:b@example.com", "tgram://123456789:abcdefg_hijklmnop/1"],
+)
+def test_an_address_that_may_be_right_is_taken(address: str) -> None:
+    """Nobody is asked."""
+    require_usable([SecretStr(address)])
 
 
 @contextmanager

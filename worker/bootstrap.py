@@ -284,6 +284,14 @@ class Deployment:
         self.close()
 
 
+def require_usable_addresses(settings: Settings) -> None:
+    """Raises SettingsError for an address of MILESYNC_NOTIFY to which nothing can be sent."""
+    if settings.sync.notify:
+        from worker.clients.notify import require_usable
+
+        require_usable(settings.sync.notify)
+
+
 def require_usable_store(settings: Settings) -> None:
     """Raises StoreError if a process of the service cannot work with its database as it is.
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mappings.link import Link
+    from mappings.overview import Standing
     from mappings.rows import Pair
+    from mappings.run_record import RunRecord
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
@@ -51,7 +53,7 @@ def status(
       milesync status --watch --project 1
     """
     with opened(config, quiet=True) as deployment:
-        found = collected_from(deployment, projects, _status_of)
+        found = collected_from(deployment, projects, _standings(deployment, projects))
         several = len(deployment.settings.projects) > 1
     show_one = partial(_show_status, several=several)
     show({"projects": found}, lambda out: show_each(out, found, show_one), as_json=as_json)
@@ -124,11 +126,20 @@ def collected_from(
             "testrail_project": pair.testrail,
             "testably_project": pair.testably,
             "testrail_url": deployment.settings.testrail.url or "",
-            **names_of(found := recorded(deployment, pair)),
+            **names_of(found),
             **facts(deployment, found),
         }
-        for pair in deployment.settings.require_projects(projects)
+        for pair, found in chosen(deployment, projects)
     ]
+
+
+def chosen(
+    deployment: Deployment, projects: Sequence[int] | None
+) -> list[tuple[ProjectPair, Pair | None]]:
+    """The chosen pairs, each with its record if it ever ran."""
+    pairs = deployment.settings.require_projects(projects)
+    known = {pair.identity: pair for pair in deployment.store.all_pairs()}
+    return [(pair, known.get(deployment.identity(pair))) for pair in pairs]
 
 
 def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
@@ -136,21 +147,35 @@ def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
     return deployment.store.find_pair(deployment.identity(pair))
 
 
-def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
+def _standings(
+    deployment: Deployment, projects: Sequence[int] | None
+) -> Callable[[Deployment, Pair | None], Facts]:
+    """What tells the status of each chosen pair, after a few queries for all of them together."""
     from mappings.locks import settle_dead
-    from mappings.overview import Standing, overview
+    from mappings.overview import Standing, latest_runs, overview
 
     settle_dead(deployment.runs)  # or it would show as running what has died
-    runs = deployment.runs.latest(pair.id) if pair else []
-    found = overview(deployment.store.engine, [pair])[pair.id] if pair else Standing()
+    pairs = [pair for _, pair in chosen(deployment, projects) if pair]
+    found = overview(deployment.store.engine, pairs)
+    latest = latest_runs(deployment.store.engine, [pair.id for pair in pairs])
+
+    def status_of(_: Deployment, pair: Pair | None) -> Facts:
+        if pair is None:
+            return _status(None, Standing(), [])
+        return _status(pair, found[pair.id], latest[pair.id])
+
+    return status_of
+
+
+def _status(pair: Pair | None, standing: Standing, runs: Sequence[RunRecord]) -> Facts:
     return {
-        "in_step": found.in_step,
+        "in_step": standing.in_step,
         "proved_at": moment(pair.proved_at if pair else None),
-        "synced_at": moment(found.synced_at),
+        "synced_at": moment(standing.synced_at),
         "listed_at": moment(pair.listed_at if pair else None),
         "paused_because": pair.paused_because if pair else None,
-        "needs_a_person": found.needs_person,
-        "held": found.held,
+        "needs_a_person": standing.needs_person,
+        "held": standing.held,
         "runs": [run_json(run) for run in runs],
     }
 

@@ -41,7 +41,11 @@ def find_run(runs: RunLog, name: str) -> RunRecord:
         )
     found = runs.named(name)
     if not found:
-        raise UsageError(f"There is no run {name}.", "`milesync runs` lists the runs.")
+        raise UsageError(
+            f"There is no run {name}.",
+            "`milesync runs` lists the runs. One that is older than MILESYNC_RETENTION is not kept,"
+            " and of runs without changes the newest of a stretch is, after a day.",
+        )
     if len(found) > 1:
         candidates = ", ".join(run.id for run in found)
         raise UsageError(
