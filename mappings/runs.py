@@ -122,7 +122,7 @@ class RunLog(Connected):
         with self._transaction() as connection:
             at = time_of(connection)
             query = select(runs).where(runs.c.state == UNFINISHED)
-            waiting = [_run_of(row) for row in connection.execute(query).mappings()]
+            waiting = [run_of(row) for row in connection.execute(query).mappings()]
         return [run for run in waiting if run.is_overdue(at)]
 
     def silent(self) -> list[RunRecord]:
@@ -266,7 +266,7 @@ class RunLog(Connected):
 
     def _select(self, query: Any) -> list[RunRecord]:
         with self._transaction() as connection:
-            return [_run_of(row) for row in connection.execute(query).mappings()]
+            return [run_of(row) for row in connection.execute(query).mappings()]
 
 
 def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:
@@ -274,7 +274,7 @@ def _running(connection: Connection, pair_id: int | None = None) -> list[RunReco
     chosen: list[ColumnElement[bool]] = [runs.c.state == RUNNING]
     if pair_id is not None:
         chosen += [runs.c.pair_id == pair_id, runs.c.exclusive.is_(True)]
-    return [_run_of(row) for row in connection.execute(select(runs).where(*chosen)).mappings()]
+    return [run_of(row) for row in connection.execute(select(runs).where(*chosen)).mappings()]
 
 
 def _let_go(
@@ -309,5 +309,6 @@ def _columns(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _run_of(row: RowMapping) -> RunRecord:
+def run_of(row: RowMapping) -> RunRecord:
+    """A row of the table as a record."""
     return RunRecord(**{column.name: row[column.name] for column in runs.c})

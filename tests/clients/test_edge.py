@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.clients.certificates import AUTHORITY, EXPIRED, OTHER_HOST, SERVER, tls_server
 from tests.support.clock import FakeClock
 from tests.support.transports import Script, answer, http, raw_server, transport
+from worker.clients.tls import trusted_context
 from worker.clients.transport import ATTEMPTS
 from worker.errors import (
     AccessDenied,
@@ -146,6 +148,20 @@ def test_a_certificate_file_without_a_certificate_is_a_wrong_setting(
 
 
 # --- http and https ---------------------------------------------------------------------------
+
+
+def test_certificates_are_read_again_only_after_a_change(tmp_path: Path) -> None:
+    """Each run makes connections of its own, and reading them all costs more than a small run."""
+    file = tmp_path / "ca.pem"
+    file.write_text(AUTHORITY)
+    environ = {"SSL_CERT_FILE": str(file)}
+    first = trusted_context(environ)
+    assert trusted_context(environ) is first
+    assert trusted_context({}) is trusted_context({}) is not first
+    file.write_text("")
+    os.utime(file, (1, 1))
+    with pytest.raises(SettingsError, match="holds no certificate"):
+        trusted_context(environ)
 
 
 def test_a_server_without_tls_is_named_as_one() -> None:
