@@ -6,6 +6,7 @@ operators' table all read it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -53,13 +54,13 @@ class ProblemKind(StrEnum):
     IMMOVABLE = (
         "immovable",
         Effect.DECIDE,
-        "Move it by hand in Testably (its API cannot), or `milesync accept {id}`.",
+        "Move it by hand in Testably, or `milesync accept {id}`.",
     )
     # --- of a milestone as a whole
     HELD = (
         "held",
         Effect.DECIDE,
-        "`milesync migrate` releases what an undo took back; or `milesync accept {id}`.",
+        "`milesync migrate` takes it up again; or leave it so with `milesync accept {id}`.",
     )
     UNDO_FAILED = (
         "undo_failed",
@@ -81,7 +82,7 @@ class ProblemKind(StrEnum):
     NAME_CONFLICT = (
         "name_conflict",
         Effect.DECIDE,
-        "`milesync migrate --adopt-by-name` links it, `--create-anyway` makes a second one.",
+        "`milesync migrate --adopt-by-name`, or `milesync migrate --create-anyway`.",
     )
     SEVERAL_MARKED = (
         "several_marked",
@@ -197,9 +198,10 @@ class ProblemKind(StrEnum):
         """Whether it says that Testably failed at a write, which is counted (R6)."""
         return self in _FAILURES
 
-    def advice(self, testrail_id: int | None) -> str:
-        """The next step about one milestone."""
-        return self.next_step.replace("{id}", "ID" if testrail_id is None else str(testrail_id))
+    def advice(self, testrail_id: int | None, project: int | None = None) -> str:
+        """The next step about one milestone; ``project`` as in `for_project`."""
+        step = self.next_step.replace("{id}", "ID" if testrail_id is None else str(testrail_id))
+        return for_project(step, project)
 
 
 _FAILURES = frozenset(
@@ -216,6 +218,21 @@ _FAILURES = frozenset(
         ProblemKind.KEEPS_FAILING,
     }
 )
+_COMMAND = re.compile(
+    r"`milesync (?:accept|check|failures|history|migrate|plan|retry|runs|status|sync|verify)\b[^`]*"
+)
+
+
+def for_project(text: str, project: int | None) -> str:
+    """The text with its commands for one TestRail project, where a command has to name one."""
+    if project is None:
+        return text
+    return _COMMAND.sub(
+        lambda found: found[0] if "--project" in found[0] else f"{found[0]} --project {project}",
+        text,
+    )
+
+
 QUARANTINED_AT = 3
 """A milestone that failed in so many runs is quarantined (R6)…"""
 FIRST_REST = timedelta(hours=1)

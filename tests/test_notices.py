@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -91,6 +91,42 @@ def test_what_begins_is_told_once_and_what_is_over_too(store: Store, inbox: Inbo
     [over] = inbox.look()
     assert over.event == "over"
     assert inbox.look() == []
+
+
+def test_a_notice_says_each_thing_once_and_names_its_project(store: Store, run_log: RunLog) -> None:
+    """What is the matter, then the command, which does the right thing among several pairs."""
+    pair = store.pair(IDENTITY)
+    said = "Testably has a milestone of this name already (ms_9)."
+    conflict = Link(9, name="Release 9").with_problem(Problem(ProblemKind.NAME_CONFLICT, said), NOW)
+    nameless = Link(12, name="  ").with_problem(Problem(ProblemKind.BAD_RECORD, "Blank."), NOW)
+    held = Link(13, name="Release 13").held(NOW)
+    store.save_many(pair.id, [conflict, nameless, held], NOW)
+    send = Mock(return_value=True)
+    Notices(store, run_log, send, GAP, lambda: NOW, several=True).look(pair, EVERY_15, kept=True)
+    [(notice,)] = [call.args for call in send.call_args_list]
+    text = notice.text
+    assert "milesync migrate --adopt-by-name --project 1`" in text
+    assert "milesync accept 13 --project 1`" in text
+    assert "`milesync failures --project 1` lists" in text
+    assert "12 (no name) https://rail.example/index.php?/milestones/view/12: Blank." in text
+    for line in notice.lines:
+        sentences = [one.strip() for one in line.split(". ")]
+        assert len(sentences) == len(set(sentences))
+        assert line.count("took") <= 1
+
+
+def test_what_is_as_it_was_is_told_as_such(store: Store, inbox: Inbox) -> None:
+    """Behind what is new; a notice of runs alone does not point at `failures`."""
+    pair_id = store.pair(IDENTITY).id
+    store.update_pair(pair_id, paused_because="TestRail refuses the credentials.")
+    [paused] = inbox.look()
+    assert "milesync failures" not in paused.text
+    assert "`milesync status`" in paused.lines[-1]
+    troubled(store, 7)
+    inbox.now += GAP
+    [later] = inbox.look()
+    assert later.lines[0].startswith("- 7 Release 7: No.")
+    assert later.lines[1].startswith("- Still: The pair is paused")
 
 
 def test_what_begins_soon_after_waits_for_the_gap(store: Store, inbox: Inbox) -> None:

@@ -26,6 +26,7 @@ from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
+from worker.account import account
 from worker.clock import Clock, SharedClock, SystemClock
 from worker.settings import ProjectPair, Settings
 
@@ -139,8 +140,8 @@ class Deployment:
 
     @property
     def holder(self) -> str:
-        """This process, as a run that it does names it."""
-        return f"process {os.getpid()} on {socket.gethostname()}"
+        """Who runs this process and where, as a run that it does names it."""
+        return f"{account()} on {socket.gethostname()}, process {os.getpid()}"
 
     def identity(self, pair: ProjectPair) -> PairIdentity:
         """What makes this pair itself in the database."""
@@ -148,6 +149,10 @@ class Deployment:
         return PairIdentity(
             settings.testrail.url or "", pair.testrail, settings.testably.url, pair.testably
         )
+
+    def project_to_name(self, testrail_project: int) -> int | None:
+        """The TestRail project that a command has to name: where there are several pairs."""
+        return testrail_project if len(self.settings.projects) > 1 else None
 
     def rules(self, timezone: ZoneInfo | None) -> MappingRules:
         """How milestones are mapped, with dates as the days of a time zone."""
@@ -219,7 +224,12 @@ class Deployment:
         from worker.notices import Notices
 
         notices = Notices(
-            self.store, self.runs, self._send, self.settings.sync.notify_gap, self.clock.now
+            self.store,
+            self.runs,
+            self._send,
+            self.settings.sync.notify_gap,
+            self.clock.now,
+            several=len(self.settings.projects) > 1,
         )
         try:
             known = self.store.find_pair(self.identity(pair))

@@ -13,7 +13,11 @@ from typing import Any, Final
 
 import structlog
 
+from mappings.footer import marker_url
+from mappings.link import Link
+from mappings.link_record import Failure
 from mappings.overview import ENDED_WELL
+from mappings.problem import for_project
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from mappings.runs import RunLog
@@ -22,6 +26,8 @@ from worker.stale import is_stale
 
 MOST_LINES: Final = 20
 """A digest names so many things; of the others it says how many there are."""
+_OF_RUNS: Final = frozenset({"paused", "stopped", "stale"})
+"""The topics that are about the pair's runs, not about a milestone."""
 _HAS_READ: Final = (*ENDED_WELL, "aborted")
 """How a run ended that could read; one that failed says nothing of what was told before."""
 
@@ -73,12 +79,20 @@ def decide(
 
 
 def topics_of(
-    store: Store, runs: RunLog, pair: Pair, now: datetime, schedule: str, *, kept: bool
+    store: Store,
+    runs: RunLog,
+    pair: Pair,
+    now: datetime,
+    schedule: str,
+    *,
+    kept: bool,
+    project: int | None = None,
 ) -> Topics:
     """Everything about a pair that needs a person.
 
     ``schedule`` is its cron line, and ``kept`` says that whoever asks keeps to it. Where a person
     asks, a pair whose last run ended well is not stale: nobody may have meant to run it since.
+    ``project`` is what its commands name, as in `for_project`.
     """
     found: dict[str, str] = {}
     if pair.paused_because:
@@ -96,10 +110,16 @@ def topics_of(
         for one in link.failures:
             if not one.accepted:
                 key = f"{link.testrail_id} {one.field or ''} {one.kind.value}"
-                where = f" ({one.field.replace('_', ' ')})" if one.field else ""
-                step = one.kind.advice(link.testrail_id)
-                found[key] = f"{link.testrail_id} {link.name}{where}: {one.reason} {step}"
-    return found
+                advice = one.kind.advice(link.testrail_id)
+                found[key] = f"{_called(pair, link, one)}: {one.reason} {advice}"
+    return {key: for_project(text, project) for key, text in found.items()}
+
+
+def _called(pair: Pair, link: Link, one: Failure) -> str:
+    """A milestone by its id and name, or by its address in TestRail if it has no name."""
+    name = " ".join(link.name.split())
+    told = name or f"(no name) {marker_url(pair.identity.testrail_url, link.testrail_id)}"
+    return f"{link.testrail_id} {told}" + (f" ({one.field.replace('_', ' ')})" if one.field else "")
 
 
 def _refused_credentials(runs: RunLog, pair: Pair) -> Mapping[str, Any] | None:
@@ -138,7 +158,9 @@ def _stale(runs: RunLog, pair: Pair, now: datetime, schedule: str, *, kept: bool
     return f"The pair is stale. {ended}" + (f" The last one: {why}" if why else "")
 
 
-def notice_of(event: str, pair: Pair, topics: Topics, told: Sequence[str]) -> Notice:
+def notice_of(
+    event: str, pair: Pair, topics: Topics, told: Sequence[str], project: int | None = None
+) -> Notice:
     """The digest of a pair: what is new first, then what still is as it was."""
     identity = pair.identity
     name = f"{pair.testrail_name} " if pair.testrail_name else ""
@@ -147,29 +169,39 @@ def notice_of(event: str, pair: Pair, topics: Topics, told: Sequence[str]) -> No
     if event == "over":
         return Notice(event, f"milesync: {where} needs nobody any more.", (), *ids)
     new = [text for key, text in topics.items() if key not in told]
-    old = [text for key, text in topics.items() if key in told]
+    old = [f"Still: {text}" for key, text in topics.items() if key in told]
     lines = [*new, *old]
     number = len(lines)
     things = "one thing needs" if number == 1 else f"{number} things need"
     shown = [f"- {line}" for line in lines[:MOST_LINES]]
     shown += [f"- … and {number - MOST_LINES} more."] if number > MOST_LINES else []
-    advice = "`milesync failures` lists them."
-    return Notice(event, f"milesync: {where}: {things} a person.", (*shown, advice), *ids)
+    of_runs = _OF_RUNS & topics.keys()
+    advice = ["`milesync failures` lists what needs a person."] if topics.keys() - of_runs else []
+    advice += ["`milesync status` shows the last runs."] if of_runs else []
+    told_last = for_project(" ".join(advice), project)
+    return Notice(event, f"milesync: {where}: {things} a person.", (*shown, told_last), *ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """Tells people about pairs. ``send`` gives whether every address took a notice."""
+    """Tells people about pairs. ``send`` gives whether every address took a notice.
+
+    ``several`` pairs are configured: a command in a notice then names its project.
+    """
 
     store: Store
     runs: RunLog
     send: Callable[[Notice], bool]
     gap: timedelta
     now: Callable[[], datetime]
+    several: bool = False
 
     def look(self, pair: Pair, schedule: str, *, kept: bool) -> None:
         """Tell what is due about a pair, and remember that; as in `topics_of`."""
-        topics = topics_of(self.store, self.runs, pair, self.now(), schedule, kept=kept)
+        project = pair.identity.testrail_project if self.several else None
+        topics = topics_of(
+            self.store, self.runs, pair, self.now(), schedule, kept=kept, project=project
+        )
         told = list(pair.noticed or ())
         event = decide(topics, told, pair.noticed_at, self.now(), self.gap)
         if event is None:
@@ -177,6 +209,6 @@ class Notices:
             if still != told:
                 self.store.update_pair(pair.id, noticed=still)
             return
-        if self.send(notice_of(event, pair, topics, told)):
+        if self.send(notice_of(event, pair, topics, told, project)):
             self.store.update_pair(pair.id, noticed=sorted(topics), noticed_at=self.now())
             log.info("told people", event_=event, pair=str(pair.id), topics=len(topics))

@@ -55,6 +55,21 @@ def test_a_failure_says_what_why_since_when_and_what_next(milesync: Milesync, cu
     assert f"milesync accept {cut}" in shown.replace("\n", " ")
 
 
+def test_a_next_step_names_its_project_among_several(
+    milesync: Milesync, two_projects: Sandbox
+) -> None:
+    """So that the command that is copied does nothing to the others."""
+    assert two_projects.testably.model.create("proj_two", {"name": "Of the second project"})
+    assert milesync("migrate", "--yes").code == 3
+    document = milesync("failures", "--json").json
+    [one] = document["projects"][1]["failures"]
+    assert "`milesync migrate --adopt-by-name --project 2`" in one["next_step"]
+    said = " ".join(milesync("failures").out.split())
+    assert "`milesync migrate --adopt-by-name --project 2`" in said
+    assert ": same name" in said
+    assert "name_conflict" not in said
+
+
 def test_why_an_undo_was_refused_stays_listed(milesync: Milesync, sandbox: Sandbox) -> None:
     """With the answer that Testably gave and the right next step, in JSON and in words."""
     run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]

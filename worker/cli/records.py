@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,8 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
 Milestone = Annotated[
     str, typer.Argument(metavar="ID", help="The id of the milestone in TestRail or in Testably.")
 ]
+_USUAL = "linked"
+"""The state of most links, which needs no word."""
 _MOST_DIGITS = 18
 """Of an id that a database can hold."""
 DATES = ("start_date", "due_date")
@@ -51,7 +54,9 @@ def status(
     """
     with opened(config, quiet=True) as deployment:
         found = collected_from(deployment, projects, _standings(deployment, projects))
-    show({"projects": found}, lambda out: show_each(out, found, _show_status), as_json=as_json)
+        several = len(deployment.settings.projects) > 1
+    show_one = partial(_show_status, several=several)
+    show({"projects": found}, lambda out: show_each(out, found, show_one), as_json=as_json)
     if not watch:
         return Exit.OK
     with opened(config) as deployment:
@@ -222,17 +227,19 @@ def show_each(
         show_one(out, facts)
 
 
-def _show_status(out: Console, facts: Facts) -> None:
+def _show_status(out: Console, facts: Facts, *, several: bool) -> None:
+    project = facts["testrail_project"] if several else None
     proved = facts["proved_at"]
     agree = facts["in_step"]
     if agree is not None:
         out.print("  In step." if agree else "  Not in step.", style="" if agree else "red")
-    out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
+    tells = "" if agree is False else "; `milesync verify` tells whether they are"
+    out.print(f"  Last proved in step: {proved or f'never{tells}'}.")
     if number := facts["needs_a_person"]:
         verb = "needs" if number == 1 else "need"
         out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
     if facts["held"]:
-        out.print(f"  {words.held(facts['held'])}")
+        out.print(f"  {words.held(facts['held'], project)}")
     if facts["paused_because"]:
         out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:
@@ -246,12 +253,12 @@ def _show_links(out: Console, facts: Facts) -> None:
         out.print("  There are no links yet.")
         return
     # most of them are in the usual state, which needs no column
-    is_odd = any(link["state"] != "linked" for link in facts["links"])
+    is_odd = any(link["state"] != _USUAL for link in facts["links"])
     rows = [
         (
             link["testrail_id"],
             link["testably_id"],
-            *((link["state"],) if is_odd else ()),
+            *(("" if link["state"] == _USUAL else words.state(link["state"]),) if is_odd else ()),
             link["name"],
             *((link[name] or "").replace("_", " ") for name in lifecycles.COLUMNS),
             _cell(link["pushed"], "due_date"),
@@ -295,7 +302,7 @@ def _show_changes(out: Console, facts: Facts) -> None:
     if not facts["changes"]:
         out.print("  No change of this milestone is recorded.")
     for change in facts["changes"]:
-        done = "" if change["state"] == "done" else f", {change['state']}"
+        done = "" if change["state"] == "done" else f", {words.write_state(change['state'])}"
         out.print(
             f"  {change['at']}  {written(change['kind'])} {change['testably_id'] or ''}{done}, "
             f"{_sort(change)} run {change['run']}",

@@ -13,14 +13,13 @@ from enum import Enum, auto
 from mappings.fingerprints import fingerprint_of_source
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.link_values import UNDONE
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import Effect, Problem, ProblemKind
 from worker.sync.decide.action import Kind
 from worker.sync.decide.placement import Place
 from worker.sync.decide.snapshot import Snapshot, living
 from worker.sync.options import OnTargetEdit
-
-_HELD_BY_UNDO = "An undo took it back; `milesync migrate` releases it."
 
 
 class Step(Enum):
@@ -110,7 +109,7 @@ def why_held(link: Link) -> Problem:
     """Why an undo holds this milestone: it took it back, or it could not."""
     if link.problem is not None and link.problem.kind is ProblemKind.UNDO_FAILED:
         return link.problem
-    return Problem(ProblemKind.HELD, _HELD_BY_UNDO)
+    return Problem(ProblemKind.HELD, UNDONE)
 
 
 def quarantined(ask: Question) -> Case | None:
@@ -288,11 +287,7 @@ class Cases:
         if source is None:
             return Case(Step.BLOCK, testably_id=link.testably_id)
         ask = Question(self._snapshot, source, link, self.of)
-        for rule in RULES:
-            case = rule(ask)
-            if case is not None:
-                return case
-        raise AssertionError("The last rule always answers.")
+        return next(case for rule in RULES if (case := rule(ask)) is not None)
 
 
 def is_blocked(link: Link, source: SourceMilestone, now: datetime) -> bool:
