@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from mappings import database
+from mappings.answers import AnswerStore
 from mappings.errors import StoreAway, StoreError
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
@@ -188,19 +189,15 @@ class Deployment:
         """Everything that a run of the pair needs, with connections of its own.
 
         ``priority`` is by default that of background work; ``max_wait`` is how many seconds a
-        request may wait for its turn, None is for ever. ``scheduled`` as in `tell_people`, which
-        is called at the end.
+        request may wait for its turn, None is for ever. At the end, people are told (`scheduled`).
         """
-        from mappings.answers import AnswerStore
         from worker.sync.read.answers import Answers
 
         answers = Answers(AnswerStore(self.engine))
-        how: dict[str, Any] = {} if priority is None else {"priority": priority}
-        clients = self.apis.clients(
-            pair, max_wait=max_wait, on_wait=on_wait, answers=answers, **how
-        )
+        how: dict[str, Any] = {"max_wait": max_wait, "on_wait": on_wait, "answers": answers}
+        how |= {} if priority is None else {"priority": priority}
         try:
-            with clients as (source, target):
+            with self.apis.clients(pair, **how) as (source, target):
                 yield self._context(pair, source, target, answers)
         finally:
             self.tell_people(pair, scheduled=scheduled)
