@@ -18,6 +18,7 @@ from mappings.milestone import (
     SubMilestone,
     TargetMilestone,
 )
+from mappings.sharing import PackedRecord, kept_once
 from worker.clients.bad_records import bad_record, not_an_object
 from worker.clients.clean import clean_record
 from worker.clients.shapes import SourceShape, TargetShape
@@ -37,7 +38,7 @@ def parse_source(record: object, parent_id: int | None = None) -> SourceMileston
         fields = SourceShape.model_validate(record)
     except ValidationError as error:
         return bad_record(record, error, parent_id)
-    known = {key: value for key, value in fields.__dict__.items() if value is not None}
+    known = {n: kept_once(value) for n, value in fields.__dict__.items() if value is not None}
     if parent_id is not None and parent_id != fields.id:
         known.setdefault("parent_id", parent_id)
     return SourceMilestone(**known, raw=raw)
@@ -45,7 +46,7 @@ def parse_source(record: object, parent_id: int | None = None) -> SourceMileston
 
 def _raw(record: dict[str, object]) -> Mapping[str, object]:
     known = {key: value for key, value in record.items() if key != "milestones"}
-    return known if known.keys() <= _SOURCE_FIELDS else clean_record(record)
+    return PackedRecord(known if known.keys() <= _SOURCE_FIELDS else clean_record(record))
 
 
 # --- Testably ---------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ def parse_target(record: object) -> TargetMilestone | BadRecord:
         fields = TargetShape.model_validate(record)
     except ValidationError as error:
         return bad_record(record, error, None)
-    known: dict[str, Any] = dict(fields.__dict__)
+    known: dict[str, Any] = {name: kept_once(value) for name, value in fields.__dict__.items()}
     parent = known.pop("parent_milestone_id")
     known["parent_id"] = known["parent_id"] or parent
     known["linked_runs"] = tuple(LinkedRun(**run.__dict__) for run in fields.linked_runs or ())
