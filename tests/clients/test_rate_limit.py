@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.support.clock import FakeClock
+from worker.clients import redis_limiter
 from worker.clients.rate_limit import (
     LocalRateLimiter,
     Priority,
