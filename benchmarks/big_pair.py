@@ -1,8 +1,8 @@
-"""A pair of many milestones that is in step: its pages as files, and its database.
+"""Pairs of many milestones that are in step: their pages as files, and their database.
 
-``python -m benchmarks.big_pair FOLDER COUNT`` writes ``source.json`` and ``target.json`` (the rows
-of both sides, as their lists show them), ``milesync.toml`` and ``milesync.db``. A third are
-sub-milestones; Testably derives the status and the dates of their parents.
+``python -m benchmarks.big_pair FOLDER COUNT PORT`` writes ``source.json`` and ``target.json`` (the
+rows of both sides by project, as their lists show them), ``milesync.toml`` and ``milesync.db`` for
+one pair. A third are sub-milestones; Testably derives the status and the dates of their parents.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert
 
 from mappings.database import ensure_ready, open_engine
 from mappings.dates import moment_of
@@ -45,9 +45,36 @@ Children = dict[int, list[SourceMilestone]]
 
 
 def make(folder: Path, count: int, port: int) -> None:
-    """Write everything for ``count`` milestones whose pages are served on ``port``."""
+    """Write everything for one pair of ``count`` milestones whose pages are served on ``port``."""
+    engine = open_engine(f"sqlite:///{folder}/milesync.db")
+    ensure_ready(engine)
+    make_pairs(folder, engine, {PROJECT: TARGET}, count, port)
+    engine.dispose()
+    (folder / "milesync.toml").write_text(_settings(port))
+
+
+def make_pairs(
+    folder: Path, engine: Engine, projects: Mapping[int, str], count: int, port: int
+) -> None:
+    """Write the pages of these pairs, of ``count`` milestones each, and their links."""
     rules = MappingRules(f"http://127.0.0.1:{port}")
-    rows = _source_rows(count)
+    model, store = TestRailModel(projects), Store(engine)
+    every_source, every_target = {}, {}
+    for project, target in projects.items():
+        seed(model, project, count)
+        rows = [dict(row) for row in model.everything(project)]
+        targets, known = _in_step(rows, rules)
+        every_source[project], every_target[target] = rows, targets
+        identity = PairIdentity(rules.testrail_url, project, rules.testrail_url, target)
+        _keep(store, identity, rules, known)
+    (folder / "source.json").write_text(json.dumps(every_source))
+    (folder / "target.json").write_text(json.dumps(every_target))
+
+
+def _in_step(
+    rows: Sequence[dict[str, Any]], rules: MappingRules
+) -> tuple[list[dict[str, Any]], list[Link]]:
+    """The targets of these rows as Testably lists them, and their links."""
     sources = [parsed for row in rows if isinstance(parsed := parse_source(row), SourceMilestone)]
     children: Children = defaultdict(list)
     for source in sources:
@@ -55,17 +82,8 @@ def make(folder: Path, count: int, port: int) -> None:
             children[source.parent_id].append(source)
     desired = {s.id: desired_values(s, rules, has_children=s.id in children) for s in sources}
     targets = [_target_row(source, desired, children) for source in sources]
-    (folder / "source.json").write_text(json.dumps(rows))
-    (folder / "target.json").write_text(json.dumps(targets))
-    (folder / "milesync.toml").write_text(_settings(port))
     both = zip(sources, targets, strict=True)
-    _keep(folder, rules, (_link(source, row, desired, children) for source, row in both))
-
-
-def _source_rows(count: int) -> list[dict[str, Any]]:
-    model = TestRailModel([PROJECT])
-    seed(model, PROJECT, count)
-    return [dict(row) for row in model.everything(PROJECT)]
+    return targets, [_link(source, row, desired, children) for source, row in both]
 
 
 def _target_row(
@@ -109,16 +127,12 @@ def _link(
     )
 
 
-def _keep(folder: Path, rules: MappingRules, every: Iterable[Link]) -> None:
-    engine = open_engine(f"sqlite:///{folder}/milesync.db")
-    ensure_ready(engine)
-    store = Store(engine)
-    pair = store.pair(PairIdentity(rules.testrail_url, PROJECT, rules.testrail_url, TARGET))
+def _keep(store: Store, identity: PairIdentity, rules: MappingRules, known: list[Link]) -> None:
+    pair = store.pair(identity)
     store.update_pair(pair.id, rules=rules.fingerprint)
-    with engine.begin() as connection:
-        columns = [{"pair_id": pair.id, **link_columns(link)} for link in every]
+    with store.engine.begin() as connection:
+        columns = [{"pair_id": pair.id, **link_columns(link)} for link in known]
         connection.execute(insert(links), columns)
-    engine.dispose()
 
 
 def _settings(port: int) -> str:

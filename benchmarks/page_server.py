@@ -1,7 +1,7 @@
-"""Serves the pages of a big pair, rendered beforehand, so that only the client's work is measured.
+"""Serves the pages of pairs, rendered beforehand, so that only the client's work is measured.
 
-``python -m benchmarks.page_server FOLDER`` reads ``source.json`` and ``target.json`` there and
-listens on the port that it was told. It knows no credentials and takes no writes.
+``python -m benchmarks.page_server FOLDER PORT`` reads ``source.json`` and ``target.json`` there,
+the rows by project. It knows no credentials and takes no writes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ Pages = dict[str, bytes]
 
 
 def render(folder: Path) -> Pages:
-    """Every page by a key of its list and its first row or number."""
+    """Every page by a key of its project, its list and its first row or number."""
     source = json.loads((folder / "source.json").read_text())
     target = json.loads((folder / "target.json").read_text())
-    pages = {f"source {offset}": page for offset, page in _source_pages(source)}
-    pages |= {f"target {number}": page for number, page in _target_pages(target)}
+    pages: Pages = {}
+    for project, rows in source.items():
+        pages |= {f"source {project} {offset}": page for offset, page in _source_pages(rows)}
+    for project, rows in target.items():
+        pages |= {f"target {project} {number}": page for number, page in _target_pages(rows)}
     return pages
 
 
@@ -58,11 +61,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _key(path: str) -> str:
-    if "get_milestones" in path:
-        found = re.search(r"&offset=(\d+)", path)
-        return f"source {found[1] if found else 0}"
-    found = re.search(r"[?&]page=(\d+)", path)
-    return f"target {found[1] if found and 'status=' not in path else 0}"
+    if found := re.search(r"/get_milestones/(\d+)(?:.*&offset=(\d+))?", path):
+        return f"source {found[1]} {found[2] or 0}"
+    found = re.search(r"/projects/([^/]+)/milestones\?.*\bpage=(\d+)", path)
+    if found is None or "status=" in path:
+        return "none"
+    return f"target {found[1]} {found[2]}"
 
 
 def main() -> None:

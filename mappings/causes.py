@@ -46,13 +46,18 @@ CAUSES: Final = (
     Cause(
         ("SQLITE_CANTOPEN",),
         "",
-        "Check that the folder named in MILESYNC_DATABASE_URL exists, and that this account may"
-        " write there.",
+        "Check that the folder of this file exists, where a link leads to it too, and that this"
+        " account may write there.",
     ),
     Cause(
         ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"),
-        "",
+        "No locks available",
         "Another program holds the file: end it, and keep the file off network drives.",
+    ),
+    Cause(
+        (),
+        "levels of symbolic links|Is a directory",
+        "Remove what is there under this name: milesync makes a plain file of its own.",
     ),
     Cause(
         ("SQLITE_NOTADB",),
@@ -146,4 +151,6 @@ def _code(error: Exception) -> str:
 def plain(error: Exception) -> str:
     """The driver's own first line; the others may quote the statement and its values."""
     cause = getattr(error, "orig", None) or error
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
     return str(cause).strip().partition("\n")[0][:300]

@@ -138,7 +138,12 @@ def read_time(engine: Engine) -> datetime:
         with engine.connect() as connection:
             return time_of(connection).astimezone(UTC)
     except SQLAlchemyError as error:
-        raise store_error("The database cannot be reached", error) from error
+        raise store_error(f"{_named(engine)} cannot be reached", error) from error
+
+
+def _named(engine: Engine) -> str:
+    """The database as messages have it: a file by its name, with links followed."""
+    return f"The database {engine.url.database if engine.dialect.name == 'sqlite' else ''}".strip()
 
 
 def upgrade(engine: Engine) -> None:
@@ -192,7 +197,7 @@ def revisions(engine: Engine) -> tuple[str | None, str | None]:
     except (SQLAlchemyError, OSError) as error:
         away = engine.dialect.name != "sqlite" and isinstance(error, OperationalError)
         kind = StoreAway if away else StoreError
-        raise store_error("The database cannot be reached", error, kind) from error
+        raise store_error(f"{_named(engine)} cannot be reached", error, kind) from error
     return current, newest_revision()
 
 

@@ -24,7 +24,7 @@ def failure(
     if counts:
         count, counted_at = count + 1, now
     if count < QUARANTINED_AT:
-        return Problem(kind, f"{why} The next run tries it again.", since, count or 1, counted_at)
+        return Problem(kind, why, since, count or 1, counted_at)
     soon = "in an hour" if count == QUARANTINED_AT else "in a day"
     reason = f"It failed in {count} runs and is tried again {soon}. {why}"
     return Problem(ProblemKind.KEEPS_FAILING, reason, since, count, counted_at)

@@ -8,7 +8,7 @@ from typing import Any
 from mappings.link import Link
 from mappings.link_record import Failure
 from mappings.overview import LastRun
-from mappings.problem import ProblemKind
+from mappings.problem import ProblemKind, for_project
 from mappings.rows import Pair
 from mappings.store import Store
 
@@ -16,44 +16,48 @@ Listed = dict[str, Any]
 
 
 def failures(
-    store: Store, pair: Pair, last_run: LastRun | None, most: int | None = None
+    store: Store,
+    pair: Pair,
+    last_run: LastRun | None,
+    project: int | None,
+    most: int | None = None,
 ) -> dict[str, list[Listed]]:
     """A pair's ``failures`` and ``accepted`` in the contract's form, of at most so many links.
 
-    Raises StoreError.
+    ``project`` is what the next steps name, as in `for_project`. Raises StoreError.
     """
     found: dict[str, list[Listed]] = {"failures": [], "accepted": []}
     for link in store.links_with_problems(pair.id, most):
-        for name, listed in failures_of_link(link).items():
+        for name, listed in failures_of_link(link, project).items():
             found[name] += listed
     if last_run is not None:
-        found["failures"] += _of_run(last_run)
+        found["failures"] += _of_run(last_run, project)
     return found
 
 
-def failures_of_link(link: Link) -> dict[str, list[Listed]]:
+def failures_of_link(link: Link, project: int | None) -> dict[str, list[Listed]]:
     """The ``failures`` and ``accepted`` of one milestone, in the contract's form."""
     found: dict[str, list[Listed]] = {"failures": [], "accepted": []}
     for one in link.failures:
-        found["accepted" if one.accepted else "failures"].append(_of_link(link, one))
+        found["accepted" if one.accepted else "failures"].append(_of_link(link, one, project))
     return found
 
 
-def _of_link(link: Link, one: Failure) -> Listed:
+def _of_link(link: Link, one: Failure, project: int | None) -> Listed:
     return {
         "testrail_id": link.testrail_id,
         "testably_id": link.testably_id,
         "name": link.name,
         "kind": one.kind.value,
         "field": one.field,
-        "reason": one.reason,
+        "reason": for_project(one.reason, project),
         "since": one.since,
         "count": one.count,
-        "next_step": one.kind.advice(link.testrail_id),
+        "next_step": one.kind.advice(link.testrail_id, project),
     }
 
 
-def _of_run(run: LastRun) -> list[Listed]:
+def _of_run(run: LastRun, project: int | None) -> list[Listed]:
     """What the last whole run could say of no link: unread lists, records without an id."""
     since = run.finished_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return [
@@ -63,7 +67,7 @@ def _of_run(run: LastRun) -> list[Listed]:
             "reason": one.get("reason"),
             "since": since,
             "count": 1,
-            "next_step": ProblemKind[str(one["kind"]).upper()].advice(None),
+            "next_step": ProblemKind[str(one["kind"]).upper()].advice(None, project),
         }
         for one in run.nameless
     ]

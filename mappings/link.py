@@ -20,7 +20,7 @@ from typing import Any
 
 from mappings.failing import failure
 from mappings.link_record import LinkState
-from mappings.link_values import LinkValues, without
+from mappings.link_values import UNDONE, LinkValues, without
 from mappings.milestone import ACTIVE, ARCHIVED, TargetMilestone, Values, same_value
 from mappings.problem import Problem, ProblemKind
 from mappings.stored_text import can_be_description
@@ -175,9 +175,12 @@ class Link(LinkValues):
         """Its source is gone, and the policy leaves its target."""
         return replace(self, state=LinkState.ORPHANED, problem=None, field_problems={}, sent={})
 
-    def held(self, now: datetime | None = None) -> Link:
-        """Taken back by an undo: what was applied is forgotten, so that a migration sends it."""
-        why = "An undo took it back."
+    def held(self, now: datetime | None = None, failed: str = "") -> Link:
+        """Taken back by an undo: what was applied is forgotten, so that a migration sends it.
+
+        ``failed`` says why the undo did not take it back; it is held all the same.
+        """
+        why = (ProblemKind.UNDO_FAILED, failed) if failed else (ProblemKind.HELD, UNDONE)
         return replace(
             self,
             state=LinkState.HELD,
@@ -186,7 +189,7 @@ class Link(LinkValues):
             sent={},
             in_flight=None,
             target_fingerprint=None,
-            problem=Problem(ProblemKind.HELD, why, now),
+            problem=Problem(*why, now),
         )
 
     def held_without_target(self, now: datetime | None = None) -> Link:

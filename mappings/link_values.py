@@ -12,6 +12,8 @@ from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Valu
 from mappings.problem import WHOLE, FieldProblem, ProblemKind
 from mappings.sharing import EMPTY, kept_once, unless_equal
 
+UNDONE = "An undo took it back."
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -162,9 +164,8 @@ class LinkValues(LinkRecord):
     def whole_accepted(self, since: str) -> FieldProblem:
         """That a person lives with a held milestone, as both sides stand now."""
         live = digest_of(self.observed) if self.has_target else None
-        why = "An undo took it back."
         return FieldProblem(
-            ProblemKind.HELD, self.source_fingerprint, live, why, since, accepted=True
+            ProblemKind.HELD, self.source_fingerprint, live, UNDONE, since, accepted=True
         )
 
     @property

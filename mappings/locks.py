@@ -56,7 +56,7 @@ def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     except Timeout:
         raise _busy(engine, pair_id) from None
     except OSError as error:
-        raise store_error("The lock beside the database cannot be taken", error) from error
+        raise store_error(f"The lock {file} cannot be taken", error) from error
     try:
         yield lambda: lock.is_locked
     finally:

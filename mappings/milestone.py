@@ -39,7 +39,6 @@ class SourceMilestone:
 
     id: int
     name: str
-    project_id: int | None = None
     description: str | None = None
     start_on: int | None = None
     started_on: int | None = None
@@ -49,7 +48,6 @@ class SourceMilestone:
     is_completed: bool = False
     parent_id: int | None = None
     refs: str | None = None
-    url: str | None = None
     raw: Mapping[str, object] = field(default_factory=lambda: EMPTY, compare=False, repr=False)
 
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, and_, func, select
+from sqlalchemy import Connection, Engine, Select, and_, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.causes import store_error
 from mappings.link_record import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from mappings.rows import Pair
-from mappings.run_record import RUNNING, UNFINISHED
-from mappings.tables import links, pairs, runs
+from mappings.run_record import RUNNING, UNFINISHED, RunRecord
+from mappings.runs import run_of
+from mappings.tables import UtcDateTime, links, pairs, runs
 
 ENDED_WELL: Final = ("succeeded", "partial")
 
@@ -44,7 +45,8 @@ class Standing:
     """Where one pair stands.
 
     ``links`` are counted by state and ``problems`` by kind, those alone that nobody has accepted;
-    ``synced_at`` is when a run last came to its end, UTC. ``in_step`` is None if it is not known.
+    ``synced_at`` is when a run of the whole pair last came to its end, UTC. ``in_step`` is None if
+    it is not known.
     """
 
     links: Mapping[str, int] = field(default_factory=dict)
@@ -122,6 +124,37 @@ def overview(engine: Engine, known: Iterable[Pair], *, brief: bool = False) -> d
     }
 
 
+def latest_runs(
+    engine: Engine, pair_ids: Sequence[int], limit: int = 5
+) -> dict[int, list[RunRecord]]:
+    """The newest runs of each of these pairs, newest first. Raises StoreError."""
+    other = runs.alias()
+    oldest = (
+        select(other.c.started_at)
+        .where(other.c.pair_id == pairs.c.id)
+        .order_by(other.c.started_at.desc())
+        .limit(1)
+        .offset(limit - 1)
+        .correlate(pairs)
+        .scalar_subquery()
+    )
+    since = func.coalesce(oldest, literal(datetime(1970, 1, 1, tzinfo=UTC), UtcDateTime))
+    query = (
+        select(runs)
+        .join(pairs, pairs.c.id == runs.c.pair_id)
+        .where(pairs.c.id.in_(pair_ids), runs.c.started_at >= since)
+        .order_by(runs.c.started_at.desc(), runs.c.id.desc())
+    )
+    found: dict[int, list[RunRecord]] = {pair_id: [] for pair_id in pair_ids}
+    try:
+        with engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                found[row["pair_id"]].append(run_of(row))
+    except SQLAlchemyError as error:
+        raise store_error("The database did not answer", error) from error
+    return {pair_id: some[:limit] for pair_id, some in found.items()}
+
+
 def _standing(
     pair: Pair,
     states: Mapping[str, int],
@@ -168,7 +201,7 @@ def _accepted(ids: Sequence[int]) -> Select[Any]:
 
 
 def _synced(ids: Sequence[int]) -> Select[Any]:
-    ended = and_(runs.c.state.in_(ENDED_WELL), runs.c.finished_at.is_not(None))
+    ended = and_(runs.c.state.in_(ENDED_WELL), runs.c.finished_at.is_not(None), runs.c.exclusive)
     last = select(runs.c.pair_id, func.max(runs.c.finished_at))
     return last.where(ended, runs.c.pair_id.in_(ids)).group_by(runs.c.pair_id)
 

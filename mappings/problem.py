@@ -6,6 +6,7 @@ operators' table all read it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -53,13 +54,18 @@ class ProblemKind(StrEnum):
     IMMOVABLE = (
         "immovable",
         Effect.DECIDE,
-        "Move it by hand in Testably (its API cannot), or `milesync accept {id}`.",
+        "Move it by hand in Testably, or `milesync accept {id}`.",
     )
     # --- of a milestone as a whole
     HELD = (
         "held",
         Effect.DECIDE,
-        "`milesync migrate` releases what an undo took back; or `milesync accept {id}`.",
+        "`milesync migrate` takes it up again; or leave it so with `milesync accept {id}`.",
+    )
+    UNDO_FAILED = (
+        "undo_failed",
+        Effect.DECIDE,
+        "Mend it by hand in Testably, or undo the run again; `milesync migrate` releases it.",
     )
     BAD_RECORD = ("bad_record", Effect.DECIDE, "Correct the milestone in TestRail.")
     OWN_PARENT = ("own_parent", Effect.DECIDE, "Give the milestone another parent in TestRail.")
@@ -76,7 +82,7 @@ class ProblemKind(StrEnum):
     NAME_CONFLICT = (
         "name_conflict",
         Effect.DECIDE,
-        "`milesync migrate --adopt-by-name` links it, `--create-anyway` makes a second one.",
+        "`milesync migrate --adopt-by-name`, or `milesync migrate --create-anyway`.",
     )
     SEVERAL_MARKED = (
         "several_marked",
@@ -151,6 +157,7 @@ class ProblemKind(StrEnum):
         Effect.PASSES,
         "See what answers at the address: `milesync check`.",
     )
+    PROXY = ("proxy", Effect.PASSES, "See what the proxy answers: `milesync check`.")
     TRANSIENT = ("transient", Effect.PASSES, "`milesync sync` tries it again.")
     CREATE_FAILS = ("create_fails", Effect.PASSES, "`milesync sync` tries it again.")
     # --- of a run as a whole
@@ -182,13 +189,19 @@ class ProblemKind(StrEnum):
         return self.effect is not Effect.INFORMS
 
     @property
+    def is_hold(self) -> bool:
+        """Whether it says that an undo holds the milestone (R9)."""
+        return self in (ProblemKind.HELD, ProblemKind.UNDO_FAILED)
+
+    @property
     def is_failure(self) -> bool:
         """Whether it says that Testably failed at a write, which is counted (R6)."""
         return self in _FAILURES
 
-    def advice(self, testrail_id: int | None) -> str:
-        """The next step about one milestone."""
-        return self.next_step.replace("{id}", "ID" if testrail_id is None else str(testrail_id))
+    def advice(self, testrail_id: int | None, project: int | None = None) -> str:
+        """The next step about one milestone; ``project`` as in `for_project`."""
+        step = self.next_step.replace("{id}", "ID" if testrail_id is None else str(testrail_id))
+        return for_project(step, project)
 
 
 _FAILURES = frozenset(
@@ -205,6 +218,21 @@ _FAILURES = frozenset(
         ProblemKind.KEEPS_FAILING,
     }
 )
+_COMMAND = re.compile(
+    r"`milesync (?:accept|check|failures|history|migrate|plan|retry|runs|status|sync|verify)\b[^`]*"
+)
+
+
+def for_project(text: str, project: int | None) -> str:
+    """The text with its commands for one TestRail project, where a command has to name one."""
+    if project is None:
+        return text
+    return _COMMAND.sub(
+        lambda found: found[0] if "--project" in found[0] else f"{found[0]} --project {project}",
+        text,
+    )
+
+
 QUARANTINED_AT = 3
 """A milestone that failed in so many runs is quarantined (R6)…"""
 FIRST_REST = timedelta(hours=1)

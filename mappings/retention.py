@@ -6,25 +6,31 @@ only copy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, RowMapping, delete, func, select, update
+from sqlalchemy import Connection, Engine, RowMapping, delete, exists, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.causes import store_error
 from mappings.database import time_of
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
-from mappings.tables import changes, links, runs
+from mappings.run_record import RUNNING, UNFINISHED
+from mappings.tables import changes, links, pairs, runs
 
 QUIET_AFTER: Final = timedelta(days=1)
-"""Runs without changes are kept one by one for so long; older ones of a stretch as one row."""
+"""Runs without changes are kept one by one for so long; older ones of a stretch as one row.
+
+Also those that told the same each time: a conflict that waits for a person, a server that is away.
+"""
 KEPT_SINGLY: Final = 8
 """The newest runs of a pair, which are never put together."""
 _BATCH: Final = 500
+_BY_THE_SERVICE: Final = ("schedule", "webhook")
+_GOES_ON: Final = (RUNNING, UNFINISHED)
 _OPEN: Final = (ChangeState.INTENDED.value, ChangeState.AMBIGUOUS.value)
 _LIVING: Final = (LinkState.LINKED.value, LinkState.HELD.value, LinkState.CREATING.value)
 
@@ -46,9 +52,9 @@ def prune(engine: Engine, keep: timedelta | None) -> Pruned:
     StoreError.
     """
     try:
-        with engine.begin() as connection:
+        with engine.connect() as connection:
             now = time_of(connection)
-            folded = _fold(connection, now - QUIET_AFTER)
+        folded = _fold(engine, now - QUIET_AFTER)
         if keep is None:
             return Pruned(folded=folded)
         gone = Pruned(folded=folded)
@@ -89,57 +95,69 @@ def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 # --- stretches of runs without changes
 
 
-def _fold(connection: Connection, before: datetime) -> int:
-    """Keep the newest run of each stretch without changes; it says how many it stands for."""
-    wrote = select(changes.c.run_id)
-    query = (
-        select(runs)
-        .where(runs.c.finished_at < before, runs.c.id.not_in(wrote))
-        .order_by(runs.c.pair_id, runs.c.started_at, runs.c.id)
-    )
-    rows = connection.execute(query).mappings().all()
-    single = _newest(connection)
+def _fold(engine: Engine, before: datetime) -> int:
+    """Keep the newest run of each stretch without changes; it says how many it stands for.
+
+    One pair at a time, so that thousands of them take neither memory nor a long transaction.
+    """
+    with engine.connect() as connection:
+        ids = list(connection.execute(select(pairs.c.id)).scalars())
     folded = 0
-    for stretch in _stretches(connection, [row for row in rows if row["id"] not in single]):
-        *older, last = stretch
-        ids = [row["id"] for row in older]
-        options = {**last["options"], "stands_for": sum(_stands_for(row) for row in stretch)}
-        options["since"] = _since(stretch[0])
-        connection.execute(update(runs).where(runs.c.id == last["id"]).values(options=options))
-        for some in _batches(ids):
-            folded += connection.execute(delete(runs).where(runs.c.id.in_(some))).rowcount
+    for pair_id in ids:
+        with engine.begin() as connection:
+            for stretch in _stretches(_runs_of(connection, pair_id), before):
+                folded += _fold_into_newest(connection, stretch)
     return folded
 
 
-def _newest(connection: Connection) -> set[str]:
-    number = func.row_number().over(partition_by=runs.c.pair_id, order_by=runs.c.started_at.desc())
-    ranked = select(runs.c.id, number.label("number")).subquery()
-    newest = select(ranked.c.id).where(ranked.c.number <= KEPT_SINGLY)
-    return set(connection.execute(newest).scalars())
+def _runs_of(connection: Connection, pair_id: int) -> Sequence[RowMapping]:
+    """The pair's runs, oldest first, and of each whether it wrote; without the newest few."""
+    wrote = exists().where(changes.c.run_id == runs.c.id)
+    names = ("id", "trigger", "state", "started_at", "finished_at", "problems", "error", "options")
+    query = select(*(runs.c[name] for name in names), wrote.label("wrote"))
+    ordered = query.where(runs.c.pair_id == pair_id).order_by(runs.c.started_at, runs.c.id)
+    return connection.execute(ordered).mappings().all()[:-KEPT_SINGLY]
 
 
-def _stretches(connection: Connection, quiet: Iterable[RowMapping]) -> Iterator[list[RowMapping]]:
-    """The quiet runs that follow each other with no other run of their pair between them."""
-    order = select(runs.c.id).order_by(runs.c.pair_id, runs.c.started_at, runs.c.id)
-    place = {id_: number for number, id_ in enumerate(connection.execute(order).scalars())}
-    stretch: list[RowMapping] = []
-    for row in quiet:
-        if not _is_quiet(row):
-            continue
-        follows = bool(stretch) and place[row["id"]] == place[stretch[-1]["id"]] + 1
-        if not (follows and stretch[-1]["pair_id"] == row["pair_id"]):
-            if len(stretch) > 1:
-                yield stretch
-            stretch = []
-        stretch.append(row)
-    if len(stretch) > 1:
-        yield stretch
+def _stretches(every: Iterable[RowMapping], before: datetime) -> Iterator[list[RowMapping]]:
+    """The runs without changes that told the same, with nothing else between them.
+
+    Those of the schedule and of webhooks lie between each other, and are stretches of their own.
+    """
+    open_: dict[str, list[RowMapping]] = {}
+    told: Any = None
+    for row in every:
+        tells = (row["state"], row["problems"], row["error"])
+        calm = _is_calm(row, before)
+        if not (calm and tells == told):
+            yield from _several(open_)
+            open_, told = {}, tells
+        if calm:
+            open_.setdefault(row["trigger"], []).append(row)
+    yield from _several(open_)
 
 
-def _is_quiet(row: RowMapping) -> bool:
-    """Whether a run was a schedule's, ended well and had nothing to tell."""
-    told = row["problems"] or row["error"]
-    return row["trigger"] == "schedule" and row["state"] == "succeeded" and not told
+def _several(stretches: Mapping[str, list[RowMapping]]) -> Iterator[list[RowMapping]]:
+    return (stretch for stretch in stretches.values() if len(stretch) > 1)
+
+
+def _is_calm(row: RowMapping, before: datetime) -> bool:
+    """Whether the service began a run that ended, however, before this moment without a write."""
+    if row["wrote"] or row["trigger"] not in _BY_THE_SERVICE or row["state"] in _GOES_ON:
+        return False
+    ended: datetime | None = row["finished_at"]
+    return ended is not None and ended < before
+
+
+def _fold_into_newest(connection: Connection, stretch: Sequence[RowMapping]) -> int:
+    *older, last = stretch
+    options = {**last["options"], "stands_for": sum(_stands_for(row) for row in stretch)}
+    options["since"] = _since(stretch[0])
+    connection.execute(update(runs).where(runs.c.id == last["id"]).values(options=options))
+    ids = [row["id"] for row in older]
+    for some in _batches(ids):
+        connection.execute(delete(runs).where(runs.c.id.in_(some)))
+    return len(ids)
 
 
 def _stands_for(row: RowMapping) -> int:

@@ -5,7 +5,7 @@ A run notes its sign of life and when it is due to go on, so that no message is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -122,7 +122,7 @@ class RunLog(Connected):
         with self._transaction() as connection:
             at = time_of(connection)
             query = select(runs).where(runs.c.state == UNFINISHED)
-            waiting = [_run_of(row) for row in connection.execute(query).mappings()]
+            waiting = [run_of(row) for row in connection.execute(query).mappings()]
         return [run for run in waiting if run.is_overdue(at)]
 
     def silent(self) -> list[RunRecord]:
@@ -182,6 +182,36 @@ class RunLog(Connected):
         """The newest runs of a pair, newest first."""
         return self.of_pairs([pair_id], limit)
 
+    def last_whole(
+        self,
+        pair_id: int,
+        *,
+        states: Collection[str] = (),
+        error: str = "",
+        unwatched: bool = False,
+    ) -> RunRecord | None:
+        """The newest run of the whole pair that has ended, however long ago.
+
+        Narrowed, where given, to those that ended in one of these states or with this kind of
+        error, and to those that nobody watched: no migration, no undo, none that was stopped.
+        """
+        chosen = [runs.c.pair_id == pair_id, runs.c.exclusive, runs.c.finished_at.is_not(None)]
+        chosen += [runs.c.state.in_(states)] if states else [runs.c.state != UNFINISHED]
+        chosen += [runs.c.error["kind"].as_string() == error] if error else []
+        if unwatched:
+            undoes = runs.c.options["undoes"].as_string()
+            chosen += [runs.c.trigger != "migration", ~runs.c.stop_requested, undoes.is_(None)]
+        query = select(runs).where(*chosen).order_by(runs.c.started_at.desc(), runs.c.id.desc())
+        found = self._select(query.limit(1))
+        return found[0] if found else None
+
+    def first_began(self, pair_id: int) -> datetime | None:
+        """When the first recorded run of a pair began."""
+        with self._transaction() as connection:
+            query = select(func.min(runs.c.started_at)).where(runs.c.pair_id == pair_id)
+            first: datetime | None = connection.execute(query).scalar_one()
+        return first
+
     def of_pairs(
         self, pair_ids: Sequence[int], limit: int | None = None, offset: int = 0
     ) -> list[RunRecord]:
@@ -236,7 +266,7 @@ class RunLog(Connected):
 
     def _select(self, query: Any) -> list[RunRecord]:
         with self._transaction() as connection:
-            return [_run_of(row) for row in connection.execute(query).mappings()]
+            return [run_of(row) for row in connection.execute(query).mappings()]
 
 
 def _running(connection: Connection, pair_id: int | None = None) -> list[RunRecord]:
@@ -244,7 +274,7 @@ def _running(connection: Connection, pair_id: int | None = None) -> list[RunReco
     chosen: list[ColumnElement[bool]] = [runs.c.state == RUNNING]
     if pair_id is not None:
         chosen += [runs.c.pair_id == pair_id, runs.c.exclusive.is_(True)]
-    return [_run_of(row) for row in connection.execute(select(runs).where(*chosen)).mappings()]
+    return [run_of(row) for row in connection.execute(select(runs).where(*chosen)).mappings()]
 
 
 def _let_go(
@@ -279,5 +309,6 @@ def _columns(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _run_of(row: RowMapping) -> RunRecord:
+def run_of(row: RowMapping) -> RunRecord:
+    """A row of the table as a record."""
     return RunRecord(**{column.name: row[column.name] for column in runs.c})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -26,20 +27,22 @@ from mappings.problem import Problem, ProblemKind
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
-from worker.clients.notify import send
+from worker.clients.notify import require_usable, send
+from worker.errors import SettingsError
 from worker.notices import MOST_LINES, Notice, Notices, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GAP = timedelta(minutes=15)
+EVERY_15 = "*/15 * * * *"
 IDENTITY = PairIdentity("https://rail.example", 1, "https://ably.example", "proj_1")
 KEYS = st.sets(st.sampled_from(["a", "b", "c"]))
 
 
 class Inbox:
-    """Collects notices; ``works`` says whether they can be sent."""
+    """Collects notices; ``works`` says whether they can be sent, ``kept`` as in `topics_of`."""
 
     def __init__(self, store: Store, run_log: RunLog) -> None:
-        self.works = True
+        self.works, self.kept = True, True
         self.got: list[Notice] = []
         self.now = NOW
         self._store = store
@@ -53,7 +56,7 @@ class Inbox:
     def look(self) -> list[Notice]:
         """What is told now."""
         before = len(self.got)
-        self._notices.look(self._store.pair(IDENTITY), None)
+        self._notices.look(self._store.pair(IDENTITY), EVERY_15, kept=self.kept)
         return self.got[before:]
 
 
@@ -88,6 +91,42 @@ def test_what_begins_is_told_once_and_what_is_over_too(store: Store, inbox: Inbo
     [over] = inbox.look()
     assert over.event == "over"
     assert inbox.look() == []
+
+
+def test_a_notice_says_each_thing_once_and_names_its_project(store: Store, run_log: RunLog) -> None:
+    """What is the matter, then the command, which does the right thing among several pairs."""
+    pair = store.pair(IDENTITY)
+    said = "Testably has a milestone of this name already (ms_9)."
+    conflict = Link(9, name="Release 9").with_problem(Problem(ProblemKind.NAME_CONFLICT, said), NOW)
+    nameless = Link(12, name="  ").with_problem(Problem(ProblemKind.BAD_RECORD, "Blank."), NOW)
+    held = Link(13, name="Release 13").held(NOW)
+    store.save_many(pair.id, [conflict, nameless, held], NOW)
+    send = Mock(return_value=True)
+    Notices(store, run_log, send, GAP, lambda: NOW, several=True).look(pair, EVERY_15, kept=True)
+    [(notice,)] = [call.args for call in send.call_args_list]
+    text = notice.text
+    assert "milesync migrate --adopt-by-name --project 1`" in text
+    assert "milesync accept 13 --project 1`" in text
+    assert "`milesync failures --project 1` lists" in text
+    assert "12 (no name) https://rail.example/index.php?/milestones/view/12: Blank." in text
+    for line in notice.lines:
+        sentences = [one.strip() for one in line.split(". ")]
+        assert len(sentences) == len(set(sentences))
+        assert line.count("took") <= 1
+
+
+def test_what_is_as_it_was_is_told_as_such(store: Store, inbox: Inbox) -> None:
+    """Behind what is new; a notice of runs alone does not point at `failures`."""
+    pair_id = store.pair(IDENTITY).id
+    store.update_pair(pair_id, paused_because="TestRail refuses the credentials.")
+    [paused] = inbox.look()
+    assert "milesync failures" not in paused.text
+    assert "`milesync status`" in paused.lines[-1]
+    troubled(store, 7)
+    inbox.now += GAP
+    [later] = inbox.look()
+    assert later.lines[0].startswith("- 7 Release 7: No.")
+    assert later.lines[1].startswith("- Still: The pair is paused")
 
 
 def test_what_begins_soon_after_waits_for_the_gap(store: Store, inbox: Inbox) -> None:
@@ -133,6 +172,21 @@ def test_a_paused_pair_and_a_guard_are_told(store: Store, run_log: RunLog, inbox
     later = run_log.begin(pair_id, "schedule", "a worker", NOW + GAP)
     run_log.change(later.id, state="failed", finished_at=NOW + GAP, error={"kind": "unreachable"})
     assert inbox.look() == []  # a failure is no sign that what stopped a run is over
+    by_hand = run_log.begin(pair_id, "migration", "Ann", NOW + GAP)
+    run_log.change(by_hand.id, state="aborted", finished_at=NOW + GAP, error=error)
+    assert inbox.look() == []  # nor is a person who looked at it
+
+
+def test_what_a_person_stopped_is_not_told(store: Store, run_log: RunLog, inbox: Inbox) -> None:
+    """Who stops a run, or answers an undo with no, knows it."""
+    pair_id = store.pair(IDENTITY).id
+    error = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
+    stopped = run_log.begin(pair_id, "schedule", "a worker", NOW)
+    run_log.change(stopped.id, stop_requested=True)
+    declined = run_log.begin(pair_id, "manual", "Ann", NOW, {"undoes": stopped.id})
+    for run in (stopped, declined):
+        run_log.change(run.id, state="aborted", finished_at=NOW, error=error)
+    assert inbox.look() == []
 
 
 def test_refused_credentials_are_told_without_a_service(
@@ -153,6 +207,60 @@ def test_refused_credentials_are_told_without_a_service(
     assert ended("failed", "credentials") == []
     assert ended("failed", "unreachable") == []
     assert [notice.event for notice in ended("succeeded")] == ["over"]
+
+
+def test_a_pair_whose_syncs_fail_for_days_is_stale(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """Told once, however many fail, with the reason of the last; over when one ends well."""
+    pair_id = store.pair(IDENTITY).id
+    inbox.kept = False  # it is told by whoever tries, too
+
+    def ended(state: str, kind: str | None) -> list[Notice]:
+        run = run_log.begin(pair_id, "manual", "a timer", inbox.now)
+        error = kind and {"kind": kind, "message": "TestRail is away.", "hint": ""}
+        run_log.change(run.id, state=state, finished_at=inbox.now, error=error)
+        told = inbox.look()
+        inbox.now += timedelta(minutes=15)
+        return told
+
+    assert ended("succeeded", None) == []
+    told = [notice for _ in range(60) for notice in ended("failed", "unreachable")]
+    [stale] = told
+    assert "stale" in stale.text
+    assert "2026-03-01 12:00 UTC" in stale.text
+    assert "TestRail is away." in stale.text
+    assert [notice.event for notice in ended("succeeded", None)] == ["over"]
+
+
+def test_a_pair_that_never_ended_well_is_stale_too(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """Counted from its first try."""
+    pair_id = store.pair(IDENTITY).id
+    for _ in range(6):
+        run = run_log.begin(pair_id, "manual", "a timer", inbox.now)
+        error = {"kind": "unreachable", "message": "Away.", "hint": ""}
+        run_log.change(run.id, state="failed", finished_at=inbox.now, error=error)
+        inbox.look()
+        inbox.now += timedelta(minutes=15)
+    [notice] = inbox.got
+    assert "No run has ever ended well; the first began on 2026-03-01 12:00 UTC." in notice.text
+
+
+def test_who_keeps_no_schedule_is_not_told_of_one(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """A plan a week after a migration that ended well says nothing; who keeps to it is told."""
+    run = run_log.begin(store.pair(IDENTITY).id, "migration", "Ann", NOW)
+    run_log.change(run.id, state="succeeded", finished_at=NOW)
+    inbox.now += timedelta(days=7)
+    inbox.kept = False
+    assert inbox.look() == []
+    inbox.kept = True
+    assert "stale" in inbox.look()[0].text
+    inbox.kept = False
+    assert inbox.look() == []  # and it is not over because somebody else looks
 
 
 def test_a_digest_is_not_endless(store: Store, inbox: Inbox) -> None:
@@ -236,6 +344,37 @@ def test_where_the_host_is_a_token_it_is_not_logged(address: str) -> None:
         assert not sent_to(address)
     [line] = logged
     assert line["to"] == f"{address.partition(':')[0]}://…"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "words"),
+    [
+        (["https://a.example/x", "slak://tok-1/tok-2"], "no. 2 begins with slak://"),
+        (["slak://tok-1"], "did you mean slack://?"),
+        (["zzzzzz://tok-1"], "zzzzzz://, which apprise does not know."),
+        (["x" * 5000 + "://tok-1"], "no. 1 begins with xxx"),
+        (["https://"], "names no host"),
+        (["https:///tok-1"], "names no host"),
+        (["slack://tok-1"], "is not all that apprise needs for slack://"),
+    ],
+)
+def test_an_address_that_nothing_can_be_sent_to_is_a_wrong_setting(
+    addresses: list[str], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is named by its place and its scheme; apprise itself would log parts of the secret."""
+    with pytest.raises(SettingsError, match=re.escape(words)) as raised:
+        require_usable([SecretStr(one) for one in addresses])
+    assert "tok-" not in f"{raised.value.message}{caplog.text}"
+    assert len(raised.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://localhost:1/x", "MAILTO://a:b@example.com", "tgram://123456789:abcdefg_hijklmnop/1"],
+)
+def test_an_address_that_may_be_right_is_taken(address: str) -> None:
+    """Nobody is asked."""
+    require_usable([SecretStr(address)])
 
 
 @contextmanager

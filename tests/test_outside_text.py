@@ -23,8 +23,9 @@ from mappings.milestone import same_value
 from mappings.text import normal_text
 from worker.cli.output import visible_json
 from worker.cli.report_file import csv_text
-from worker.clients.answers import Answer, _place, error_text, retry_after, shortened
+from worker.clients.answers import Answer, _place, error_text, retry_after
 from worker.clients.credentials import basic_auth
+from worker.clients.words import shortened
 from worker.log import LONGEST_TEXT, Redactor
 from worker.say import printable
 from worker.settings import amounts, explain, load_settings, values

@@ -62,7 +62,12 @@ def _recorded(deployment: Deployment, pair: Pair, options: Options) -> RunRecord
             options.trigger.value,
             "the workers",
             deployment.clock.now(),
-            {**asdict(options), "trigger": options.trigger.value, "background": True},
+            {
+                **asdict(options),
+                "trigger": options.trigger.value,
+                "background": True,
+                "by": deployment.holder,
+            },
             exclusive=False,
             state=UNFINISHED,
         )

@@ -6,6 +6,7 @@ database starts in less than half the time without the clients, Redis and the sy
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -141,8 +142,8 @@ class Deployment:
 
     @property
     def holder(self) -> str:
-        """This process, as a run that it does names it."""
-        return f"process {os.getpid()} on {socket.gethostname()}"
+        """Who runs this process and where, as a run that it does names it."""
+        return f"{_account()} on {socket.gethostname()}, process {os.getpid()}"
 
     def identity(self, pair: ProjectPair) -> PairIdentity:
         """What makes this pair itself in the database."""
@@ -150,6 +151,10 @@ class Deployment:
         return PairIdentity(
             settings.testrail.url or "", pair.testrail, settings.testably.url, pair.testably
         )
+
+    def project_to_name(self, testrail_project: int) -> int | None:
+        """The TestRail project that a command has to name: where there are several pairs."""
+        return testrail_project if len(self.settings.projects) > 1 else None
 
     def rules(self, timezone: ZoneInfo | None) -> MappingRules:
         """How milestones are mapped, with dates as the days of a time zone."""
@@ -180,11 +185,13 @@ class Deployment:
         priority: Priority | None = None,
         max_wait: float | None = None,
         on_wait: OnWait | None = None,
+        scheduled: bool = False,
     ) -> Iterator[PairContext]:
         """Everything that a run of the pair needs, with connections of its own.
 
         ``priority`` is by default that of background work; ``max_wait`` is how many seconds a
-        request may wait for its turn, None is for ever.
+        request may wait for its turn, None is for ever. ``scheduled`` as in `tell_people`, which
+        is called at the end.
         """
         how: dict[str, Any] = {} if priority is None else {"priority": priority}
         clients = self.apis.clients(pair, max_wait=max_wait, on_wait=on_wait, **how)
@@ -192,7 +199,7 @@ class Deployment:
             with clients as (source, target):
                 yield self._context(pair, source, target)
         finally:
-            self.tell_people(pair)
+            self.tell_people(pair, scheduled=scheduled)
 
     @contextmanager
     def clients(self, pair: ProjectPair) -> Iterator[tuple[TestRail, Testably]]:
@@ -203,22 +210,27 @@ class Deployment:
 
     # --- notices
 
-    def tell_people(self, pair: ProjectPair, period: timedelta | None = None) -> None:
+    def tell_people(self, pair: ProjectPair, *, scheduled: bool) -> None:
         """Send what notice is due about a pair, if there are addresses.
 
-        ``period`` is that of its schedule, where somebody keeps to it. Never raises.
+        ``scheduled`` is a caller that keeps to the pair's schedule. Never raises.
         """
         if not self.settings.sync.notify:
             return
         from worker.notices import Notices
 
         notices = Notices(
-            self.store, self.runs, self._send, self.settings.sync.notify_gap, self.clock.now
+            self.store,
+            self.runs,
+            self._send,
+            self.settings.sync.notify_gap,
+            self.clock.now,
+            several=len(self.settings.projects) > 1,
         )
         try:
             known = self.store.find_pair(self.identity(pair))
             if known is not None:
-                notices.look(known, period)
+                notices.look(known, pair.schedule, kept=scheduled)
         except StoreError as error:
             import structlog
 
@@ -275,6 +287,14 @@ class Deployment:
         self.close()
 
 
+def require_usable_addresses(settings: Settings) -> None:
+    """Raises SettingsError for an address of MILESYNC_NOTIFY to which nothing can be sent."""
+    if settings.sync.notify:
+        from worker.clients.notify import require_usable
+
+        require_usable(settings.sync.notify)
+
+
 def require_usable_store(settings: Settings) -> None:
     """Raises StoreError if a process of the service cannot work with its database as it is.
 
@@ -288,6 +308,14 @@ def require_usable_store(settings: Settings) -> None:
 
             log = structlog.get_logger(__name__)
             log.warning("the work waits for the database", error=error.message)
+
+
+def _account() -> str:
+    """The name of the account that runs this process; in a container it may have a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"account {os.getuid()}"
 
 
 def _drift_check(setting: timedelta | str) -> timedelta | None:

@@ -21,8 +21,10 @@ MilesyncError                    what happened, and a hint: what to do next
     ├── Redirected               3xx: never followed, so credentials stay on their host
     ├── AnswerTooLarge           more than the bound on one answer
     ├── Unreachable              the connection was never made
-    │   ├── CertificateRefused   the server's certificate is not trusted
-    │   └── WrongProtocol        http is spoken where https is expected, or the reverse
+    │   └── Misdirected          only a corrected setting helps, no repetition
+    │       ├── CertificateRefused  the server's certificate is not trusted
+    │       ├── WrongProtocol    http is spoken where https is expected, or the reverse
+    │       └── ProxyRefused     a proxy wants a user and a password, or lets nobody through
     └── Transient                may succeed when it is asked again
         ├── RateLimited          429
         ├── Maintenance          409 and its like: not now
@@ -35,6 +37,7 @@ MilesyncError                    what happened, and a hint: what to do next
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from mappings.errors import Busy, MilesyncError, StoreError
 
@@ -53,8 +56,10 @@ __all__ = [
     "Maintenance",
     "MilestoneNotFound",
     "MilesyncError",
+    "Misdirected",
     "NoLimiter",
     "NotFound",
+    "ProxyRefused",
     "RateLimited",
     "Redirected",
     "RedisAway",
@@ -132,9 +137,11 @@ class ApiError(MilesyncError):
 
     ``api`` is ``"TestRail"`` or ``"Testably"``; ``status`` the HTTP status, or None where no
     answer came; ``done`` says whether a write may have been carried out all the same.
+    ``may_pass``: it may succeed when it is asked again.
     """
 
     kind = "api"
+    may_pass: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -199,18 +206,28 @@ class AnswerTooLarge(ApiError):
 class Unreachable(ApiError):
     kind = "unreachable"
     default_hint = "Check the base URL, the network and any proxy."
+    may_pass = True
 
 
-class CertificateRefused(Unreachable):
+class Misdirected(Unreachable):
+    may_pass = False
+
+
+class CertificateRefused(Misdirected):
     kind = "certificate"
 
 
-class WrongProtocol(Unreachable):
+class WrongProtocol(Misdirected):
     kind = "wrong_protocol"
+
+
+class ProxyRefused(Misdirected):
+    kind = "proxy"
 
 
 class Transient(ApiError):
     kind = "transient"
+    may_pass = True
     default_hint = "Run the same command again; it goes on where it stopped."
 
 

@@ -13,19 +13,21 @@ from typing import Any, Final
 
 import structlog
 
+from mappings.footer import marker_url
+from mappings.link import Link
+from mappings.link_record import Failure
 from mappings.overview import ENDED_WELL
+from mappings.problem import for_project
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from mappings.runs import RunLog
 from mappings.store import Store
+from worker.stale import is_stale
 
 MOST_LINES: Final = 20
 """A digest names so many things; of the others it says how many there are."""
-STALE_PERIODS: Final = 3
-"""So many schedules without a run that ended well make a pair stale…"""
-STALE_LEAST: Final = timedelta(hours=1)
-"""…but never in less than this."""
-
+_OF_RUNS: Final = frozenset({"paused", "stopped", "stale"})
+"""The topics that are about the pair's runs, not about a milestone."""
 _HAS_READ: Final = (*ENDED_WELL, "aborted")
 """How a run ended that could read; one that failed says nothing of what was told before."""
 
@@ -77,66 +79,88 @@ def decide(
 
 
 def topics_of(
-    store: Store, runs: RunLog, pair: Pair, now: datetime, period: timedelta | None
+    store: Store,
+    runs: RunLog,
+    pair: Pair,
+    now: datetime,
+    schedule: str,
+    *,
+    kept: bool,
+    project: int | None = None,
 ) -> Topics:
     """Everything about a pair that needs a person.
 
-    ``period`` is its schedule's; without one nobody can say that it is stale, but what was told
-    to be stale stays so until a run has ended well.
+    ``schedule`` is its cron line, and ``kept`` says that whoever asks keeps to it. Where a person
+    asks, a pair whose last run ended well is not stale: nobody may have meant to run it since.
+    ``project`` is what its commands name, as in `for_project`.
     """
     found: dict[str, str] = {}
     if pair.paused_because:
         found["paused"] = f"The pair is paused: {pair.paused_because}"
-    latest = [run for run in runs.latest(pair.id, 20) if run.exclusive and run.finished_at]
-    refused = None if pair.paused_because else _refused_credentials(latest)
-    if refused:  # the key of a pause, which is how a service tells the same
+    elif (refused := _refused_credentials(runs, pair)) is not None:
+        # the key of a pause, which is how a service tells the same
         found["paused"] = f"Credentials were refused: {refused['message']} {refused['hint']}"
-    read = next((run for run in latest if run.state in _HAS_READ), None)
-    if read is not None and _stopped_itself(read):
-        error = read.error or {}
-        found["stopped"] = f"A run stopped itself: {error.get('message')} {error.get('hint')}"
-    since = _synced_at(latest)
-    if since is not None and _is_stale(pair, latest[0], now - since, period):
-        found["stale"] = f"No run has ended well since {since:%Y-%m-%d %H:%M} UTC."
+    stopped = _stopped_itself(runs, pair)
+    if stopped is not None:
+        found["stopped"] = f"A run stopped itself: {stopped['message']} {stopped['hint']}"
+    stale = _stale(runs, pair, now, schedule, kept=kept)
+    if stale is not None:
+        found["stale"] = stale
     for link in store.links_with_problems(pair.id):
         for one in link.failures:
             if not one.accepted:
                 key = f"{link.testrail_id} {one.field or ''} {one.kind.value}"
-                where = f" ({one.field.replace('_', ' ')})" if one.field else ""
-                step = one.kind.advice(link.testrail_id)
-                found[key] = f"{link.testrail_id} {link.name}{where}: {one.reason} {step}"
-    return found
+                advice = one.kind.advice(link.testrail_id)
+                found[key] = f"{_called(pair, link, one)}: {one.reason} {advice}"
+    return {key: for_project(text, project) for key, text in found.items()}
 
 
-def _stopped_itself(run: RunRecord) -> bool:
-    """Whether a run that nobody watched stopped before its first write."""
-    kind = (run.error or {}).get("kind")
-    return run.state == "aborted" and kind == "guard" and run.trigger != "migration"
+def _called(pair: Pair, link: Link, one: Failure) -> str:
+    """A milestone by its id and name, or by its address in TestRail if it has no name."""
+    name = " ".join(link.name.split())
+    told = name or f"(no name) {marker_url(pair.identity.testrail_url, link.testrail_id)}"
+    return f"{link.testrail_id} {told}" + (f" ({one.field.replace('_', ' ')})" if one.field else "")
 
 
-def _refused_credentials(latest: Sequence[RunRecord]) -> Mapping[str, Any] | None:
+def _refused_credentials(runs: RunLog, pair: Pair) -> Mapping[str, Any] | None:
     """The error of a run that nobody watched, if none since could use the credentials."""
-    for run in latest:
-        error = run.error or {}
-        if error.get("kind") == "credentials" and run.trigger != "migration":
-            return error
-        if run.state in _HAS_READ:
-            break
-    return None
+    refused = runs.last_whole(pair.id, error="credentials", unwatched=True)
+    return _unless_since(refused, runs.last_whole(pair.id, states=_HAS_READ))
 
 
-def _is_stale(pair: Pair, last: RunRecord, age: timedelta, period: timedelta | None) -> bool:
-    if period is not None:
-        return age > max(STALE_PERIODS * period, STALE_LEAST)
-    return "stale" in (pair.noticed or ()) and last.state not in ENDED_WELL
+def _stopped_itself(runs: RunLog, pair: Pair) -> Mapping[str, Any] | None:
+    """The guard that stopped a run that nobody watched, if none has come to its end since."""
+    stopped = runs.last_whole(pair.id, states=("aborted",), error="guard", unwatched=True)
+    return _unless_since(stopped, runs.last_whole(pair.id, states=ENDED_WELL))
 
 
-def _synced_at(latest: Sequence[RunRecord]) -> datetime | None:
-    ended = (run.finished_at for run in latest if run.state in ENDED_WELL)
-    return next((at for at in ended if at is not None), None)
+def _unless_since(run: RunRecord | None, better: RunRecord | None) -> Mapping[str, Any] | None:
+    """The error that a run ended with, unless a better one began after it."""
+    if run is None or (better is not None and better.started_at > run.started_at):
+        return None
+    return run.error
 
 
-def notice_of(event: str, pair: Pair, topics: Topics, told: Sequence[str]) -> Notice:
+def _stale(runs: RunLog, pair: Pair, now: datetime, schedule: str, *, kept: bool) -> str | None:
+    """That a pair is stale, as a sentence, if it is."""
+    last = runs.last_whole(pair.id)
+    well = runs.last_whole(pair.id, states=ENDED_WELL)
+    began = well.finished_at if well is not None else runs.first_began(pair.id)
+    if last is None or began is None or not is_stale(schedule, began, now):
+        return None
+    told = "stale" in (pair.noticed or ())
+    if not kept and not told and last.state in ENDED_WELL:
+        return None
+    since = f"{began:%Y-%m-%d %H:%M} UTC"
+    never = f"No run has ever ended well; the first began on {since}."
+    ended = never if well is None else f"No run has ended well since {since}."
+    why = (last.error or {}).get("message") if last.state not in ENDED_WELL else None
+    return f"The pair is stale. {ended}" + (f" The last one: {why}" if why else "")
+
+
+def notice_of(
+    event: str, pair: Pair, topics: Topics, told: Sequence[str], project: int | None = None
+) -> Notice:
     """The digest of a pair: what is new first, then what still is as it was."""
     identity = pair.identity
     name = f"{pair.testrail_name} " if pair.testrail_name else ""
@@ -145,29 +169,39 @@ def notice_of(event: str, pair: Pair, topics: Topics, told: Sequence[str]) -> No
     if event == "over":
         return Notice(event, f"milesync: {where} needs nobody any more.", (), *ids)
     new = [text for key, text in topics.items() if key not in told]
-    old = [text for key, text in topics.items() if key in told]
+    old = [f"Still: {text}" for key, text in topics.items() if key in told]
     lines = [*new, *old]
     number = len(lines)
     things = "one thing needs" if number == 1 else f"{number} things need"
     shown = [f"- {line}" for line in lines[:MOST_LINES]]
     shown += [f"- … and {number - MOST_LINES} more."] if number > MOST_LINES else []
-    advice = "`milesync failures` lists them."
-    return Notice(event, f"milesync: {where}: {things} a person.", (*shown, advice), *ids)
+    of_runs = _OF_RUNS & topics.keys()
+    advice = ["`milesync failures` lists what needs a person."] if topics.keys() - of_runs else []
+    advice += ["`milesync status` shows the last runs."] if of_runs else []
+    told_last = for_project(" ".join(advice), project)
+    return Notice(event, f"milesync: {where}: {things} a person.", (*shown, told_last), *ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """Tells people about pairs. ``send`` gives whether every address took a notice."""
+    """Tells people about pairs. ``send`` gives whether every address took a notice.
+
+    ``several`` pairs are configured: a command in a notice then names its project.
+    """
 
     store: Store
     runs: RunLog
     send: Callable[[Notice], bool]
     gap: timedelta
     now: Callable[[], datetime]
+    several: bool = False
 
-    def look(self, pair: Pair, period: timedelta | None) -> None:
-        """Tell what is due about a pair, and remember that; ``period`` is its schedule's."""
-        topics = topics_of(self.store, self.runs, pair, self.now(), period)
+    def look(self, pair: Pair, schedule: str, *, kept: bool) -> None:
+        """Tell what is due about a pair, and remember that; as in `topics_of`."""
+        project = pair.identity.testrail_project if self.several else None
+        topics = topics_of(
+            self.store, self.runs, pair, self.now(), schedule, kept=kept, project=project
+        )
         told = list(pair.noticed or ())
         event = decide(topics, told, pair.noticed_at, self.now(), self.gap)
         if event is None:
@@ -175,6 +209,6 @@ class Notices:
             if still != told:
                 self.store.update_pair(pair.id, noticed=still)
             return
-        if self.send(notice_of(event, pair, topics, told)):
+        if self.send(notice_of(event, pair, topics, told, project)):
             self.store.update_pair(pair.id, noticed=sorted(topics), noticed_at=self.now())
             log.info("told people", event_=event, pair=str(pair.id), topics=len(topics))

@@ -119,6 +119,10 @@ def wrong_value(w: World) -> Ended:
     return w.run("plan", TESTRAIL_RATE_LIMIT="fast")
 
 
+def user_with_colon(w: World) -> Ended:
+    return w.run("check", TESTRAIL_USER="ann@example.com:hush")
+
+
 def env_line(w: World) -> Ended:
     w.write(".env", "OTHER=1\nMILESYNC_TESTABLY_TOKEN='x\n")
     return w.run("plan")
@@ -131,6 +135,11 @@ def not_utf8(w: World) -> Ended:
 
 def not_toml(w: World) -> Ended:
     w.write("milesync.toml", "[testrail]\nurl = https://x\n")
+    return w.run("plan")
+
+
+def env_too_long(w: World) -> Ended:
+    w.write(".env", "MILESYNC_LOG_LEVEL=info\n" * 20_000)
     return w.run("plan")
 
 
@@ -151,6 +160,14 @@ def plain_http_notices(w: World) -> Ended:
     return w.run("plan", NOTIFY="http://hooks.corp.example/hook")
 
 
+def unknown_scheme(w: World) -> Ended:
+    return w.run("check", NOTIFY="https://hooks.example/1,slak://hush/hush/hush")
+
+
+def half_an_address(w: World) -> Ended:
+    return w.run("check", NOTIFY="slack://hush")
+
+
 def guessed_secret(w: World) -> Ended:
     return w.run("check", WEBHOOK_SECRET="short")
 
@@ -168,6 +185,26 @@ def deleted_folder(w: World) -> Ended:
 
 def no_folder(w: World) -> Ended:
     return w.run("status", DATABASE_URL="sqlite:///nowhere/milesync.db")
+
+
+def link_to_nowhere(w: World) -> Ended:
+    (w.folder / "milesync.db").symlink_to("nowhere/real.db")
+    return w.run("status")
+
+
+def link_to_itself(w: World) -> Ended:
+    (w.folder / "milesync.db").symlink_to("milesync.db")
+    return w.run("status")
+
+
+def folder_for_a_file(w: World) -> Ended:
+    (w.folder / "milesync.db").mkdir()
+    return w.run("status")
+
+
+def linked_lock(w: World) -> Ended:
+    (w.folder / "milesync.db.pair-1.lock").symlink_to("precious")
+    return w.run("sync")
 
 
 def no_sqlite(w: World) -> Ended:
@@ -312,11 +349,39 @@ def malformed_proxy(w: World) -> Ended:
     return w.run("plan", TESTRAIL_URL="https://testrail.example")
 
 
+def refusing(w: World, status: str) -> str:
+    """The URL of something that answers everything with this status."""
+    text = http(b"", status)
+    server = w.opened.enter_context(raw_server(lambda connection, _: connection.sendall(text)))
+    return server.url
+
+
+def proxy_wants_login(w: World) -> Ended:
+    w.set(https_proxy=refusing(w, "407 Proxy Authentication Required"))
+    return w.run("plan", TESTRAIL_URL="https://testrail.example")
+
+
+def unnamed_proxy_wants_login(w: World) -> Ended:
+    return w.run("plan", TESTRAIL_URL=refusing(w, "407 Proxy Authentication Required"))
+
+
+def proxy_refuses(w: World) -> Ended:
+    w.set(https_proxy=refusing(w, "403 Forbidden"))
+    return w.run("plan", TESTRAIL_URL="https://testrail.example")
+
+
 def api_switched_off(w: World) -> Ended:
     text = json.dumps({"error": "The API is disabled for your installation."}).encode()
     answer = http(text, "403 Forbidden")
     server = w.opened.enter_context(raw_server(lambda connection, _: connection.sendall(answer)))
     return w.run("plan", TESTRAIL_URL=server.url)
+
+
+def error_with_200(w: World) -> Ended:
+    text = http(json.dumps({"error": "The project is locked, hush-1."}).encode())
+    server = w.opened.enter_context(raw_server(lambda connection, _: connection.sendall(text)))
+    w.env.setattr("worker.clients.transport.FIRST_DELAY", 0.0)
+    return w.run("plan", TESTRAIL_URL=server.url, TESTRAIL_API_KEY="hush-1")
 
 
 def wrong_key(w: World) -> Ended:
@@ -361,6 +426,10 @@ def link(w: World) -> Ended:
     return w.run("migrate", "--yes", "--report", "run.html")
 
 
+def no_folder_for_a_report(w: World) -> Ended:
+    return w.run("migrate", "--yes", "--report", "nowhere/run.html")
+
+
 def no_terminal(w: World) -> Ended:
     return w.run("migrate")
 
@@ -374,16 +443,24 @@ def closed_port() -> int:
 PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "an account is missing": missing_credentials,
     "a setting has a wrong value": wrong_value,
+    "the TestRail user holds a colon": user_with_colon,
     "a line of the `.env` cannot be read": env_line,
     "a settings file is not UTF-8": not_utf8,
     "a settings file is not TOML": not_toml,
+    "a `.env` is too long": env_too_long,
     "others may write a settings file": others_write,
     "`--config` names no file": no_such_file,
     "credentials would go over http": plain_http,
     "notices would go over http": plain_http_notices,
+    "a notice's address has an unknown scheme": unknown_scheme,
+    "a notice's address is not whole": half_an_address,
     "a secret can be guessed": guessed_secret,
     "the working directory is gone": deleted_folder,
     "the database's folder is not there": no_folder,
+    "the database is a link to nowhere": link_to_nowhere,
+    "the database is a link to itself": link_to_itself,
+    "the database is a folder": folder_for_a_file,
+    "the lock beside it is a link": linked_lock,
     "the file is no SQLite database": no_sqlite,
     "the file is damaged": damaged,
     "the disk is full": full_disk,
@@ -408,13 +485,18 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "http is asked for, and https is spoken": wants_https,
     "the proxy is dead": dead_proxy,
     "the proxy's address cannot be read": malformed_proxy,
+    "the proxy wants a user and a password": proxy_wants_login,
+    "a proxy that is not named wants them": unnamed_proxy_wants_login,
+    "the proxy lets nobody through": proxy_refuses,
     "TestRail's API is switched off": api_switched_off,
+    "an error comes with 200": error_with_200,
     "TestRail refuses the account": wrong_key,
     "Testably refuses the token": wrong_token,
     "the output cannot be written": output_full,
     "a plan is no JSON": no_json,
     "a plan is not whole": half_a_plan,
     "a file to be written is a link": link,
+    "a file to be written has no folder": no_folder_for_a_report,
     "nobody can be asked": no_terminal,
 }
 

@@ -55,6 +55,39 @@ def test_a_failure_says_what_why_since_when_and_what_next(milesync: Milesync, cu
     assert f"milesync accept {cut}" in shown.replace("\n", " ")
 
 
+def test_a_next_step_names_its_project_among_several(
+    milesync: Milesync, two_projects: Sandbox
+) -> None:
+    """So that the command that is copied does nothing to the others."""
+    assert two_projects.testably.model.create("proj_two", {"name": "Of the second project"})
+    assert milesync("migrate", "--yes").code == 3
+    document = milesync("failures", "--json").json
+    [one] = document["projects"][1]["failures"]
+    assert "`milesync migrate --adopt-by-name --project 2`" in one["next_step"]
+    said = " ".join(milesync("failures").out.split())
+    assert "`milesync migrate --adopt-by-name --project 2`" in said
+    assert ": same name" in said
+    assert "name_conflict" not in said
+
+
+def test_why_an_undo_was_refused_stays_listed(milesync: Milesync, sandbox: Sandbox) -> None:
+    """With the answer that Testably gave and the right next step, in JSON and in words."""
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    model = sandbox.testably.model
+    model.switches = replace(model.switches, refused_statuses=("archived",))
+    assert milesync("undo", run, "--yes").code == 3
+    milesync("sync")
+    failures, _ = listed(milesync)
+    assert {one["kind"] for one in failures} == {"undo_failed"}
+    assert all("400" in one["reason"] and run in one["reason"] for one in failures)
+    assert all("by hand in Testably" in one["next_step"] for one in failures)
+    said = milesync("failures").out
+    assert "400" in said
+    assert "held" not in said
+    assert milesync("accept", "--all").code == 0
+    assert listed(milesync)[0] == []
+
+
 def test_accept_takes_the_difference_out_of_every_count(
     milesync: Milesync, sandbox: Sandbox, cut: int
 ) -> None:

@@ -132,7 +132,7 @@ def test_a_file_that_could_not_be_written_leaves_the_old_one(
 
 def test_a_folder_that_is_not_there_is_said(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be written: No such file or directory"):
-        require_writable(folder / "nowhere" / "out.json")
+        require_writable(folder / "nowhere" / "out.json", "a plan", (".json",))
 
 
 def test_a_name_that_no_encoding_holds_is_written_all_the_same(folder: Path) -> None:

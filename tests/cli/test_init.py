@@ -41,7 +41,7 @@ def environ() -> dict[str, str]:
 
 def answer_all(shown: Terminal, sandbox: Sandbox, *pairs: str) -> None:
     """The answers of somebody who knows everything; Enter wherever there is a default."""
-    shown.answer("Address of TestRail", sandbox.testrail.url)
+    shown.answer("Address of TestRail", f"{sandbox.testrail.url}/index.php?/dashboard")
     shown.answer("TestRail user", USER)
     shown.answer("API key", API_KEY)
     shown.answer("Address of Testably", sandbox.testably.url)
@@ -75,7 +75,9 @@ def test_a_person_is_asked_and_both_files_are_written(
     assert API_KEY not in text
     assert TOKEN not in text
     assert "# Webshop → Webshop" in text
-    assert tomllib.loads(text)["projects"] == [{"testrail": 1, "testably": "proj_abc123"}]
+    kept = tomllib.loads(text)
+    assert kept["projects"] == [{"testrail": 1, "testably": "proj_abc123"}]
+    assert kept["testrail"]["url"] == sandbox.testrail.url, "a pasted address is cleaned"
 
 
 def test_what_a_side_refuses_is_asked_for_again(
@@ -130,7 +132,8 @@ def test_what_is_set_already_is_used_and_secrets_of_the_environment_stay_there(
 def test_options_are_not_asked_for(
     sandbox: Sandbox, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    options = ["--testrail-url", sandbox.testrail.url, "--testrail-user", USER]
+    pasted = f"{sandbox.testrail.url}/index.php?/projects/overview/1"
+    options = ["--testrail-url", pasted, "--testrail-user", USER]
     options += ["--testably-url", sandbox.testably.url, "--pair", "1=proj_abc123"]
     options += ["--timezone", "Asia/Tokyo", "--schedule", "5 * * * *"]
     with terminal(milesync("init", *options), folder=tmp_path, environ=environ) as shown:
@@ -139,6 +142,8 @@ def test_options_are_not_asked_for(
         assert shown.end() == 0
     settings = load_settings(environ={}, cwd=tmp_path)
     assert (settings.projects[0].testrail, settings.projects[0].schedule) == (1, "5 * * * *")
+    text = (tmp_path / "milesync.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(text)["testrail"]["url"] == sandbox.testrail.url
 
 
 def test_projects_without_a_namesake_are_left_out(

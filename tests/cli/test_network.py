@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.conftest import Milesync
+from tests.support.transports import http, raw_server
 
 COMMANDS = [["plan"], ["migrate", "--yes"], ["sync"], ["verify"], ["check"]]
 
@@ -48,3 +49,19 @@ def test_a_wrong_setting_of_the_network_is_a_wrong_setting(
     assert ended.code == 2
     assert words in ended.out
     assert "s3cret" not in f"{ended.out}{ended.err}"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_login_that_a_proxy_wants_is_said_after_one_try(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Nothing is wrong with the settings of milesync: exit code 1."""
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    wants = http(b"", "407 Proxy Authentication Required")
+    with raw_server(lambda connection, _: connection.sendall(wants)) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        ended = milesync(*command, "--json")
+    assert ended.code == 1
+    assert f"through the proxy {proxy.url}: 407 Proxy Authentication Required" in ended.out
+    assert "a password into https_proxy" in ended.out
+    assert len(proxy.requests) == (2 if command == ["check"] else 1)

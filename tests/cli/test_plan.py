@@ -133,6 +133,14 @@ def test_a_plan_can_be_kept_in_every_form_from_one_reading(milesync: Milesync) -
     assert milesync("migrate", "--plan", "plan.json", "--dry-run").code == 0
 
 
+def test_the_next_step_does_what_was_planned(milesync: Milesync, two_projects: Sandbox) -> None:
+    """For the projects and with the options that the plan was made with, and no others."""
+    assert two_projects.testrail.count() == 0
+    said = milesync("plan", "--project", "2", "--only", "open", "--adopt-by-name").out
+    assert "`milesync migrate --project 2 --only open --adopt-by-name`" in said
+    assert "`milesync migrate`" in milesync("plan").out
+
+
 def test_a_name_cannot_steer_a_page_or_markdown(milesync: Milesync, sandbox: Sandbox) -> None:
     sandbox.testrail.model.add(1, {"name": "<script>alert(1)</script> [x](http://evil) `y`"})
     milesync("plan", "--out", "plan.html", "--out", "plan.md")
@@ -144,7 +152,10 @@ def test_a_name_cannot_steer_a_page_or_markdown(milesync: Milesync, sandbox: San
 
 @pytest.mark.usefixtures("sandbox")
 def test_a_plan_that_cannot_be_written_is_wrong_usage(milesync: Milesync) -> None:
-    assert milesync("plan", "--out", "nowhere/plan.html").code == 2
+    for file in ("p.txt", "plan", "plan.csv", "nowhere/plan.html"):
+        assert milesync("plan", "--out", "plan.json", "--out", file).code == 2
+    assert ".json, .html or .md" in milesync("plan", "--out", "p.txt").err
+    assert not Path("plan.json").exists(), "nothing is read or written first"
 
 
 # --- pure -------------------------------------------------------------------------------------

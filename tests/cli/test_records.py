@@ -56,7 +56,7 @@ def test_status_shows_the_runs_newest_first(milesync: Milesync) -> None:
     [project] = ended.json["projects"]
     assert [run["trigger"] for run in project["runs"]] == ["manual", "migration"]
     assert project["proved_at"] is not None
-    assert "succeeded" in milesync("status").out
+    assert " done " in milesync("status").out
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -254,4 +254,4 @@ def test_stop_asks_a_running_run_to_end(milesync: Milesync, person: Callable[[st
 @pytest.mark.usefixtures("sandbox")
 def test_stop_of_a_run_that_has_ended_says_so(milesync: Milesync) -> None:
     run = milesync("sync", "--json").json["projects"][0]["run"]
-    assert "has ended already: succeeded" in milesync("stop", run, "--yes").out
+    assert "has ended already: done" in milesync("stop", run, "--yes").out

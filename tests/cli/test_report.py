@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,20 @@ def test_the_first_screen_is_sentences(milesync: Milesync, sandbox: Sandbox, fol
     assert links[0].startswith(sandbox.testrail.url)
 
 
+def test_a_name_that_is_there_already_is_linked_to_and_who_ran_it_is_said(
+    milesync: Milesync, sandbox: Sandbox, folder: Path
+) -> None:
+    """The milestone in Testably by its address; the person by account and machine."""
+    sandbox.testrail.model.add(1, {"name": "Release 9"})
+    made = sandbox.testably.model.create("proj_abc123", {"name": "Release 9"})
+    milesync("migrate", "--yes", "--report", "report.html")
+    page = read(folder)
+    address = f"{sandbox.testably.url}/v1/projects/proj_abc123/milestones/{made['id']}"
+    assert address in page.links
+    assert f"run by {getpass.getuser()} on {socket.gethostname()};" in page.text
+    assert "process" not in page.text
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_a_migration_that_was_proved_says_when(milesync: Milesync, folder: Path) -> None:
     milesync("migrate", "--yes", "--report", "report.html")
@@ -59,8 +75,8 @@ def test_what_is_not_exact_is_told_with_its_list(
     milesync("report", document["run"], "--out", "report.html")
     page = read(folder)
     number = document["not_exact"]["parent_status"]
-    told = "the status that Testably derives from their sub-milestones"
-    assert f"{number} parents with {told}" in page.text
+    told = "the status that Testably derives from sub-milestones"
+    assert f"{number} parent{'s' * (number > 1)} with {told}" in page.text
     listed = page.html.split(f"{told}</summary>")[1].split("</details>")[0]
     assert "All done" in listed
     assert listed.count("<li>") == number

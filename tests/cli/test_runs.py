@@ -156,8 +156,10 @@ def test_every_kind_of_run_can_be_reported(milesync: Milesync, folder: Path) -> 
 @pytest.mark.usefixtures("sandbox")
 def test_a_report_that_cannot_be_written_is_wrong_usage(milesync: Milesync) -> None:
     run = migrated(milesync)
-    for file in ("r.txt", "nowhere/r.html"):
-        assert milesync("report", run, "--out", file).code == 2
+    for file in ("r.txt", "r", "nowhere/r.html"):
+        for command in (["report", run, "--out"], ["migrate", "--yes", "--report"]):
+            assert milesync(*command, file).code == 2
+    assert ".html, .csv or .json" in milesync("report", run, "--out", "r.md").err
 
 
 @pytest.mark.usefixtures("sandbox")

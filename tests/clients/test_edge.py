@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from tests.clients.certificates import AUTHORITY, EXPIRED, OTHER_HOST, SERVER, tls_server
 from tests.support.clock import FakeClock
 from tests.support.transports import Script, answer, http, raw_server, transport
+from worker.clients.tls import trusted_context
+from worker.clients.transport import ATTEMPTS
 from worker.errors import (
     AccessDenied,
     ApiError,
@@ -18,6 +21,7 @@ from worker.errors import (
     CredentialsRefused,
     Done,
     MilesyncError,
+    ProxyRefused,
     Redirected,
     SettingsError,
     Unreachable,
@@ -146,6 +150,20 @@ def test_a_certificate_file_without_a_certificate_is_a_wrong_setting(
 # --- http and https ---------------------------------------------------------------------------
 
 
+def test_certificates_are_read_again_only_after_a_change(tmp_path: Path) -> None:
+    """Each run makes connections of its own, and reading them all costs more than a small run."""
+    file = tmp_path / "ca.pem"
+    file.write_text(AUTHORITY)
+    environ = {"SSL_CERT_FILE": str(file)}
+    first = trusted_context(environ)
+    assert trusted_context(environ) is first
+    assert trusted_context({}) is trusted_context({}) is not first
+    file.write_text("")
+    os.utime(file, (1, 1))
+    with pytest.raises(SettingsError, match="holds no certificate"):
+        trusted_context(environ)
+
+
 def test_a_server_without_tls_is_named_as_one() -> None:
     clock = FakeClock()
 
@@ -226,26 +244,66 @@ def test_a_dead_proxy_is_named_without_its_password(
     assert f"{scheme}_proxy" in error.hint
 
 
-@pytest.mark.parametrize(
-    "status", ["407 Proxy Authentication Required", "502 Bad Gateway", "403 Forbidden"]
-)
+NO_TUNNEL = [
+    ("407 Proxy Authentication Required", "Correct the login in https_proxy", 1),
+    ("403 Forbidden", "let api.example through, or name it in NO_PROXY", 1),
+    ("408 Request Timeout", "Check https_proxy and that the proxy runs", ATTEMPTS),
+    ("502 Bad Gateway", "Check https_proxy and that the proxy runs", ATTEMPTS),
+]
+
+
+@pytest.mark.parametrize(("status", "hint", "times"), NO_TUNNEL)
 def test_a_proxy_that_makes_no_tunnel_is_named(
-    monkeypatch: pytest.MonkeyPatch, status: str
+    monkeypatch: pytest.MonkeyPatch, status: str, hint: str, times: int
 ) -> None:
+    """What it refuses for good is asked for once; what may pass, several times."""
     with raw_server(lambda connection, _: connection.sendall(http(b"", status))) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url.replace("//", f"//ann:{SECRET}@"))
         error = error_of("https://api.example")
-    assert type(error) is Unreachable
+    assert type(error) is (ProxyRefused if times == 1 else Unreachable)
     assert f"through the proxy {proxy.url}: {status}" in error.message
+    assert hint in error.hint
+    assert len(proxy.requests) == times
 
 
-def test_a_proxy_that_wants_a_password_is_told_from_the_api() -> None:
-    """Over plain http its 407 looks like the API's own answer."""
-    script = Script(answer({}, 407))
-    with transport(http=script, clock=FakeClock()) as client, pytest.raises(Unreachable) as raised:
-        client.get("v1/x", anything)
-    assert "proxy" in raised.value.message
-    assert "HTTP_PROXY" in raised.value.hint
+WANTS_LOGIN = http(b"", "407 Proxy Authentication Required", 'Proxy-Authenticate: Basic realm="C"')
+
+
+@pytest.mark.parametrize(
+    ("login", "hint"),
+    [("", "Write a user and a password into http_proxy"), (f"ann:{SECRET}@", "Correct the login")],
+)
+def test_a_proxy_that_wants_a_login_for_plain_http_is_told_from_the_api(
+    monkeypatch: pytest.MonkeyPatch, login: str, hint: str
+) -> None:
+    with raw_server(lambda connection, _: connection.sendall(WANTS_LOGIN)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("//", f"//{login}"))
+        error = error_of("http://api.example")
+    assert type(error) is ProxyRefused
+    assert f"http://api.example through the proxy {proxy.url}: 407" in error.message
+    assert 'Basic realm="C"' in error.message
+    assert hint in error.hint
+    assert len(proxy.requests) == 1
+
+
+def test_a_407_where_no_proxy_is_named_is_told_as_such() -> None:
+    """Something between asks for it, and every repetition would be answered the same way."""
+    with raw_server(lambda connection, _: connection.sendall(WANTS_LOGIN)) as between:
+        error = error_of(between.url)
+    assert type(error) is ProxyRefused
+    assert f"cannot be reached at {between.url}: 407" in error.message
+    assert "the environment names none" in error.message
+    assert "http_proxy" in error.hint
+    assert "NO_PROXY must not name 127.0.0.1" in error.hint
+    assert len(between.requests) == 1
+
+
+def test_a_write_that_a_proxy_wants_a_login_for_is_not_done() -> None:
+    with transport(http=Script(answer({}, 407)), clock=FakeClock()) as client:
+        client.wait_for_permit()
+        with pytest.raises(ProxyRefused) as raised:
+            client.post("v1/x", {}, anything)
+    assert raised.value.done is Done.NO
 
 
 @pytest.mark.parametrize(

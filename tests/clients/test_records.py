@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from mappings.dates import LAST_TIMESTAMP
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone
 from worker.clients.bounds import DEEPEST
+from worker.clients.decode import decode
 from worker.clients.records import parse_source, parse_target
 from worker.clients.shapes import SourceShape, TargetShape
 from worker.clients.source_rows import collect_source
@@ -42,7 +44,9 @@ SOURCE = st.fixed_dictionaries(
     },
 )
 DOCUMENTED = sorted(
-    SourceShape.model_fields.keys() | TargetShape.model_fields.keys() | {"milestones"}
+    {"milestones", "project_id", "url"}
+    | SourceShape.model_fields.keys()
+    | TargetShape.model_fields.keys()
 )
 NEARLY = st.dictionaries(st.sampled_from(DOCUMENTED), JSON | IDS)
 
@@ -52,7 +56,8 @@ def test_a_valid_source_record_arrives_unchanged(record: dict[str, object]) -> N
     """Every field that is there and not null is the milestone's, and the record is kept."""
     read = parse_source(record)
     assert isinstance(read, SourceMilestone)
-    assert all(getattr(read, name) == value for name, value in record.items() if value is not None)
+    kept = {**read.raw, **{one.name: getattr(read, one.name) for one in fields(read)}}
+    assert all(kept[name] == value for name, value in record.items() if value is not None)
     assert read.raw == record
 
 
@@ -89,6 +94,10 @@ def test_no_json_value_makes_reading_raise(value: object) -> None:
         ({"due_on": float("inf")}, "due_on", "due_on is not a whole number"),
         ({"due_on": float("nan")}, "due_on", "due_on is not a whole number"),
         ({"refs": ["RF-1"]}, "refs", "refs is not text"),
+        ({"due_on": decode(b"9" * 5000)}, "due_on", "due_on is too large"),
+        ({"due_on": 10**300}, "due_on", "due_on is too large"),
+        ({"due_on": decode(b"1e400")}, "due_on", "due_on is too large"),
+        ({"description": decode(b"9" * 5000)}, "description", "description is not text"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_reason(
@@ -98,6 +107,78 @@ def test_a_wrong_field_is_named_with_its_reason(
     read = parse_source({"id": 1, "name": "Release", **fields})
     assert isinstance(read, BadRecord)
     assert (read.path, read.reason) == (path, reason)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ("9" * 5000, "a whole number of 5,000 digits"),
+        ("-" + "9" * 4000, "a whole number of about 4,000 digits"),
+        ("1" + "0" * 60, "a whole number of about 60 digits"),
+        ("1e400", "1e400"),
+        ("-1.5e9999", "-1.5e9999"),
+        ("1" + "0" * 400 + ".5", "a number of 403 characters"),
+        ("Infinity", "Infinity"),
+        ("-Infinity", "-Infinity"),
+        ("NaN", "NaN"),
+        ("99999999999999999999", "99999999999999999999"),
+        ("[NaN]", "[NaN]"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_number_beyond_all_bounds_is_shown_as_what_it_is(number: str, shown: str) -> None:
+    """In the record's problem, and in the raw record that is kept."""
+    read = parse_source(decode(f'{{"id": 1, "name": "a", "due_on": {number}}}'.encode()))
+    assert isinstance(read, BadRecord)
+    assert read.value == shown
+    assert json.loads(json.dumps(read.raw, allow_nan=False))["due_on"] in (shown, ["NaN"])
+
+
+ODD = [7, 1e400, "half \ud800", "a\0b", {"a": [1]}, [], True, "9" * 1_000]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("field", ["url", "project_id"])
+def test_a_field_that_is_not_used_spoils_no_milestone(field: str, odd: object) -> None:
+    """Only what something is decided by has to be right; the rest is kept as it can be stored."""
+    read = parse_source({"id": 1, "name": "a", field: odd})
+    assert isinstance(read, SourceMilestone)
+    json.dumps(read.raw, ensure_ascii=False, allow_nan=False).encode()
+    assert field in read.raw
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_what_is_only_shown_of_a_target_spoils_no_milestone(odd: object) -> None:
+    """Neither does a moment without which a person decides, or the field is asked for anew."""
+    run = {"id": "r", "status": "open", "name": odd, "pass_rate": odd}
+    sub = {"id": "ms_2", "name": odd, "progress": odd}
+    more = {"progress": odd, "created_at": odd, "updated_at": odd}
+    lists = {"linked_runs": [run], "sub_milestones": [sub]}
+    read = parse_target({"id": "ms_1", "name": "a", **more, **lists})
+    assert isinstance(read, TargetMilestone)
+    assert (read.created_at, read.updated_at) == (None, None)
+    assert (read.linked_runs[0].status, read.sub_milestones[0].id) == ("open", "ms_2")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"linked_runs": 7},
+        {"linked_runs": [{"id": "r", "status": 7}]},
+        {"sub_milestones": [{"id": None}]},
+        {"sub_milestones": [{"id": "s", "status": {}}]},
+        {"date_mode": 7},
+        {"status": 7},
+    ],
+)
+def test_what_an_archive_or_a_date_depends_on_has_to_be_right(fields: dict[str, object]) -> None:
+    """R12: what cannot be read is not taken for nothing."""
+    assert isinstance(parse_target({"id": "ms_1", "name": "a", **fields}), BadRecord)
+
+
+def test_an_empty_text_is_no_date_and_no_parent() -> None:
+    blank = dict.fromkeys(("start_on", "started_on", "due_on", "completed_on", "parent_id"), "")
+    assert parse_source({"id": 1, "name": "a", **blank}) == SourceMilestone(1, "a")
 
 
 def test_a_name_that_is_missing_is_blank() -> None:

@@ -122,6 +122,8 @@ def test_a_400_of_a_proxy_proves_nothing() -> None:
     """An absence is proved only by TestRail's own words."""
     page = httpx.Response(400, html="<html>Bad Request</html>")
     assert type(post_error(page, "TestRail", by_id=True)) is Refused
+    words = answer({"message": "Bad Request"}, 400)
+    assert type(post_error(words, "TestRail", by_id=True)) is Refused
 
 
 FAILURES: list[tuple[Reply, type[ApiError], Done]] = [
@@ -288,10 +290,56 @@ def test_the_servers_words_are_shortened_to_one_line() -> None:
         {"message": "why"},
         {"error": {"code": 1, "message": "why"}},
         {"errors": ["why"]},
+        {"errors": [{"detail": "why"}, {"detail": "and this"}]},
+        {"error": [{"error": {"message": "why"}}]},
+        {"error": {"reason": "why"}},
     ],
 )
 def test_the_servers_own_reason_is_found(body: object) -> None:
-    assert "why" in post_error(answer(body, 400)).message
+    """Also where it comes with 200, in place of what was asked for."""
+    for error in (post_error(answer(body, 400)), shape_error(body)):
+        assert error.message.partition(": ")[2].strip('{"reason: ').startswith("why")
+
+
+def refused_shape(_: object) -> object:
+    raise ValueError("no milestone")
+
+
+def shape_error(body: object, api: str = "TestRail") -> ApiError:
+    with (
+        transport(api, http=Script(answer(body)), clock=FakeClock()) as http,
+        pytest.raises(UnreadableAnswer) as raised,
+    ):
+        http.get("v1/x", refused_shape)
+    return raised.value
+
+
+def test_the_words_of_an_error_that_comes_with_200_are_shown_safely() -> None:
+    """Bounded, on one line and without our secrets, with a hint that blames no proxy."""
+    echo = f"key {KEY} is \x1b[2J\u202ebad\n" + "x" * 5_000_000
+    error = shape_error({"error": echo})
+    assert error.message.startswith("TestRail answered GET v1/x with an error: key *** is [2J bad")
+    assert len(error.message) < 260
+    assert error.hint.startswith("The server says so itself")
+
+
+def test_an_api_that_is_switched_off_may_say_so_with_200() -> None:
+    assert "Site Settings > API" in shape_error({"error": "The API is disabled."}).hint
+
+
+def test_words_beside_another_shape_do_not_hide_it() -> None:
+    error = shape_error({"message": "created", "id": 7}, "Testably")
+    assert error.message.endswith("another shape than documented (no milestone): created")
+
+
+def test_an_answer_of_another_shape_without_words_says_which() -> None:
+    assert shape_error([]).message.endswith("with another shape than documented (no milestone)")
+
+
+@pytest.mark.parametrize("body", [b'{"error":' * 900 + b"1" + b"}" * 900, b"[" * 90_000])
+def test_words_that_nest_without_end_are_no_fault(body: bytes) -> None:
+    reply = httpx.Response(400, content=body)
+    assert type(post_error(reply)) is Refused
 
 
 # --- repeats and pauses -----------------------------------------------------------------------

@@ -142,19 +142,6 @@ def test_a_project_is_read_whole(build: Builder, sub_milestones: str, roots: int
     assert all(key == one.id for key, one in found.milestones.items())
 
 
-@pytest.mark.parametrize("reach_nested", [True, False])
-def test_a_project_can_be_read_filtered(build: Builder, reach_nested: bool) -> None:
-    """Whether filters reach sub-milestones differs, so that those may come all the same."""
-    side = build.source(TestRailSwitches(filters_reach_nested=reach_nested))
-    done, root = (side.model.add(1, {"name": name})["id"] for name in ("done", "root"))
-    side.model.update(done, {"is_completed": True})  # type: ignore[arg-type]
-    child = side.model.add(1, {"name": "child", "parent_id": root})["id"]
-    side.model.update(child, {"is_completed": True})  # type: ignore[arg-type]
-    assert list(side.source.read_project(1, is_completed=True).milestones) == [done]
-    found = set(side.source.read_project(1, is_completed=False, is_started=True).milestones)
-    assert found == ({root} if reach_nested else {root, child})
-
-
 def test_an_empty_project_is_an_empty_and_complete_listing(build: Builder) -> None:
     side = build.source()
     found = side.source.read_project(1)

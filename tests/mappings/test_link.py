@@ -152,11 +152,7 @@ STEPS: Steps = {
     ),
     "failed": (
         lambda k: k.failed(ProblemKind.TIMEOUT, "Slow.", NOW, counts=False),
-        {
-            "problem": Problem(
-                ProblemKind.TIMEOUT, "Slow. The next run tries it again.", NOW, 1, None
-            )
-        },
+        {"problem": Problem(ProblemKind.TIMEOUT, "Slow.", NOW, 1, None)},
     ),
     "retried": (
         lambda k: k.retried(),

@@ -33,7 +33,6 @@ from tests.support.texts import BERLIN, HOME, ZONES, stamps, texts, unix
 FULL = SourceMilestone(
     id=7,
     name="Release 1.5",
-    project_id=1,
     description="Text",
     start_on=unix(2026, 3, 1),
     started_on=unix(2026, 3, 2, 9),
@@ -43,7 +42,6 @@ FULL = SourceMilestone(
     is_completed=True,
     parent_id=3,
     refs="RF-1,\n RF-2",
-    url="http://example/testrail/index.php?/milestones/view/7",
 )
 RULES = MappingRules(HOME)
 

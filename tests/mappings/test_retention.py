@@ -11,6 +11,7 @@ from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog
 from mappings.store import Store
 from tests.support.clock import NOW
+from tests.support.rows import identity
 
 YEAR = timedelta(days=365)
 OLD = NOW - 3 * YEAR
@@ -20,7 +21,7 @@ def ended(run_log: RunLog, pair_id: int, days: float, **more: object) -> str:
     """A run that ended so many days before the database's time would call it old."""
     at = OLD + timedelta(days=days)
     run = run_log.begin(pair_id, str(more.pop("trigger", "manual")), "ann on host", at)
-    run_log.change(run.id, state="succeeded", finished_at=at, **more)
+    run_log.change(run.id, **{"state": "succeeded", "finished_at": at, **more})
     return run.id
 
 
@@ -98,3 +99,43 @@ def test_a_stretch_of_runs_without_changes_becomes_one_row(
     assert stands is not None
     assert stands.options["stands_for"] == 5
     assert prune(store.engine, None) == Pruned()
+
+
+def test_runs_that_told_the_same_each_time_are_a_stretch(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """A conflict that waits, then a server that is away: two stretches, and one run between."""
+    conflict = {"state": "partial", "problems": [{"testrail_id": 7, "kind": "name_taken"}]}
+    away = {"state": "failed", "error": {"kind": "unreachable", "message": "No.", "hint": ""}}
+    told = [conflict] * 3 + [away] * 2 + [{}] + [away]
+    ids = [ended(run_log, pair_id, n, trigger="schedule", **one) for n, one in enumerate(told)]
+    newest = [ended(run_log, pair_id, 20 + n, trigger="schedule") for n in range(KEPT_SINGLY)]
+    assert prune(store.engine, None) == Pruned(folded=3)
+    assert left(run_log, pair_id) == {ids[2], ids[4], ids[5], ids[6], *newest}
+    kept = run_log.get(ids[2])
+    assert kept is not None
+    assert kept.problems == conflict["problems"]
+
+
+def test_refreshes_without_changes_do_not_end_a_stretch(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """A webhook between every two scheduled runs: one row of each; by hand nothing is folded."""
+    ways = ["schedule", "webhook"] * 4 + ["manual", "manual", "schedule"]
+    ids = [ended(run_log, pair_id, n, trigger=way) for n, way in enumerate(ways)]
+    newest = [ended(run_log, pair_id, 20 + n, trigger="schedule") for n in range(KEPT_SINGLY)]
+    assert prune(store.engine, None) == Pruned(folded=6)
+    assert left(run_log, pair_id) == {*ids[6:], *newest}
+
+
+def test_stretches_of_different_pairs_and_open_runs_are_left_apart(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """What goes on or waits for its next part is no run without changes yet."""
+    other = store.pair(identity(2)).id
+    waits = [ended(run_log, pair_id, n, trigger="schedule", state="unfinished") for n in range(2)]
+    one, two = (ended(run_log, pair, 5, trigger="schedule") for pair in (pair_id, other))
+    newest = [ended(run_log, pair_id, 20 + n, trigger="schedule") for n in range(KEPT_SINGLY)]
+    assert prune(store.engine, None) == Pruned()
+    assert left(run_log, pair_id) == {*waits, one, *newest}
+    assert left(run_log, other) == {two}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from mappings.errors import LostLock, StoreError
+from mappings.overview import latest_runs
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord, new_run_id
 from mappings.runs import SHORTEST_NAME, RunLog
 from mappings.store import Store
@@ -261,3 +262,17 @@ def test_runs_of_several_pairs_come_together_newest_first(
 def rename(run_log: RunLog, run_id: str, name: str) -> None:
     with run_log.engine.begin() as connection:
         connection.execute(update(runs).where(runs.c.id == run_id).values(id=name))
+
+
+def test_the_newest_runs_of_every_pair_are_found_together(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """So many of each, newest first, whichever pair has run more or not at all."""
+    other, idle = store.pair(identity(2)).id, store.pair(identity(3)).id
+    ids = [run_log.begin(pair_id, "manual", "", NOW + n * MINUTE).id for n in range(7)]
+    same = [run_log.begin(other, "manual", "", NOW).id for _ in range(3)]
+    found = latest_runs(store.engine, [pair_id, other, idle], 2)
+    assert [run.id for run in found[pair_id]] == [ids[6], ids[5]]
+    assert [run.id for run in found[other]] == sorted(same, reverse=True)[:2]
+    assert found[idle] == []
+    assert found[pair_id] == run_log.latest(pair_id, 2)

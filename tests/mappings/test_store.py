@@ -232,7 +232,7 @@ SOURCE = SourceMilestone(1, "R")
 
 def test_equal_readings_have_equal_fingerprints() -> None:
     """What a sync does not carry (address, raw record, project) does not make a record new."""
-    same = SourceMilestone(1, "R", project_id=9, url="https://moved.example", raw={"x": 1})
+    same = SourceMilestone(1, "R", raw={"project_id": 9, "url": "https://moved.example"})
     assert fingerprint_of_source(same) == fingerprint_of_source(SOURCE)
 
 

@@ -18,9 +18,10 @@ from sqlalchemy import Engine
 from mappings.database import open_engine
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
-from tests.proofs.world import MIGRATION, NEVER
+from tests.proofs.world import MIGRATION
 from tests.support.clock import SkippingClock
 from tests.support.mortal import Boundaries, MortalRunLog, MortalStore
+from tests.support.world import NEVER
 from worker.clients.credentials import basic_auth, bearer
 from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.clients.testably import Testably

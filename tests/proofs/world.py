@@ -21,7 +21,7 @@ from mappings.store import Store
 from tests.support.database import fresh_engine
 from tests.support.in_memory import InMemorySource, InMemoryTarget
 from tests.support.mortal import Boundaries, Died, MortalRunLog, MortalStore
-from tests.support.world import PROJECT, URL
+from tests.support.world import NEVER, PROJECT, URL
 from tests.support.world import World as PairWorld
 from worker.sandbox.faults import Fault, FaultKind
 from worker.sandbox.rules import Problem, Record
@@ -37,8 +37,6 @@ from worker.sync.report import RunReport
 from worker.sync.run import run_pair
 
 TIMEOUT = 30.0
-NEVER = 3600.0
-"""Seconds between two heartbeats: a thread of its own would make the boundaries come anyhow."""
 MIGRATION = Options(trigger=Trigger.MIGRATION)
 
 

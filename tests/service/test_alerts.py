@@ -161,7 +161,7 @@ def test_alerts_use_metrics_that_are_shown(engine: Engine, store: Store, run_log
         'milesync_pair_in_step{pair="1=proj_a"} 0.0',
         'milesync_pair_never_synced{pair="1=proj_a"} 0.0',
         'milesync_pair_never_synced{pair="2=proj_b"} 1.0',
-        'milesync_pair_schedule_seconds{pair="2=proj_b"} 900.0',
+        'milesync_pair_stale{pair="1=proj_a"} 1.0',
         'milesync_pair_needs_a_person{pair="1=proj_a"} 2.0',
         'milesync_pair_held{pair="1=proj_a"} 1.0',
         'milesync_pair_accepted{pair="1=proj_a"} 0.0',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from redbeat.schedulers import ensure_conf
 
 from tests.service.stack import ENDED, Stack, eventually, free_port
 from tests.service.test_chaos import own_redis
+from tests.support.clock import NOW
 from worker.tasks import app, use_settings
 from worker.tasks.beat import (
     SPREAD,
@@ -23,7 +25,6 @@ from worker.tasks.beat import (
     Entry,
     Scheduler,
     beat_schedule,
-    next_moment,
     offset,
     period,
 )
@@ -63,20 +64,38 @@ def test_period(line: str, seconds: int) -> None:
     assert period(line) == pytest.approx(seconds, abs=1)
 
 
-@pytest.mark.parametrize(
-    ("line", "then"), [("*/15 * * * *", "10:15"), ("0 * * * *", "11:00"), ("30 2 * * *", "02:30")]
-)
-def test_the_next_moment_of_a_line(line: str, then: str) -> None:
-    """In UTC, whatever this machine's time zone and time."""
-    found = next_moment(line, datetime(2026, 3, 1, 10, 7, 20, tzinfo=UTC))
-    assert f"{found:%H:%M}" == then
-    assert found > datetime(2026, 3, 1, 10, 7, 20, tzinfo=UTC)
+@given(st.text(), st.datetimes())
+def test_the_offset_is_small_and_the_same_for_one_moment(name: str, moment: datetime) -> None:
+    assert 0 <= offset(name, moment) < SPREAD
+    assert offset(name, moment) == offset(name, moment.replace(second=59))
 
 
-@given(st.text())
-def test_the_offset_is_small_and_always_the_same(name: str) -> None:
-    assert 0 <= offset(name) < SPREAD
-    assert offset(name) == offset(name)
+def test_no_pair_is_always_the_last_to_start() -> None:
+    """Of 50 pairs, each comes last or nearly so now and then, and none of them often."""
+    names = [f"sync {number}=proj_{number}" for number in range(50)]
+    last = Counter(
+        name
+        for number in range(200)
+        for name in sorted(names, key=lambda n: offset(n, NOW + number * timedelta(minutes=15)))[
+            -5:
+        ]
+    )
+    assert set(last) == set(names)
+    assert max(last.values()) < 50
+
+
+def test_an_entry_is_kept_in_redis_until_it_starts(stack: Stack) -> None:
+    """Its place is that of its start, so that a tick reads none that is not due."""
+    use_settings(stack.settings)
+    ensure_conf(app)
+    schedule = beat_schedule(stack.settings)["sync 1=proj_abc123"]["schedule"]
+    at = NOW.replace(minute=15)
+    for now in (NOW + timedelta(minutes=3), at + timedelta(seconds=SPREAD)):
+        schedule.nowfun = lambda now=now: now
+        entry = Entry("sync 1", "milesync.sync_project", schedule, app=app, last_run_at=NOW)
+        starts = at + timedelta(seconds=offset("sync 1", at))
+        assert abs(entry.due_at - starts) < timedelta(milliseconds=1)
+        assert entry.is_due()[0] is (now > at)
 
 
 def test_two_beats_start_each_moment_once(stack: Stack) -> None:
@@ -162,6 +181,19 @@ def test_a_clock_that_is_set_back_stops_no_schedule(stack: Stack, scheduler: Sch
     assert (ticks(stack), ticks(stack, "sweep")) == (2, 2)
 
 
+def test_a_tick_that_lasts_keeps_its_lock(stack: Stack, scheduler: Scheduler) -> None:
+    """With many thousand pairs, whose writing or sending takes longer than the lock does."""
+    entry = Entry.from_key(Entry.generate_key(app, "sweep"), app=app)
+    for lasts in (
+        lambda: scheduler.update_from_dict(beat_schedule(stack.settings)),
+        lambda: scheduler.maybe_due(entry),
+    ):
+        scheduler._extended_at = float("-inf")
+        stack.redis.pexpire(scheduler.lock_key, 2000)
+        lasts()
+        assert int(stack.redis.pttl(scheduler.lock_key)) > 20_000
+
+
 def test_a_message_that_cannot_be_sent_stays_due(
     stack: Stack, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +226,7 @@ def test_a_pair_starts_a_little_after_its_moment(stack: Stack) -> None:
         "sync 1=proj_abc123", "milesync.sync_project", schedule, app=app, last_run_at=None
     )
     assert entry.is_due()[0]
-    late = timedelta(seconds=offset(entry.name))
+    late = timedelta(seconds=offset(entry.name, moment.replace(minute=0)))
     for after, due in ((late / 2, False), (late + timedelta(seconds=1), True)):
         schedule.nowfun = lambda after=after: moment.replace(minute=0) + after
         entry.last_run_at = moment.replace(minute=0) - timedelta(minutes=15)

@@ -17,6 +17,7 @@ WEB = ("worker.web",)
 UVICORN = ("uvicorn", "worker.web:app", "--port", "0")
 ALIVE = ("worker.tasks.alive",)
 
+NO_SCHEME = {"MILESYNC_NOTIFY": "slak://hush"}
 NO_CRON = {"MILESYNC_SCHEDULE": "often"}
 NO_BROKER = {"MILESYNC_REDIS_URL": ""}
 NO_TOKEN = {"MILESYNC_TESTABLY_TOKEN": ""}
@@ -45,6 +46,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         (WORKER, NO_TOKEN, "Not set: MILESYNC_TESTABLY_TOKEN"),
         (WORKER, NO_FOLDER, "unable to open database file"),
         (WORKER, NO_DATABASE, "MILESYNC_DATABASE_URL"),
+        (WORKER, NO_SCHEME, "begins with slak://"),
         (BEAT, NO_CRON, "MILESYNC_SCHEDULE"),
         (BEAT, NO_BROKER, "MILESYNC_REDIS_URL is not set"),
         (BEAT, NO_DATABASE, "MILESYNC_DATABASE_URL"),

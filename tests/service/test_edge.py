@@ -213,7 +213,7 @@ def test_each_loopback_address_is_this_machine(end: tuple[str, int]) -> None:
     [
         ("GET", "/healthz", {}, 200),
         ("GET", "/", {}, 200),
-        ("GET", "/readyz", {}, 503),
+        ("GET", "/readyz", {}, 200),
         ("GET", "/metrics", {}, 200),
         ("GET", "/nowhere", {}, 404),
         ("GET", "/healthz/", {}, 404),

@@ -9,14 +9,24 @@ from sqlalchemy import Engine
 from tests.service.test_intake import HEADER, URL, body, client
 
 
-def test_without_a_broker_it_lives_and_is_not_ready(engine: Engine) -> None:
-    """/healthz is 200; /readyz is 503 and says what is missing."""
+def test_what_is_not_configured_need_not_answer(engine: Engine) -> None:
+    """Beside a timer that runs `milesync sync` there is no broker and no beat; /readyz says so."""
     with client(engine) as web:
         assert web.get("/healthz").status_code == 200
         ready = web.get("/readyz")
-        assert ready.status_code == 503
-        assert ready.json()["database"] == "ok"
-        assert "MILESYNC_REDIS_URL" in ready.json()["broker"]
+        assert ready.status_code == 200
+        found = ready.json()
+        assert (found["ready"], found["database"]) == (True, "ok")
+        assert "MILESYNC_REDIS_URL is not set" in found["broker"]
+        assert "not configured" in found["beat"]
+
+
+def test_what_is_configured_and_away_is_not_ready(engine: Engine) -> None:
+    """A broker that does not answer, and the beat that needs it."""
+    with client(engine, MILESYNC_REDIS_URL="redis://127.0.0.1:1/0") as web:
+        ready = web.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (503, False)
+        assert "does not answer" in ready.json()["broker"]
 
 
 def test_parts_that_are_away_are_left_out_of_the_metrics(engine: Engine) -> None:

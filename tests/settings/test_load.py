@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,8 @@ import pytest
 from tests.settings.conftest import Load
 from worker.errors import SettingsError, UsageError
 from worker.settings import Rate, load_settings
-from worker.settings.files import _is_private
+from worker.settings.env_file import MOST_BLANKS, read_env_file
+from worker.settings.files import SettingsFile, _is_private
 
 FULL_FILE = """
 database_url = "postgres://me:pw@db/milesync"
@@ -579,3 +581,36 @@ def test_a_redis_that_others_can_read_is_warned_of(load: Load, url: str, lacks: 
         [warning] = warnings
         assert warning.startswith("MILESYNC_REDIS_URL (environment): ")
         assert lacks in warning
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A\n" * 120_000, "A='" + "x\n" * 120_000, 'A="' + "\\\\" * 120_000, "\n" * 240_000],
+    ids=["names", "a quote", "escapes", "nothing"],
+)
+def test_a_long_env_file_takes_no_more_than_its_length(text: str, tmp_path: Path) -> None:
+    """Up to its bound; beyond it nothing of it is parsed."""
+    file = SettingsFile(tmp_path / ".env", text, others_read=False)
+    assert read_env_file(file, "MILESYNC_")[0] == {}
+    with pytest.raises(SettingsError, match=r"\.env is not read: it has more than 256 KiB"):
+        read_env_file(replace(file, text=text * 2), "MILESYNC_")
+
+
+@pytest.mark.parametrize("text", ["A=x{}y", "MILESYNC_X='{}'", "{}", "#{}"])
+@pytest.mark.parametrize("blank", [" ", "\t", "\u3000"])
+def test_so_many_blanks_in_a_row_are_refused(text: str, blank: str, tmp_path: Path) -> None:
+    """The parser takes the square of their number: a minute for a hundred thousand."""
+    few, many = (f"# one\n{text.format(blank * n)}" for n in (MOST_BLANKS - 1, 120_000))
+    file = SettingsFile(tmp_path / ".env", few, others_read=False)
+    read_env_file(file, "MILESYNC_")
+    with pytest.raises(SettingsError, match="line 2, is not read: it has 1,000 blanks in a row"):
+        read_env_file(replace(file, text=many), "MILESYNC_")
+
+
+@pytest.mark.parametrize("name", ["milesync.toml", ".env"])
+def test_a_settings_file_without_end_is_refused(load: Load, tmp_path: Path, name: str) -> None:
+    """Only its beginning is read."""
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(5 * 1024**3)
+    with pytest.raises(SettingsError, match=f"{name} is not read: it has more than 1,024 KiB"):
+        load()

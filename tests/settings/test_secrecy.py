@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 import tempfile
 import traceback
@@ -96,3 +97,19 @@ def test_a_file_that_is_wrong_is_reported_without_its_secrets(tmp_path: Path, to
     with pytest.raises(SettingsError) as caught:
         load_settings(environ={}, cwd=tmp_path)
     assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("option", ["", "testrail_user"])
+@pytest.mark.parametrize("user", ["ann@example.com:S-key-1", "ann\nS-key-1", "ann\x1bS-key-1"])
+def test_a_key_that_is_pasted_behind_the_user_is_not_shown(
+    tmp_path: Path, user: str, option: str
+) -> None:
+    """HTTP Basic ends the user at the first colon; and control characters belong in no header."""
+    environ = {"MILESYNC_TESTRAIL_USER": user}
+    if option:
+        pair = f'[[projects]]\ntestrail = 1\ntestably = "p"\n{option} = {json.dumps(user)}\n'
+        (tmp_path / "milesync.toml").write_text(pair, encoding="utf-8")
+    with pytest.raises(SettingsError, match="in it") as caught:
+        load_settings(environ={} if option else environ, cwd=tmp_path)
+    assert "S-key-1" not in str(caught.value)
+    assert "user" in str(caught.value).lower()

@@ -132,16 +132,9 @@ class InMemorySource:
         return self._wire.requests
 
     def read_project(
-        self,
-        project_id: int,
-        *,
-        is_completed: bool | None = None,
-        is_started: bool | None = None,
-        known: Mapping[int, str] = NOTHING_KNOWN,
+        self, project_id: int, *, known: Mapping[int, str] = NOTHING_KNOWN
     ) -> SourceListing:
-        asked = {"is_completed": is_completed, "is_started": is_started}
-        filters = {name: value for name, value in asked.items() if value is not None}
-        rows = self._all_pages(project_id, filters)
+        rows = self._all_pages(project_id)
         if self.model.switches.sub_milestones == "roots_only":
             rows = [self._detail(row) for row in rows]
         return _listing(rows, known)
@@ -156,19 +149,17 @@ class InMemorySource:
         )
         return _listing([row])
 
-    def _all_pages(self, project_id: int, filters: Mapping[str, bool]) -> list[Record]:
+    def _all_pages(self, project_id: int) -> list[Record]:
         rows: list[Record] = []
         while True:
-            page = self._page(project_id, len(rows), filters)
+            page = self._page(project_id, len(rows))
             rows += page.rows
             if not page.rows or len(rows) >= page.total:
                 return rows
 
-    def _page(self, project_id: int, offset: int, filters: Mapping[str, bool]) -> Page:
+    def _page(self, project_id: int, offset: int) -> Page:
         what = f"get_milestones/{project_id}&limit={SOURCE_PAGE}&offset={offset}"
-        return self._wire.call(
-            "GET", what, lambda: self.model.page(project_id, offset=offset, **filters)
-        )
+        return self._wire.call("GET", what, lambda: self.model.page(project_id, offset=offset))
 
     def _detail(self, row: Record) -> Record:
         own = row.get("id")

@@ -25,12 +25,14 @@ class Died(BaseException):
 class Boundaries:
     """The points at which a process can die: before and after each request and each commit.
 
-    It dies at number ``dies_at`` (from 1 on). ``meanwhile`` happens once, at the first boundary
+    It dies at number ``dies_at`` (from 1 on), or at the first that is called ``dies_on``.
+    ``meanwhile`` happens once, at the first boundary
     from number ``meanwhile_at`` on whose name begins with ``meanwhile_on``. ``seen`` are those that
     were passed, each with the phase of the run.
     """
 
     dies_at: int | None = None
+    dies_on: str | None = None
     meanwhile_at: int = 0
     meanwhile_on: str = "after"
     meanwhile: Callable[[], None] | None = None
@@ -43,7 +45,7 @@ class Boundaries:
             raise Died(what)
         self.passed += 1
         self.seen.append((get_contextvars().get("phase", ""), what))
-        if self.passed == self.dies_at:
+        if self.passed == self.dies_at or what == self.dies_on:
             self.dead = True
             raise Died(what)
         is_due = self.passed >= self.meanwhile_at and what.startswith(self.meanwhile_on)

@@ -20,6 +20,7 @@ from mappings.runs import RunLog
 from mappings.store import Store
 from tests.support.clock import FakeClock
 from tests.support.in_memory import InMemorySource, InMemoryTarget
+from tests.support.mortal import Boundaries, MortalRunLog, MortalStore
 from worker.sandbox.faults import Fault, Faults
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
@@ -32,6 +33,8 @@ from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport
 from worker.sync.run import run_pair
 
+NEVER = 3600.0
+"""Seconds between two heartbeats: a thread of its own would make the boundaries come anyhow."""
 PROJECT = "proj_abc123"
 URL = "https://example.testrail.io"
 IDENTITY = PairIdentity(URL, 1, "https://api.testably.app", PROJECT)
@@ -159,6 +162,23 @@ class World:
             self.clock,
             "a test",
             self.drift_check,
+        )
+
+    def mortal(self, point: Boundaries) -> PairContext:
+        """A process that can die at each of its writes to Testably and at each commit."""
+
+        def before(method: str, _what: str) -> None:
+            if method != "GET":
+                point(f"before {method}")
+
+        target = Target(self.ably, self.clock, before)
+        target.after = lambda method: point(f"after {method}")
+        return replace(
+            self.context(),
+            target=target,
+            store=MortalStore(self.engine, point),
+            runs=MortalRunLog(self.engine, point),
+            heartbeat_every=NEVER,
         )
 
     def run(

@@ -14,10 +14,11 @@ from mappings.journal import Journal
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
+from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, URL, World
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
-from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
+from worker.sync.options import Options, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import State
 from worker.sync.run import run_pair
@@ -510,20 +511,17 @@ def test_a_target_of_another_pair_is_no_candidate(world: World) -> None:
 def test_a_wait_is_never_longer_than_a_request_and_its_grace(world: World) -> None:
     """The clock was set back by a day since the process died; the request is over all the same."""
     world.add("One")
-    world.to_ably.before = dying
-    with pytest.raises(Died):
-        world.run()
-    world.to_ably.before = lambda _method, _what: None
+    dies(world, "before POST")
     world.clock.start -= timedelta(days=1)
     world.clock.slept.clear()
     assert world.run().counts["created"] == 1
     assert max(world.clock.slept[1:]) == world.target.request_timeout + GRACE.total_seconds()
 
 
-def dying(method: str, _what: str) -> None:
-    """The process dies with the first POST."""
-    if method == "POST":
-        raise Died
+def dies(world: World, boundary: str) -> None:
+    """A run whose process dies at the first boundary of this name."""
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on=boundary)), Options())
 
 
 def test_a_create_in_doubt_is_missing_and_what_it_left_is_no_extra(world: World) -> None:
@@ -562,126 +560,6 @@ def test_a_clock_that_jumps_shortens_no_wait(world: World) -> None:
     world.target.create = jumping  # type: ignore[method-assign, assignment]
     assert world.run().counts["created"] == 1
     assert doubled(world) == []
-
-
-# --- a process that dies
-
-
-class Died(BaseException):
-    """What no code of ours catches."""
-
-
-COMMITS = ("save", "save_many", "note_agreement", "update_pair")
-
-
-class Deaths:
-    """Lets the process die at the n-th of the moments that matter, before or after each."""
-
-    def __init__(self, world: World, at: int) -> None:
-        self.world, self.left, self.count = world, at, 0
-        target, store = world.target, world.store
-        for owner, names in (
-            (target, ("create", "update")),
-            (store, COMMITS),
-            (store.journal, ("lease", "settle")),
-        ):
-            for name in names:
-                setattr(owner, name, self._deadly(getattr(owner, name)))
-
-    def _deadly(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*given: Any, **more: Any) -> Any:
-            self._moment()
-            answer = real(*given, **more)
-            self._moment()
-            return answer
-
-        return call
-
-    def _moment(self) -> None:
-        self.count += 1
-        if self.count == self.left:
-            raise Died
-
-
-def moments(world: World, work: Callable[[World], None]) -> int:
-    """How many such moments there are in a run of this work."""
-    deaths = Deaths(world, at=0)
-    work(world)
-    world.run()
-    return deaths.count
-
-
-def revive(world: World) -> None:
-    """A new process: nothing is left but the database and the two tools."""
-    for owner in (world.target, world.store):
-        for name in ("create", "update", *COMMITS):
-            vars(owner).pop(name, None)
-    vars(world.store).pop("journal", None)
-
-
-@FOOTER
-@pytest.mark.parametrize("policy", OnTargetEdit)
-@pytest.mark.parametrize("at", range(1, 39))
-def test_a_migration_goes_on_where_it_died(
-    world: World, at: int, policy: OnTargetEdit, footer: bool
-) -> None:
-    """Before or after any request or commit: the next run ends in step, nothing is doubled."""
-    without_footer(world, footer)
-    world.policy = Policy(on_target_edit=policy)
-    family(world)
-    Deaths(world, at)
-    with pytest.raises(Died):
-        world.run()
-    revive(world)
-    report = world.run()
-    assert (report.state, report.problems) == (State.SUCCEEDED, ())
-    assert doubled(world) == []
-    statuses = {str(row["name"]): row["status"] for row in world.ably.everything(PROJECT)}
-    assert statuses == {"Done": "completed", "Parent": "completed", "Child": "completed"}
-    world.run()
-    assert world.to_ably.writes == {}
-
-
-def test_all_moments_of_a_migration_are_tried(world: World) -> None:
-    """The range above is the whole of it."""
-    assert moments(world, family) == 38
-
-
-def edits(world: World) -> None:
-    world.edit(1, name="Renamed", is_completed=False)
-    world.edit(3, due_on=1_790_000_000)
-
-
-@pytest.mark.parametrize("policy", OnTargetEdit)
-@pytest.mark.parametrize("moved_on", [False, True])
-@pytest.mark.parametrize("at", range(1, 15))
-def test_a_sync_goes_on_where_it_died(
-    world: World, at: int, policy: OnTargetEdit, moved_on: bool
-) -> None:
-    """Also if the source is changed back before the next run, and also if that trusts the list."""
-    world.policy = Policy(on_target_edit=policy)
-    family(world)
-    world.run()
-    edits(world)
-    Deaths(world, at)
-    with pytest.raises(Died):
-        world.run(Trigger.SCHEDULE)
-    revive(world)
-    if moved_on:
-        world.edit(1, name="Done", is_completed=True)
-        world.edit(3, due_on=None)
-    report = world.run(Trigger.SCHEDULE)
-    assert (report.state, report.problems) == (State.SUCCEEDED, ())
-    assert world.differences() == []
-    world.run()
-    assert world.to_ably.writes == {}
-
-
-def test_all_moments_of_a_sync_are_tried(world: World) -> None:
-    """The range above is the whole of it."""
-    family(world)
-    world.run()
-    assert moments(world, edits) >= 14
 
 
 def test_a_plan_counts_the_looks_for_creates_in_doubt(world: World) -> None:
@@ -728,10 +606,7 @@ def test_a_run_waits_for_the_claim_of_one_that_died(world: World) -> None:
     world.add("One")
     world.run()
     world.edit(1, name="Renamed")
-    Deaths(world, at=8)
-    with pytest.raises(Died):
-        world.run(Trigger.SCHEDULE)
-    revive(world)
+    dies(world, "after PATCH")
     lease = world.links[1].lease_until
     assert lease is not None
     world.run()

@@ -35,25 +35,40 @@ def test_more_than_a_fifth_and_at_least_ten_is_a_mass(
     assert (count * 5 > links and count >= 10) is is_mass
 
 
-def archiving(count: int, of: int, closed: int = 0, options: Options | None = None) -> list[str]:
-    """The guards of a plan that archives ``count`` of ``of`` links, beside closed ones."""
+def archiving(
+    count: int, of: int, closed: int = 0, options: Options | None = None, unasked: int = 0
+) -> list[str]:
+    """What the guards of a plan say that archives ``count`` of ``of`` links, beside closed ones.
+
+    ``unasked`` more are missing, and TestRail was not asked for them.
+    """
     sources = [source(i) for i in range(1, of + 1)]
     targets = [target(one) for one in sources]
     links = [link(*pair) for pair in zip(sources, targets, strict=True)]
     old = [source(i) for i in range(1001, 1001 + closed)]
     links += [link(one, target(one), state=LinkState.ARCHIVED) for one in old]
     gone = frozenset(range(1, count + 1))
-    found = plan(sources[count:], targets, links, gone=gone, options=options)
-    return [guard.hint for guard in found.plan.guards]
+    found = plan(sources[count + unasked :], targets, links, gone=gone, options=options)
+    return [f"{guard.message} {guard.hint}" for guard in found.plan.guards]
 
 
 def test_a_mass_archive_needs_a_word() -> None:
     """The guard names the flag that allows it, and the flag does."""
-    (hint,) = archiving(21, of=100)
-    assert "--allow-mass-archive" in hint
+    (said,) = archiving(21, of=100)
+    assert "`milesync migrate --allow-mass-archive`" in said
     assert archiving(20, of=100) == []
     assert archiving(21, of=100, options=Options(allow_mass_archive=True)) == []
     assert archiving(21, of=100, options=Options(allow_mass_recreate=True)) != []
+
+
+def test_the_guard_says_how_many_are_missing_and_how_many_of_them_are_proved_gone() -> None:
+    """TestRail is not asked for all of them, since so many stop the run anyway."""
+    (said,) = archiving(21, of=100, unasked=35)
+    assert "56 of 100 linked milestones are missing" in said
+    assert "21 of them so far are proved to be deleted" in said
+    assert "asks TestRail for each one that is missing" in said
+    (said,) = archiving(21, of=100)
+    assert "21 of 100 linked milestones are missing from TestRail, and they are proved" in said
 
 
 def test_links_that_are_closed_do_not_make_a_mass_smaller() -> None:

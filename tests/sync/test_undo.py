@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mappings.link_record import LinkState
-from mappings.problem import WHOLE
+from mappings.problem import WHOLE, ProblemKind
 from tests.support.world import PROJECT, World
 from worker.errors import GuardTripped, ServerTrouble, UnreadableAnswer, UsageError
 from worker.sandbox.switches import TestablySwitches
@@ -130,7 +130,42 @@ def test_an_undo_that_fails_after_the_commit_still_holds(world: World) -> None:
     world.clock.sleep(120)
     assert world.run().counts["held"] == 1
     assert world.to_ably.writes == {}
+    assert "its write was not answered" in world.links[one].failures[0].reason
     assert world.ably.get(PROJECT, world.id_of(one))["status"] == "archived"
+
+
+def test_what_testably_refuses_to_take_back_says_so_until_it_is_released(world: World) -> None:
+    """In every run after the undo, too; a second undo that works ends it."""
+    one = world.add("Release")
+    made = migrate(world)
+    world.behave(ably=TestablySwitches(refused_statuses=("archived",)))
+    assert taken_back(world, made).state is State.PARTIAL
+    world.run()
+    [failure] = world.links[one].failures
+    assert failure.kind is ProblemKind.UNDO_FAILED
+    assert (made.run or "") in failure.reason
+    assert "status cannot be archived" in failure.reason
+    [told] = world.run().problems
+    assert told["reason"] == failure.reason
+    world.behave(ably=TestablySwitches())
+    assert taken_back(world, made).state is State.SUCCEEDED
+    assert [one.kind for one in world.links[one].failures] == [ProblemKind.HELD]
+    assert migrate(world).state is State.SUCCEEDED
+    assert world.links[one].failures == ()
+
+
+def test_what_testably_did_not_take_back_is_not_said_to_be(world: World) -> None:
+    """Its answer shows another value than the one that was sent."""
+    one = world.add("A name that is longer than twenty")
+    migrate(world)
+    world.edit(one, name="Short")
+    changed = world.run()
+    world.behave(ably=TestablySwitches(cuts_name_at=20))
+    undone = taken_back(world, changed)
+    assert undone.state is State.PARTIAL
+    [failure] = world.links[one].failures
+    assert failure.kind is ProblemKind.UNDO_FAILED
+    assert "A name that is longe" in failure.reason
 
 
 def test_a_parent_that_comes_back_gets_no_status_of_its_own(world: World) -> None:

@@ -23,8 +23,8 @@ WAITS = 77
 """The only pair with something for a person."""
 
 
-def fill(engine: Engine, count: int) -> None:
-    """Pairs with one run and one milestone each."""
+def fill(engine: Engine, count: int, milestones: int = 1, days: int = 0) -> None:
+    """Pairs with so many milestones each and one run; before it 96 a day for so many days."""
     urls = {
         "testrail_url": "https://example.testrail.io",
         "testably_url": "https://api.testably.app",
@@ -38,16 +38,19 @@ def fill(engine: Engine, count: int) -> None:
             for id_ in ids
         ]
         connection.execute(insert(pairs), rows)
-        connection.execute(insert(links), [_link(id_) for id_ in ids])
-        connection.execute(insert(runs), [_run(id_) for id_ in ids])
+        every = [_link(id_, number) for id_ in ids for number in range(milestones)]
+        connection.execute(insert(links), every)
+        connection.execute(
+            insert(runs), [_run(id_, n) for id_ in ids for n in range(1 + 96 * days)]
+        )
 
 
-def _link(id_: int) -> dict[str, Any]:
-    waits = id_ == WAITS
+def _link(id_: int, number: int) -> dict[str, Any]:
+    waits = id_ == WAITS and number == 0
     return {
         "pair_id": id_,
-        "testrail_id": id_,
-        "testably_id": f"ms_{id_}",
+        "testrail_id": id_ + number * 10_000,
+        "testably_id": f"ms_{id_}_{number}",
         "state": "linked",
         "name": f"Release {id_}",
         "pushed": {},
@@ -65,15 +68,16 @@ def _link(id_: int) -> dict[str, Any]:
     }
 
 
-def _run(id_: int) -> dict[str, Any]:
+def _run(id_: int, earlier: int) -> dict[str, Any]:
+    at = NOW - earlier * timedelta(minutes=15)
     return {
-        "id": f"20260301-000000-{id_:04x}",
+        "id": f"{at:%Y%m%d-%H%M%S}-{id_:04x}",
         "pair_id": id_,
         "trigger": "schedule",
         "state": "succeeded",
         "holder": "test",
-        "started_at": NOW,
-        "finished_at": NOW + timedelta(seconds=1),
+        "started_at": at,
+        "finished_at": at + timedelta(seconds=1),
         "counts": {"unchanged": 1},
         "requests": {},
         "problems": [],

@@ -13,6 +13,7 @@ from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.session import consent, declined
 from worker.cli.signals import EndedBySignal, exit_code
 from worker.errors import Interrupted
+from worker.facts import words
 from worker.facts.runs import WROTE, report_of
 from worker.say import say_error
 
@@ -56,7 +57,8 @@ def hand_over(
         for report in reports:
             name = deployment.runs.shortest_name(report.run) if report.run else ""
             heading = render.title_of(deployment, report.identity)
-            render.show_run(out, report, name, heading=heading)
+            project = deployment.project_to_name(report.identity.testrail_project)
+            render.show_run(out, report, name, None, heading, project)
 
     show(runs_json(reports), human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))
@@ -103,5 +105,4 @@ def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
 def _line(run: RunRecord) -> str:
     done = sum(run.counts.get(name, 0) for name in WROTE)
     planned = "" if run.planned is None else f" of {run.planned}"
-    state = "waiting for a worker" if run.state == "unfinished" else run.state
-    return f"Run {run.id}: {state}, {done}{planned} written"
+    return f"Run {run.id}: {words.run_state(run.state)}, {done}{planned} written"

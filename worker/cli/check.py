@@ -76,10 +76,13 @@ def _check(
     config: Path | None, projects: Sequence[int] | None, told: Callable[[Check], None]
 ) -> list[str]:
     """Try everything and tell of each as soon as it is known; the names in their order."""
+    from worker.bootstrap import require_usable_addresses
+
     with opened(config) as deployment:
         settings = deployment.settings
         pairs = pairs_to_call(settings, projects)
         settings.web.require_strong_secrets()
+        require_usable_addresses(settings)
         told(Check("settings", True, _settings_read(deployment, pairs)))
         told(Check("web", True, _web(deployment)))
         attempts: dict[str, Callable[[], str]] = {"database": partial(_database, deployment)}

@@ -16,6 +16,7 @@ from worker.cli.options import Json, NoConfig
 from worker.cli.output import Exit, show
 from worker.cli.plan import look_at, show_one
 from worker.cli.verify import verifications
+from worker.facts import words
 
 if TYPE_CHECKING:
     from worker.cli.screen import Console
@@ -180,7 +181,7 @@ class _Demo:
         if report.error is not None:
             raise report.error
         if report.state is not State.SUCCEEDED:
-            raise MilesyncError(f"The run ended as {report.state.value}.")
+            raise MilesyncError(f"The run ended as {words.run_state(report.state.value)}.")
         return report
 
 

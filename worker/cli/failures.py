@@ -14,6 +14,7 @@ from worker.cli.output import Exit, show
 from worker.cli.records import collected, recorded, show_each
 from worker.cli.session import opened
 from worker.errors import UsageError
+from worker.facts import words
 from worker.facts.runs import names_of
 from worker.say import printable
 
@@ -64,7 +65,8 @@ def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
     if pair is None:
         return {"failures": [], "accepted": []}
     last_run = overview(deployment.store.engine, [pair])[pair.id].last_run
-    return dict(listed(deployment.store, pair, last_run))
+    project = deployment.project_to_name(pair.identity.testrail_project)
+    return dict(listed(deployment.store, pair, last_run, project))
 
 
 def _show(out: Console, facts: Facts) -> None:
@@ -90,8 +92,8 @@ def _show_one(out: Console, one: Mapping[str, Any], testrail_url: str) -> None:
 def _title(one: Mapping[str, Any], testrail_url: str) -> str:
     name = printable(render.called(one, testrail_url))
     where = f" ({one['testably_id']})" if one["testably_id"] else ""
-    what = f", {one['field'].replace('_', ' ')}" if one["field"] else ""
-    return f"{one['testrail_id'] or '–'} {name}{where}{what}: {one['kind']}"
+    what = f", {words.field_called(one['field'])}" if one["field"] else ""
+    return f"{one['testrail_id'] or '–'} {name}{where}{what}: {words.problem(one['kind'])}"
 
 
 # --- accept -----------------------------------------------------------------------------------

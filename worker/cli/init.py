@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from worker.cli.files import write_private
+from worker.cli.files import cannot_be_written, write_private
 from worker.cli.options import Config, Json
 from worker.cli.output import Exit, show
 from worker.errors import UsageError
@@ -94,7 +94,7 @@ def _written(file: Path, text: str) -> None:
     try:
         write_private(file, text)
     except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror or error}.") from None
+        raise cannot_be_written(file, error) from None
 
 
 # --- without a terminal -----------------------------------------------------------------------

@@ -96,16 +96,24 @@ def shadowed(values: Mapping[str, str]) -> list[str]:
 
 def toml_text(values: Mapping[str, str], pairs: Sequence[ChosenPair]) -> str:
     """The settings file: every setting explained, those that were answered filled in."""
+    answered = {name: _cleaned(name, values[name]) for name in _IN_FILE if name in values}
     filled = {
-        key: values[name]
-        for name, key in _IN_FILE.items()
-        if name in values and values[name] != _DEFAULTS.get(name)
+        _IN_FILE[name]: text for name, text in answered.items() if text != _DEFAULTS.get(name)
     }
     tables = [
         (pair.testrail, pair.testably, f"{pair.testrail_name} → {pair.testably_name}".strip(" →"))
         for pair in pairs
     ]
     return settings_template(filled, tables)
+
+
+def _cleaned(name: str, text: str) -> str:
+    """A setting as it will be read: of a pasted address, the part that is the address."""
+    try:
+        taken = QUESTIONS[name].take(text)
+    except ValueError:  # the environment's, of which `check` says what is wrong
+        return text
+    return taken if isinstance(taken, str) else text
 
 
 def env_text(file: Path, values: Mapping[str, str], suggested: Mapping[str, str]) -> str:

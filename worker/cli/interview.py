@@ -45,7 +45,7 @@ class Question:
 
 QUESTIONS: Final[Mapping[str, Question]] = {
     URL: Question("Address of TestRail, as https://example.testrail.io", values.source_url),
-    USER: Question("TestRail user, as a rule an e-mail address", values.plain_text),
+    USER: Question("TestRail user, as a rule an e-mail address", values.account),
     KEY: Question("TestRail API key, from My Settings there (not shown)", values.secret),
     TARGET_URL: Question("Address of Testably's API", values.target_url, TARGET_DEFAULT),
     TOKEN: Question("Testably token (not shown)", values.token),

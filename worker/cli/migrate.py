@@ -191,7 +191,8 @@ def _end(
         for ended in reports:
             name = deployment.runs.shortest_name(ended.run) if ended.run else ""
             heading = render.title_of(deployment, ended.identity) if name else ""
-            render.show_run(out, ended, name, report, heading)
+            project = deployment.project_to_name(ended.identity.testrail_project)
+            render.show_run(out, ended, name, report, heading, project)
 
     show(document, human, as_json=as_json)
     return exit_code(*interrupts) if interrupts else exit_of(worst(r.state for r in reports))

@@ -22,10 +22,13 @@ def notify(test: Test = False, config: Config = None, as_json: Json = False) -> 
     """
     if not test:
         raise UsageError("Say --test: notices are sent by themselves.", "`milesync notify --test`.")
+    from worker.bootstrap import require_usable_addresses
+
     with opened(config) as deployment:
         addresses = len(deployment.settings.sync.notify)
         if not addresses:
             raise UsageError("MILESYNC_NOTIFY names no address.", "Set it, then try again.")
+        require_usable_addresses(deployment.settings)
         sent = deployment.send_test_notice()
     noun = "address" if addresses == 1 else "addresses"
     said = f"One notice was sent to {addresses} {noun}."

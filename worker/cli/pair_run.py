@@ -89,7 +89,9 @@ class PairRun:
         self._guarded(self._plan)
 
     def _plan(self) -> None:
-        context = self._stack.enter_context(self._deployment.context(self.pair))
+        by_timer = not self._options.by_person  # a `sync`, which may be a timer's
+        opened = self._deployment.context(self.pair, scheduled=by_timer)
+        context = self._stack.enter_context(opened)
         self._run = Run(context, self._options)
         self._stack.enter_context(self._run)
         self._run.plan()

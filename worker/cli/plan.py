@@ -37,8 +37,9 @@ Out = Annotated[
         "given several times.",
     ),
 ]
-PAGES: Final = (".html", ".md")
-"""Endings of files that are for people; any other is JSON, for `migrate --plan`."""
+REVIEWED: Final = ".json"
+"""The ending of the file that `migrate --plan` takes; the others are for people."""
+ENDINGS: Final = (REVIEWED, ".html", ".md")
 
 
 All = Annotated[bool, typer.Option("--all", help="Show every milestone, and long texts whole.")]
@@ -65,7 +66,7 @@ def plan(
 
     options = Options(Trigger.MIGRATION, only, adopt_by_name, create_anyway)
     for file in out or ():
-        require_writable(file)
+        require_writable(file, "a plan", ENDINGS)
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
         looked = look_at(deployment, pairs, options)
@@ -75,19 +76,28 @@ def plan(
             write_plans(out, looked, options, deployment)
         looked.show(deployment, as_json=as_json, every=every)
         if not as_json and not looked.errors:
-            _say_next(console(sys.stdout), looked, out or [])
+            _say_next(console(sys.stdout), looked, out or [], _flags(options, projects))
     return looked.exit
 
 
-def _say_next(out: Console, looked: Looked, files: Sequence[Path]) -> None:
+def _flags(options: Options, projects: Sequence[int] | None) -> str:
+    """What `migrate` has to be told to do what was planned."""
+    narrowed = [f" --project {project}" for project in projects or ()]
+    narrowed += [f" --only {options.only.value}"] if options.only else []
+    narrowed += [" --adopt-by-name"] if options.adopt_by_name else []
+    narrowed += [" --create-anyway"] if options.create_anyway else []
+    return "".join(narrowed)
+
+
+def _say_next(out: Console, looked: Looked, files: Sequence[Path], flags: str) -> None:
     """What a person does next: apply the plan, or hand it on."""
     if files:
         out.print(f"The plan is in {' and '.join(map(str, files))}.")
-    kept = next((file for file in files if file.suffix.lower() not in PAGES), None)
+    kept = next((file for file in files if file.suffix.lower() == REVIEWED), None)
     if kept is not None:
         out.print(f"Do exactly this with `milesync migrate --plan {kept}`.")
     elif looked.has_changes:
-        out.print("Do it with `milesync migrate`.")
+        out.print(f"Do it with `milesync migrate{flags}`.")
 
 
 @dataclass(frozen=True, slots=True)

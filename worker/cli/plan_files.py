@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
 from worker.cli import render
-from worker.cli.files import write_private
+from worker.cli.files import cannot_be_written, write_private
 from worker.cli.plan import places
 from worker.cli.plan_view import NEW, Item, PlanView, Section, view_of
-from worker.errors import UsageError
 from worker.facts import words
 from worker.facts.changes import FieldChange
 from worker.sync.reviewed_plan import reviewable
@@ -42,7 +41,7 @@ def write_plans(
         try:
             write_private(file, text)
         except OSError as error:
-            raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
+            raise cannot_be_written(file, error) from None
 
 
 def _views(looked: Looked, deployment: Deployment) -> list[PlanView]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mappings.link import Link
+    from mappings.overview import Standing
     from mappings.rows import Pair
+    from mappings.run_record import RunRecord
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
@@ -32,6 +35,8 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
 Milestone = Annotated[
     str, typer.Argument(metavar="ID", help="The id of the milestone in TestRail or in Testably.")
 ]
+_USUAL = "linked"
+"""The state of most links, which needs no word."""
 _MOST_DIGITS = 18
 """Of an id that a database can hold."""
 DATES = ("start_date", "due_date")
@@ -47,8 +52,11 @@ def status(
       milesync status
       milesync status --watch --project 1
     """
-    found = collected(config, projects, _status_of)
-    show({"projects": found}, lambda out: show_each(out, found, _show_status), as_json=as_json)
+    with opened(config, quiet=True) as deployment:
+        found = collected_from(deployment, projects, _standings(deployment, projects))
+        several = len(deployment.settings.projects) > 1
+    show_one = partial(_show_status, several=several)
+    show({"projects": found}, lambda out: show_each(out, found, show_one), as_json=as_json)
     if not watch:
         return Exit.OK
     with opened(config) as deployment:
@@ -118,11 +126,20 @@ def collected_from(
             "testrail_project": pair.testrail,
             "testably_project": pair.testably,
             "testrail_url": deployment.settings.testrail.url or "",
-            **names_of(found := recorded(deployment, pair)),
+            **names_of(found),
             **facts(deployment, found),
         }
-        for pair in deployment.settings.require_projects(projects)
+        for pair, found in chosen(deployment, projects)
     ]
+
+
+def chosen(
+    deployment: Deployment, projects: Sequence[int] | None
+) -> list[tuple[ProjectPair, Pair | None]]:
+    """The chosen pairs, each with its record if it ever ran."""
+    pairs = deployment.settings.require_projects(projects)
+    known = {pair.identity: pair for pair in deployment.store.all_pairs()}
+    return [(pair, known.get(deployment.identity(pair))) for pair in pairs]
 
 
 def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
@@ -130,21 +147,35 @@ def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
     return deployment.store.find_pair(deployment.identity(pair))
 
 
-def _status_of(deployment: Deployment, pair: Pair | None) -> Facts:
+def _standings(
+    deployment: Deployment, projects: Sequence[int] | None
+) -> Callable[[Deployment, Pair | None], Facts]:
+    """What tells the status of each chosen pair, after a few queries for all of them together."""
     from mappings.locks import settle_dead
-    from mappings.overview import Standing, overview
+    from mappings.overview import Standing, latest_runs, overview
 
     settle_dead(deployment.runs)  # or it would show as running what has died
-    runs = deployment.runs.latest(pair.id) if pair else []
-    found = overview(deployment.store.engine, [pair])[pair.id] if pair else Standing()
+    pairs = [pair for _, pair in chosen(deployment, projects) if pair]
+    found = overview(deployment.store.engine, pairs)
+    latest = latest_runs(deployment.store.engine, [pair.id for pair in pairs])
+
+    def status_of(_: Deployment, pair: Pair | None) -> Facts:
+        if pair is None:
+            return _status(None, Standing(), [])
+        return _status(pair, found[pair.id], latest[pair.id])
+
+    return status_of
+
+
+def _status(pair: Pair | None, standing: Standing, runs: Sequence[RunRecord]) -> Facts:
     return {
-        "in_step": found.in_step,
+        "in_step": standing.in_step,
         "proved_at": moment(pair.proved_at if pair else None),
-        "synced_at": moment(found.synced_at),
+        "synced_at": moment(standing.synced_at),
         "listed_at": moment(pair.listed_at if pair else None),
         "paused_because": pair.paused_because if pair else None,
-        "needs_a_person": found.needs_person,
-        "held": found.held,
+        "needs_a_person": standing.needs_person,
+        "held": standing.held,
         "runs": [run_json(run) for run in runs],
     }
 
@@ -196,17 +227,19 @@ def show_each(
         show_one(out, facts)
 
 
-def _show_status(out: Console, facts: Facts) -> None:
+def _show_status(out: Console, facts: Facts, *, several: bool) -> None:
+    project = facts["testrail_project"] if several else None
     proved = facts["proved_at"]
     agree = facts["in_step"]
     if agree is not None:
         out.print("  In step." if agree else "  Not in step.", style="" if agree else "red")
-    out.print(f"  Last proved in step: {proved or 'never; `milesync verify` does it'}.")
+    tells = "" if agree is False else "; `milesync verify` tells whether they are"
+    out.print(f"  Last proved in step: {proved or f'never{tells}'}.")
     if number := facts["needs_a_person"]:
         verb = "needs" if number == 1 else "need"
         out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
     if facts["held"]:
-        out.print(f"  {words.held(facts['held'])}")
+        out.print(f"  {words.held(facts['held'], project)}")
     if facts["paused_because"]:
         out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:
@@ -220,12 +253,12 @@ def _show_links(out: Console, facts: Facts) -> None:
         out.print("  There are no links yet.")
         return
     # most of them are in the usual state, which needs no column
-    is_odd = any(link["state"] != "linked" for link in facts["links"])
+    is_odd = any(link["state"] != _USUAL for link in facts["links"])
     rows = [
         (
             link["testrail_id"],
             link["testably_id"],
-            *((link["state"],) if is_odd else ()),
+            *(("" if link["state"] == _USUAL else words.state(link["state"]),) if is_odd else ()),
             link["name"],
             *((link[name] or "").replace("_", " ") for name in lifecycles.COLUMNS),
             _cell(link["pushed"], "due_date"),
@@ -269,7 +302,7 @@ def _show_changes(out: Console, facts: Facts) -> None:
     if not facts["changes"]:
         out.print("  No change of this milestone is recorded.")
     for change in facts["changes"]:
-        done = "" if change["state"] == "done" else f", {change['state']}"
+        done = "" if change["state"] == "done" else f", {words.write_state(change['state'])}"
         out.print(
             f"  {change['at']}  {written(change['kind'])} {change['testably_id'] or ''}{done}, "
             f"{_sort(change)} run {change['run']}",

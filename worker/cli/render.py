@@ -87,15 +87,17 @@ def show_run(
     name: str = "",
     file: Path | None = None,
     heading: str = "",
+    project: int | None = None,
 ) -> None:
     """How the run of one pair ended, what needs a person, and what to do next.
 
     ``name`` is the shortest by which a run that can be undone may be called; ``file`` holds the
-    report. ``heading`` is the pair's, if not made of its ids.
+    report. ``heading`` is the pair's, if not made of its ids; ``project`` is what its commands
+    name, as in `for_project`.
     """
     identity = report.identity
     where = heading or title(identity.testrail_project, identity.testably_project)
-    out.print(f"{where}: {report.state.value}", style="bold")
+    out.print(f"{where}: {words.run_state(report.state.value)}", style="bold")
     if any(report.counts.values()) or report.error is None:
         out.print(f"  {words.counted(report.counts, 'Nothing to do')}.")
     if report.not_exact:
@@ -103,9 +105,9 @@ def show_run(
     if report.verified is not None:
         out.print(f"  {printable(words.proof(report.verified))}")
     if report.counts.get("held"):
-        out.print(f"  {words.held(report.counts['held'])}")
+        out.print(f"  {words.held(report.counts['held'], project)}")
     if report.problems:
-        out.print(problem_table(report.problems[:SHOWN], identity.testrail_url))
+        problems(out, report.problems, identity.testrail_url, SHOWN)
         say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")
     if report.error is not None:
         say_error(out, report.error)
@@ -115,10 +117,16 @@ def show_run(
         out.print(f"  {next_steps[:1].upper()}{next_steps[1:]}.")
 
 
-def problem_table(problems: Iterable[Mapping[str, Any]], testrail_url: str) -> Table:
-    """What needs a person; who has no name is told by the link to TestRail."""
-    rows = [(one["testrail_id"], called(one, testrail_url), one["reason"]) for one in problems]
-    return table("TestRail", "Name", "What is the matter", rows=rows)
+def problems(
+    out: Console, found: Sequence[Mapping[str, Any]], testrail_url: str, most: int | None = None
+) -> None:
+    """What needs a person, ``most`` of it; who has no name is told by the link to TestRail."""
+    out.print(f"  What needs you ({len(found)}):", style="yellow")
+    width = max(len(str(one["testrail_id"] or "")) for one in found)
+    for one in found[:most]:
+        id_ = f"{one['testrail_id'] or '':>{width}}"
+        out.print(f"  {id_}  {printable(called(one, testrail_url))}", hang=width + 2)
+        out.print(f"  {' ' * width}  {printable(one['reason'])}")
 
 
 def called(milestone: Mapping[str, Any], testrail_url: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +15,7 @@ from worker.cli.progress import progress
 from worker.cli.records import recorded
 from worker.cli.session import consent, declined, each, opened, pairs_to_call, require_consent
 from worker.errors import UsageError
+from worker.facts import words
 from worker.facts.runs import find_run
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ def undo(
                 return declined("Nothing was changed.", as_json=as_json)
             report = _undo(deployment, context, plan, force=force)
         heading = render.title_of(deployment, deployment.identity(pair))
+        project = deployment.project_to_name(pair.testrail)
     show(
         runs_json([report]),
-        lambda out: render.show_run(out, report, heading=heading),
+        lambda out: render.show_run(out, report, heading=heading, project=project),
         as_json=as_json,
     )
     return exit_of(report.state)
@@ -98,9 +100,19 @@ def _pair_of(deployment: Deployment, run: str) -> ProjectPair:
 
 
 def _show_undo(out: Console, plan: UndoPlan) -> None:
-    rows = [(s.does, s.testrail_id, s.testably_id, s.name, s.blocked or "") for s in plan.steps]
+    rows = [
+        (_DOES[s.does], s.testrail_id, s.testably_id, s.name, s.blocked or "") for s in plan.steps
+    ]
     out.print(f"What taking back run {plan.run_id} means:")
     out.print(render.table("", "TestRail", "Testably", "Name", "Left, because", rows=rows))
+
+
+_DOES: Final = {
+    "archive": "archive",
+    "restore": "put back",
+    "unlink": "unlink",
+    "nothing": "leave",
+}
 
 
 # --- rebuild ----------------------------------------------------------------------------------
@@ -162,7 +174,7 @@ def stop(run: RunName, yes: Yes = False, config: Config = None, as_json: Json = 
         if found.state == RUNNING
         else "is stopped"
     )
-    said = asked if running else f"has ended already: {found.state}"
+    said = asked if running else f"has ended already: {words.run_state(found.state)}"
     show(
         {"state": "succeeded", "run": run, "run_state": found.state, "stop_requested": running},
         lambda out: out.print(f"Run {run} {said}."),

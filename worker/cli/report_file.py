@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError, StoreError
 from worker.cli import files
-from worker.errors import UsageError
 from worker.facts import lifecycles
 from worker.say import printable
 
@@ -58,9 +57,7 @@ class ReportNotWritten(MilesyncError):
 
 def require_writable(file: Path) -> None:
     """Raises UsageError, before anything else is done, if the report could not be written."""
-    if file.suffix.lower() not in (PAGE, *_WRITERS):
-        raise UsageError(f"{file}: a report ends in .html, .csv or .json.")
-    files.require_writable(file)
+    files.require_writable(file, "a report", (PAGE, *_WRITERS))
 
 
 def with_items(document: Document, runs: Sequence[PairRun]) -> Document:

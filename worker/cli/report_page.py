@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from mappings.errors import MilesyncError
 from mappings.footer import marker_url
 from worker.facts import words
-from worker.facts.milestones import target_address
+from worker.facts.milestones import in_parts, target_address
 from worker.facts.runs import took
 from worker.facts.timeline import HEAD, NAMES, ROW, WIDTH
 
@@ -45,6 +45,7 @@ def _render(
     pages = Environment(loader=PackageLoader("worker.cli"), autoescape=True, lstrip_blocks=True)
     pages.globals.update(words=words, took=took, sizes=_SIZES)
     pages.globals.update(address=_source_address, target_address=_target_address)
+    pages.globals.update(in_parts=in_parts)
     pages.filters.update(minute=_minute, day=_day)
     made_at = datetime.now(UTC)
     page = pages.get_template("report.html")

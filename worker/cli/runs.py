@@ -159,7 +159,7 @@ def run_table(found: Sequence[Facts], width: int | None = None) -> Table:
         "Project": lambda run: run.get("testrail_project"),
         "Began": lambda run: _minute(run["started_at"]),
         "Kind": kind,
-        "State": lambda run: run["state"],
+        "State": lambda run: words.run_state(run["state"]),
         "What it did": what,
     }
     if len({run.get("testrail_project") for run in found}) == 1:
@@ -177,7 +177,7 @@ def _minute(moment_text: str | None) -> str:
 
 def _show_run(out: Console, run: Facts, name: str) -> None:
     where = render.title(*(run[name] for name in PAIR))
-    out.print(f"{where}: {kind(run)} {run['run']}, {run['state']}", style="bold")
+    out.print(f"{where}: {kind(run)} {run['run']}, {words.run_state(run['state'])}", style="bold")
     out.print(f"  {_when(run)}")
     out.print(f"  {what(run)}. {words.requests(run['requests'])}.")
     if run["not_exact"]:
@@ -194,13 +194,12 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
 
 def _when(run: Facts) -> str:
     lasted = "has not ended" if run["finished_at"] is None else f"took {took(run)}"
-    return f"Began {run['started_at']}, by {printable(run['holder'])}; {lasted}."
+    return f"Began {run['started_at']}, by {printable(run['by'])}; {lasted}."
 
 
 def _show_problems(out: Console, run: Facts) -> None:
     if run["problems"]:
-        out.print("What needs you:", style="bold")
-        out.print(render.problem_table(run["problems"], run["testrail_url"]))
+        render.problems(out, run["problems"], run["testrail_url"])
 
 
 def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
@@ -222,4 +221,4 @@ def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
 def _not_done(change: Facts) -> str:
     """What was tried and not carried out, or is not known to have been."""
     fields = ", ".join(words.field_called(name) for name in change["after"])
-    return f"{change['state']}: {fields}. {change['note']}".rstrip()
+    return f"{words.write_state(change['state'])}: {fields}. {change['note']}".rstrip()

@@ -44,10 +44,13 @@ def up(config: Config = None, as_json: Json = False) -> int:
       milesync up
       milesync up --config team.toml
     """
+    from worker.bootstrap import require_usable_addresses
+
     with opened(config) as deployment, ExitStack() as stack:
         settings = deployment.settings
         pairs_to_call(settings, None)
         settings.web.require_strong_secrets()
+        require_usable_addresses(settings)
         _ = deployment.store  # upgrades SQLite, before three processes would do it at once
         _say_redis_is_away(settings)
         environment = _environment(deployment, stack)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mappings.errors import MilesyncError
+from mappings.problem import for_project
 from worker.cli import render
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
@@ -32,10 +33,11 @@ def verify(config: Config = None, as_json: Json = False, projects: Projects = No
         pairs = pairs_to_call(deployment.settings, projects)
         found = verifications(deployment, pairs)
         headings = [_heading(deployment, *both) for both in zip(pairs, found, strict=True)]
+        named = [deployment.project_to_name(pair.testrail) for pair in pairs]
 
     def human(out: Console) -> None:
-        for heading, one in zip(headings, found, strict=True):
-            _show_one(out, heading, one)
+        for heading, one, project in zip(headings, found, named, strict=True):
+            _show_one(out, heading, one, project)
 
     show(_document(pairs, found), human, as_json=as_json)
     return _exit(found)
@@ -89,7 +91,9 @@ def _heading(deployment: Deployment, pair: ProjectPair, one: Verification | Mile
     return render.title_of(deployment, deployment.identity(pair))
 
 
-def _show_one(out: Console, where: str, one: Verification | MilesyncError) -> None:
+def _show_one(
+    out: Console, where: str, one: Verification | MilesyncError, project: int | None
+) -> None:
     if isinstance(one, MilesyncError):
         out.print(where, style="bold")
         render.say_error(out, one)
@@ -104,7 +108,7 @@ def _show_one(out: Console, where: str, one: Verification | MilesyncError) -> No
     for line in _beside(one):
         out.print(f"  {line}")
     for advice in _advice(one):
-        out.print(f"  {advice}")
+        out.print(f"  {for_project(advice, project)}")
     if one.in_step:
         out.print("  `milesync sync` keeps them in step, `milesync up` does so by itself.")
 

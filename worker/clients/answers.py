@@ -16,8 +16,9 @@ from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from worker.clients.bounds import LARGEST_ANSWER, TooMuchError
-from worker.clients.causes import PROXY_LOGIN, SET_HTTPS, hint_of, hint_of_redirect, wants_tls
+from worker.clients.causes import SAYS_ITSELF, SET_HTTPS, hint_of, hint_of_redirect, wants_tls
 from worker.clients.decode import decode
+from worker.clients.words import has_error, is_error, one_line, shortened, words_in, words_of
 from worker.errors import (
     AccessDenied,
     AnswerTooLarge,
@@ -32,7 +33,6 @@ from worker.errors import (
     ServerTrouble,
     TimedOut,
     UnknownId,
-    Unreachable,
     UnreadableAnswer,
     WrongProtocol,
 )
@@ -43,7 +43,6 @@ TOO_MANY_BYTES: Final = f"more than {LARGEST_ANSWER // 1024 // 1024} MiB"
 LONGEST_RETRY_AFTER: Final = 3600.0
 _NO_ENCODING: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "8bit", "binary"})
 """What servers write into Content-Encoding for a body that is not compressed."""
-_LONGEST_TEXT: Final = 200
 _LONGEST_PLACE: Final = 2000
 
 T = TypeVar("T")
@@ -114,11 +113,13 @@ def unpacked(call: Call, answer: Answer) -> Answer:
     return Answer(answer.status, answer.headers, body)
 
 
-def read_answer(call: Call, answer: Answer, read: Callable[[object], T]) -> T:
+def read_answer(
+    call: Call, answer: Answer, read: Callable[[object], T], redacted: Callable[[str], str]
+) -> T:
     """The JSON of a 2xx answer as ``read`` understands it; it raises ValueError for what it cannot.
 
-    Raises UnreadableAnswer where the body is no JSON, or not of that shape, and AnswerTooLarge
-    where it holds more than is read.
+    Raises UnreadableAnswer where the body is no JSON, or not of that shape, with the server's own
+    words, `redacted`, if it has any; and AnswerTooLarge where it holds more than is read.
     """
     try:
         value = decode(answer.body)
@@ -131,7 +132,11 @@ def read_answer(call: Call, answer: Answer, read: Callable[[object], T]) -> T:
     except TooMuchError as error:
         raise too_large(call, answer.status, str(error)) from error
     except ValueError as error:
-        raise _unreadable(call, answer, f"in another shape than documented: {error}") from error
+        what = "an error" if is_error(value) else f"another shape than documented ({error})"
+        if not (said := shortened(redacted(words_of(value)))):
+            raise _unreadable(call, answer, f"with {what}") from error
+        hint = hint_of(call.api, answer.status, said) or SAYS_ITSELF
+        raise _unreadable(call, answer, f"with {what}: {said}", hint) from error
 
 
 def _instead_of_json(answer: Answer) -> str:
@@ -149,9 +154,6 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
     if answer.status == 400 and wants_tls(base_url, answer.body):
         message = f"{call.api} at {base_url} wants https, not http"
         return WrongProtocol(call.api, message, status=answer.status, hint=SET_HTTPS)
-    if answer.status == 407:
-        message = "the proxy of the environment wants a user and a password"
-        return Unreachable(call.api, message, status=answer.status, hint=PROXY_LOGIN)
     kind = _class_of(call, answer)
     may_be_done = not 400 <= answer.status < 500 or kind is TimedOut
     return kind(
@@ -166,7 +168,7 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
 
 def _class_of(call: Call, answer: Answer) -> type[ApiError]:
     # Only TestRail itself may say that an id is unknown: a proxy's 400 proves no absence.
-    if answer.status == 400 and call.by_id and _own_text(answer):
+    if answer.status == 400 and call.by_id and has_error(answer.body):
         return UnknownId
     if not 400 <= answer.status < 500:
         return ServerTrouble
@@ -181,9 +183,9 @@ def too_large(call: Call, status: int, what: str = TOO_MANY_BYTES) -> AnswerTooL
     return AnswerTooLarge(call.api, message, status=status, done=call.if_sent)
 
 
-def _unreadable(call: Call, answer: Answer, what: str) -> UnreadableAnswer:
+def _unreadable(call: Call, answer: Answer, what: str, hint: str = "") -> UnreadableAnswer:
     message = f"{call.api} answered {call} {what}"
-    return UnreadableAnswer(call.api, message, status=answer.status, done=call.if_sent)
+    return UnreadableAnswer(call.api, message, status=answer.status, hint=hint, done=call.if_sent)
 
 
 def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:
@@ -211,35 +213,11 @@ def _place(location: str, base_url: str) -> str:
 
 def error_text(answer: Answer) -> str:
     """What the server itself says is wrong, on one line and not shortened yet; may be empty."""
-    if own := _own_text(answer):
-        return _one_line(own)
+    if own := words_in(answer.body):
+        return one_line(own)
     if answer.is_html:
         return "an HTML page, from a proxy or a login page perhaps"
-    return _one_line(answer.body[:4096].decode("utf-8", "replace"))
-
-
-def _own_text(answer: Answer) -> str:
-    try:
-        value = decode(answer.body)
-    except ValueError:
-        return ""
-    for name in ("error", "message", "detail", "errors"):
-        if isinstance(value, dict) and value.get(name):
-            found = value[name]
-            inner = found.get("message") if isinstance(found, dict) else None
-            return str(inner or found)
-    return ""
-
-
-def _one_line(text: str) -> str:
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())
-
-
-def shortened(text: str) -> str:
-    """At most 200 characters of ``text``, on one line."""
-    line = _one_line(text)
-    return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
+    return one_line(answer.body[:4096].decode("utf-8", "replace"))
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:

@@ -9,13 +9,27 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from mappings.dates import LAST_TIMESTAMP
 from mappings.milestone import BadRecord
 from worker.clients.bounds import DEEPEST
-from worker.clients.clean import clean_record, clean_text
+from worker.clients.clean import clean_record, clean_text, number_text
+from worker.clients.decode import HugeNumber
 from worker.clients.shapes import LinkedRunShape, SourceShape, SubMilestoneShape, TargetShape
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+
+class _Short(reprlib.Repr):
+    """Values as a person is shown them, numbers by `number_text`."""
+
+    def repr1(self, x: object, level: int) -> str:
+        if isinstance(x, int | float) and not isinstance(x, bool):
+            return number_text(x)
+        return super().repr1(x, level)
+
+
+_SHORT = _Short()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+_MOST_MILLISECONDS: Final = LAST_TIMESTAMP * 1000
 
 _SAYS: Final[Mapping[str, str]] = {
     "missing": "is missing",
@@ -86,7 +100,9 @@ def _reason(path: str, error: ErrorDetails) -> str:
     kind, value = error["type"], error["input"]
     if path == "name" and (kind == "missing" or value is None or _is_blank(value)):
         return "name is blank"
-    if path.endswith("_on") and kind == "less_than_equal":
+    if isinstance(value, HugeNumber) and kind.startswith("int_"):
+        return f"{path} is too large"
+    if path.endswith("_on") and kind == "less_than_equal" and value < _MOST_MILLISECONDS:
         return f"{path} is after the year 3000; it should be Unix seconds, not milliseconds"
     return f"{path} {_SAYS.get(kind, 'cannot be read: ' + error['msg'])}"
 

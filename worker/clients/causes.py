@@ -12,8 +12,8 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 SET_HTTPS: Final = "Set the base URL to https://…."
-PROXY_LOGIN: Final = (
-    "Write user and password into HTTP_PROXY (or HTTPS_PROXY): http://user:password@host:port."
+SAYS_ITSELF: Final = (
+    "The server says so itself: once it is mended there, run the same command again."
 )
 
 
@@ -30,7 +30,7 @@ class Cause:
 CAUSES: Final = (
     Cause(
         "TestRail",
-        frozenset({401, 403}),
+        frozenset({200, 401, 403}),
         re.compile(
             r"\bAPI\b.*\b(disabled|not enabled|deactivated|switched off)"
             r"|\b(disabled|not enabled|deactivated)\b.*\bAPI\b",

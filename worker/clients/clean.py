@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from worker.clients.bounds import DEEPEST
+from worker.clients.decode import HugeNumber
 
 _LARGEST: Final = 2**63
+_LONGEST_SHOWN: Final = 40
 _NAMES: Final = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 def clean_text(text: str) -> str:
     """The text as a database can store it: UTF-8, and without NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    cleaned = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text if cleaned == text else cleaned  # one object for both saves memory
 
 
 def clean(value: object, depth: int = 0) -> object:
@@ -39,15 +42,18 @@ def clean_record(record: Mapping[str, object]) -> dict[str, object]:
 
 
 def _clean_number(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return _NAMES.get(value, "NaN")
-    if type(value) is int and not -_LARGEST <= value < _LARGEST:
-        return _shown(value)
-    return value
+    is_none = isinstance(value, float) and not math.isfinite(value)
+    is_long = type(value) is int and not -_LARGEST <= value < _LARGEST
+    return number_text(value) if is_none or is_long else value  # type: ignore[arg-type]
 
 
-def _shown(number: int) -> str:
-    """A whole number of any length as a short text."""
-    if number.bit_length() > 1000:
-        return f"a whole number of {number.bit_length()} bits"
-    return str(number)
+def number_text(number: float) -> str:
+    """A number of any size as a short text that says what it is."""
+    if isinstance(number, HugeNumber):
+        return repr(number)
+    if isinstance(number, float):
+        return repr(number) if math.isfinite(number) else _NAMES.get(number, "NaN")
+    digits = number.bit_length() * math.log10(2)
+    if digits < _LONGEST_SHOWN:
+        return str(number)
+    return f"a whole number of about {digits:,.0f} digits"

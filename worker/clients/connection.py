@@ -13,18 +13,27 @@ from typing import Final
 import httpcore
 import httpx
 
-from worker.clients.answers import Answer, Call, shortened, too_large
+from worker.clients.answers import Answer, Call, too_large
 from worker.clients.bounds import LARGEST_ANSWER
 from worker.clients.causes import SET_HTTPS
 from worker.clients.deadline import BoundedBackend, Deadline
-from worker.clients.proxy import Proxy, proxy_for
+from worker.clients.proxy import (
+    WANTS_LOGIN,
+    Proxy,
+    hint_of_proxy,
+    login_wanted,
+    proxy_for,
+    refuses,
+)
 from worker.clients.tls import is_no_tls, refused_certificate, trusted_context
+from worker.clients.words import shortened
 from worker.clock import Clock
 from worker.errors import (
     ApiError,
     CertificateRefused,
     ConnectionLost,
     Done,
+    ProxyRefused,
     TimedOut,
     Unreachable,
     WrongProtocol,
@@ -127,6 +136,8 @@ class Connection:
                 response = self._http.handle_request(request)
                 try:
                     answered = dict(response.headers)
+                    if response.status_code == WANTS_LOGIN:
+                        raise self._login_wanted(answered)
                     return Answer(response.status_code, answered, _body(call, response))
                 finally:
                     response.close()
@@ -150,23 +161,25 @@ class Connection:
         if isinstance(error, _TIMEOUTS) and (sent or not isinstance(error, NOT_CONNECTED)):
             message = f"{self._api} did not answer {call} within {self._timeout:g} s"
             return TimedOut(self._api, message, done=done)
+        said = self._plain(str(error))
         if sent:
-            message = f"the connection to {self._api} was cut during {call}{self._reason(error)}"
+            message = f"the connection to {self._api} was cut during {call}"
             hint = _MAY_WANT_TLS if self._base_url.startswith("http:") else ""
-            return ConnectionLost(self._api, message, hint=hint, done=done)
-        return self._unreachable(error)
+            return ConnectionLost(self._api, _because(message, said), hint=hint, done=done)
+        return self._unreachable(said)
 
-    def _unreachable(self, error: Exception) -> Unreachable:
-        if self._proxy is None:
-            message = f"{self._api} cannot be reached at {self._base_url}"
-            return Unreachable(self._api, f"{message}{self._reason(error)}")
-        return Unreachable(
-            self._api,
-            f"{self._api} cannot be reached at {self._base_url} through the proxy"
-            f" {self._proxy.address}{self._reason(error)}",
-            hint=f"Check {self._proxy.variable} and that the proxy runs; NO_PROXY names the hosts"
-            " that need none.",
-        )
+    def _login_wanted(self, headers: Mapping[str, str]) -> Unreachable:
+        asked_for = self._plain(headers.get("proxy-authenticate", ""))
+        said = login_wanted(asked_for, named=self._proxy is not None)
+        return self._unreachable(said, WANTS_LOGIN)
+
+    def _unreachable(self, said: str, status: int | None = None) -> Unreachable:
+        """Nothing got there; ``said`` is why, in the words of the system or of a proxy."""
+        through = f" through the proxy {self._proxy.address}" if self._proxy else ""
+        message = f"{self._api} cannot be reached at {self._base_url}{through}"
+        kind = ProxyRefused if refuses(said) else Unreachable
+        hint = hint_of_proxy(self._proxy, self._base_url, said)
+        return kind(self._api, _because(message, said), status=status, hint=hint)
 
     def _misdirected(self, error: Exception, done: Done) -> ApiError | None:
         """What the settings have to be corrected for, so that no repetition helps."""
@@ -190,9 +203,12 @@ class Connection:
             )
         return None
 
-    def _reason(self, error: Exception) -> str:
-        text = shortened(self._redacted(str(error)))
-        return f": {text}" if text else ""
+    def _plain(self, text: str) -> str:
+        return shortened(self._redacted(text))
+
+
+def _because(message: str, said: str) -> str:
+    return f"{message}: {said}" if said else message
 
 
 class _BoundedHTTP(httpx.HTTPTransport):

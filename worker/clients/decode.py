@@ -1,33 +1,60 @@
-"""JSON from outside, decoded within bounds (R11); a number of any length spoils no other record."""
+"""JSON from outside, decoded within bounds (R11); a number of any size spoils no other record."""
 
 from __future__ import annotations
 
 import json
-from typing import Final
+import math
+from typing import Final, Self
 
 from worker.clients.bounds import MOST_OBJECTS, MOST_VALUES, TooMuchError
 
 _LONGEST_NUMBER: Final = 400
 """Digits that are taken as a number. Python refuses to convert some thousands of them."""
+_LONGEST_SHOWN: Final = 20
+
+
+class HugeNumber(float):
+    """A number that is too large to be one here: an infinite one that says what it was."""
+
+    def __new__(cls, said: str, text: str) -> Self:
+        """Made of what a person is told of it, and of how it stood there."""
+        made = super().__new__(cls, text)
+        made.said = said
+        return made
+
+    said: str
+
+    def __repr__(self) -> str:
+        return self.said
 
 
 def decode(body: bytes) -> object:
     """The value that a body holds. Raises ValueError where it holds none, TooMuchError beyond R11.
 
     The bounds are looked at before anything is decoded, since decoding is what takes the memory.
-    A whole number of hundreds of digits becomes an infinite one, as 1e400 does.
+    A whole number of hundreds of digits becomes a `HugeNumber`, as 1e400 does.
     """
     if body.count(b"{") + body.count(b"[") > MOST_OBJECTS:
         raise TooMuchError(f"more than {MOST_OBJECTS:,} objects")
     if body.count(b",") > MOST_VALUES:
         raise TooMuchError(f"more than {MOST_VALUES:,} values")
     try:
-        return json.loads(body)
+        return json.loads(body, parse_float=_number)
     except RecursionError as error:
         raise TooMuchError("JSON that is nested too deep") from error
     except ValueError:
-        return json.loads(body, parse_int=_whole_number)
+        return json.loads(body, parse_float=_number, parse_int=_whole_number)
 
 
-def _whole_number(digits: str) -> float:
-    return int(digits) if len(digits) <= _LONGEST_NUMBER else float(digits)
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isinf(number):
+        return number
+    shown = text if len(text) <= _LONGEST_SHOWN else f"a number of {len(text):,} characters"
+    return HugeNumber(shown, text)
+
+
+def _whole_number(text: str) -> float:
+    if len(text) <= _LONGEST_NUMBER:
+        return int(text)
+    return HugeNumber(f"a whole number of {len(text.lstrip('-')):,} digits", text)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -19,6 +22,9 @@ from worker.errors import ApiError, SettingsError
 TIMEOUT: Final = 10.0
 """Seconds that one address may take in all, if it is a plain webhook."""
 
+_PLAIN: Final = ("http", "https")
+_LONGEST_SCHEME: Final = 30
+
 log = structlog.get_logger(__name__)
 
 
@@ -32,9 +38,52 @@ def send(addresses: Sequence[SecretStr], title: str, text: str, facts: Mapping[s
     return all(taken)
 
 
+def require_usable(addresses: Sequence[SecretStr]) -> None:
+    """Raises SettingsError for the first address that no notice can be sent to; asks nobody.
+
+    It is named by its place and its scheme: the rest is a secret.
+    """
+    for number, address in enumerate(addresses, 1):
+        if why := _fault(address.get_secret_value()):
+            raise SettingsError(
+                f"MILESYNC_NOTIFY: address no. {number} {why}.",
+                "Write https://… for a JSON webhook, or an address as apprise documents it.",
+            )
+
+
+def _fault(address: str) -> str:
+    parts = urlsplit(address)
+    if parts.scheme in _PLAIN:
+        return "" if parts.hostname else "names no host"
+    import apprise
+    from apprise.manager_plugins import NotificationManager
+
+    known: list[str] = NotificationManager().schemas()  # type: ignore[no-untyped-call]
+    if parts.scheme not in known:
+        near = get_close_matches(parts.scheme, known, n=1)
+        meant = f" (did you mean {near[0]}://?)" if near else ""
+        return (
+            f"begins with {parts.scheme[:_LONGEST_SCHEME]}://, which apprise does not know{meant}"
+        )
+    with _in_silence("apprise"):
+        made = apprise.Apprise.instantiate(address)
+    return "" if made else f"is not all that apprise needs for {parts.scheme}://"
+
+
+@contextmanager
+def _in_silence(logger: str) -> Iterator[None]:
+    """What a library says of an address quotes parts of it, which are secrets."""
+    found = logging.getLogger(logger)
+    before, found.disabled = found.disabled, True
+    try:
+        yield
+    finally:
+        found.disabled = before
+
+
 def _send_one(address: str, title: str, text: str, facts: Mapping[str, Any]) -> bool:
     parts = urlsplit(address)
-    is_plain = parts.scheme in ("http", "https")
+    is_plain = parts.scheme in _PLAIN
     try:
         if is_plain:
             status = _post(parts, facts)

@@ -1,16 +1,26 @@
-"""The proxy that the environment names for an address, as other programs read it."""
+"""The proxy that the environment names for an address, as other programs read it.
+
+And what to do where one refuses us, or where none is named and one is there all the same.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from worker.errors import SettingsError
+
+WANTS_LOGIN: Final = 407
+_REFUSES: Final = re.compile(r"4(?!08|29)\d\d\b")
+"""How a proxy's own answer begins that will be no other the next time."""
+_FORM: Final = "http://user:password@host:port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +76,39 @@ def _address(parts: SplitResult) -> str:
         raise ValueError("there is no host")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+
+
+# --- what a proxy answers itself --------------------------------------------------------------
+
+
+def refuses(said: str) -> bool:
+    """Whether a proxy's words, which begin with a status, mean: not now, and not later either."""
+    return _REFUSES.match(said) is not None
+
+
+def login_wanted(asked_for: str, *, named: bool) -> str:
+    """What is said of an answer of 407; ``asked_for`` is its header Proxy-Authenticate."""
+    said = f"{WANTS_LOGIN} Proxy Authentication Required" + (f" ({asked_for})" if asked_for else "")
+    if named:
+        return said
+    return f"{said}: a proxy is on the way, though the environment names none for this address"
+
+
+def hint_of_proxy(proxy: Proxy | None, base_url: str, said: str) -> str:
+    """What to do where an address was not reached, in the words of ``said``; may be empty."""
+    parts = urlsplit(base_url)
+    wants_login = said.startswith(str(WANTS_LOGIN))
+    if proxy is None:
+        name = f"Name the proxy in {parts.scheme}_proxy, as {_FORM}"
+        return f"{name}; NO_PROXY must not name {parts.hostname}." if wants_login else ""
+    if wants_login:
+        do = "Write a user and a password into" if proxy.auth is None else "Correct the login in"
+        return f"{do} {proxy.variable}: {_FORM}, special characters percent-encoded."
+    if refuses(said):
+        return (
+            f"Ask who runs the proxy to let {parts.hostname} through, or name it in NO_PROXY;"
+            f" check that {proxy.variable} names a proxy."
+        )
+    return (
+        f"Check {proxy.variable} and that the proxy runs; NO_PROXY names the hosts that need none."
+    )

@@ -6,8 +6,7 @@ that JSON can express.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -23,8 +22,6 @@ from worker.clients.bad_records import bad_record, not_an_object
 from worker.clients.clean import clean_record
 from worker.clients.shapes import SourceShape, TargetShape
 
-_SOURCE_FIELDS: Final = frozenset(SourceShape.model_fields)
-
 
 def parse_source(record: object, parent_id: int | None = None) -> SourceMilestone | BadRecord:
     """One TestRail milestone; ``parent_id`` is that of the record around it, if there is one.
@@ -33,7 +30,6 @@ def parse_source(record: object, parent_id: int | None = None) -> SourceMileston
     """
     if not isinstance(record, dict):
         return not_an_object(record, parent_id)
-    raw = _raw(record)
     try:
         fields = SourceShape.model_validate(record)
     except ValidationError as error:
@@ -41,12 +37,7 @@ def parse_source(record: object, parent_id: int | None = None) -> SourceMileston
     known = {n: kept_once(value) for n, value in fields.__dict__.items() if value is not None}
     if parent_id is not None and parent_id != fields.id:
         known.setdefault("parent_id", parent_id)
-    return SourceMilestone(**known, raw=raw)
-
-
-def _raw(record: dict[str, object]) -> Mapping[str, object]:
-    known = {key: value for key, value in record.items() if key != "milestones"}
-    return PackedRecord(known if known.keys() <= _SOURCE_FIELDS else clean_record(record))
+    return SourceMilestone(**known, raw=PackedRecord(clean_record(record)))
 
 
 # --- Testably ---------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def unchanged_source(row: Row, enclosing: int | None, known: Mapping[int, str]) 
     """What stays of a TestRail row that is the same; ``enclosing`` is the id of that around it."""
     get = row.get
     id_ = get("id")
-    if type(id_) is not int or id_ not in known or not _is_plain(get("url")):
+    if type(id_) is not int or id_ not in known:
         return None
     parent = get("parent_id")
     if parent is None and enclosing != id_:
@@ -60,7 +60,3 @@ def unchanged_target(row: Row, known: Mapping[str, str]) -> Shown | None:
         return None
     facts = (get("name"), get("description"), *dates, status, parent, mode)
     return Shown(intern(status), parent, mode) if digest(facts) == known[id_] else None
-
-
-def _is_plain(url: object) -> bool:
-    return url is None or (type(url) is str and "\0" not in url)

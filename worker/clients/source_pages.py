@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from worker.clients.bounds import TooMuchError, most_of_page
 from worker.clients.shapes import list_of_empty
+from worker.clients.words import require_no_error
 
 PAGE: Final = 250
 
@@ -74,6 +75,7 @@ def read_page(value: object, limit: int) -> SourcePage:
     rows = list_of_empty(value.get("milestones")) if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(rows, list):
         raise ValueError("a list of milestones should be an array, or an object that holds one")
+    require_no_error(value)
     if len(rows) > most_of_page(limit):
         raise TooMuchError(f"{len(rows):,} milestones where {limit} were asked for")
     links, given = value.get("_links"), value.get("limit")

@@ -13,6 +13,7 @@ from worker.clients.bounds import MOST_PAGES, MOST_PROBLEMS, MOST_ROWS, TooMuchE
 from worker.clients.records import parse_target
 from worker.clients.same_rows import unchanged_target
 from worker.clients.shapes import moment_or_none
+from worker.clients.words import require_no_error
 from worker.sync.ports import NO_TARGET_KNOWN, Shown, TargetListing, newest_of
 
 PER_PAGE: Final = 100
@@ -58,6 +59,7 @@ def read_page(
     rows = value.get("data") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(rows, list):
         raise ValueError("a list should be an object with an array named data")
+    require_no_error(value)
     if len(rows) > most_of_page(per_page):
         raise TooMuchError(f"{len(rows):,} milestones where {per_page} were asked for")
     read: list[tuple[int, TargetMilestone | BadRecord]] = []

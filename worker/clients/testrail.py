@@ -92,9 +92,7 @@ class TestRail:
 
         Raises NotFound for a project that TestRail does not know.
         """
-        return self._page(project_id, _filters(is_completed, is_started), limit, offset)
-
-    def _page(self, project_id: int, filters: str, limit: int, offset: int) -> SourcePage:
+        filters = _filters(is_completed, is_started)
         path = f"{_path('get_milestones', project_id)}{filters}&limit={limit}"
         path += f"&offset={offset}" if offset else ""
         try:
@@ -103,21 +101,14 @@ class TestRail:
             raise NotFound(error.api, error.message, status=error.status) from error
 
     def read_project(
-        self,
-        project_id: int,
-        *,
-        is_completed: bool | None = None,
-        is_started: bool | None = None,
-        known: Mapping[int, str] = NOTHING_KNOWN,
+        self, project_id: int, *, known: Mapping[int, str] = NOTHING_KNOWN
     ) -> SourceListing:
         """Every milestone of the project, whichever way this instance gives sub-milestones.
 
-        ``known`` are fingerprints by id: a milestone that has its own is not kept. A filter saves
-        pages where the instance heeds it: what it leaves out may come all the same,
-        sub-milestones above all, and what is missing proves nothing.
+        ``known`` are fingerprints by id: a milestone that has its own is not kept.
         """
         rows = SourceRows(known)
-        list_ = self._read_list(project_id, _filters(is_completed, is_started), rows)
+        list_ = self._read_list(project_id, rows)
         because = list_.because
         if self._submilestones == "each" or (
             self._submilestones == "auto" and not list_.shows_subs
@@ -167,12 +158,12 @@ class TestRail:
 
     # --- reading a project --------------------------------------------------------------------
 
-    def _read_list(self, project_id: int, filters: str, into: SourceRows) -> SourceList:
+    def _read_list(self, project_id: int, into: SourceRows) -> SourceList:
         """Read all pages of the list, and tell why the last of them may be missing."""
         seen = SourceList()
         began, limit, promised = self._transport.received, PAGE, False
         for _ in range(MOST_PAGES):
-            page, limit = self._page_that_fits(project_id, filters, seen.rows, limit)
+            page, limit = self._page_that_fits(project_id, seen.rows, limit)
             brought_new = seen.add(page.rows)
             into.add(page.rows)
             if self._transport.received - began > MOST_BYTES:
@@ -192,13 +183,11 @@ class TestRail:
             promised = page.next is True
         return seen.ended(f"there are more than {MOST_PAGES:,} pages")
 
-    def _page_that_fits(
-        self, project_id: int, filters: str, offset: int, limit: int
-    ) -> tuple[SourcePage, int]:
+    def _page_that_fits(self, project_id: int, offset: int, limit: int) -> tuple[SourcePage, int]:
         """The page from ``offset`` on, asked for with half the limit where it is too large."""
         while True:
             try:
-                return self._page(project_id, filters, limit, offset), limit
+                return self.get_milestones(project_id, limit=limit, offset=offset), limit
             except AnswerTooLarge as error:
                 if limit == 1:
                     raise too_large_at_last(error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -36,16 +37,26 @@ def trusted_context(environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
 
     SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE (a file or a directory) and CURL_CA_BUNDLE are
     read, in this order. Raises SettingsError where the first that is set holds no certificates.
+    Reading them takes longer than a run of a small pair, so it is done again only after a change.
     """
     for name in _VARIABLES:
         if value := environ.get(name):
-            return _context(name, Path(value))
+            path = Path(value)
+            try:
+                changed_at = path.stat().st_mtime_ns
+            except OSError:
+                raise _unusable(name, path, "which is not there") from None
+            return _context(name, path, changed_at)
+    return _bundled()
+
+
+@cache
+def _bundled() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def _context(name: str, path: Path) -> ssl.SSLContext:
-    if not path.exists():
-        raise _unusable(name, path, "which is not there")
+@lru_cache(maxsize=4)
+def _context(name: str, path: Path, _changed_at: int) -> ssl.SSLContext:
     if path.is_dir():
         return ssl.create_default_context(capath=path)
     try:

@@ -23,30 +23,27 @@ from worker.clients.answers import (
     error_of,
     error_text,
     read_answer,
-    shortened,
     unpacked,
 )
 from worker.clients.connection import HTTP, Connection
 from worker.clients.credentials import Credentials
 from worker.clients.pauses import Pauses
 from worker.clients.rate_limit import Priority, RateLimiter, wait_for_permit
+from worker.clients.words import shortened
 from worker.clock import Clock
 from worker.errors import (
     ApiError,
     CertificateRefused,
+    ProxyRefused,
     RateLimited,
     SettingsError,
-    Transient,
     Unreachable,
-    WrongProtocol,
 )
 
 ATTEMPTS: Final = 6
 RATE_LIMITED_ATTEMPTS: Final = 20
 FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
-_FOR_GOOD: Final = (CertificateRefused, WrongProtocol)
-"""Failures that no repetition mends, only a corrected setting."""
-_NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind})
+_NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind, ProxyRefused.kind})
 
 T = TypeVar("T")
 Observer = Callable[[str, str, str, float], None]
@@ -139,14 +136,14 @@ class Transport:
         while True:
             self.wait_for_permit()
             try:
-                return read_answer(call, self._send(call, None), read)
+                return self._read(call, self._send(call, None), read)
             except RateLimited:
                 limited += 1
                 if limited >= RATE_LIMITED_ATTEMPTS or self._attempts == 1:
                     raise
-            except (Transient, Unreachable) as error:
+            except ApiError as error:
                 failed += 1
-                if failed >= self._attempts or isinstance(error, _FOR_GOOD):
+                if failed >= self._attempts or not error.may_pass:
                     raise
                 self._back_off(failed, error)
 
@@ -155,19 +152,19 @@ class Transport:
     ) -> T:
         """POST JSON once, on a permit already granted by `wait_for_permit`."""
         call = Call(self.api, "POST", path, by_id)
-        return read_answer(call, self._send(call, body), read)
+        return self._read(call, self._send(call, body), read)
 
     def post_for_nothing(self, path: str, body: object, *, by_id: bool = False) -> None:
         """POST JSON once, on a granted permit, where the answer is empty (or any JSON)."""
         call = Call(self.api, "POST", path, by_id)
         answer = self._send(call, body)
         if answer.body.strip():
-            read_answer(call, answer, lambda _: None)
+            self._read(call, answer, lambda _: None)
 
     def patch(self, path: str, body: object, read: Callable[[object], T]) -> T:
         """PATCH JSON once, on a permit already granted by `wait_for_permit`."""
         call = Call(self.api, "PATCH", path)
-        return read_answer(call, self._send(call, body), read)
+        return self._read(call, self._send(call, body), read)
 
     def close(self) -> None:
         """Close the connections; this object cannot be used afterwards."""
@@ -209,6 +206,9 @@ class Transport:
             self._traffic.add(requests=1)
         if self._observer is not None:
             self._observer(call.api, call.method, outcome, seconds)
+
+    def _read(self, call: Call, answer: Answer, read: Callable[[object], T]) -> T:
+        return read_answer(call, answer, read, self._credentials.redacted)
 
     def _checked(self, call: Call, answer: Answer) -> Answer:
         if 200 <= answer.status < 300:

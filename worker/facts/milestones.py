@@ -5,6 +5,7 @@ What differs, and what that means, is asked of the plan that the recorded values
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Deployment
 
 SAME: Final = "same"
+_TARGET_ID: Final = re.compile(r"\bms_\w+")
 _VERDICTS: Final = {
     Verdict.PUSH: "to be written",
     Verdict.REJECTED: "Testably refused it",
@@ -64,6 +66,16 @@ def target_address(pair: PairIdentity, testably_id: str) -> str:
     """Where Testably's API has a milestone: the only address of it that is documented."""
     id_ = quote(testably_id, safe="")
     return f"{pair.testably_url}/v1/projects/{pair.testably_project}/milestones/{id_}"
+
+
+def in_parts(text: str, pair: PairIdentity) -> Iterator[tuple[str, str | None]]:
+    """A sentence in parts: each Testably id in it with its address, the rest with None."""
+    at = 0
+    for found in _TARGET_ID.finditer(text):
+        yield text[at : found.start()], None
+        yield found[0], target_address(pair, found[0])
+        at = found.end()
+    yield text[at:], None
 
 
 def both_sides(deployment: Deployment, pair: Pair, link: Link) -> BothSides:

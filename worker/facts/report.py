@@ -96,7 +96,9 @@ def report_of(deployment: Deployment, run: RunRecord) -> PairReport:
     actions = {one.testrail_id: one for one in make_plan(snapshot).actions}
     shown = _shown(links, changes)
     tree = _tree(list(_entries(pair, snapshot, actions, shown, changes)), snapshot)
-    listed = failures(store, pair, overview(store.engine, [pair], brief=True)[pair.id].last_run)
+    last_run = overview(store.engine, [pair], brief=True)[pair.id].last_run
+    project = deployment.project_to_name(pair.identity.testrail_project)
+    listed = failures(store, pair, last_run, project)
     mine = [one for one in links.values() if one.state not in GONE]
     return PairReport(
         pair=pair,

@@ -24,6 +24,7 @@ DONE: Final = "done"
 """The state of a change that the target has carried out."""
 WROTE: Final = ("created", "adopted", "updated", "archived")
 """The counters of a run that stand for something that was written."""
+_WANTED_BY: Final = {"schedule": "the schedule", "webhook": "a webhook"}
 WRITTEN: Final = {"create": "created", "adopt": "adopted", "archive": "archived"}
 """What a change makes of a milestone, by its kind; all others have updated it."""
 
@@ -40,7 +41,11 @@ def find_run(runs: RunLog, name: str) -> RunRecord:
         )
     found = runs.named(name)
     if not found:
-        raise UsageError(f"There is no run {name}.", "`milesync runs` lists the runs.")
+        raise UsageError(
+            f"There is no run {name}.",
+            "`milesync runs` lists the runs. One that is older than MILESYNC_RETENTION is not kept,"
+            " and of runs without changes the newest of a stretch is, after a day.",
+        )
     if len(found) > 1:
         candidates = ", ".join(run.id for run in found)
         raise UsageError(
@@ -68,6 +73,7 @@ def run_json(run: RunRecord) -> Facts:
         "since": run.options.get("since"),
         "state": run.state,
         "holder": run.holder,
+        "by": _ran_by(run),
         "started_at": moment(run.started_at),
         "finished_at": moment(run.finished_at),
         "planned": run.planned,
@@ -76,6 +82,14 @@ def run_json(run: RunRecord) -> Facts:
         "error": run.error and dict(run.error),
         "stop_requested": run.stop_requested,
     }
+
+
+def _ran_by(run: RunRecord) -> str:
+    """Who wanted a run: a person on a machine, the schedule, or a webhook."""
+    if run.trigger in _WANTED_BY:
+        return _WANTED_BY[run.trigger]
+    who: str = run.options.get("by", run.holder)
+    return who.partition(", process ")[0]
 
 
 def change_json(change: Change) -> Facts:

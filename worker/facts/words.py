@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from mappings.problem import for_project
+
 _COUNTED: Final = (
     (("created", "create"), "new", "new"),
     (("adopted", "adopt"), "linked", "linked"),
@@ -28,18 +30,73 @@ _STATES: Final = {
 }
 _FIELDS: Final = {"start_date": "start", "due_date": "due", "parent_id": "parent"}
 _NOT_EXACT: Final = {
-    "parent_status": "parents with the status that Testably derives from their sub-milestones",
-    "parent_dates": "parents with the dates that Testably takes from their sub-milestones",
-    "lifecycle": "whose dates make Testably show another status",
-    "nesting": "that hang one level higher, because Testably has only two",
-    "dates": "with a moment that no date in Testably, and no footer, keeps to the second",
-    "moved": "that were moved in TestRail, which Testably cannot do",
-    "altered": "whose text Testably has altered",
-    "rejected": "with a value that Testably does not take",
-    "not_taken": "with a value that Testably does not take",
-    "planned_start": "whose planned start no footer keeps",
+    "parent_status": "the status that Testably derives from sub-milestones",
+    "parent_dates": "the dates that Testably takes from sub-milestones",
+    "lifecycle": "dates that make Testably show another status",
+    "nesting": "a place one level higher, because Testably has only two",
+    "dates": "a moment that no date in Testably, and no footer, keeps to the second",
+    "moved": "another parent than in TestRail, which Testably cannot change",
+    "altered": "a text that Testably stores otherwise",
+    "rejected": "a value that Testably does not take",
+    "not_taken": "a value that Testably does not take",
+    "planned_start": "a planned start that no footer keeps",
 }
-"""What cannot be carried exactly, by its kind in the JSON: each stands behind a number."""
+"""What cannot be carried exactly, by its kind in the JSON: each stands behind ``3 with``."""
+_OF_PARENTS: Final = frozenset({"parent_status", "parent_dates"})
+_RUN_STATES: Final = {
+    "succeeded": "done",
+    "partial": "needs you",
+    "unfinished": "waits for a worker",
+    "aborted": "stopped",
+}
+_WRITE_STATES: Final = {
+    "intended": "not answered yet",
+    "not_done": "not carried out",
+    "ambiguous": "perhaps carried out",
+    "refused": "refused by Testably",
+}
+_PROBLEMS: Final = {
+    "rejected": "not taken by Testably",
+    "altered": "stored otherwise",
+    "immovable": "moved in TestRail",
+    "held": "taken back by an undo",
+    "undo_failed": "not taken back",
+    "bad_record": "cannot be read",
+    "own_parent": "its own parent",
+    "parent_circle": "parents in a circle",
+    "unknown_parent": "no such parent",
+    "name_conflict": "same name",
+    "several_marked": "there more than once",
+    "in_doubt_for_a_person": "perhaps there already",
+    "second_target": "there twice",
+    "source_gone": "gone from TestRail",
+    "target_gone": "deleted in Testably",
+    "in_use": "in use",
+    "refused": "refused by Testably",
+    "keeps_failing": "keeps failing",
+    "changed_since": "edited since",
+    "waiting": "waits for its parent",
+    "in_doubt": "perhaps created",
+    "unread": "not read",
+    "absence_unproved": "perhaps gone",
+    "held_up": "being written",
+    "not_found": "not found",
+    "rate_limited": "too many requests",
+    "maintenance": "in maintenance",
+    "server_error": "server error",
+    "timeout": "no answer in time",
+    "connection_lost": "connection lost",
+    "unreadable": "answer not understood",
+    "unreachable": "not reachable",
+    "certificate": "certificate refused",
+    "wrong_protocol": "http and https mixed up",
+    "transient": "failed for now",
+    "create_fails": "cannot be created",
+    "not_proved": "not compared",
+    "source_incomplete": "TestRail's list not whole",
+    "target_incomplete": "Testably's list not whole",
+    "target_edit_kept": "edit in Testably kept",
+}
 _MIDNIGHT: Final = "T00:00:00Z"
 
 
@@ -55,8 +112,16 @@ def counted(counts: Mapping[str, int], nothing: str = "nothing to do") -> str:
 def not_exact(counts: Mapping[str, int]) -> str:
     """What could not be carried exactly, in words."""
     return ", ".join(
-        f"{number} {_NOT_EXACT.get(kind, kind)}" for kind, number in counts.items() if number
+        f"{number}{_noun(kind, number)} with {_NOT_EXACT.get(kind, kind)}"
+        for kind, number in counts.items()
+        if number
     )
+
+
+def _noun(kind: str, number: int) -> str:
+    if kind not in _OF_PARENTS:
+        return ""
+    return " parent" if number == 1 else " parents"
 
 
 def named(name: str | None, otherwise: str = "(no name)") -> str:
@@ -100,10 +165,14 @@ def proof_at(verified: Mapping[str, Any], when: str) -> str:
     return f"Both sides were read again on {when} and differ in what is listed below ({compared})."
 
 
-def held(number: int) -> str:
-    """How many milestones an undo holds, and what releases them (R9)."""
+def held(number: int, project: int | None) -> str:
+    """How many milestones an undo holds, and what releases them (R9).
+
+    ``project`` is what that command names, as in `for_project`.
+    """
     noun, them = ("milestone is", "it") if number == 1 else ("milestones are", "them")
-    return f"{number} {noun} held after an undo; `milesync migrate` releases {them}."
+    told = f"{number} {noun} held after an undo; `milesync migrate` releases {them}."
+    return for_project(told, project)
 
 
 def left_alone(kept: int, accepted: int) -> str:
@@ -121,6 +190,21 @@ def called(name: str) -> str:
 def state(name: str) -> str:
     """How far a link has come, for people: ``not in Testably yet`` for ``unlinked``."""
     return _STATES.get(name, name)
+
+
+def run_state(name: str) -> str:
+    """How a run ended or where it stands: ``needs you`` for ``partial``."""
+    return _RUN_STATES.get(name, name)
+
+
+def write_state(name: str) -> str:
+    """What became of a write that is not done: ``perhaps carried out`` for ``ambiguous``."""
+    return _WRITE_STATES.get(name, name)
+
+
+def problem(kind: str) -> str:
+    """What is the matter with a milestone, in a few words: ``same name`` for ``name_conflict``."""
+    return _PROBLEMS.get(kind, kind.replace("_", " "))
 
 
 def field_called(name: str) -> str:

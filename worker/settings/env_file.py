@@ -15,12 +15,16 @@ from typing import Final
 from dotenv.parser import Binding, parse_stream
 
 from worker.errors import SettingsError
-from worker.settings.files import SettingsFile
+from worker.settings.files import SettingsFile, too_long
 
 _READ_DIFFERENTLY: Final = {"'": "'\\", '"': '"$\\`', "": "\"'$\\# \t"}
 """By the quote that a value is written in: the characters that the readers disagree about."""
 _OF_COMPOSE: Final = ("POSTGRES_PASSWORD",)
 """What the compose file takes from there beside our own variables."""
+_LONGEST: Final = 256 * 1024
+"""Characters of a ``.env``."""
+MOST_BLANKS: Final = 1000
+_MANY_BLANKS: Final = re.compile(rf"[^\S\r\n]{{{MOST_BLANKS}}}")
 _IN_QUOTES: Final = re.compile(r"(['\"])((?:(?!\1).)+)\1", re.DOTALL)
 _QUOTED: Final = "Write NAME='value' on one line, with both quotes."
 
@@ -29,8 +33,10 @@ def read_env_file(file: SettingsFile, prefix: str) -> tuple[Mapping[str, str], l
     """The variables with this prefix, and a warning for each line that others read otherwise.
 
     A value is taken as it stands: a "${" in a secret is no reference to another variable.
-    Raises SettingsError for a line that cannot be read and may be one of ours.
+    Raises SettingsError for a line that cannot be read and may be one of ours, and for a file that
+    would take long to read.
     """
+    _require_quick(file)
     ours = (prefix, *_OF_COMPOSE)
     values, warnings = {}, []
     for line in parse_stream(StringIO(file.text)):
@@ -47,6 +53,18 @@ def read_env_file(file: SettingsFile, prefix: str) -> tuple[Mapping[str, str], l
         if line.key and line.key.startswith(prefix) and line.value is not None:
             values[line.key] = line.value
     return values, warnings
+
+
+def _require_quick(file: SettingsFile) -> None:
+    """The parser takes a while for each line, and the square of the blanks in a row."""
+    if len(file.text) > _LONGEST:
+        raise too_long(file.path, _LONGEST)
+    if blanks := _MANY_BLANKS.search(file.text):
+        line = file.text.count("\n", 0, blanks.start()) + 1
+        raise SettingsError(
+            f"{file.path}, line {line}, is not read: it has {MOST_BLANKS:,} blanks in a row.",
+            "Take them out.",
+        )
 
 
 def _number(line: Binding) -> int:

@@ -20,6 +20,8 @@ Key = tuple[str | int, ...]
 
 PAIR_EXAMPLE: Final = "Example: 1=proj_abc123,2=proj_def456"
 _LONGEST_SHOWN: Final = 60
+_PASTED_WITH_KEY: Final = ("user", "testrail_user")
+"""Where people paste the key as well, with a colon before it."""
 _NOT_A_TABLE: Final = {"model_type", "tuple_type"}
 
 
@@ -73,7 +75,7 @@ def problem(error: ErrorDetails, place: str) -> str:
     example = f" Example: {field.examples[-1]}" if field and field.examples else ""
     if kind == "missing":
         return f"{place} is missing.{example}"
-    if field is None or is_secret(field):
+    if field is None or is_secret(field) or key[-1] in _PASTED_WITH_KEY:
         return f"{place} {_reason(error)}.{example}"
     if key == ("projects",):
         return f"{place}: the pairs {_reason(error)}."

@@ -15,6 +15,8 @@ from pydantic import SecretStr
 
 from worker.errors import SettingsError
 
+MOST_BYTES: Final = 1024 * 1024
+"""Of a file of settings: five thousand pairs, each with options of its own, take less."""
 _GROUP: Final = stat.S_IRGRP | stat.S_IWGRP
 
 
@@ -35,11 +37,14 @@ class SettingsFile:
 
 
 def read_settings_file(path: Path) -> SettingsFile:
-    """The file's text. Raises SettingsError if it cannot be read, or others may write it."""
+    """The file's text. Raises SettingsError if it cannot be read, or others may write it.
+
+    So it does for one that is too long to be read in a moment.
+    """
     try:
         with path.open("rb") as file:
             others = _for_others(os.fstat(file.fileno()))
-            content = file.read()
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read: {error.strerror or type(error).__name__}."
@@ -49,7 +54,15 @@ def read_settings_file(path: Path) -> SettingsFile:
             f"{path} is not used: others may write it, and could send your credentials anywhere.",
             f"Look at what stands in it, then `chmod 600 {path}`.",
         )
+    if len(content) > MOST_BYTES:
+        raise too_long(path, MOST_BYTES)
     return SettingsFile(path, _decoded(content, path), bool(others & (stat.S_IRGRP | stat.S_IROTH)))
+
+
+def too_long(path: Path, most: int) -> SettingsError:
+    """The error for a file of settings that has more bytes than any would."""
+    message = f"{path} is not read: it has more than {most // 1024:,} KiB."
+    return SettingsError(message, "Look at what stands in it: settings take a few KiB.")
 
 
 def _decoded(content: bytes, path: Path) -> str:

@@ -197,7 +197,7 @@ class _Layers:
                 )
 
     def _place(self, key: Key) -> str:
-        return self.places.get(key) or f"{dotted(key)} ({self.file})"
+        return self.places.get(key) or f"{dotted(key)} ({self.file or 'by default'})"
 
     def _warn(self, name: str, place: str, names: list[str]) -> None:
         if not name.startswith(f"{PREFIX}TEST_"):

@@ -44,7 +44,7 @@ _Zone = Annotated[ZoneInfo | None, _maybe(values.zone)]
 _Cron = Annotated[str, BeforeValidator(cron)]
 _Flag = Annotated[bool, BeforeValidator(values.flag)]
 _Rate = Annotated[amounts.Rate, BeforeValidator(amounts.rate)]
-_Text = Annotated[str | None, _maybe(values.plain_text)]
+_Account = Annotated[str | None, _maybe(values.account)]
 _Secret = Annotated[SecretStr | None, _maybe(values.secret)]
 _Token = Annotated[SecretStr | None, _maybe(values.token)]
 _Word = BeforeValidator(values.word)
@@ -71,7 +71,7 @@ class SourceSettings(_Section):
         description="The address of TestRail; a sub-directory is allowed.",
         examples=["https://example.testrail.io"],
     )
-    user: _Text = Field(
+    user: _Account = Field(
         None,
         description="The user whose API key is used, as a rule an e-mail address.",
         examples=["lead@example.com"],
@@ -265,7 +265,7 @@ class ProjectPair(_Section):
         True, description="false leaves this pair out of every run.", examples=[True]
     )
     testably_token: _Token = Field(None, description="Instead of testably.token.")
-    testrail_user: _Text = Field(
+    testrail_user: _Account = Field(
         None, description="Instead of testrail.user.", examples=["lead@example.com"]
     )
     testrail_api_key: _Secret = Field(None, description="Instead of testrail.api_key.")

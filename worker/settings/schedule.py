@@ -2,13 +2,16 @@
 
 The grammar is what Celery's ``crontab`` understands (``*``, ``*/5``, ``1-5``, ``1-10/2``, lists,
 names of months and weekdays; weekdays are 0 to 6, Sunday first), but Celery itself is asked only
-by the tasks, and it ignores what it cannot read behind a number.
+by the tasks, and it ignores what it cannot read behind a number. Without Celery's import, a command
+that runs by a timer can tell what it has missed.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.settings.values import plain_text
@@ -65,6 +68,10 @@ _FIELDS: Final = (
 )
 
 
+def _expand(texts: Sequence[str]) -> list[set[int]]:
+    return [field.expand(text) for field, text in zip(_FIELDS, texts, strict=True)]
+
+
 def cron(value: object) -> str:
     """A cron line of five fields, with single spaces. Raises ValueError, as in `values`."""
     texts = plain_text(value).lower().split()
@@ -75,7 +82,27 @@ def cron(value: object) -> str:
         )
     if len(texts) != len(_FIELDS):
         raise ValueError("is not a cron line: minute, hour, day, month, weekday")
-    _, _, days, months, _ = [field.expand(text) for field, text in zip(_FIELDS, texts, strict=True)]
+    _, _, days, months, _ = _expand(texts)
     if min(days) > max(_LAST_DAYS[month - 1] for month in months):
         raise ValueError("names a day that its months do not have")
     return " ".join(texts)
+
+
+def moments(line: str, after: datetime) -> Iterator[datetime]:
+    """The moments of a checked cron line after this one, in their order, without end; all UTC.
+
+    As in Celery, a day must be both one of the days of the month and one of the weekdays.
+    """
+    minutes, hours, days, months, weekdays = _expand(line.split())
+    at = after.astimezone(UTC).replace(second=0, microsecond=0)
+    day, first = at.replace(hour=0, minute=0), at + timedelta(minutes=1)
+    times = [timedelta(hours=hour, minutes=minute) for hour in hours for minute in minutes]
+    while True:
+        if day.month in months and day.day in days and day.isoweekday() % 7 in weekdays:
+            yield from (day + time for time in sorted(times) if day + time >= first)
+        day += timedelta(days=1)
+
+
+def next_moment(line: str, after: datetime) -> datetime:
+    """The first moment of a checked cron line after this one; both are UTC."""
+    return next(moments(line, after))

@@ -39,6 +39,16 @@ def plain_text(value: object) -> str:
     return value.strip()
 
 
+def account(value: object) -> str:
+    """The user of HTTP's Basic authentication, which ends the name at the first colon."""
+    text = plain_text(value)
+    if ":" in text:
+        raise ValueError("has a colon in it, which no user of HTTP Basic authentication can have")
+    if not text.isprintable():
+        raise ValueError("has a line break or another control character in it")
+    return text
+
+
 def secret(value: object) -> SecretStr:
     """A secret, without the white space that comes along when one is pasted."""
     if isinstance(value, SecretStr):
@@ -213,8 +223,11 @@ def _sqlite_url(file: str | None, options: str, base: Path) -> str:
         raise ValueError("is not a file: its name is too long")
     try:
         path = (base / Path(name).expanduser()).resolve()
-    except (OSError, RuntimeError):  # a home or a link that leads nowhere
-        raise ValueError("is not a file that can be found") from None
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError):  # of which a link that leads to itself is one
+        raise ValueError("is no file: it leads to nobody's home, or in a circle of links") from None
+    if is_folder:
+        raise ValueError("is no file, but a folder")
     # the name as it stands: SQLAlchemy ends it at a "?", and decodes it
     escaped = str(path).replace("%", "%25").replace("?", "%3F")
     return f"sqlite:///{escaped}{options}"

@@ -85,18 +85,11 @@ class Source(Protocol):
         """How many HTTP requests this client has sent so far, repeats included."""
 
     def read_project(
-        self,
-        project_id: int,
-        *,
-        is_completed: bool | None = None,
-        is_started: bool | None = None,
-        known: Mapping[int, str] = NOTHING_KNOWN,
+        self, project_id: int, *, known: Mapping[int, str] = NOTHING_KNOWN
     ) -> SourceListing:
         """Every milestone of the project, whichever way this instance gives sub-milestones.
 
-        ``known`` are fingerprints by id: a milestone that has its own is not kept. A filter saves
-        pages where the instance heeds it: what it leaves out may come all the same,
-        sub-milestones above all, and what is missing proves nothing.
+        ``known`` are fingerprints by id: a milestone that has its own is not kept.
         """
 
     def get_milestone(self, milestone_id: int) -> SourceListing:

@@ -179,7 +179,7 @@ def undo(
         run.enter(Phase.APPLYING)
         for number, step in enumerate(plan.steps):
             run.check()
-            outcome = run.outcomes[number] = _take_back(writer, step)
+            outcome = run.outcomes[number] = _take_back(writer, step, run_id)
             on_outcome(outcome)
         links = context.store.outlines(run.pair.id).complete.values()
         held = sum(link.state is LinkState.HELD for link in links)
@@ -194,35 +194,46 @@ def _wait_for_writes_under_way(writer: TargetWriter) -> None:
     writer.wait_until(max(claims, default=None))
 
 
-def _take_back(writer: TargetWriter, step: UndoStep) -> Outcome:
-    link = writer.reload(step.testrail_id)
-    now = writer.clock.now()
-
-    def hold(done: Link) -> Link:
-        return done.held_without_target(now) if step.adopted else done.held(now)
-
-    blocked = (Problem(ProblemKind.CHANGED_SINCE, step.blocked),) if step.blocked else ()
+def _take_back(writer: TargetWriter, step: UndoStep, run_id: str) -> Outcome:
     kind, why = _KINDS[step.does], step.does
     action = Action(
         kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
     )
+    blocked = (Problem(ProblemKind.CHANGED_SINCE, step.blocked),) if step.blocked else ()
     try:
-        if step.fields:
-            # Held before it is sent: whatever becomes of the request, no schedule takes it up.
-            held, id_ = link.held(now), step.change_id
-            writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
-        elif (step.adopted or not step.blocked) and link.state is not LinkState.ARCHIVED:
-            writer.keep(hold(link))
-    except Refused as error:
-        writer.keep(hold(writer.reload(step.testrail_id)))
-        problem = Problem(ProblemKind.REFUSED, error.message)
-        return Outcome(action, Result.QUARANTINED, step.testably_id, (problem, *blocked))
+        failed = _write_and_hold(writer, step, f"The undo of run {run_id} did not take it back: ")
     except LostLeaseError:
         why = "Another process is writing to it; run the undo again."
         problem = Problem(ProblemKind.HELD_UP, why)
         return Outcome(action, Result.WAITING, step.testably_id, (problem, *blocked))
+    if failed is not None:
+        return Outcome(action, Result.QUARANTINED, step.testably_id, (failed, *blocked))
     result = Result.CONFLICTS if blocked and not step.fields else _RESULTS[step.does]
     return Outcome(action, result, step.testably_id, blocked)
+
+
+def _write_and_hold(writer: TargetWriter, step: UndoStep, not_done: str) -> Problem | None:
+    """Write what takes it back, and hold it; why Testably did not take that, if it did not."""
+    link, now = writer.reload(step.testrail_id), writer.clock.now()
+
+    def hold(done: Link) -> Link:
+        altered = " ".join(one.reason for one in done.field_problems.values())
+        if step.fields and altered:
+            return done.held(now, not_done + altered)
+        return done.held_without_target(now) if step.adopted else done.held(now)
+
+    if not step.fields:
+        if (step.adopted or not step.blocked) and link.state is not LinkState.ARCHIVED:
+            writer.keep(hold(link))
+        return None
+    # Held before it is sent: whatever becomes of the request, no schedule takes it up.
+    held, id_ = link.held(now, f"{not_done}its write was not answered."), step.change_id
+    try:
+        link = writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
+    except Refused as error:
+        link = writer.keep(writer.reload(step.testrail_id).held(now, not_done + error.message))
+    told = link.problem
+    return told if told is not None and told.kind is ProblemKind.UNDO_FAILED else None
 
 
 _KINDS = {

@@ -1,7 +1,6 @@
 """The schedule: each pair's cron line in UTC, kept in Redis by RedBeat, where one beat ticks.
 
-Each pair starts a few seconds after its moment, always the same few, so that many pairs do not
-start in the same second.
+Each pair starts a few seconds after its moment, so that many pairs do not start in the same second.
 
 A message is sent before its moment counts as past, so that none is lost: every task may run twice.
 """
@@ -12,6 +11,7 @@ import time
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import structlog
@@ -28,6 +28,7 @@ from redbeat.schedulers import (
 from redis.exceptions import LockError, RedisError, ResponseError
 
 from worker.settings import ProjectPair, Settings
+from worker.settings.schedule import moments
 
 SPREAD: Final = 30.0
 """Over so many seconds the pairs of one moment are spread."""
@@ -36,6 +37,7 @@ SWEEP_EVERY: Final = 15.0
 TICK_KEY: Final = "milesync:beat:ticked"
 TICK_KEPT: Final = 3600
 """Seconds that a tick is kept; what is left of them says how old it is, by Redis's own clock."""
+_SYNC: Final = "milesync.sync_project"
 _RETRY: Final = 2.0
 _SET_BACK: Final = timedelta(minutes=1)
 """What lies further in the future was not written by this clock as it is now."""
@@ -60,40 +62,32 @@ def beat_schedule(settings: Settings) -> dict[str, Any]:
 
 def _entry(pair: ProjectPair) -> dict[str, Any]:
     return {
-        "task": "milesync.sync_project",
+        "task": _SYNC,
         "schedule": _line(pair.schedule),
         "args": (pair.testrail, pair.testably, "schedule"),
         "options": {"expires": max(int(period(pair.schedule)), 60)},
     }
 
 
-def _line(cron: str, **more: Any) -> crontab:
+def _line(cron: str) -> crontab:
     # Celery's own order is another one: the weekday comes third there.
     minute, hour, day, month, weekday = cron.split()
-    return crontab(minute, hour, weekday, day, month, **more)
-
-
-def next_moment(cron: str, now: datetime) -> datetime:
-    """The line's next moment after ``now``; both are UTC."""
-    wait: timedelta = _line(cron, nowfun=lambda: now).remaining_estimate(now)
-    return now + wait
+    return crontab(minute, hour, weekday, day, month)
 
 
 def period(cron: str) -> float:
     """The longest pause between two of the line's next moments, in seconds."""
-    at = datetime.now(UTC)
-    line = _line(cron, nowfun=lambda: at)
-    longest = 0.0
-    for number in range(9):
-        wait = line.remaining_estimate(at)
-        longest = max(longest, wait.total_seconds()) if number else 0.0
-        at += wait
-    return longest
+    some = list(islice(moments(cron, datetime.now(UTC)), 9))
+    return max((later - at).total_seconds() for at, later in pairwise(some))
 
 
-def offset(name: str) -> float:
-    """The seconds after its moment at which an entry starts."""
-    return zlib.crc32(name.encode()) % 1000 / 1000 * SPREAD
+def offset(name: str, moment: datetime) -> float:
+    """The seconds after its moment at which an entry starts.
+
+    Each time others: where the workers cannot do all in time, it is not always the same pairs that
+    come last.
+    """
+    return zlib.crc32(f"{name} {moment:%Y-%m-%d %H:%M}".encode()) % 1000 / 1000 * SPREAD
 
 
 class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
@@ -111,13 +105,22 @@ class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
             entry.last_run_at = None
         return entry
 
+    @property
+    def due_at(self) -> Any:
+        """When it starts: until then RedBeat leaves it in Redis, and reads others faster."""
+        if self.last_run_at is None or self.task != _SYNC:
+            return super().due_at
+        now = self.schedule.now()
+        moment = now + self.schedule.remaining_estimate(self.last_run_at)
+        return moment + timedelta(seconds=offset(self.name, moment))
+
     def is_due(self) -> tuple[bool, float]:
-        due, wait = super().is_due()
-        if not due or self.last_run_at is None or self.task != "milesync.sync_project":
-            return due, wait
-        late = -self.schedule.remaining_estimate(self.last_run_at).total_seconds()
-        left = offset(self.name) - late
-        return (False, left) if left > 0 else (due, wait)
+        if self.last_run_at is not None and self.task == _SYNC:
+            left = (self.due_at - self.schedule.now()).total_seconds()
+            if left > 0:
+                return False, left
+        due: tuple[bool, float] = super().is_due()
+        return due
 
 
 class Scheduler(RedBeatScheduler):  # type: ignore[misc]
@@ -127,6 +130,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     lock: Any = None
     _is_set_up = False
     _latest = 0.0
+    _extended_at = 0.0
     _told: str | None = None
     _unsent: SchedulingError | None = None
 
@@ -169,11 +173,18 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         self._tell(None)
         return wait
 
+    def update_from_dict(self, entries: dict[str, Any]) -> None:
+        """Write these entries of the schedule."""
+        for name, entry in entries.items():
+            self._keep_lock()
+            super().update_from_dict({name: entry})
+
     def maybe_due(self, entry: Any, **more: Any) -> float:
         """Send the entry's message if it is due; the seconds until it is worth asking again.
 
         One that cannot be sent stays due, and keeps no other from being sent.
         """
+        self._keep_lock()
         due, wait = entry.is_due()
         if due:
             try:
@@ -191,8 +202,14 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         lock = redis.lock(self.lock_key, timeout=int(self.lock_timeout))
         lock.lua_extend = redis.register_script(LUA_EXTEND_TO_SCRIPT)
         if lock.acquire(blocking=False):
-            self.lock = lock
+            self.lock, self._extended_at = lock, time.monotonic()
         return self.lock is not None
+
+    def _keep_lock(self) -> None:
+        """Extend the lock: with many thousand pairs one tick may last for longer than it does."""
+        if time.monotonic() - self._extended_at > self.lock_timeout / 3:
+            self.lock.extend(int(self.lock_timeout))
+            self._extended_at = time.monotonic()
 
     def _write_anew(self, error: Exception) -> float:
         """Remove what stands where our schedule belongs: every pair is then due."""

@@ -22,7 +22,7 @@ from celery.signals import setup_logging, worker_init, worker_shutting_down
 from kombu.entity import Exchange, Queue
 from redis import Redis
 
-from worker.bootstrap import Deployment, require_usable_store
+from worker.bootstrap import Deployment, require_usable_addresses, require_usable_store
 from worker.clock import SystemClock
 from worker.counters import Counters
 from worker.errors import BudgetExhausted, SettingsError
@@ -205,6 +205,7 @@ def _require_what_tasks_need(**__: object) -> None:
     with starting():
         settings = process_settings()
         settings.require_credentials(settings.require_projects())
+        require_usable_addresses(settings)
         require_usable_store(settings)
 
 

@@ -24,7 +24,6 @@ from worker.errors import BudgetExhausted
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
-from worker.tasks.beat import period
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
@@ -242,7 +241,7 @@ def _sweep(here: Deployment, redis: Redis) -> None:
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
     for pair in here.settings.projects:
         if pair.enabled:
-            here.tell_people(pair, timedelta(seconds=period(pair.schedule)))
+            here.tell_people(pair, scheduled=True)
     deliveries.purge(now - KEPT)
     if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
         _prune(here)

@@ -1,8 +1,13 @@
-"""/healthz: this process answers. /readyz: so do the database, the broker and the beat."""
+"""/healthz: this process answers. /readyz: so does everything that is configured.
+
+That is the database, and the broker and the beat where there is a Redis: without one, a timer that
+runs `milesync sync` may be all that is wanted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
@@ -14,6 +19,8 @@ from mappings.errors import MilesyncError
 from worker.tasks.alive import OLDEST_BEAT, beat_age
 from worker.web.service import Service, service_of
 
+_OK: Final = "ok"
+_NOT_CONFIGURED: Final = "not configured: MILESYNC_REDIS_URL is not set"
 log = structlog.get_logger(__name__)
 
 
@@ -23,10 +30,10 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """200 if everything is there, else 503; each part with what is wrong."""
+    """200 if every part that is configured answers, else 503; each with what is wrong."""
     service = service_of(request)
     parts = await run_in_threadpool(_look, service)
-    ready = all(part == "ok" for part in parts.values())
+    ready = all(part in (_OK, _NOT_CONFIGURED) for part in parts.values())
     return JSONResponse({"ready": ready, **parts}, 200 if ready else 503)
 
 
@@ -50,18 +57,20 @@ def _outcome(name: str, check: Callable[[Service], str], service: Service) -> st
 
 def _database(service: Service) -> str:
     service.deliveries.waiting()
-    return "ok"
+    return _OK
 
 
 def _broker(service: Service) -> str:
     if service.redis is None:
-        return "MILESYNC_REDIS_URL is not set"
+        return _NOT_CONFIGURED
     service.redis.ping()
-    return "ok"
+    return _OK
 
 
 def _beat(service: Service) -> str:
+    if service.redis is None:
+        return _NOT_CONFIGURED
     age = beat_age(service.redis)
     if age is None:
         return "has not ticked yet"
-    return "ok" if age <= OLDEST_BEAT else f"last ticked {age:.0f} s ago"
+    return _OK if age <= OLDEST_BEAT else f"last ticked {age:.0f} s ago"

@@ -22,8 +22,8 @@ from starlette.responses import Response
 from mappings.errors import MilesyncError
 from mappings.overview import Standing, overview
 from mappings.rows import Pair
+from worker.stale import is_stale
 from worker.tasks.alive import OLDEST_BEAT, beat_age
-from worker.tasks.beat import period
 from worker.tasks.celery_app import QUEUES
 from worker.web.service import Service, service_of
 
@@ -129,7 +129,6 @@ class _Pairs:
         found = overview(here.store.engine, [pair for _, pair in known])
         synced = {str(one) for one, pair in known if found[pair.id].synced_at is not None}
         self._never_synced = {str(one): str(one) not in synced for one in enabled}
-        self._schedules = {str(one): one.schedule for one in enabled}
         self._pairs = [(str(one), one.schedule, pair, found[pair.id]) for one, pair in known]
 
     def families(self) -> Iterator[Metric]:
@@ -141,14 +140,15 @@ class _Pairs:
                 if number is not None:
                     family.add_metric([label], number)
             yield family
-        schedule = GaugeMetricFamily(
-            "milesync_pair_schedule_seconds",
-            "The longest pause between two runs by schedule.",
+        stale = GaugeMetricFamily(
+            "milesync_pair_stale",
+            "1 while three moments of the schedule have passed without a run that ended well.",
             labels=["pair"],
         )
-        for label, cron in self._schedules.items():
-            schedule.add_metric([label], period(cron))
-        yield schedule
+        for label, cron, _, standing in self._pairs:
+            if standing.synced_at is not None:
+                stale.add_metric([label], float(is_stale(cron, standing.synced_at, self._now)))
+        yield stale
         never = GaugeMetricFamily(
             "milesync_pair_never_synced",
             "1 for an enabled pair of which no run has ever come to its end.",

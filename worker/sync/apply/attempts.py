@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mappings.problem import ProblemKind
-from worker.errors import (
-    ApiError,
-    CertificateRefused,
-    TakesNoWrites,
-    Transient,
-    Unreachable,
-    WrongProtocol,
-)
+from worker.errors import TakesNoWrites
 
 SPARING_AFTER = 5
 """After so many failures in a row each milestone gets one attempt."""
@@ -94,9 +87,3 @@ class Attempts:
     @property
     def _is_long(self) -> bool:
         return sum(not one.has_count for one in self.row.values()) >= OUTAGE_AFTER
-
-
-def may_pass(error: ApiError) -> bool:
-    """Whether the same write may succeed later, so that its failure is that of one milestone."""
-    lasting = isinstance(error, CertificateRefused | WrongProtocol)
-    return isinstance(error, Transient | Unreachable) and not lasting

@@ -17,7 +17,7 @@ from mappings.link_record import LinkState
 from mappings.problem import Problem, ProblemKind
 from worker.errors import ApiError, MilestoneNotFound, Refused
 from worker.sync.apply import updates
-from worker.sync.apply.attempts import Attempts, Failure, may_pass
+from worker.sync.apply.attempts import Attempts, Failure
 from worker.sync.apply.links import RunLinks
 from worker.sync.apply.outcome import (
     HELD_UP,
@@ -156,7 +156,7 @@ class Items:
             problems = (refused.problem,) if refused.problem else ()
             return Outcome(action, Result.QUARANTINED, action.testably_id, problems)
         gone = isinstance(error, MilestoneNotFound)
-        if not (gone or may_pass(error)):
+        if not (gone or error.may_pass):
             raise error
         kind = ProblemKind[error.kind.upper()]
         outcome = waiting(action, kind, f"{error.message} The next run tries it again.")

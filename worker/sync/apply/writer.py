@@ -56,8 +56,7 @@ class Patience:
         if isinstance(error, RateLimited):
             self.limited += 1
             return self.limited < LIMITED_ATTEMPTS
-        passing = self.repeats and isinstance(error, Transient | Unreachable)
-        if not passing or self.failures >= len(BACK_OFF):
+        if not (self.repeats and error.may_pass) or self.failures >= len(BACK_OFF):
             return False
         self.sleep(BACK_OFF[self.failures])
         self.failures += 1

@@ -15,7 +15,7 @@ from mappings.milestone import ARCHIVED, BadRecord, TargetMilestone, Values
 from mappings.problem import WHOLE, Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.differences import Comparison, Sides, compare
-from worker.sync.decide.rules import HELD_BY_UNDO
+from worker.sync.decide.rules import why_held
 from worker.sync.decide.snapshot import Snapshot, is_archived
 from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.options import OnSourceDelete, Options
@@ -115,12 +115,12 @@ def held(snapshot: Snapshot, link: Link) -> Action:
     """What an undo holds and TestRail's list does not name stays held as well (R9)."""
     live = snapshot.live(link)
     seen = link if live is None else link.seen_as(live)
-    problem = Problem(ProblemKind.HELD, HELD_BY_UNDO)
+    problem = why_held(link)
     verdict = Verdict.ACCEPTED if seen.is_accepted else Verdict.HELD
     taken = {WHOLE: seen.field_problems[WHOLE]} if seen.is_accepted else {}
     told = seen.with_field_problems(taken).with_problem(problem, snapshot.now)
-    action = _about(Kind.SKIP, HELD_BY_UNDO, link, told, problem=problem)
-    left = Difference("milestone", None, None, verdict, reason=HELD_BY_UNDO)
+    action = _about(Kind.SKIP, problem.reason, link, told, problem=problem)
+    left = Difference("milestone", None, None, verdict, reason=problem.reason)
     return replace(action, differences=(left,))
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from mappings.link import Link
 from mappings.links import Links
 from mappings.milestone import COMPLETED, Values
-from mappings.problem import Problem, ProblemKind
+from mappings.problem import Problem
 from mappings.sharing import EMPTY
 from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.ports import Unchanged
@@ -89,7 +89,7 @@ class Action:
     @property
     def is_held(self) -> bool:
         """Whether an undo holds it."""
-        return self.problem is not None and self.problem.kind is ProblemKind.HELD
+        return self.problem is not None and self.problem.kind.is_hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mappings.link_record import LinkState
 from mappings.links import Links
+from mappings.problem import ProblemKind
 from worker.sync.decide.action import Action, Guard, Kind
 from worker.sync.decide.snapshot import Snapshot
 
@@ -36,9 +37,9 @@ def guards(snapshot: Snapshot, actions: Sequence[Action]) -> tuple[Guard, ...]:
     again = sum(_is_again(action, snapshot) for action in actions)
     found = []
     if archives > limit and not options.allow_mass_archive:
-        found.append(_mass("archive", archives, linked, "--allow-mass-archive"))
+        found.append(_mass_archive(archives, archives + sum(map(_is_unproved, actions)), linked))
     if again > limit and not options.allow_mass_recreate:
-        found.append(_mass("create again", again, linked, "--allow-mass-recreate"))
+        found.append(_mass_recreate(again, linked))
     return tuple(found)
 
 
@@ -79,6 +80,25 @@ def _is_again(action: Action, snapshot: Snapshot) -> bool:
     return action.kind is Kind.CREATE and link is not None and link.has_target
 
 
-def _mass(verb: str, count: int, linked: int, flag: str) -> Guard:
-    message = f"This run would {verb} {count} of {linked} linked milestones. Nothing was written."
-    return Guard("mass_guard", message, f"If that is meant: `milesync migrate {flag}`.")
+def _is_unproved(action: Action) -> bool:
+    return action.problem is not None and action.problem.kind is ProblemKind.ABSENCE_UNPROVED
+
+
+def _mass_archive(proved: int, missing: int, linked: int) -> Guard:
+    """``missing`` are those that TestRail's list lacks; it stops asking once it is a mass."""
+    so_far = "they are" if missing == proved else f"{proved} of them so far are"
+    return Guard(
+        "mass_guard",
+        f"{missing} of {linked} linked milestones are missing from TestRail, and {so_far} proved "
+        "to be deleted there. Nothing was written.",
+        "If that is meant: `milesync migrate --allow-mass-archive` asks TestRail for each one that "
+        "is missing, and archives in Testably those that are deleted.",
+    )
+
+
+def _mass_recreate(lost: int, linked: int) -> Guard:
+    return Guard(
+        "mass_guard",
+        f"{lost} of {linked} linked milestones are deleted in Testably. Nothing was written.",
+        "If they are to be made anew: `milesync migrate --allow-mass-recreate`.",
+    )

@@ -91,7 +91,7 @@ def immovable(
     """That a target hangs under another parent than its place says."""
     where = "at the root" if place.parent_id is None else f"under {place.parent_id}"
     reason = (
-        f"In TestRail it is {where} now; Testably's API cannot move a milestone. "
-        f"Move {testably_id} by hand in Testably; it is kept up to date where it is."
+        f"In TestRail it is {where} now; Testably's API cannot move {testably_id}, which is "
+        "kept up to date where it is."
     )
     return FieldProblem(ProblemKind.IMMOVABLE, expected, is_now, reason, since)

@@ -11,7 +11,7 @@ from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
-from mappings.problem import WHOLE, Problem, ProblemKind
+from mappings.problem import WHOLE, Problem
 from mappings.sharing import EMPTY, kept_once
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
@@ -102,7 +102,7 @@ class _Planner:
         assert problem is not None  # noqa: S101  (a readable milestone is blocked for a reason)
         found: tuple[Difference, ...] = ()
         live = self.snapshot.live(link)
-        if problem.kind is ProblemKind.HELD:
+        if problem.kind.is_hold:
             return self._held(source, link, live, problem)
         if live is not None and case.testably_id is not None:
             compared = self._compare(source, link, live)

@@ -13,14 +13,13 @@ from enum import Enum, auto
 from mappings.fingerprints import fingerprint_of_source
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.link_values import UNDONE
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import Effect, Problem, ProblemKind
 from worker.sync.decide.action import Kind
 from worker.sync.decide.placement import Place
 from worker.sync.decide.snapshot import Snapshot, living
 from worker.sync.options import OnTargetEdit
-
-HELD_BY_UNDO = "An undo took it back; `milesync migrate` releases it."
 
 
 class Step(Enum):
@@ -102,7 +101,15 @@ def held(ask: Question) -> Case | None:
     """An undo took it back, and no person has migrated since (R9)."""
     if ask.link.state is not LinkState.HELD or ask.snapshot.options.by_person:
         return None
-    return blocked(Kind.SKIP, ProblemKind.HELD, HELD_BY_UNDO, ask.link.testably_id)
+    why = why_held(ask.link)
+    return blocked(Kind.SKIP, why.kind, why.reason, ask.link.testably_id)
+
+
+def why_held(link: Link) -> Problem:
+    """Why an undo holds this milestone: it took it back, or it could not."""
+    if link.problem is not None and link.problem.kind is ProblemKind.UNDO_FAILED:
+        return link.problem
+    return Problem(ProblemKind.HELD, UNDONE)
 
 
 def quarantined(ask: Question) -> Case | None:

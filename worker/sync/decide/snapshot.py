@@ -263,7 +263,6 @@ class Snapshot:
             return None
         ids = ", ".join(sorted(others))
         reason = f"{ids} in Testably carries its TestRail address too, beside {link.testably_id}."
-        reason = f"{reason} Archive the one that is not wanted."
         return Problem(ProblemKind.SECOND_TARGET, reason)
 
     def named(self, name: str, parent_target: str | None) -> Sequence[TargetMilestone]:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import structlog
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -21,10 +22,12 @@ from starlette.responses import HTMLResponse, Response
 from mappings.errors import MilesyncError, StoreError
 from mappings.footer import marker_url
 from mappings.paged import MOST_DIGITS
-from mappings.problem import ProblemKind
+from mappings.problem import ProblemKind, for_project
 from worker.errors import NoLimiter
 from worker.facts import runs, words
+from worker.facts.milestones import in_parts
 from worker.web.edge import NOTHING
+from worker.web.service import service_of
 
 NO_DATABASE: Final = "The database did not answer; the log says why."
 NO_REDIS: Final = "Redis did not answer; the log says why."
@@ -84,7 +87,9 @@ def _answer(request: Request, template: str, status: int, facts: Facts) -> Respo
     style, policy = _style()
     root = request.scope.get("root_path", "")
     path = request.scope["path"].removeprefix(root)  # the whole address may not be text
-    text = _templates().get_template(template).render(style=style, root=root, path=path, **facts)
+    several = len(service_of(request).settings.projects) > 1
+    frame = {"style": style, "root": root, "path": path, "several": several}
+    text = _templates().get_template(template).render(**frame, **facts)
     return HTMLResponse(text, status, {"content-security-policy": policy})
 
 
@@ -111,6 +116,7 @@ def _templates() -> Environment:
         day=_day,
         advice=_advice,
         testrail_address=marker_url,
+        in_parts=in_parts,
     )
     return made
 
@@ -149,9 +155,10 @@ def moment(at: datetime | str | None) -> Markup:
     )
 
 
-def commands(text: str) -> Markup:
-    """A sentence in which what stands in backticks is a command to copy."""
-    parts = _COMMAND.split(text)
+@pass_context
+def commands(context: Context, text: str, testrail_project: int) -> Markup:
+    """A sentence in which what stands in backticks is a command to copy, for this project."""
+    parts = _COMMAND.split(for_project(text, testrail_project if context["several"] else None))
     made = [
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
         for index, part in enumerate(parts)

@@ -41,7 +41,7 @@ def show(request: Request) -> dict[str, Any]:
         "sides": both_sides(here, pair, link),
         "kept": _kept(here, known, id_),
         "lifecycle": lifecycles.of_link(link, zone, now),
-        "matters": failures_of_link(link),
+        "matters": failures_of_link(link, here.project_to_name(known.configured.testrail)),
         "parent": here.store.links(pair.id, [link.parent_id]).get(link.parent_id)
         if link.parent_id
         else None,

@@ -70,6 +70,7 @@ def _part(here: Deployment, one: Known, first: int, end: int) -> Part:
     stands_still = _stands_still(one)
     last = one.standing.last_run
     run = here.runs.get(last.run) if stands_still and first == 0 and last is not None else None
-    listed = failures(here.store, one.pair, last, end)["failures"]
+    project = here.project_to_name(one.configured.testrail)
+    listed = failures(here.store, one.pair, last, project, end)["failures"]
     shown = listed[max(first - stands_still, 0) : end - stands_still]
     return Part(one, run_json(run) if run else None, shown)

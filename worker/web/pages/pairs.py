@@ -21,8 +21,9 @@ from worker.bootstrap import Deployment
 from worker.facts import words
 from worker.facts.runs import Progress, progress
 from worker.settings import ProjectPair
+from worker.settings.schedule import next_moment
+from worker.stale import is_stale
 from worker.tasks.alive import OLDEST_BEAT, beat_age
-from worker.tasks.beat import next_moment
 from worker.web.pages.frame import NotThere, number
 from worker.web.service import Service, service_of
 
@@ -125,7 +126,8 @@ class Card:
     """A pair with what goes on there now.
 
     ``next_at`` is its next run by the schedule, where a beat keeps to that; ``left`` how many
-    requests its token allows at once, where that is counted for all processes.
+    requests its token allows at once, where that is counted for all processes. ``stale`` is said
+    where somebody keeps to the schedule, or tries to.
     """
 
     known: Known
@@ -133,6 +135,7 @@ class Card:
     progress: Progress | None = None
     next_at: datetime | None = None
     left: int | None = None
+    stale: bool = False
 
     @property
     def time_left(self) -> str:
@@ -147,16 +150,22 @@ def cards(service: Service, some: Sequence[Known]) -> list[Card]:
     settle_dead(here.runs)  # or it would show as running what has died
     open_runs = here.runs.open_of([one.pair.id for one in some if one.pair])
     running = {run.pair_id: run for run in reversed(open_runs)}
-    ticks = _beat_ticks(service)
+    ticks, now = _beat_ticks(service), here.clock.now()
     left = _allowances(here, [one.configured for one in some])
     found = []
     for one in some:
         run = running.get(one.pair.id) if one.pair else None
         keeps = ticks and one.configured.enabled
-        at = next_moment(one.configured.schedule, here.clock.now()) if keeps else None
+        at = next_moment(one.configured.schedule, now) if keeps else None
         done = progress(run, here.seconds_per_request) if run else None
-        found.append(Card(one, run, done, at, left.get(str(one.configured))))
+        stale = (keeps or one.condition is Condition.FAILED) and _is_stale(one, now)
+        found.append(Card(one, run, done, at, left.get(str(one.configured)), stale))
     return found
+
+
+def _is_stale(one: Known, now: datetime) -> bool:
+    since = one.standing.synced_at
+    return since is not None and is_stale(one.configured.schedule, since, now)
 
 
 def _beat_ticks(service: Service) -> bool:

@@ -1,0 +1,60 @@
+"""The words for people: there is one for everything, and none is the JSON's."""
+
+from __future__ import annotations
+
+import pytest
+
+from mappings.problem import ProblemKind, for_project
+from mappings.rows import ChangeState
+from mappings.run_record import RUNNING
+from worker.facts import words
+from worker.sync.report import State
+
+INNER = {"altered", "partial", "aborted", "adopt", "quarantine", "skip", "marker", "ambiguous"}
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+def test_every_kind_of_problem_has_words(kind: ProblemKind) -> None:
+    """A few plain ones, which are no inner words."""
+    told = words.problem(kind.value)
+    assert "_" not in told
+    assert 1 <= len(told.split()) <= 5
+    assert not INNER & set(told.split())
+    assert kind.value in words._PROBLEMS
+
+
+def test_what_becomes_of_runs_and_writes_is_said_in_plain_words() -> None:
+    told = [words.run_state(state.value) for state in State] + [words.run_state(RUNNING)]
+    told += [words.write_state(state.value) for state in ChangeState]
+    assert not INNER & set(told)
+    assert all("_" not in one for one in told)
+    assert len(set(told)) == len(told) - 1, "a run and a write may both be done"
+
+
+@pytest.mark.parametrize(
+    ("text", "then"),
+    [
+        ("Say `milesync retry 7`.", "Say `milesync retry 7 --project 2`."),
+        (
+            "`milesync migrate --create-anyway`, or `milesync accept 7`.",
+            "`milesync migrate --create-anyway --project 2`, or `milesync accept 7 --project 2`.",
+        ),
+        ("`milesync undo RUN --force` and `on_target_edit`", None),
+        ("`milesync sync --project 3`", None),
+        ("run milesync retry 7", None),
+    ],
+)
+def test_a_command_names_its_project_where_it_takes_one(text: str, then: str | None) -> None:
+    """Only a command in backticks, and once."""
+    assert for_project(text, 2) == (then or text)
+    assert for_project(for_project(text, 2), 2) == for_project(text, 2)
+    assert for_project(text, None) == text
+
+
+@pytest.mark.parametrize("kind", ProblemKind)
+def test_the_next_step_of_every_kind_can_be_copied_for_one_project(kind: ProblemKind) -> None:
+    """Each command in it but `undo`, which has a run, names the project."""
+    step = kind.advice(7, 2)
+    for command in step.split("`")[1::2]:
+        if command.startswith("milesync ") and not command.startswith("milesync undo"):
+            assert command.endswith("--project 2"), command
