@@ -120,11 +120,6 @@ class LinkRecord:
         return self.state is LinkState.HELD
 
     @property
-    def is_outline(self) -> bool:
-        """Whether only the fingerprints of this link were read from the store."""
-        return self.target_fingerprint is not None and not self.last_applied
-
-    @property
     def has_open_matter(self) -> bool:
         """Whether something about its fields is still to be seen, sent or decided."""
         return bool(self.in_flight or self.sent or self.field_problems or self.look_again)

@@ -83,6 +83,14 @@ class Change:
     pair_id: int | None = None
 
 
+def adoption(
+    run_id: str, testrail_id: int, testably_id: str | None, why: str, now: datetime
+) -> Change:
+    """The record that a target was adopted: nothing is sent, so that it is done at once."""
+    ids = (run_id, testrail_id, testably_id)
+    return Change(*ids, "adopt", {}, {}, now, ChangeState.DONE, note=why, settled_at=now)
+
+
 def identity_columns(identity: PairIdentity) -> Mapping[str, Any]:
     """What identifies a pair, as columns."""
     return {

@@ -6,7 +6,6 @@ database starts in less than half the time without the clients, Redis and the sy
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
+from worker.account import account
 from worker.clock import Clock, SharedClock, SystemClock
 from worker.settings import ProjectPair, Settings
 
@@ -143,7 +143,7 @@ class Deployment:
     @property
     def holder(self) -> str:
         """Who runs this process and where, as a run that it does names it."""
-        return f"{_account()} on {socket.gethostname()}, process {os.getpid()}"
+        return f"{account()} on {socket.gethostname()}, process {os.getpid()}"
 
     def identity(self, pair: ProjectPair) -> PairIdentity:
         """What makes this pair itself in the database."""
@@ -308,14 +308,6 @@ def require_usable_store(settings: Settings) -> None:
 
             log = structlog.get_logger(__name__)
             log.warning("the work waits for the database", error=error.message)
-
-
-def _account() -> str:
-    """The name of the account that runs this process; in a container it may have a number alone."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"account {os.getuid()}"
 
 
 def _drift_check(setting: timedelta | str) -> timedelta | None:

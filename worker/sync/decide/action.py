@@ -39,8 +39,7 @@ class Action:
     TestRail id of the parent in the target. ``status_later`` says that the status is to be
     written at the end, if it then has no sub-milestones. ``dates_later`` are
     dates that are looked at then, since its last sub-milestone goes and they are its own again.
-    ``problem`` needs a person,
-    ``duplicates`` are other targets that claim to be this milestone.
+    ``problem`` is what is wrong with the milestone as a whole.
     """
 
     kind: Kind
