@@ -117,7 +117,7 @@ CAUSES: Final = (
     ),
     Cause(
         (),
-        "invalid (connection option|URI query parameter)",
+        r"invalid (connection option|URI query parameter|\w+ value)|bad value for",
         "Correct what stands behind the ? in MILESYNC_DATABASE_URL.",
     ),
     Cause(

@@ -41,12 +41,11 @@ from mappings.tables import links, pairs
 
 @dataclass(frozen=True, slots=True)
 class ForeignCreate:
-    """A create in doubt of another pair, and the target of its parent, if that has one."""
+    """A create in doubt of another pair."""
 
     pair_id: int
     testrail_url: str
     link: Link
-    parent_target: str | None
 
 
 class Store(Connected):
@@ -163,24 +162,19 @@ class Store(Connected):
             return frozenset(connection.execute(query).scalars())
 
     def creates_of_others(self, pair: Pair) -> list[ForeignCreate]:
-        """The creates in doubt of other pairs in this pair's Testably project (R2)."""
-        above = links.alias()
-        below_it = and_(
-            above.c.pair_id == links.c.pair_id, above.c.testrail_id == links.c.parent_id
-        )
+        """The creates in doubt at the root that other pairs of this Testably project have (R2).
+
+        Below a parent nobody else's can be: no two pairs have one target.
+        """
+        is_in_doubt = links.c.state == LinkState.CREATING.value
         query = (
-            select(links, pairs.c.testrail_url, above.c.testably_id.label("parent_target"))
+            select(links, pairs.c.testrail_url)
             .join(pairs, pairs.c.id == links.c.pair_id)
-            .outerjoin(above, below_it)
-            .where(links.c.state == LinkState.CREATING.value, links.c.pair_id.in_(_beside(pair)))
+            .where(is_in_doubt, links.c.parent_id.is_(None), links.c.pair_id.in_(_beside(pair)))
         )
         with self._transaction() as connection:
-            return [
-                ForeignCreate(
-                    row["pair_id"], row["testrail_url"], link_of(row), row["parent_target"]
-                )
-                for row in _mappings(connection, query)
-            ]
+            rows = _mappings(connection, query)
+            return [ForeignCreate(r["pair_id"], r["testrail_url"], link_of(r)) for r in rows]
 
     def note_agreement(self, pair_id: int, agreed: Iterable[Link]) -> None:
         """Record that both sides of links agree that nobody changed since they were read."""

@@ -275,6 +275,10 @@ def not_upgraded(w: World) -> Ended:
     return w.run("status", DATABASE_URL=url)
 
 
+def wrong_option(w: World) -> Ended:
+    return w.run("status", DATABASE_URL="postgresql://me@127.0.0.1/d?sslmode=perhaps")
+
+
 def unknown_option(w: World) -> Ended:
     return w.run("status", DATABASE_URL="postgresql://me@127.0.0.1/d?bogus=1")
 
@@ -472,6 +476,7 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "the database is not there": unknown_database,
     "the server refuses the account": unknown_role,
     "the tables are of an older version": not_upgraded,
+    "an option in the URL has a wrong value": wrong_option,
     "an option in the URL is unknown": unknown_option,
     "Redis is away": redis_away,
     "Redis's host has no address": redis_unknown,
@@ -543,6 +548,8 @@ class FromPostgres(Exception):
         ("57P01", "terminating connection due to administrator command", "starts or ends"),
         ("42P01", 'relation "links" does not exist', "milesync db upgrade"),
         ("08006", "server closed the connection unexpectedly", "Check that the server runs"),
+        (None, "bad value for connect_timeout: 'abc'", "behind the ?"),
+        (None, 'invalid sslmode value: "perhaps"', "behind the ?"),
         (None, "consuming input failed: SSL connection has been closed", "the server runs"),
         ("XX000", "something that nobody has seen", "Check MILESYNC_DATABASE_URL"),
     ],

@@ -367,8 +367,6 @@ def test_what_a_link_says_of_itself() -> None:
     assert FULL.can_be_retried
     assert not FULL.held(NOW).can_be_retried
     assert not Link(7).can_be_retried
-    assert Link(7, target_fingerprint="x").is_outline
-    assert not FULL.is_outline
     status = replace(DATE, desired="archived")
     assert replace(FULL, field_problems={"status": status}).archive_failed
     assert not replace(FULL, field_problems={"status": DATE}).archive_failed

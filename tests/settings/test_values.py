@@ -168,6 +168,8 @@ def test_databases(text: str, expected: str | None) -> None:
         "sqlite:///:memory:",
         "sqlite:///file:m?mode=memory&uri=true",
         "sqlite:///~nobody-of-this-name/m.db",
+        "sqlite:////dev/null",
+        "sqlite:////usr",
         "mysql://u:p@h/d",
         "postgresql+asyncpg://u:p@h/d",
         "postgresql://u:p@ss@h/d",

@@ -10,15 +10,15 @@ import pytest
 
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import LinkedRun, SubMilestone, TargetMilestone
+from mappings.milestone import BadRecord, LinkedRun, SubMilestone, TargetMilestone
 from mappings.problem import FieldProblem, Problem, ProblemKind
-from tests.support.build import link, plan, source, target
+from tests.support.build import bad, link, plan, source, target
 from tests.support.clock import NOW
 from worker.sync.decide.absence import GONE, used_by
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.guards import rules_guard
 from worker.sync.decide.verdict import Difference, Verdict
-from worker.sync.options import OnSourceDelete, Options, Policy, Trigger
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 
 SOURCE = source(1)
 TARGET = target(SOURCE)
@@ -122,7 +122,9 @@ def test_what_rests_after_its_failures_is_left_alone_until_it_is_due() -> None:
     resting = replace(LINK, problem=tired)
     action = decided(resting, TARGET)
     assert (action.kind, action.reason, action.problem) == (Kind.QUARANTINE, tired.reason, tired)
-    assert [one.verdict for one in action.differences] == [Verdict.PUSH]
+    assert [(one.verdict, one.live) for one in action.differences] == [(Verdict.PUSH, "active")]
+    unread = decided(resting, view={"listed": False})
+    assert [one.live for one in unread.differences] == ["active"]
     due = replace(tired, counted_at=NOW - timedelta(hours=1))
     assert decided(replace(LINK, problem=due), TARGET).kind is Kind.ARCHIVE
 
@@ -157,6 +159,69 @@ def test_a_create_that_a_person_decides_about() -> None:
     assert decided(waits) == about(Kind.CONFLICT, f"{GONE} Which of two?", waits, problem=asked)
 
 
+def test_what_a_person_brought_back_is_an_edit_of_theirs() -> None:
+    """It was archived when its source went; whose edits win decides what becomes of it."""
+    put_away = replace(TARGET, status="archived")
+    known = link(SOURCE, put_away, last_applied={"status": "archived"}, state=LinkState.ARCHIVED)
+    back = replace(TARGET, updated_at="2026-03-01T11:00:00Z")
+    assert decided(known, back).push == {"status": "archived"}
+    left = decided(known, back, policy=Policy(on_target_edit=OnTargetEdit.TARGET))
+    assert (left.kind, left.push) == (Kind.SKIP, {})
+    assert [(one.live, one.verdict) for one in left.differences] == [("active", Verdict.KEPT)]
+
+
+def test_a_second_target_is_told_until_it_is_gone() -> None:
+    """Also of a milestone that is archived; told once, nothing is learned the second time."""
+    archived = replace(TARGET, status="archived")
+    second = replace(TARGET, id="ms_9")
+    first = decided(LINK, archived, second)
+    assert first.problem is not None
+    assert (first.problem.kind, first.learned) == (ProblemKind.SECOND_TARGET, True)
+    assert first.link is not None
+    again = decided(first.link, archived, second)
+    assert (again.problem and again.problem.kind, again.learned) == (
+        ProblemKind.SECOND_TARGET,
+        False,
+    )
+    over = decided(first.link, archived)
+    assert (over.problem, over.link, over.learned) == (None, LINK.archived(), True)
+
+
+def test_what_only_a_marker_still_names_is_told_by_its_address() -> None:
+    """Nobody links it any more."""
+    found = plan([], [replace(TARGET, id="ms_9"), TARGET], gone=frozenset({1}))[1]
+    assert found.reason == f"{GONE} ms_1, ms_9 in Testably carries its TestRail address."
+    assert found.problem is not None
+    assert (found.kind, found.problem.kind) == (Kind.CONFLICT, ProblemKind.SOURCE_GONE)
+    assert found.link is not None
+    over = plan([], [], [found.link], gone=frozenset({1}))[1]
+    assert (over.kind, over.problem, over.link) == (Kind.SKIP, None, Link(1))
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (bad(), "In TestRail its name is blank ('')."),
+        (replace(bad(), value=""), "In TestRail its name is blank."),
+        (
+            replace(bad(), id=None),
+            "A record of TestRail's list cannot be read, milestones[9].name: name is blank ('').",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_said_with_its_value(record: BadRecord, reason: str) -> None:
+    (action,) = plan(problems=[record]).plan.actions
+    assert (action.kind, action.name, action.reason) == (Kind.QUARANTINE, "Bad", reason)
+
+
+def test_what_cannot_be_read_is_recorded_once() -> None:
+    first = plan(problems=[bad()])[9]
+    assert first.learned
+    assert first.link is not None
+    again = plan([], [], [first.link], problems=[bad()])[9]
+    assert (again.learned, again.problem) == (False, first.problem)
+
+
 def test_what_is_missing_without_proof_is_left_and_told() -> None:
     found = plan([], [TARGET], [LINK], unproved={1: "TestRail answered 403."})[1]
     reason = "It is missing from TestRail's list, but not proved to be gone. TestRail answered 403."
@@ -168,6 +233,8 @@ def test_what_is_missing_without_proof_is_left_and_told() -> None:
         learned=True,
         problem=replace(problem, since=None),
     )
+    assert found.link is not None
+    assert not plan([], [TARGET], [found.link], unproved={1: "TestRail answered 403."})[1].learned
     unasked = plan([], [TARGET], [LINK])[1]
     assert unasked.reason.endswith("TestRail was not asked for it in this run.")
 
@@ -188,6 +255,7 @@ def test_what_an_undo_holds_stays_held_until_a_person_migrates() -> None:
     action = plan([], [TARGET], [held], gone=frozenset({1}))[1]
     assert (action.kind, action.is_held) == (Kind.SKIP, True)
     assert [(one.field, one.verdict) for one in action.differences] == [("milestone", Verdict.HELD)]
+    assert action.testably_id == "ms_1"
     by_person = Options(Trigger.MIGRATION)
     assert decided(held, TARGET, options=by_person).kind is Kind.ARCHIVE
 
@@ -206,6 +274,8 @@ def test_it_is_said_who_works_in_a_target_and_at_most_three() -> None:
     assert used_by(replace(TARGET, sub_milestones=subs), ()) == (
         "ms_1 in Testably has sub-milestones that people made: Theirs, ms_6."
     )
+    many = tuple(SubMilestone(f"ms_{n}", "", "active") for n in range(4))
+    assert str(used_by(replace(TARGET, sub_milestones=many), ())).endswith(": ms_0, ms_1, ms_2.")
     assert used_by(replace(TARGET, sub_milestones=subs), ("ms_5", "ms_6")) is None
     gone = tuple(replace(sub, status="archived") for sub in subs)
     assert used_by(replace(TARGET, sub_milestones=gone), ()) is None

@@ -17,6 +17,7 @@ from mappings.rows import ChangeState
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, URL, World
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.apply.creates import LOOK_GAP
 from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
 from worker.sync.options import Options, Trigger
 from worker.sync.read.scope import Scope
@@ -599,6 +600,61 @@ def test_equal_creates_of_two_pairs_in_one_project_get_a_target_each(world: Worl
         found += [link.testably_id for link in links.values()]
     assert len(set(found)) == 2
     assert world.to_ably.count("POST") == 0
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_an_equal_create_of_another_pair_is_waited_for(world: World, arrived: bool) -> None:
+    """What still comes can be either's, so nothing is created again before both are over."""
+    one, now = world.context(), world.clock.now()
+    other = replace(one.identity, testrail_project=2)
+    for id_, identity, until in (
+        (world.add("Same"), one.identity, now),
+        (77, other, now + timedelta(hours=1)),
+    ):
+        died = Link(id_).begin_create({"name": "Same"}, now, until)
+        world.store.save(world.store.pair(identity).id, died, now)
+    if arrived:
+        text = f"---\nTestRail: {marker_url(URL, 77)}"
+        world.ably.create(PROJECT, {"name": "Same", "description": text})
+    world.run()
+    assert world.to_ably.count("POST") == arrived
+    world.clock.sleep(3600)
+    world.run()
+    assert world.links[1].state is LinkState.LINKED
+
+
+def test_it_is_waited_only_as_long_as_the_request_may_still_be_under_way(world: World) -> None:
+    """Its time-out has passed already; the grace is left, and the gap between the two looks."""
+    world.add("One")
+    world.to_ably.faults.script("timeout_after", method="POST")
+    world.run()
+    timeout, grace = world.target.request_timeout, GRACE.total_seconds()
+    assert world.clock.slept[-3:] == [timeout, grace, LOOK_GAP.total_seconds()]
+
+
+def test_what_a_create_left_is_in_the_history_as_it_was_found(world: World) -> None:
+    world.add("One")
+    world.to_ably.faults.script("timeout_after", method="POST")
+    world.run()
+    (change,) = world.changes
+    assert (change.kind, change.state, change.echo) == (
+        "create",
+        ChangeState.DONE,
+        world.links[1].observed,
+    )
+
+
+def test_who_is_asked_is_told_which_milestones_it_can_be(world: World) -> None:
+    world.add("One")
+    world.to_ably.faults.script("timeout_after", method="POST")
+    at_the_first_post(world, lambda: by_hand(world))
+    without_footer(world, False)
+    (problem,) = world.run().problems
+    ids = ", ".join(sorted(str(row["id"]) for row in world.ably.everything(PROJECT)))
+    assert problem["reason"] == (
+        "Testably gave no clear answer to its create, and what that left behind cannot be told "
+        f"for certain. It can be: {ids}."
+    )
 
 
 def test_a_run_waits_for_the_claim_of_one_that_died(world: World) -> None:

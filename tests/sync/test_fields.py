@@ -76,7 +76,8 @@ def decided(
     found = compare(Sides(link, desired, actual, policy, "2026-03-01T12:00:00Z", own))
     kept = {d.field: d.live for d in found.differences if d.verdict is Verdict.KEPT}
     problems = {d.field: d.verdict.value for d in found.differences if d.verdict.needs_person}
-    return Decision(found.link, found.push, found.overwritten, kept, problems)
+    edited = {d.field: d.live for d in found.differences if d.overwrites}
+    return Decision(found.link, found.push, edited, kept, problems)
 
 
 def one(name: str, value: Values) -> Values:
@@ -249,6 +250,7 @@ def test_a_parents_status_is_pushed_once_it_is_no_parent_any_more() -> None:
     wanted = {**OLD, "status": "completed"}
     as_parent = decided(linked(), wanted, shows(), derived=True)
     assert as_parent.push == {}
+    assert "status" not in as_parent.link.last_applied
     assert decided(as_parent.link, wanted, shows()).push == {"status": "completed"}
 
 
@@ -257,6 +259,24 @@ def test_an_archived_parent_is_brought_back_once() -> None:
     actual = shows({**OLD, "status": "archived"}, "later")
     decision = decided(linked(), OLD, actual, derived=True)
     assert (decision.push, decision.edited) == ({"status": "active"}, {"status": "archived"})
+    completed = decided(linked(), {**OLD, "status": "completed"}, actual, derived=True)
+    assert completed.push == {"status": "active"}
+
+
+@EACH_FIELD
+def test_what_is_the_targets_to_say_is_nobodys_problem_any_more(name: str) -> None:
+    """Because it is derived now, or because the target's edits win: nothing stays open."""
+    open_matter = linked(
+        sent={name: Sent(NEW[name], 1)},
+        field_problems={name: problem(ProblemKind.REJECTED, name, NEW)},
+    )
+    kept = decided(open_matter, one(name, OTHER), shows(one(name, NEW), "later"), TARGET)
+    assert (dict(kept.kept), kept.link.has_open_matter) == ({name: NEW[name]}, False)
+    if name in ("status", *DATE_FIELDS):
+        derived = decided(open_matter, OLD, shows(one(name, NEW), "later"), derived=True)
+        assert (derived.push, derived.link.has_open_matter) == ({}, False)
+        assert derived.link.observed[name] == NEW[name]
+        assert derived.link.last_applied.get(name) == (None if name == "status" else OLD[name])
 
 
 @BOTH

@@ -84,7 +84,9 @@ def test_a_mass_recreate_needs_a_word() -> None:
     (guard,) = plan(sources, [], links, view=view).plan.guards
     assert guard.kind == "mass_guard"
     assert "--allow-mass-recreate" in guard.hint
-    assert "12 of 12" in guard.message
+    assert guard.message == (
+        "12 of 12 linked milestones are deleted in Testably. Nothing was written."
+    )
     allowed = Options(allow_mass_recreate=True)
     assert plan(sources, [], links, view=view, options=allowed).plan.guards == ()
 

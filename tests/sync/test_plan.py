@@ -16,6 +16,7 @@ from mappings.problem import FieldProblem, Problem, ProblemKind
 from tests.support.build import FEBRUARY, JANUARY, bad, link, plan, source, target, trouble_of
 from tests.support.clock import NOW
 from worker.sync.decide.action import Action, Kind
+from worker.sync.decide.verdict import Cause, Difference, Verdict, why_pushed
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy
 
 PARENT, CHILD = source(1), source(2, parent_id=1)
@@ -171,6 +172,33 @@ def test_a_move_is_told_once_for_each_new_parent() -> None:
     assert (told(second[2]), second.plan.not_exact["moved"]) == (["immovable"], 1)
     to_root = plan([PARENT, replace(moved, parent_id=None), other], targets, [links[0], known])
     assert told(to_root[2]) == ["immovable"]
+
+
+@pytest.mark.parametrize(("parent_id", "where"), [(None, "at the root"), (3, "under 3")])
+def test_a_move_is_told_with_what_a_person_does_about_it(parent_id: int | None, where: str) -> None:
+    moved, other = replace(CHILD, parent_id=parent_id), source(3)
+    sides = ([PARENT, moved, other], [ABOVE, BELOW, target(other)])
+    links = [LINKED[0], link(other, target(other))]
+    known = plan(*sides, [*links, LINKED[1]])[2].link
+    assert known is not None
+    told = known.field_problems["parent_id"]
+    assert told == FieldProblem(
+        ProblemKind.IMMOVABLE,
+        "ms_3" if parent_id else None,
+        "ms_1",
+        f"In TestRail it is {where} now; Testably's API cannot move ms_2, "
+        "which is kept up to date where it is.",
+        "2026-03-01T12:00:00Z",
+    )
+    taken = replace(told, since="2026-02-01", accepted=True)
+    same = plan(*sides, [*links, replace(known, field_problems={"parent_id": taken})])[2]
+    assert [one.verdict for one in same.differences] == [Verdict.ACCEPTED]
+    assert same.link is not None
+    assert same.link.field_problems == {"parent_id": taken}
+    elsewhere = replace(taken, desired="ms_7")
+    again = plan(*sides, [*links, replace(known, field_problems={"parent_id": elsewhere})])[2]
+    assert again.link is not None
+    assert again.link.field_problems == {"parent_id": told}
 
 
 def test_a_move_that_was_done_by_hand_is_over() -> None:
@@ -415,3 +443,35 @@ def test_what_does_not_arrive_is_not_counted_as_inexact() -> None:
     """It is counted as a problem already."""
     sources = [source(1, parent_id=1), source(2, parent_id=9)]
     assert plan(sources).plan.not_exact == {}
+
+
+@pytest.mark.parametrize("completed", [True, False])
+def test_a_status_that_was_derived_is_written_once_the_last_sub_milestone_is_gone(
+    completed: bool,
+) -> None:
+    """It was not seen until then, and is active unless it was completed."""
+    done = replace(PARENT, is_completed=completed)
+    known = link(done, ABOVE, last_applied=WITHOUT_STATUS)
+    action = plan([done], [ABOVE, BELOW], [known, LINKED[1]], gone=frozenset({2}))[1]
+    waits = "Its status is its own again once its sub-milestones are gone."
+    expected = (Kind.UPDATE, waits, True) if completed else (Kind.SKIP, "In step.", False)
+    assert (action.kind, action.reason, action.status_later) == expected
+    stays = plan([done, CHILD], [ABOVE, BELOW], [known, LINKED[1]])[1]
+    assert not stays.status_later
+
+
+def test_each_cause_of_an_update_is_named_with_its_fields() -> None:
+    found = [
+        Difference(name, None, None, Verdict.PUSH, cause)
+        for name, cause in (
+            ("name", Cause.CHANGED),
+            ("due_date", Cause.EDITED),
+            ("description", Cause.CHANGED),
+            ("start_date", Cause.CHANGED),
+        )
+    ]
+    assert why_pushed(tuple(found)) == (
+        "Name, description and start date changed in TestRail; "
+        "due date edited in Testably and overwritten."
+    )
+    assert why_pushed(tuple(found[:3:2])) == "Name and description changed in TestRail."

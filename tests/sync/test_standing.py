@@ -10,7 +10,7 @@ from mappings.fingerprints import fingerprint_of_source
 from mappings.link import Link
 from mappings.link_record import ASKED, LinkState
 from mappings.problem import Problem, ProblemKind
-from tests.support.build import link, plan, snapshot, source, target, trouble_of
+from tests.support.build import Planned, link, plan, snapshot, source, target, trouble_of
 from tests.support.clock import NOW
 from worker.sync.decide.action import Kind
 from worker.sync.decide.rules import Cases, Step
@@ -200,10 +200,28 @@ def test_what_an_undo_took_back_is_held_until_a_person_migrates() -> None:
     for trigger in (Trigger.SCHEDULE, Trigger.WEBHOOK, Trigger.MANUAL):
         action = plan([ONE], [archived], [held], options=Options(trigger=trigger))[1]
         assert (action.kind, action.push, trouble_of(action)) == (Kind.SKIP, {}, "held")
-        assert [one.verdict.value for one in action.differences] == ["held"]
+        assert [(one.field, one.verdict) for one in action.differences] == [("status", "held")]
+        assert action.testably_id == "ms_1"
     released = plan([ONE], [archived], [held], options=Options(trigger=Trigger.MIGRATION))[1]
     assert (released.kind, released.push) == (Kind.UPDATE, {"status": "active"})
     assert "undo" in released.reason
+
+
+def test_what_is_held_is_recorded_as_it_is_shown_and_without_what_testably_derives() -> None:
+    child = source(2, parent_id=1)
+    edited = replace(THERE, name="Edited", status="completed", updated_at="later")
+    below = target(child, "ms_2", parent_id="ms_1")
+    held = link(ONE, THERE).held(NOW)
+    action = plan([ONE, child], [edited, below], [held, link(child, below)])[1]
+    assert [(one.field, one.verdict) for one in action.differences] == [("name", "held")]
+    assert action.link is not None
+    assert (action.link.observed, action.link.observed_at) == (edited.values, "later")
+
+
+def test_what_is_held_and_has_no_target_differs_as_a_whole() -> None:
+    """There is nothing that its fields could be compared with."""
+    (left,) = plan([ONE], [], [Link(1, version=1).held(NOW)])[1].differences
+    assert (left.field, left.desired, left.live, left.verdict) == ("milestone", None, None, "held")
 
 
 REFUSED = Problem(ProblemKind.REFUSED, "name must have at most 5 characters")
@@ -328,3 +346,55 @@ def test_without_a_whole_list_there_is_nothing_but_updates(view: dict[str, bool]
     )
     assert found.kinds == {1: "update", 2: "skip", 3: "skip", 4: "skip"}
     assert {trouble_of(found[i]) for i in (2, 3, 4)} == {"unread"}
+
+
+# --- what a person reads
+
+
+FIRST = link(ONE, THERE)
+BELOW = source(2, parent_id=1)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (plan([ONE]), "Is not in Testably yet."),
+        (plan([ONE], [THERE]), "ms_1 carries its TestRail address."),
+        (
+            plan([ONE], [THERE, target(ONE, "ms_2")]),
+            "2 milestones in Testably carry its TestRail address: ms_1, ms_2.",
+        ),
+        (
+            plan([ONE], [UNMARKED]),
+            (
+                "Testably has a milestone of this name already (ms_7). "
+                "Link it with --adopt-by-name or make a second one with --create-anyway."
+            ),
+        ),
+        (plan([ONE], [UNMARKED], options=BY_NAME), "ms_7 has its name, and a person said so."),
+        (
+            plan([ONE], [UNMARKED, replace(UNMARKED, id="ms_8")], options=BY_NAME),
+            "Which milestone of this name is meant cannot be told (ms_7, ms_8).",
+        ),
+        (
+            plan([ONE], view={"complete": False}),
+            "Testably's list did not come whole; nothing is created before it does.",
+        ),
+        (plan([ONE], [], [FIRST], view=GONE), "Its target ms_1 was deleted."),
+        (
+            plan([ONE], [], [FIRST], view=GONE, policy=TARGET_WINS),
+            "ms_1 was deleted in Testably, and Testably's edits win.",
+        ),
+        (
+            plan([ONE], [THERE], [FIRST.held(NOW)]),
+            "An undo took it back.",
+        ),
+    ],
+)
+def test_every_answer_is_said_in_a_full_sentence(found: Planned, reason: str) -> None:
+    assert found[1].reason == reason
+
+
+def test_who_waits_says_for_which_parent() -> None:
+    found = plan([ONE, BELOW], [UNMARKED])
+    assert found[2].reason == "It waits for its parent 1, which has no target yet."

@@ -34,6 +34,7 @@ def test_its_own_parent_has_no_place() -> None:
     (place,) = placed({5: 5}).values()
     assert place.problem is not None
     assert (place.parent_id, place.problem.kind) == (None, "own_parent")
+    assert place.problem.reason == "It names itself as its parent."
 
 
 def test_a_circle_of_parents_has_no_place_and_names_its_path() -> None:
@@ -55,6 +56,9 @@ def test_below_a_circle_it_waits() -> None:
         "waiting",
         "own_parent",
     ]
+    assert found[3].problem is not None
+    assert found[3].problem.reason == "Above its parent 1, the parents form a circle."
+    assert [p.parent_id for p in found.values()] == [None, None, 1, 5, None]
 
 
 def test_a_parent_that_is_nowhere() -> None:
@@ -62,8 +66,10 @@ def test_a_parent_that_is_nowhere() -> None:
     found = placed({2: 1, 3: 2})
     assert found[2].problem is not None
     assert (found[2].parent_id, found[2].problem.kind) == (1, "unknown_parent")
+    assert found[2].problem.reason == "Its parent 1 is not in TestRail's list."
     assert found[3].problem is not None
     assert (found[3].parent_id, found[3].problem.kind) == (2, "waiting")
+    assert found[3].problem.reason == "Its parent 2 cannot be placed."
 
 
 def test_a_parent_that_exists_but_cannot_be_read_is_a_parent() -> None:

@@ -150,7 +150,13 @@ def test_an_edit_in_the_target_opens_the_family_too(world: World) -> None:
     two_families(world).edit_target(2, description="Theirs")
     read = in_short(world)
     assert sorted(read.source.milestones) == [1, 2, 3]
-    assert read.target.milestones[world.id_of(3)].values == world.links[3].observed
+    again = read.target.milestones[world.id_of(3)]
+    assert again.values == world.links[3].observed
+    assert (again.id, again.parent_id, again.date_mode) == (
+        world.id_of(3),
+        world.id_of(1),
+        world.ably.get(PROJECT, world.id_of(3)).get("date_mode"),
+    )
     assert world.run().as_json()["updated"] == 1
 
 

@@ -1,8 +1,9 @@
 """R11: everything that is read is bounded, in memory and in number; here are the numbers.
 
-With them the process stays below 250 MB whatever a server sends, and a project of a hundred
-thousand milestones is read all the same. Times: `worker.clients.connection` for a request, and
-whoever waits for a permit for the work in all.
+With them reading takes some 250 MB whatever a server sends, and a project of a hundred thousand
+milestones is read all the same; what a run then decides about what is new takes as much again.
+Times: `worker.clients.connection` for a request, and whoever waits for a permit for the work in
+all.
 """
 
 from __future__ import annotations

@@ -223,11 +223,11 @@ def _sqlite_url(file: str | None, options: str, base: Path) -> str:
         raise ValueError("is not a file: its name is too long")
     try:
         path = (base / Path(name).expanduser()).resolve()
-        is_folder = path.is_dir()
+        is_other = path.exists() and not path.is_file()
     except (OSError, RuntimeError):  # of which a link that leads to itself is one
         raise ValueError("is no file: it leads to nobody's home, or in a circle of links") from None
-    if is_folder:
-        raise ValueError("is no file, but a folder")
+    if is_other:
+        raise ValueError("is no file, but a folder or a device")
     # the name as it stands: SQLAlchemy ends it at a "?", and decodes it
     escaped = str(path).replace("%", "%25").replace("?", "%3F")
     return f"sqlite:///{escaped}{options}"

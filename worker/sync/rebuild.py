@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mappings.problem import ProblemKind
-from mappings.rows import Change, ChangeState
+from mappings.rows import adoption
 from worker.sync.apply.outcome import Outcome, Result
 from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
@@ -52,17 +52,6 @@ def _link(run: Run, snapshot: Snapshot, action: Action) -> bool:
     assert action.link is not None  # noqa: S101  (the caller looked)
     actual = snapshot.target.milestones[action.testably_id or ""]
     link = action.link.rebuilt(actual)
-    now = run.context.clock.now()
-    change = Change(
-        run.id,
-        action.testrail_id,
-        action.testably_id,
-        "adopt",
-        {},
-        {},
-        now,
-        state=ChangeState.DONE,
-        note=action.reason,
-        settled_at=now,
-    )
+    ids = (action.testrail_id, action.testably_id)
+    change = adoption(run.id, *ids, action.reason, run.context.clock.now())
     return run.context.store.journal.lease(run.pair.id, link, change, None) is not None

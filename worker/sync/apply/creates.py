@@ -54,15 +54,13 @@ NOWHERE = ""
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What became of a create in doubt: its link as it stands, and what is wrong with it."""
+    """What became of a create in doubt: its link as it stands.
+
+    With the ``problem`` that a person has to tell what it left behind.
+    """
 
     link: Link
     problem: Problem | None = None
-
-    @property
-    def is_conflict(self) -> bool:
-        """Whether a person has to tell what it left behind."""
-        return self.link.awaits_person
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,6 @@ class Creates:
         return Doubt(
             link,
             marker_url(create.testrail_url, link.testrail_id),
-            None if link.parent_id is None else create.parent_target or NOWHERE,
             is_ready=False,
             pair=create.pair_id,
             is_over=until is None or until + GRACE <= self.writer.clock.now(),

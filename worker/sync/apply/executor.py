@@ -183,8 +183,7 @@ class Executor:
         number, action = item
         link, problem = resolution.link, resolution.problem
         if problem is not None:
-            result = Result.CONFLICTS if resolution.is_conflict else Result.QUARANTINED
-            self._items.finish(number, Outcome(action, result, None, (problem,)))
+            self._items.finish(number, Outcome(action, Result.CONFLICTS, None, (problem,)))
         elif link.state is LinkState.LINKED and action.kind is Kind.CREATE:
             posted = number in self._outcomes
             if posted:

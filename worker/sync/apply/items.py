@@ -142,7 +142,7 @@ class Items:
         return problem if same and counted else None
 
     def _in_use(self, action: Action, why: str) -> Outcome:
-        problem = updates.in_use(why)
+        problem = Problem(ProblemKind.IN_USE, why)
         self.links.note(self.links.reload(action.testrail_id), problem)
         return Outcome(action, Result.CONFLICTS, action.testably_id, (problem,))
 

@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from mappings.link import Link
 from mappings.milestone import ACTIVE, ARCHIVED, DATE_FIELDS, Values, same_value
-from mappings.problem import FieldProblem, Problem, ProblemKind
-from mappings.rows import Change, ChangeState
+from mappings.problem import FieldProblem, ProblemKind
+from mappings.rows import adoption
 from worker.errors import NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import LostLeaseError, TargetWriter, tell_write
@@ -29,19 +29,8 @@ class InUseError(Exception):
 
 def adopt(writer: TargetWriter, action: Action, link: Link) -> Link:
     """Link a target that is there already, then push what differs."""
-    now = writer.clock.now()
-    change = Change(
-        writer.run_id,
-        link.testrail_id,
-        action.testably_id,
-        "adopt",
-        {},
-        {},
-        now,
-        state=ChangeState.DONE,
-        note=action.reason,
-        settled_at=now,
-    )
+    ids = (link.testrail_id, action.testably_id)
+    change = adoption(writer.run_id, *ids, action.reason, writer.clock.now())
     leased = writer.store.journal.lease(writer.pair.id, link, change, None)
     if leased is None:
         raise LostLeaseError
@@ -214,8 +203,3 @@ def _require_unused(writer: TargetWriter, link: Link) -> None:
     used = used_by(live, {k.testably_id for k in writer.store.links(writer.pair.id).values()})
     if used is not None:
         raise InUseError(used)
-
-
-def in_use(why: str) -> Problem:
-    """The problem of a milestone that people work in."""
-    return Problem(ProblemKind.IN_USE, why)

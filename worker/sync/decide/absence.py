@@ -200,17 +200,16 @@ def _archive(snapshot: Snapshot, link: Link, live: TargetMilestone | None) -> Ac
     sides = Sides(link, {"status": ARCHIVED}, live, snapshot.policy.on_target_edit, since)
     was_archived = snapshot.link(link.testrail_id).state is LinkState.ARCHIVED
     compared = compare(sides) if was_archived or link.archive_failed else _to_archive(link, live)
-    used = in_use(live, snapshot) if compared.push and live is not None else None
-    if used is not None and not snapshot.options.archive_in_use:
+    used = None
+    if compared.push and live is not None and not snapshot.options.archive_in_use:
+        used = used_by(live, snapshot.links.by_target.keys())
+    if used is not None:
         problem = Problem(ProblemKind.IN_USE, f"{GONE} {used}")
         told = compared.link.with_problem(problem, snapshot.now)
         return _about(Kind.CONFLICT, problem.reason, link, told, problem=problem)
-    before = link.observed if live is None else live.values
     if compared.push:
-        status = {"status": before.get("status")}
-        action = _about(
-            Kind.ARCHIVE, GONE, link, compared.link, push={"status": ARCHIVED}, before=status
-        )
+        before = {one.field: one.live for one in compared.differences}
+        action = _about(Kind.ARCHIVE, GONE, link, compared.link, push=compared.push, before=before)
     else:
         why = " ".join(one.reason for one in compared.differences)
         ended = compared.link.with_problem(None, snapshot.now)
@@ -225,13 +224,11 @@ def _to_archive(link: Link, live: TargetMilestone | None) -> Comparison:
     return Comparison(link, (push,))
 
 
-def in_use(live: TargetMilestone, snapshot: Snapshot) -> str | None:
-    """Why a target must not be archived without a person's word (R12), or None."""
-    return used_by(live, snapshot.links.by_target.keys())
-
-
 def used_by(live: TargetMilestone, ours: Collection[str | None]) -> str | None:
-    """Why people work in a target, or None. ``ours`` are the ids of all linked targets."""
+    """Why a target must not be archived without a person's word (R12), or None.
+
+    ``ours`` are the ids of all linked targets.
+    """
     open_runs = [r for r in live.linked_runs if r.status.strip().lower() not in ENDED_RUNS]
     if open_runs:
         names = ", ".join(f"{run.name or run.id} ({run.status})" for run in open_runs[:3])

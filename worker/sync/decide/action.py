@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from mappings.link import Link
 from mappings.links import Links
 from mappings.milestone import COMPLETED, Values
 from mappings.problem import Problem
+from mappings.sharing import EMPTY
 from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.ports import Unchanged
 
@@ -27,10 +27,6 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
 
 
-NOTHING: Values = MappingProxyType({})
-"""One for all: most actions of a large pair change nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Action:
     """One milestone's part of a plan.
@@ -43,8 +39,7 @@ class Action:
     TestRail id of the parent in the target. ``status_later`` says that the status is to be
     written at the end, if it then has no sub-milestones. ``dates_later`` are
     dates that are looked at then, since its last sub-milestone goes and they are its own again.
-    ``problem`` needs a person,
-    ``duplicates`` are other targets that claim to be this milestone.
+    ``problem`` is what is wrong with the milestone as a whole.
     """
 
     kind: Kind
@@ -52,11 +47,11 @@ class Action:
     name: str
     reason: str
     testably_id: str | None = None
-    push: Values = field(default_factory=lambda: NOTHING)
-    before: Values = field(default_factory=lambda: NOTHING)
+    push: Values = field(default_factory=lambda: EMPTY)
+    before: Values = field(default_factory=lambda: EMPTY)
     differences: tuple[Difference, ...] = ()
     own: frozenset[str] = frozenset()
-    desired: Values = field(default_factory=lambda: NOTHING)
+    desired: Values = field(default_factory=lambda: EMPTY)
     parent_id: int | None = None
     link: Link | None = None
     learned: bool = False

@@ -44,7 +44,7 @@ def noted(action: Action, snapshot: Snapshot, children: Children) -> Action:
     """With the note that both sides agree, where they do and it does not stand there yet."""
     link, live = action.link, snapshot.target.milestones.get(action.testably_id or "")
     if not action.agrees or link is None or live is None:
-        return replace(action, agrees=False) if action.agrees else action
+        return action
     words, until = _words(action, snapshot, children), _until(action, snapshot, children)
     agreed = link.agreed(live, words, until)
     before = snapshot.link(action.testrail_id).agreement
@@ -69,7 +69,9 @@ def counted(snapshot: Snapshot) -> tuple[Counter[str], Counter[str]]:
     """What the notes of all that agrees count: losses by kind, and exempt fields by kind."""
     lost: Counter[str] = Counter()
     exempt: Counter[str] = Counter()
-    for words, number in Counter(one.agreed_counts for one in snapshot.in_step).items():
+    outlines = snapshot.links.outlines
+    notes = Counter(outlines[id_].agreed_counts for id_ in snapshot.source.unchanged)
+    for words, number in notes.items():
         for word in words.split():
             if word.startswith(EXEMPT):
                 exempt[word.removeprefix(EXEMPT)] += number

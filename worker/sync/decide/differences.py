@@ -63,11 +63,6 @@ class Comparison:
         return {d.field: d.desired for d in self.differences if d.verdict is Verdict.PUSH}
 
     @property
-    def overwritten(self) -> Values:
-        """The target's values that a person wrote and that the push replaces."""
-        return {d.field: d.live for d in self.differences if d.overwrites}
-
-    @property
     def brought_back(self) -> frozenset[str]:
         """The status, where a person archived the milestone and it is pushed all the same."""
         return frozenset(d.field for d in self.differences if d.cause is Cause.BACK)

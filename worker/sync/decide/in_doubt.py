@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from mappings.footer import marked_id, split_footer
+from mappings.footer import split_footer
 from mappings.link import Link
 from mappings.milestone import DATE_FIELDS, MappingRules, TargetMilestone, same_value
 from mappings.problem import ProblemKind
 from mappings.stored_text import can_be_description, can_be_name, reduced
 from mappings.text import plain_text
-from worker.sync.decide.snapshot import is_archived, living
+from worker.sync.decide.snapshot import by_marker, is_archived, living
 
 _MARKER = re.compile(r"/milestones/view/\d")
 
@@ -149,7 +149,7 @@ def tell(
     """
     found: dict[Key, Told] = {}
     equal: dict[tuple[str | None, ...], list[Doubt]] = defaultdict(list)
-    marked = _by_marker(free, rules)
+    marked = by_marker(free, rules)
     for doubt in sorted(doubts, key=lambda d: (not d.is_ready, d.key)):
         own = marked.get(doubt.link.testrail_id, [])
         if doubt.pair:
@@ -174,17 +174,6 @@ def tell(
     for group in groups:
         found.update(group.tell(taken))
     return {id_: told for (pair, id_), told in found.items() if not pair}
-
-
-def _by_marker(
-    free: Iterable[TargetMilestone], rules: MappingRules
-) -> dict[int, list[TargetMilestone]]:
-    found: dict[int, list[TargetMilestone]] = defaultdict(list)
-    for target in free:
-        marked = marked_id(target.description, rules.testrail_url)
-        if marked is not None:
-            found[marked].append(target)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

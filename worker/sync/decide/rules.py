@@ -287,11 +287,7 @@ class Cases:
         if source is None:
             return Case(Step.BLOCK, testably_id=link.testably_id)
         ask = Question(self._snapshot, source, link, self.of)
-        for rule in RULES:
-            case = rule(ask)
-            if case is not None:
-                return case
-        raise AssertionError("The last rule always answers.")
+        return next(case for rule in RULES if (case := rule(ask)) is not None)
 
 
 def is_blocked(link: Link, source: SourceMilestone, now: datetime) -> bool:

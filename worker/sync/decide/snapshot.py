@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import TypeVar
 
 from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.links import Links, Outline
+from mappings.links import Links
 from mappings.milestone import (
     ARCHIVED,
     DATE_FIELDS,
@@ -31,6 +32,9 @@ from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import OnSourceDelete, Options, Policy
 from worker.sync.ports import Shown, SourceListing
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class TargetSnapshot:
 class Snapshot:
     """The situation of one pair at one time.
 
-    What agrees as before is counted (`in_step`), and not among the milestones of either side.
+    What agrees as before is counted by its link's outline, and not among the milestones.
     """
 
     rules: MappingRules
@@ -76,11 +80,6 @@ class Snapshot:
     whole_project: bool = True
     """False for a refresh of single milestones: then absence means nothing."""
     _desired: dict[int, Values] = field(default_factory=dict, compare=False, repr=False)
-
-    @property
-    def in_step(self) -> Iterator[Outline]:
-        """The links of the milestones about which nothing is to be decided."""
-        return (self.links.outlines[id_] for id_ in self.source.unchanged)
 
     # --- one milestone
 
@@ -211,19 +210,13 @@ class Snapshot:
 
     @cached_property
     def _below(self) -> Mapping[str, Sequence[TargetMilestone]]:
-        found: dict[str, list[TargetMilestone]] = defaultdict(list)
-        for target in self.target.milestones.values():
-            if target.parent_id:
-                found[target.parent_id].append(target)
-        return found
+        rows = self.target.milestones.values()
+        return _grouped((row.parent_id, row) for row in rows if row.parent_id)
 
     @cached_property
     def _linked_below(self) -> Mapping[str, Sequence[Link]]:
-        found: dict[str, list[Link]] = defaultdict(list)
-        for link in self.links.complete.values():
-            if link.target_parent:
-                found[link.target_parent].append(link)
-        return found
+        every = self.links.complete.values()
+        return _grouped((link.target_parent, link) for link in every if link.target_parent)
 
     # --- targets that nobody holds
 
@@ -236,21 +229,13 @@ class Snapshot:
     @cached_property
     def marked(self) -> Mapping[int, Sequence[TargetMilestone]]:
         """The unlinked targets by the TestRail id that their marker names."""
-        found: dict[int, list[TargetMilestone]] = defaultdict(list)
-        for target in self._free:
-            marked = marked_id(target.description, self.rules.testrail_url)
-            if marked is not None:
-                found[marked].append(target)
-        return dict(found)
+        return by_marker(self._free, self.rules)
 
     @cached_property
     def _named(self) -> Mapping[tuple[str | None, str], Sequence[TargetMilestone]]:
         ours = {target.id for targets in self.marked.values() for target in targets}
-        found: dict[tuple[str | None, str], list[TargetMilestone]] = defaultdict(list)
-        for target in self._free:
-            if target.id not in ours and not is_archived(target):
-                found[(target.parent_id, target.name.strip())].append(target)
-        return found
+        others = living(target for target in self._free if target.id not in ours)
+        return _grouped(((target.parent_id, target.name.strip()), target) for target in others)
 
     def duplicates(self, testrail_id: int) -> list[TargetMilestone]:
         """Living unlinked targets that carry this milestone's marker."""
@@ -286,9 +271,25 @@ def is_archived(target: TargetMilestone | SubMilestone) -> bool:
     return written_status(target.status) == ARCHIVED
 
 
+def by_marker(
+    targets: Iterable[TargetMilestone], rules: MappingRules
+) -> Mapping[int, Sequence[TargetMilestone]]:
+    """Those of the targets that carry a marker, by the TestRail id that it names."""
+    named = ((marked_id(target.description, rules.testrail_url), target) for target in targets)
+    return _grouped((id_, target) for id_, target in named if id_ is not None)
+
+
 def living(targets: Iterable[TargetMilestone]) -> list[TargetMilestone]:
     """Those that are not archived."""
     return [target for target in targets if not is_archived(target)]
+
+
+def _grouped(pairs: Iterable[tuple[_Key, _Value]]) -> Mapping[_Key, Sequence[_Value]]:
+    """The values by their keys, in the order in which they come."""
+    found: dict[_Key, list[_Value]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def _extremes(below: Iterable[Values]) -> Values:
