@@ -83,8 +83,8 @@ mutants: $(STAMP) ## Mutation check of the decisions (hours); MUTANTS='…' trie
 	$(BIN)/mutmut results
 
 .PHONY: bench
-bench: $(STAMP) ## Print the benchmarks' figures
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
+bench: $(STAMP) ## Measure everything, as tables and as .bench/*.json (an hour); BENCH='scale' a part, PEERS=1
+	@PEERS=$(PEERS) $(BIN)/python -m benchmarks.everything .bench $(BENCH)
 
 .PHONY: format
 format: $(STAMP) ## Format the code
@@ -101,4 +101,4 @@ lock: $(LOCKED) ## Pin the dependencies anew, with hashes and without addresses
 
 .PHONY: clean
 clean: ## Remove what can be made again
-	rm -rf $(VENV) $(LOWEST) .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* mutants
+	rm -rf $(VENV) $(LOWEST) .bench .site .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* mutants

@@ -27,13 +27,12 @@ from redis import Redis
 from sqlalchemy import Engine, select
 
 from benchmarks.big_pair import make_pairs
-from benchmarks.servers import ROOT, free_port, postgres, redis_server, until
+from benchmarks.servers import ROOT, cpu_seconds, free_port, postgres, redis_server, until
 from mappings.database import open_engine
 from mappings.tables import runs
 
 EVERY = 2.0
 """Seconds between two looks."""
-_TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -72,8 +71,7 @@ def _used(process: int) -> tuple[float, float]:
     """CPU seconds, and MiB that are its own or shared, of a process with its children."""
     cpu = mib = 0.0
     for one in [process, *_children(process)]:
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        cpu += (int(fields[11]) + int(fields[12])) / _TICK
+        cpu += cpu_seconds(one)
         mib += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * _PAGE / 2**20
     return cpu, mib
 
@@ -184,7 +182,7 @@ def main() -> None:
     parser.add_argument("--schedule", default="*/2 * * * *")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    found = json.dumps(measure(given), indent=2)
+    found = json.dumps([measure(given)], indent=2)
     print(found)
     if given.json:
         given.json.write_text(found + "\n")

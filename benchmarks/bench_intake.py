@@ -1,6 +1,6 @@
 """How many webhook calls a second one web process accepts, and how soon it answers.
 
-``python benchmarks/bench_intake.py [CALLS]`` (5,000 by default) prints calls a second and the
+``python -m benchmarks.bench_intake [CALLS]`` (5,000 by default) prints calls a second and the
 median, 99th percentile and longest answer time, with PostgreSQL and Redis: those of
 MILESYNC_TEST_POSTGRES_URL and MILESYNC_TEST_REDIS_URL, or of the wheels in the dev group. Each
 call is a delivery of its own; they hint at 50 milestones in turn.
@@ -8,6 +8,7 @@ call is a delivery of its own; they hint at 50 milestones in turn.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -23,7 +24,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import text
 
-from benchmarks.servers import ROOT, postgres, redis_server, until
+from benchmarks.servers import ROOT, cpu_seconds, postgres, redis_server, until
 from mappings.database import open_engine
 
 PORT = 18432
@@ -33,26 +34,41 @@ SECRET = "bench-webhook-secret"
 
 def main() -> None:
     """Start everything, call, and count what was kept."""
-    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    parser = argparse.ArgumentParser()
+    parser.add_argument("calls", type=int, nargs="?", default=5000)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    found = measure(given.calls)
+    print(json.dumps(found, indent=2))
+    if given.json:
+        given.json.write_text(json.dumps([found], indent=2) + "\n")
+
+
+def measure(calls: int) -> dict[str, object]:
+    """Calls a second, the times of their answers, and the CPU of the web process for each."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         database = stack.enter_context(postgres(folder))
         redis = stack.enter_context(redis_server(folder))
-        stack.enter_context(web(database, redis, folder))
+        process = stack.enter_context(web(database, redis, folder))
         asyncio.run(_call_all(200))  # warm
-        began = time.perf_counter()
+        began, before = time.perf_counter(), cpu_seconds(process)
         waits = sorted(asyncio.run(_call_all(calls)))
-        seconds = time.perf_counter() - began
+        seconds, used = time.perf_counter() - began, cpu_seconds(process) - before
         engine = open_engine(database)
         with engine.connect() as connection:
             kept = connection.execute(text("SELECT count(*) FROM deliveries")).scalar_one()
         engine.dispose()
-    print(
-        f"{calls} calls on {CONNECTIONS} connections: {calls / seconds:.0f} a second, "
-        f"median {statistics.median(waits) * 1000:.1f} ms, "
-        f"99 % within {waits[int(len(waits) * 0.99)] * 1000:.1f} ms, "
-        f"longest {waits[-1] * 1000:.1f} ms; {kept - 200} kept"
-    )
+    return {
+        "calls": calls,
+        "connections": CONNECTIONS,
+        "a_second": round(calls / seconds),
+        "median_ms": round(statistics.median(waits) * 1000, 1),
+        "99_percent_within_ms": round(waits[int(len(waits) * 0.99)] * 1000, 1),
+        "longest_ms": round(waits[-1] * 1000, 1),
+        "web_cpu_ms_a_call": round(used / calls * 1000, 2),
+        "kept": kept - 200,
+    }
 
 
 async def _call_all(calls: int) -> list[float]:
@@ -83,8 +99,8 @@ async def _call(calls: int) -> list[float]:
 
 
 @contextmanager
-def web(database: str, redis: str, folder: Path) -> Iterator[None]:
-    """The web process, as deployed."""
+def web(database: str, redis: str, folder: Path) -> Iterator[int]:
+    """The web process, as deployed; its id."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -102,7 +118,7 @@ def web(database: str, redis: str, folder: Path) -> Iterator[None]:
         )
         try:
             until(lambda: httpx.get(f"http://127.0.0.1:{PORT}/healthz").is_success)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.wait()

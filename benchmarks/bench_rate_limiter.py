@@ -3,7 +3,7 @@
 Prints the requests the server granted and refused, and the share of the allowed rate that was
 used. The server counts a strict sliding window of 60 requests in 2 seconds.
 
-    python benchmarks/bench_rate_limiter.py --redis redis://localhost:6379/0 --seconds 20
+    python -m benchmarks.bench_rate_limiter --redis redis://localhost:6379/0 --seconds 20
 
 Without ``--redis`` it starts the Redis of the dev group.
 """
@@ -11,6 +11,7 @@ Without ``--redis`` it starts the Redis of the dev group.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from redis import Redis
 
 from benchmarks.servers import redis_server
 from worker.clients.credentials import bearer
-from worker.clients.rate_limit import Priority, RateLimit, RedisRateLimiter, rate_limiter_key
+from worker.clients.rate_limit import Priority, RateLimit, rate_limiter_key
+from worker.clients.redis_limiter import RedisRateLimiter
 from worker.clients.transport import Transport
 from worker.clock import SystemClock
 from worker.sandbox import limit as sandbox
@@ -103,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--redis")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--call")
     parser.add_argument("--begin", type=float, default=0.0)
     parser.add_argument("--skew", type=float, default=0.0)
@@ -113,15 +116,21 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = given.redis or stack.enter_context(redis_server(folder))
-        for skew in (0.0, 0.25):
-            _tell(measure(url, given.seconds, skew), skew)
+        rows = [_told(measure(url, given.seconds, skew), skew) for skew in (0.0, 0.25)]
+    print(json.dumps(rows, indent=2))
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def _tell(found: Figures, skew: float) -> None:
-    print(
-        f"{PROCESSES} processes, {LIMIT} in {WINDOW:g} s, one clock off by {skew:g} s: "
-        f"{found.granted} granted, {found.refused} refused, {found.used:.1%} used"
-    )
+def _told(found: Figures, skew: float) -> dict[str, object]:
+    return {
+        "processes": PROCESSES,
+        "allowed": f"{LIMIT} in {WINDOW:g} s",
+        "one_clock_off_by_seconds": skew,
+        "granted": found.granted,
+        "refused": found.refused,
+        "used": round(found.used, 3),
+    }
 
 
 if __name__ == "__main__":

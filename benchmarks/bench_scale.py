@@ -1,6 +1,6 @@
 """A pair of many milestones that is in step: what each command costs beside the floor.
 
-``python benchmarks/bench_scale.py [--count N]… [--rounds N] [--json FILE]`` prints for each job
+``python -m benchmarks.bench_scale [--count N]… [--rounds N] [--json FILE]`` prints for each job
 the CPU seconds of its whole process (start and imports included), their ratio to the floor, and
 its peak memory. The floor is bare httpx and ``json.loads`` of the same pages, keeping nothing.
 Every job and the server is a process of its own; a round measures all jobs one after the other,
@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.servers import ROOT, free_port
@@ -64,6 +65,17 @@ def jobs(folder: Path, port: int, count: int) -> list[Job]:
         Job("mappings --json", (*CLI, "mappings", "--json", *config)),
         Job("failures", (*CLI, "failures", *config)),
         Job("status", (*CLI, "status", *config)),
+        *_peers(port, count),
+    ]
+
+
+def _peers(port: int, count: int) -> list[Job]:
+    """What others would read the source with: where PEERS is set, and they are installed."""
+    names = ("testrail_api", "dlt") if os.environ.get("PEERS") else ()
+    return [
+        Job(name, (sys.executable, *JOBS, name, str(port), str(count)), "floor, source only")
+        for name in names
+        if find_spec(name) is not None
     ]
 
 

@@ -62,6 +62,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--schedule", action="append")
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     size = Size(
         given.pairs,
@@ -71,7 +72,10 @@ def main() -> None:
         schedules=tuple(given.schedule or ("*/15 * * * *",)),
         listed=not given.cold,
     )
-    print(json.dumps(figures(size, given.minutes)))
+    found = json.dumps([figures(size, given.minutes)], indent=2)
+    print(found)
+    if given.json:
+        given.json.write_text(found + "\n")
 
 
 if __name__ == "__main__":

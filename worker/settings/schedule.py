@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from worker.settings.values import plain_text
@@ -88,18 +89,25 @@ def cron(value: object) -> str:
     return " ".join(texts)
 
 
+@lru_cache(maxsize=256)
+def _read(line: str) -> tuple[set[int], set[int], set[int], list[timedelta]]:
+    """The days, months and weekdays of a checked line, and its times of a day in their order."""
+    minutes, hours, days, months, weekdays = _expand(line.split())
+    times = [timedelta(hours=hour, minutes=minute) for hour in hours for minute in minutes]
+    return days, months, weekdays, sorted(times)
+
+
 def moments(line: str, after: datetime) -> Iterator[datetime]:
     """The moments of a checked cron line after this one, in their order, without end; all UTC.
 
     As in Celery, a day must be both one of the days of the month and one of the weekdays.
     """
-    minutes, hours, days, months, weekdays = _expand(line.split())
+    days, months, weekdays, times = _read(line)
     at = after.astimezone(UTC).replace(second=0, microsecond=0)
     day, first = at.replace(hour=0, minute=0), at + timedelta(minutes=1)
-    times = [timedelta(hours=hour, minutes=minute) for hour in hours for minute in minutes]
     while True:
         if day.month in months and day.day in days and day.isoweekday() % 7 in weekdays:
-            yield from (day + time for time in sorted(times) if day + time >= first)
+            yield from (day + time for time in times if day + time >= first)
         day += timedelta(days=1)
 
 
