@@ -256,8 +256,15 @@ def test_what_an_undo_holds_stays_held_until_a_person_migrates() -> None:
     assert (action.kind, action.is_held) == (Kind.SKIP, True)
     assert [(one.field, one.verdict) for one in action.differences] == [("milestone", Verdict.HELD)]
     assert action.testably_id == "ms_1"
+    assert action.link is not None
+    assert not plan([], [TARGET], [action.link], gone=frozenset({1}))[1].learned
     by_person = Options(Trigger.MIGRATION)
     assert decided(held, TARGET, options=by_person).kind is Kind.ARCHIVE
+    unproved = plan([], [TARGET], [held], unproved={1: "It answered 403."}, options=by_person)
+    assert unproved[1].reason.endswith("It answered 403.")
+    archived = LINK.archived()
+    left = plan([], [TARGET], [archived], unproved={1: "It answered 403."}, options=by_person)
+    assert left.by_id == {}
 
 
 @pytest.mark.parametrize("status", ["Completed ", "closed", "PASSED", "failed", "cancelled"])
