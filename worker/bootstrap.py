@@ -91,11 +91,13 @@ class Deployment:
     @cached_property
     def redis(self) -> Redis | None:
         """The connection of the rate limiters: to the Redis that is configured, or borrowed."""
+        url = self.settings.redis_url
+        if url is None and self.borrowed_broker is None:
+            return None
         from redis import Redis
 
         from worker.embedded_broker import connect_to
 
-        url = self.settings.redis_url
         if url is not None:
             return Redis.from_url(url.get_secret_value())
         return None if self.borrowed_broker is None else connect_to(self.borrowed_broker)
@@ -110,11 +112,12 @@ class Deployment:
     @cached_property
     def borrowed_broker(self) -> SecretStr | None:
         """Where no Redis is configured: the broker of a `milesync up` that runs beside this."""
-        if self.settings.redis_url is not None or self.broker_file is None:
+        file = self.broker_file
+        if self.settings.redis_url is not None or file is None or not file.exists():
             return None
         from worker.embedded_broker import find_broker
 
-        return find_broker(self.broker_file)
+        return find_broker(file)
 
     @cached_property
     def apis(self) -> Apis:

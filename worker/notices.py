@@ -176,8 +176,8 @@ def notice_of(
 ) -> Notice:
     """The digest of a pair: what is new first, then what still is as it was."""
     identity = pair.identity
-    name = f"{pair.testrail_name} " if pair.testrail_name else ""
-    where = f"{name}(project {identity.testrail_project} → {identity.testably_project})"
+    named = f"project {identity.testrail_project} → {identity.testably_project}"
+    where = f"{pair.testrail_name} ({named})" if pair.testrail_name else named
     ids = (identity.testrail_project, identity.testably_project)
     if event == "over":
         return Notice(event, f"milesync: {where} needs nobody any more.", (), *ids)

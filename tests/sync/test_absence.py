@@ -236,7 +236,7 @@ def test_what_is_missing_without_proof_is_left_and_told() -> None:
     assert found.link is not None
     assert not plan([], [TARGET], [found.link], unproved={1: "TestRail answered 403."})[1].learned
     unasked = plan([], [TARGET], [LINK])[1]
-    assert unasked.reason.endswith("It was not looked for.")
+    assert unasked.reason.endswith("TestRail was not asked for it in this run.")
 
 
 def test_what_has_no_target_and_is_missing_is_forgotten() -> None:

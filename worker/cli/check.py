@@ -171,7 +171,8 @@ def _testrail(deployment: Deployment, pair: ProjectPair) -> str:
 def _testably(deployment: Deployment, pair: ProjectPair) -> str:
     with deployment.clients(pair) as (_, target):
         page = target.list_page(pair.testably, per_page=1)
-    known = "" if page.total is None else f" It has {page.total} milestones."
+    noun = "milestone" if page.total == 1 else "milestones"
+    known = "" if page.total is None else f" It has {page.total} {noun}."
     return f"Reachable, and the token may read the project.{known}"
 
 
