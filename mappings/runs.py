@@ -209,9 +209,10 @@ class RunLog(Connected):
         """When the first recorded run of a pair began; or the first that one row stands for."""
         query = select(runs).where(runs.c.pair_id == pair_id).order_by(runs.c.started_at).limit(1)
         first = next(iter(self._select(query)), None)
-        if first is None or "since" not in first.options:
-            return first and first.started_at
-        return datetime.fromisoformat(first.options["since"])
+        if first is None:
+            return None
+        since = first.options.get("since")
+        return first.started_at if since is None else datetime.fromisoformat(since)
 
     def of_pairs(
         self, pair_ids: Sequence[int], limit: int | None = None, offset: int = 0
