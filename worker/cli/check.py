@@ -157,8 +157,10 @@ def _web(deployment: Deployment) -> str:
 
 def _database(deployment: Deployment) -> str:
     from mappings.database import ensure_ready, revisions
+    from mappings.unsuited import require_locks
 
     ensure_ready(deployment.engine)
+    require_locks(deployment.engine)
     return f"Reachable, at revision {revisions(deployment.engine)[0]}."
 
 
