@@ -26,7 +26,8 @@ from redis import Redis
 
 from benchmarks.servers import redis_server
 from worker.clients.credentials import bearer
-from worker.clients.rate_limit import Priority, RateLimit, RedisRateLimiter, rate_limiter_key
+from worker.clients.rate_limit import Priority, RateLimit, rate_limiter_key
+from worker.clients.redis_limiter import RedisRateLimiter
 from worker.clients.transport import Transport
 from worker.clock import SystemClock
 from worker.sandbox import limit as sandbox

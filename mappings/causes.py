@@ -73,7 +73,8 @@ CAUSES: Final = (
     Cause(
         ("SQLITE_IOERR",),
         "Input/output error",
-        "The disk or the file system reports an error: look into the system's log.",
+        "The disk or the file system reports an error: look whether it is full or a limit of file"
+        " sizes is reached, and into the system's log.",
     ),
     Cause(
         ("28",),

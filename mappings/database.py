@@ -10,9 +10,10 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from mappings.causes import store_error
 from mappings.errors import DoesNotFit, StoreAway, StoreError
+from mappings.sharing import object_of
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -81,8 +83,8 @@ def open_engine(url: str) -> Engine:
     given = make_url(url)
     if given.get_backend_name() != "sqlite":
         bounds = {name: value for name, value in _BOUNDS.items() if name not in given.query}
-        return create_engine(url, pool_pre_ping=True, connect_args=bounds, json_serializer=_as_json)
-    engine = create_engine(url, connect_args={"timeout": 30}, json_serializer=_as_json)
+        return create_engine(url, pool_pre_ping=True, connect_args=bounds, **_JSON)
+    engine = create_engine(url, connect_args={"timeout": 30}, **_JSON)
     event.listen(engine, "do_connect", lambda *_: _make_private(engine.url.database))
     event.listen(engine, "connect", _set_pragmas)
     return engine
@@ -90,7 +92,13 @@ def open_engine(url: str) -> Engine:
 
 def _as_json(value: object) -> str:
     """JSON as PostgreSQL takes it. Raises ValueError for a number that is none, on SQLite too."""
-    return json.dumps(value, allow_nan=False)
+    return json.dumps(value, allow_nan=False, default=dict)
+
+
+_JSON: Final[Mapping[str, Any]] = {
+    "json_serializer": _as_json,
+    "json_deserializer": partial(json.loads, object_pairs_hook=object_of),
+}
 
 
 def _make_private(file: str | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from mappings.dates import moment
 from mappings.milestone import ARCHIVED, Values
 from mappings.problem import WHOLE, FieldProblem, Problem, ProblemKind
+from mappings.sharing import EMPTY
 
 
 class LinkState(StrEnum):
@@ -85,8 +86,8 @@ class LinkRecord:
     testably_id: str | None = None
     state: LinkState = LinkState.UNLINKED
     name: str = ""
-    last_applied: Values = field(default_factory=dict)
-    observed: Values = field(default_factory=dict)
+    last_applied: Values = field(default_factory=lambda: EMPTY)
+    observed: Values = field(default_factory=lambda: EMPTY)
     observed_at: str | None = None
     parent_id: int | None = None
     target_parent: str | None = None
@@ -95,9 +96,9 @@ class LinkRecord:
     target_fingerprint: str | None = None
     agreed_counts: str | None = None
     agreed_until: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     in_flight: Values | None = None
-    sent: Mapping[str, Sent] = field(default_factory=dict)
+    sent: Mapping[str, Sent] = field(default_factory=lambda: EMPTY)
     attempt_at: datetime | None = None
     attempt_deadline: datetime | None = None
     attempt_newest: str | None = None
@@ -107,7 +108,7 @@ class LinkRecord:
     version: int = 0
     look_again: bool = False
     problem: Problem | None = None
-    field_problems: Mapping[str, FieldProblem] = field(default_factory=dict)
+    field_problems: Mapping[str, FieldProblem] = field(default_factory=lambda: EMPTY)
 
     @property
     def has_target(self) -> bool:

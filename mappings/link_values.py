@@ -10,6 +10,7 @@ from mappings.fingerprints import digest_of, fingerprint_of_source, fingerprint_
 from mappings.link_record import LinkRecord, Sent
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values, same_value
 from mappings.problem import WHOLE, FieldProblem, ProblemKind
+from mappings.sharing import EMPTY, kept_once, unless_equal
 
 UNDONE = "An undo took it back."
 
@@ -37,7 +38,7 @@ class LinkValues(LinkRecord):
             name=source.name,
             raw=source.raw,
             has_children=has_children,
-            source_fingerprint=fingerprint_of_source(source),
+            source_fingerprint=kept_once(fingerprint_of_source(source)),
             target_fingerprint=None,
         )
 
@@ -49,10 +50,10 @@ class LinkValues(LinkRecord):
         """With what the target shows; what is still to be pushed stays as it was journaled."""
         return replace(
             self,
-            last_applied=reading.last_applied,
-            observed=reading.observed,
-            sent=reading.sent,
-            field_problems=reading.field_problems,
+            last_applied=unless_equal(reading.last_applied, self.last_applied),
+            observed=unless_equal(reading.observed, self.observed),
+            sent=reading.sent or EMPTY,
+            field_problems=reading.field_problems or EMPTY,
             observed_at=self.observed_at if to_push else live.updated_at,
             in_flight=self.in_flight if to_push else None,
             target_parent=live.parent_id,
@@ -158,7 +159,7 @@ class LinkValues(LinkRecord):
 
     def with_field_problems(self, found: Mapping[str, FieldProblem]) -> Self:
         """With these problems of single fields, and no others."""
-        return replace(self, field_problems=found)
+        return replace(self, field_problems=found or EMPTY)
 
     def whole_accepted(self, since: str) -> FieldProblem:
         """That a person lives with a held milestone, as both sides stand now."""

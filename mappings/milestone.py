@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from mappings.dates import calendar_day, date_value, is_earlier, moment_of
 from mappings.footer import Footer, marker_url, same_description, with_footer
+from mappings.sharing import EMPTY, kept_once
 from mappings.text import same_text
 
 MAPPING_VERSION: Final = 2
@@ -47,7 +48,7 @@ class SourceMilestone:
     is_completed: bool = False
     parent_id: int | None = None
     refs: str | None = None
-    raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    raw: Mapping[str, object] = field(default_factory=lambda: EMPTY, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class BadRecord:
     value: str
     reason: str
     parent_id: int | str | None = None
-    raw: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    raw: Mapping[str, object] = field(default_factory=lambda: EMPTY, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def desired_values(source: SourceMilestone, rules: MappingRules, *, has_children
             start=start if has_children else None,
             due=due if has_children else None,
         )
-        description = with_footer(description, footer)
+        description = kept_once(with_footer(description, footer))
     return {
         "name": source.name,
         "description": description,

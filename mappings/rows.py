@@ -14,6 +14,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState, Sent
 from mappings.milestone import Values
 from mappings.problem import FieldProblem, Problem, ProblemKind
+from mappings.sharing import EMPTY, PackedRecord, unless_equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +186,15 @@ def link_of(row: RowMapping) -> Link:
             row["trouble_at"],
         )
     kept = row["field_problems"]
+    facts = {name: row[column] for name, column in COLUMN_OF.items()}
+    facts["raw"] = PackedRecord(facts["raw"])
+    facts["observed"] = unless_equal(facts["observed"], facts["last_applied"])
     return Link(
         state=LinkState(row["state"]),
         problem=problem,
-        sent={name: Sent(*pair) for name, pair in row["sent"].items()},
-        field_problems={name: FieldProblem.from_json(one) for name, one in kept.items()},
-        **{name: row[column] for name, column in COLUMN_OF.items()},
+        sent={name: Sent(*pair) for name, pair in row["sent"].items()} or EMPTY,
+        field_problems={n: FieldProblem.from_json(one) for n, one in kept.items()} or EMPTY,
+        **facts,
     )
 
 

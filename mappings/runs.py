@@ -206,11 +206,13 @@ class RunLog(Connected):
         return found[0] if found else None
 
     def first_began(self, pair_id: int) -> datetime | None:
-        """When the first recorded run of a pair began."""
-        with self._transaction() as connection:
-            query = select(func.min(runs.c.started_at)).where(runs.c.pair_id == pair_id)
-            first: datetime | None = connection.execute(query).scalar_one()
-        return first
+        """When the first recorded run of a pair began; or the first that one row stands for."""
+        query = select(runs).where(runs.c.pair_id == pair_id).order_by(runs.c.started_at).limit(1)
+        first = next(iter(self._select(query)), None)
+        if first is None:
+            return None
+        since = first.options.get("since")
+        return first.started_at if since is None else datetime.fromisoformat(since)
 
     def of_pairs(
         self, pair_ids: Sequence[int], limit: int | None = None, offset: int = 0

@@ -23,13 +23,14 @@ from structlog.testing import capture_logs
 
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.overview import overview
 from mappings.problem import Problem, ProblemKind
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clients.notify import require_usable, send
 from worker.errors import SettingsError
-from worker.notices import MOST_LINES, Notice, Notices, decide
+from worker.notices import MOST_LINES, Notice, Notices, decide, may_need_notice, topics_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GAP = timedelta(minutes=15)
@@ -55,8 +56,12 @@ class Inbox:
 
     def look(self) -> list[Notice]:
         """What is told now."""
-        before = len(self.got)
-        self._notices.look(self._store.pair(IDENTITY), EVERY_15, kept=self.kept)
+        before, pair = len(self.got), self._store.pair(IDENTITY)
+        standing = overview(self._store.engine, [pair], brief=True)[pair.id]
+        worth_it = may_need_notice(pair, standing, EVERY_15, self.now)
+        about = topics_of(self._store, self._notices.runs, pair, self.now, EVERY_15, kept=self.kept)
+        self._notices.look(pair, EVERY_15, kept=self.kept)
+        assert worth_it or not (about or self.got[before:]), "a sweep would have passed it by"
         return self.got[before:]
 
 
@@ -452,3 +457,17 @@ def test_mail_arrives_at_a_real_server() -> None:
     finally:
         server.stop()
     assert b"One thing needs a person." in letters[0]
+
+
+def test_a_pair_in_step_is_passed_by_until_it_is_stale(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """A sweep of thousands of pairs asks no more about it than about all of them together."""
+    pair = store.pair(IDENTITY)
+    run = run_log.begin(pair.id, "schedule", "", NOW)
+    run_log.change(run.id, state="succeeded", finished_at=NOW)
+    standing = overview(store.engine, [pair], brief=True)[pair.id]
+    assert not may_need_notice(pair, standing, EVERY_15, NOW + timedelta(minutes=30))
+    assert may_need_notice(pair, standing, EVERY_15, NOW + timedelta(hours=3))
+    inbox.now = NOW + timedelta(hours=3)
+    assert len(inbox.look()) == 1

@@ -1,14 +1,16 @@
-"""The clients of both APIs, under the rate limiters that this process shares with others."""
+"""The clients of both APIs, under the rate limiters that this process shares with others.
+
+What speaks to Redis is imported where there is one: most commands start a tenth faster without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
-from redis import Redis
 
 from worker.clients.borrowed_limiter import BorrowedRateLimiter
 from worker.clients.credentials import basic_auth, bearer
@@ -16,7 +18,6 @@ from worker.clients.rate_limit import (
     LocalRateLimiter,
     RateLimit,
     RateLimiter,
-    RedisRateLimiter,
     rate_limiter_key,
 )
 from worker.clients.testably import Testably
@@ -25,6 +26,9 @@ from worker.clients.transport import Observer, Transport
 from worker.clock import Clock
 from worker.settings import ProjectPair, Rate, Settings
 from worker.sync.lanes import Lanes
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 
 class Apis:
@@ -67,6 +71,8 @@ class Apis:
         """
         if self._redis is None:
             return None
+        from worker.clients.redis_limiter import RedisRateLimiter
+
         limiter = self._testably_limiter(pair)
         return limiter.left() if isinstance(limiter, RedisRateLimiter) else None
 
@@ -116,5 +122,7 @@ class Apis:
         own = LocalRateLimiter(limit, self._clock)
         if self._redis is None:
             return own
+        from worker.clients.redis_limiter import RedisRateLimiter
+
         shared = RedisRateLimiter(self._redis, key, limit)
         return BorrowedRateLimiter(shared, own) if self._borrowed else shared

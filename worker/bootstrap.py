@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from worker.sync.read.answers import Answers
 
 OnWait = Callable[[float], None]
+Clients: TypeAlias = "tuple[TestRail, Testably]"
 
 
 class Deployment:
@@ -65,8 +66,7 @@ class Deployment:
     ) -> None:
         self.settings = settings
         self.clock = self._clock(clock or SystemClock())
-        self._observer = observer
-        self._before_request = before_request
+        self._observer, self._before_request = observer, before_request
 
     def _clock(self, machine: Clock) -> Clock:
         """The database's, so that the times in it are of one clock; with SQLite the host's."""
@@ -93,11 +93,13 @@ class Deployment:
     @cached_property
     def redis(self) -> Redis | None:
         """The connection of the rate limiters: to the Redis that is configured, or borrowed."""
+        url = self.settings.redis_url
+        if url is None and self.borrowed_broker is None:
+            return None
         from redis import Redis
 
         from worker.embedded_broker import connect_to
 
-        url = self.settings.redis_url
         if url is not None:
             return Redis.from_url(url.get_secret_value())
         return None if self.borrowed_broker is None else connect_to(self.borrowed_broker)
@@ -112,11 +114,12 @@ class Deployment:
     @cached_property
     def borrowed_broker(self) -> SecretStr | None:
         """Where no Redis is configured: the broker of a `milesync up` that runs beside this."""
-        if self.settings.redis_url is not None or self.broker_file is None:
+        file = self.broker_file
+        if self.settings.redis_url is not None or file is None or not file.exists():
             return None
         from worker.embedded_broker import find_broker
 
-        return find_broker(self.broker_file)
+        return find_broker(file)
 
     @cached_property
     def apis(self) -> Apis:
@@ -195,15 +198,15 @@ class Deployment:
 
         answers = Answers(AnswerStore(self.engine))
         how: dict[str, Any] = {"max_wait": max_wait, "on_wait": on_wait, "answers": answers}
-        how |= {} if priority is None else {"priority": priority}
+        how |= {"priority": priority} if priority else {}
         try:
-            with self.apis.clients(pair, **how) as (source, target):
-                yield self._context(pair, source, target, answers)
+            with self.apis.clients(pair, **how) as both:
+                yield self._context(pair, both, answers)
         finally:
             self.tell_people(pair, scheduled=scheduled)
 
     @contextmanager
-    def clients(self, pair: ProjectPair) -> Iterator[tuple[TestRail, Testably]]:
+    def clients(self, pair: ProjectPair) -> Iterator[Clients]:
         """The clients of a pair for a question or two: asked once each, and no database needed."""
         timeout = self.settings.sync.http_timeout
         with self.apis.clients(pair, max_wait=timeout, attempts=1) as both:
@@ -250,9 +253,7 @@ class Deployment:
         addresses = self.settings.sync.notify
         return send(addresses, notice.title, notice.text, notice.as_json())
 
-    def _context(
-        self, pair: ProjectPair, source: TestRail, target: Testably, answers: Answers
-    ) -> PairContext:
+    def _context(self, pair: ProjectPair, both: Clients, answers: Answers) -> PairContext:
         from worker.sync.context import PairContext
         from worker.sync.lanes import Lanes
 
@@ -260,8 +261,8 @@ class Deployment:
             identity=self.identity(pair),
             rules=self.rules(pair.timezone),
             policy=self.policy,
-            source=source,
-            target=target,
+            source=both[0],
+            target=both[1],
             store=self.store,
             runs=self.runs,
             clock=self.clock,
@@ -315,6 +316,5 @@ def require_usable_store(settings: Settings) -> None:
 
 
 def _drift_check(setting: timedelta | str) -> timedelta | None:
-    if isinstance(setting, timedelta):
-        return setting
-    return None if setting == "never" else timedelta(0)
+    word = None if setting == "never" else timedelta(0)
+    return setting if isinstance(setting, timedelta) else word

@@ -16,7 +16,7 @@ import structlog
 from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import Failure
-from mappings.overview import ENDED_WELL
+from mappings.overview import ENDED_WELL, Standing
 from mappings.problem import for_project
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
@@ -76,6 +76,19 @@ def decide(
     if not begins or (told_at is not None and told and now - told_at < gap):
         return None
     return "needs_a_person"
+
+
+def may_need_notice(pair: Pair, standing: Standing, schedule: str, now: datetime) -> bool:
+    """Whether `topics_of` can find something, or something is over: told by a few columns.
+
+    So that a sweep of thousands of pairs asks about those alone where there is something.
+    """
+    if pair.paused_because or pair.noticed or standing.needs_person:
+        return True
+    last = standing.last_run
+    if last is None:
+        return False
+    return last.state not in ENDED_WELL or is_stale(schedule, last.finished_at, now)
 
 
 def topics_of(
@@ -163,8 +176,8 @@ def notice_of(
 ) -> Notice:
     """The digest of a pair: what is new first, then what still is as it was."""
     identity = pair.identity
-    name = f"{pair.testrail_name} " if pair.testrail_name else ""
-    where = f"{name}(project {identity.testrail_project} → {identity.testably_project})"
+    named = f"project {identity.testrail_project} → {identity.testably_project}"
+    where = f"{pair.testrail_name} ({named})" if pair.testrail_name else named
     ids = (identity.testrail_project, identity.testably_project)
     if event == "over":
         return Notice(event, f"milesync: {where} needs nobody any more.", (), *ids)

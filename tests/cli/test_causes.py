@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, Final
 
 import pytest
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mappings.causes import CAUSES, Cause, store_error
 from tests.cli.conftest import Ended, Milesync
-from tests.clients.certificates import SERVER, tls_server
+from tests.clients.certificates import AUTHORITY, EXPIRED, OTHER_HOST, SERVER, tls_server
 from tests.support.transports import http, raw_server
 from worker.redis_causes import CAUSES as REDIS_CAUSES
 from worker.redis_causes import redis_words
@@ -323,6 +324,25 @@ def unknown_authority(w: World) -> Ended:
     return w.run("plan", TESTRAIL_URL=server.url)
 
 
+def refused_certificate(w: World, certificate: str) -> Ended:
+    w.set(SSL_CERT_FILE=str(w.write("ca.pem", AUTHORITY)))
+    server = w.opened.enter_context(tls_server(certificate, w.folder, http(b"{}")))
+    return w.run("plan", TESTRAIL_URL=server.url)
+
+
+def other_host(w: World) -> Ended:
+    return refused_certificate(w, OTHER_HOST)
+
+
+def expired(w: World) -> Ended:
+    return refused_certificate(w, EXPIRED)
+
+
+def empty_authority(w: World) -> Ended:
+    w.set(SSL_CERT_FILE=str(w.write("ca.pem", "")))
+    return w.run("plan", TESTRAIL_URL="https://testrail.example")
+
+
 def absent_authority(w: World) -> Ended:
     w.set(SSL_CERT_FILE=str(w.folder / "absent.pem"))
     return w.run("plan", TESTRAIL_URL="https://testrail.example")
@@ -353,11 +373,56 @@ def malformed_proxy(w: World) -> Ended:
     return w.run("plan", TESTRAIL_URL="https://testrail.example")
 
 
-def refusing(w: World, status: str) -> str:
-    """The URL of something that answers everything with this status."""
-    text = http(b"", status)
+def answering(w: World, body: bytes, status: str, *headers: str) -> str:
+    """The URL of something that answers everything so."""
+    text = http(body, status, *headers)
     server = w.opened.enter_context(raw_server(lambda connection, _: connection.sendall(text)))
     return server.url
+
+
+def refusing(w: World, status: str) -> str:
+    """The URL of something that answers everything with this status alone."""
+    return answering(w, b"", status)
+
+
+def sent_on_to_https(w: World) -> Ended:
+    location = "Location: https://127.0.0.1/index.php"
+    return w.run("plan", TESTRAIL_URL=answering(w, b"", "301 Moved", location))
+
+
+def sent_elsewhere(w: World) -> Ended:
+    location = "Location: https://elsewhere.example/login?session=hush"
+    return w.run("plan", TESTRAIL_URL=answering(w, b"", "302 Found", location))
+
+
+def page_for_people(w: World) -> Ended:
+    w.env.setattr("worker.clients.transport.FIRST_DELAY", 0.0)
+    return w.run("plan", TESTRAIL_URL=answering(w, b"<html>Log in</html>", "200 OK"))
+
+
+def no_answer(w: World) -> Ended:
+    w.env.setattr("worker.clients.transport.FIRST_DELAY", 0.0)
+    over = Event()
+    w.opened.callback(over.set)
+
+    def keep_waiting(*_: object) -> None:
+        over.wait(60)
+
+    server = w.opened.enter_context(raw_server(keep_waiting))
+    return w.run("plan", TESTRAIL_URL=server.url, HTTP_TIMEOUT="0.2")
+
+
+def no_access(w: World) -> Ended:
+    text = json.dumps({"error": "The requested project does not allow it."}).encode()
+    return w.run("plan", TESTRAIL_URL=answering(w, text, "403 Forbidden"))
+
+
+def unknown_source_project(w: World) -> Ended:
+    return w.run("plan", PROJECTS="77=proj_abc123")
+
+
+def unknown_target_project(w: World) -> Ended:
+    return w.run("plan", PROJECTS="1=proj_of_nobody")
 
 
 def proxy_wants_login(w: World) -> Ended:
@@ -485,9 +550,16 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "the broker is away": broker_away,
     "nobody listens there": nobody_listens,
     "the certificate is of an unknown authority": unknown_authority,
+    "the certificate is for another host": other_host,
+    "the certificate is over": expired,
+    "the file of authorities is empty": empty_authority,
     "the file of authorities is not there": absent_authority,
     "https is asked for, and http is spoken": speaks_http,
     "http is asked for, and https is spoken": wants_https,
+    "http is sent on to https": sent_on_to_https,
+    "the server is elsewhere": sent_elsewhere,
+    "a page for people comes": page_for_people,
+    "no answer comes in time": no_answer,
     "the proxy is dead": dead_proxy,
     "the proxy's address cannot be read": malformed_proxy,
     "the proxy wants a user and a password": proxy_wants_login,
@@ -495,6 +567,9 @@ PROVOKED: Final[Mapping[str, Callable[[World], Ended]]] = {
     "the proxy lets nobody through": proxy_refuses,
     "TestRail's API is switched off": api_switched_off,
     "an error comes with 200": error_with_200,
+    "TestRail shows the account nothing": no_access,
+    "the TestRail project is unknown": unknown_source_project,
+    "the Testably project is unknown": unknown_target_project,
     "TestRail refuses the account": wrong_key,
     "Testably refuses the token": wrong_token,
     "the output cannot be written": output_full,

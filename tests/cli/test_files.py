@@ -138,3 +138,18 @@ def test_a_folder_that_is_not_there_is_said(folder: Path) -> None:
 def test_a_name_that_no_encoding_holds_is_written_all_the_same(folder: Path) -> None:
     write_private(folder / "out.json", "a\ud800b")
     assert (folder / "out.json").read_text() == "a\\ud800b"
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_check_refuses_sqlite_on_a_network_drive(
+    milesync: Milesync, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines could each hold the lock of a pair there (R8)."""
+    mounts = folder / "mounts"
+    mounts.write_text(f"server:/export {folder} nfs4 rw 0 0\n")
+    monkeypatch.setattr("mappings.unsuited.MOUNTS", mounts)
+    ended = milesync("check", "--json")
+    assert ended.code == 1
+    [database] = [one for one in ended.json["checks"] if one["name"] == "database"]
+    assert not database["ok"]
+    assert "network file system (nfs4)" in database["message"]

@@ -156,8 +156,8 @@ def test_reading_a_project_gives_a_listing_or_an_error(
         if isinstance(found, ApiError):
             assert found.done is Done.NO
         else:
-            stored = [bad.raw for bad in found.problems]  # type: ignore[attr-defined]
-            stored += [one.raw for one in found.milestones.values() if api == "TestRail"]  # type: ignore[attr-defined]
+            stored = [dict(bad.raw) for bad in found.problems]  # type: ignore[attr-defined]
+            stored += [dict(one.raw) for one in found.milestones.values() if api == "TestRail"]  # type: ignore[attr-defined]
             json.dumps(stored, allow_nan=False, ensure_ascii=False).encode()
             assert found.complete or found.incomplete_because  # type: ignore[attr-defined]
 

@@ -18,21 +18,21 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.support.clock import FakeClock
-from worker.clients import rate_limit
+from worker.clients import redis_limiter
 from worker.clients.rate_limit import (
     LocalRateLimiter,
     Priority,
     RateLimit,
     RateLimiter,
-    RedisRateLimiter,
     rate_limiter_key,
     wait_for_permit,
 )
+from worker.clients.redis_limiter import RedisRateLimiter
 from worker.errors import BudgetExhausted, LimiterAway
 
 REFRESH, BACKGROUND = Priority.REFRESH, Priority.BACKGROUND
 SIXTY = RateLimit(60, 60.0)
-SETTABLE = rate_limit.SCRIPT.replace(
+SETTABLE = redis_limiter.SCRIPT.replace(
     "redis.call('TIME')", "redis.call('HMGET', '{test}:clock', 'seconds', 'micros')"
 )
 Make = Callable[[FakeClock, RateLimit], RateLimiter]
@@ -314,6 +314,6 @@ def test_a_redis_that_never_answered_is_not_waited_for(real_redis: Redis) -> Non
     assert not isinstance(raised.value, LimiterAway)
     limiter = RedisRateLimiter(real_redis, "was-there", SIXTY)
     assert limiter.paused_for() == 0.0
-    limiter._script = nowhere.register_script(rate_limit.SCRIPT)
+    limiter._script = nowhere.register_script(redis_limiter.SCRIPT)
     with pytest.raises(LimiterAway):
         limiter.try_acquire(BACKGROUND)

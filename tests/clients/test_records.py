@@ -69,7 +69,7 @@ def test_no_json_value_makes_reading_raise(value: object) -> None:
             assert read.reason
             assert len(read.value) <= 80
         for raw in (read.raw,) if isinstance(read, BadRecord | SourceMilestone) else ():
-            stored = json.dumps(raw, ensure_ascii=False, allow_nan=False)
+            stored = json.dumps(dict(raw), ensure_ascii=False, allow_nan=False)
             assert "\\u0000" not in stored
             f"{read.name}{stored}".encode()
     collect_source([value, {"id": 1, "name": "a", "milestones": value}])

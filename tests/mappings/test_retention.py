@@ -112,6 +112,7 @@ def test_runs_that_told_the_same_each_time_are_a_stretch(
     newest = [ended(run_log, pair_id, 20 + n, trigger="schedule") for n in range(KEPT_SINGLY)]
     assert prune(store.engine, None) == Pruned(folded=3)
     assert left(run_log, pair_id) == {ids[2], ids[4], ids[5], ids[6], *newest}
+    assert run_log.first_began(pair_id) == OLD
     kept = run_log.get(ids[2])
     assert kept is not None
     assert kept.problems == conflict["problems"]

@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COUNT = 20_000
+MOST_MIB_FIRST = 215
+"""Of a run that decides about everything and notes what agrees, for the first time."""
 MOST_MIB = 115
 """Of any command, 70 of which are Python and its libraries: a hundred thousand then need 250."""
 
@@ -23,5 +25,5 @@ def test_no_command_needs_more_memory_than_is_promised(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(program), *how], check=True, cwd=ROOT)
     peaks = {row["job"]: row["peak_mib"] for row in json.loads(found.read_text())}
     first = next(name for name in peaks if "first after a migration" in name)
-    assert peaks.pop(first) > peaks["sync, nothing changed"]
+    assert peaks["sync, nothing changed"] < peaks.pop(first) <= MOST_MIB_FIRST
     assert {name: mib for name, mib in peaks.items() if mib > MOST_MIB} == {}

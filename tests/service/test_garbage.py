@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 
 from tests.service.stack import Stack
 from tests.support.clock import FakeClock
-from worker.clients.rate_limit import Priority, RateLimit, RedisRateLimiter
+from worker.clients.rate_limit import Priority, RateLimit
+from worker.clients.redis_limiter import RedisRateLimiter
 from worker.counters import KEY, Counters
 from worker.tasks import recall
 from worker.tasks.alive import beat_age

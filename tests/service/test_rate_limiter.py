@@ -14,10 +14,10 @@ from tests.service.stack import Stack
 from worker.clients.rate_limit import (
     Priority,
     RateLimit,
-    RedisRateLimiter,
     rate_limiter_key,
     wait_for_permit,
 )
+from worker.clients.redis_limiter import RedisRateLimiter
 from worker.clock import SystemClock
 
 

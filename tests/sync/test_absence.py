@@ -236,7 +236,7 @@ def test_what_is_missing_without_proof_is_left_and_told() -> None:
     assert found.link is not None
     assert not plan([], [TARGET], [found.link], unproved={1: "TestRail answered 403."})[1].learned
     unasked = plan([], [TARGET], [LINK])[1]
-    assert unasked.reason.endswith("It was not looked for.")
+    assert unasked.reason.endswith("TestRail was not asked for it in this run.")
 
 
 def test_what_has_no_target_and_is_missing_is_forgotten() -> None:
@@ -256,8 +256,15 @@ def test_what_an_undo_holds_stays_held_until_a_person_migrates() -> None:
     assert (action.kind, action.is_held) == (Kind.SKIP, True)
     assert [(one.field, one.verdict) for one in action.differences] == [("milestone", Verdict.HELD)]
     assert action.testably_id == "ms_1"
+    assert action.link is not None
+    assert not plan([], [TARGET], [action.link], gone=frozenset({1}))[1].learned
     by_person = Options(Trigger.MIGRATION)
     assert decided(held, TARGET, options=by_person).kind is Kind.ARCHIVE
+    unproved = plan([], [TARGET], [held], unproved={1: "It answered 403."}, options=by_person)
+    assert unproved[1].reason.endswith("It answered 403.")
+    archived = LINK.archived()
+    left = plan([], [TARGET], [archived], unproved={1: "It answered 403."}, options=by_person)
+    assert left.by_id == {}
 
 
 @pytest.mark.parametrize("status", ["Completed ", "closed", "PASSED", "failed", "cancelled"])

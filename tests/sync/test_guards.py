@@ -56,6 +56,7 @@ def test_a_mass_archive_needs_a_word() -> None:
     """The guard names the flag that allows it, and the flag does."""
     (said,) = archiving(21, of=100)
     assert "`milesync migrate --allow-mass-archive`" in said
+    assert "21 of 100" in said
     assert archiving(20, of=100) == []
     assert archiving(21, of=100, options=Options(allow_mass_archive=True)) == []
     assert archiving(21, of=100, options=Options(allow_mass_recreate=True)) != []

@@ -157,8 +157,10 @@ def _web(deployment: Deployment) -> str:
 
 def _database(deployment: Deployment) -> str:
     from mappings.database import ensure_ready, revisions
+    from mappings.unsuited import require_locks
 
     ensure_ready(deployment.engine)
+    require_locks(deployment.engine)
     return f"Reachable, at revision {revisions(deployment.engine)[0]}."
 
 
@@ -171,7 +173,8 @@ def _testrail(deployment: Deployment, pair: ProjectPair) -> str:
 def _testably(deployment: Deployment, pair: ProjectPair) -> str:
     with deployment.clients(pair) as (_, target):
         page = target.list_page(pair.testably, per_page=1)
-    known = "" if page.total is None else f" It has {page.total} milestones."
+    noun = "milestone" if page.total == 1 else "milestones"
+    known = "" if page.total is None else f" It has {page.total} {noun}."
     return f"Reachable, and the token may read the project.{known}"
 
 

@@ -96,7 +96,7 @@ def _say_next(out: Console, looked: Looked, files: Sequence[Path], flags: str) -
     kept = next((file for file in files if file.suffix.lower() == REVIEWED), None)
     if kept is not None:
         out.print(f"Do exactly this with `milesync migrate --plan {kept}`.")
-    elif looked.has_changes:
+    elif looked.can_be_done:
         out.print(f"Do it with `milesync migrate{flags}`.")
 
 
@@ -113,9 +113,10 @@ class Looked:
         return [result for result in self.results if isinstance(result, MilesyncError)]
 
     @property
-    def has_changes(self) -> bool:
-        """Whether a migration would write anything."""
-        return any(not isinstance(one, MilesyncError) and one.plan.changes for one in self.results)
+    def can_be_done(self) -> bool:
+        """Whether a migration would write something, and would not stop itself."""
+        plans = [one.plan for one in self.results if not isinstance(one, MilesyncError)]
+        return any(plan.changes for plan in plans) and not any(plan.guards for plan in plans)
 
     @property
     def exit(self) -> Exit:

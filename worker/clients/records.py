@@ -17,6 +17,7 @@ from mappings.milestone import (
     SubMilestone,
     TargetMilestone,
 )
+from mappings.sharing import PackedRecord, kept_once
 from worker.clients.bad_records import bad_record, not_an_object
 from worker.clients.clean import clean_record
 from worker.clients.shapes import SourceShape, TargetShape
@@ -33,10 +34,10 @@ def parse_source(record: object, parent_id: int | None = None) -> SourceMileston
         fields = SourceShape.model_validate(record)
     except ValidationError as error:
         return bad_record(record, error, parent_id)
-    known = {key: value for key, value in fields.__dict__.items() if value is not None}
+    known = {n: kept_once(value) for n, value in fields.__dict__.items() if value is not None}
     if parent_id is not None and parent_id != fields.id:
         known.setdefault("parent_id", parent_id)
-    return SourceMilestone(**known, raw=clean_record(record))
+    return SourceMilestone(**known, raw=PackedRecord(clean_record(record)))
 
 
 # --- Testably ---------------------------------------------------------------------------------
@@ -54,7 +55,7 @@ def parse_target(record: object) -> TargetMilestone | BadRecord:
         fields = TargetShape.model_validate(record)
     except ValidationError as error:
         return bad_record(record, error, None)
-    known: dict[str, Any] = dict(fields.__dict__)
+    known: dict[str, Any] = {name: kept_once(value) for name, value in fields.__dict__.items()}
     parent = known.pop("parent_milestone_id")
     known["parent_id"] = known["parent_id"] or parent
     known["linked_runs"] = tuple(LinkedRun(**run.__dict__) for run in fields.linked_runs or ())

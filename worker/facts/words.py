@@ -156,12 +156,12 @@ def proof(verified: Mapping[str, Any]) -> str:
 
 def proof_at(verified: Mapping[str, Any], when: str) -> str:
     """The same in the words of a report, with the time of the proof."""
+    number = verified["compared"]
+    compared = f"{number} {'milestone' if number == 1 else 'milestones'} compared"
     if verified["in_step"]:
-        compared = f"{verified['compared']} milestones compared"
         return f"Both sides were read again on {when}: no difference ({compared})."
     if verified["in_step"] is None or verified["changed_since"]:
         return f"{when}: {proof(verified)}"
-    compared = f"{verified['compared']} milestones compared"
     return f"Both sides were read again on {when} and differ in what is listed below ({compared})."
 
 

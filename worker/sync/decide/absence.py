@@ -104,7 +104,7 @@ def _missing(snapshot: Snapshot, link: Link) -> Action | None:
     if not followed:
         names_it = link.testrail_id in snapshot.gone and snapshot.duplicates(link.testrail_id)
         return None if names_it else _forgotten(snapshot, link)
-    reason = snapshot.unproved.get(link.testrail_id, "It was not looked for.")
+    reason = snapshot.unproved.get(link.testrail_id, "TestRail was not asked for it in this run.")
     text = f"It is missing from TestRail's list, but not proved to be gone. {reason}"
     problem = Problem(ProblemKind.ABSENCE_UNPROVED, text)
     told = link.with_problem(problem, snapshot.now)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from mappings.link import Link
 from mappings.links import Links
 from mappings.milestone import COMPLETED, Values
 from mappings.problem import Problem
+from mappings.sharing import EMPTY
 from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.ports import Unchanged
 
@@ -25,10 +25,6 @@ class Kind(StrEnum):
     SKIP = "skip"
     CONFLICT = "conflict"
     QUARANTINE = "quarantine"
-
-
-NOTHING: Values = MappingProxyType({})
-"""One for all: most actions of a large pair change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +47,11 @@ class Action:
     name: str
     reason: str
     testably_id: str | None = None
-    push: Values = field(default_factory=lambda: NOTHING)
-    before: Values = field(default_factory=lambda: NOTHING)
+    push: Values = field(default_factory=lambda: EMPTY)
+    before: Values = field(default_factory=lambda: EMPTY)
     differences: tuple[Difference, ...] = ()
     own: frozenset[str] = frozenset()
-    desired: Values = field(default_factory=lambda: NOTHING)
+    desired: Values = field(default_factory=lambda: EMPTY)
     parent_id: int | None = None
     link: Link | None = None
     learned: bool = False

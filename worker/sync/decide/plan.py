@@ -12,6 +12,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
 from mappings.problem import WHOLE, Problem
+from mappings.sharing import EMPTY, kept_once
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
 from worker.sync.decide.agreement import agree, counted, noted
@@ -44,6 +45,7 @@ def make_plan(snapshot: Snapshot) -> Plan:
 
 
 RELEASED = "Released after an undo. "
+STATUS, NO_FIELD = frozenset({"status"}), frozenset[str]()
 
 
 class _Planner:
@@ -154,7 +156,7 @@ class _Planner:
             Kind.CREATE,
             source,
             fresh.to_try(),
-            case.reason[:1].upper() + case.reason[1:] + ".",
+            kept_once(case.reason[:1].upper() + case.reason[1:] + "."),
             push={name: desired[name] for name in names if desired[name] is not None},
             status_later=status_later,
         )
@@ -198,8 +200,8 @@ class _Planner:
         """The fields that the target says itself, now or once this run has made its children."""
         if link.testably_id in self.snapshot.parents:
             dates = frozenset(DATE_FIELDS) if live is None else self.snapshot.derived_dates(live)
-            return dates | {"status"}
-        return frozenset({"status"} if source.id in self.children else ())
+            return dates | STATUS
+        return STATUS if source.id in self.children else NO_FIELD
 
     def _with_parent(
         self, source: SourceMilestone, compared: Comparison, live: TargetMilestone | None
@@ -243,17 +245,19 @@ class _Planner:
         own = self._own(source, link, live)
         agrees = problem is None and kind is Kind.SKIP and agree(self.snapshot, compared, live, own)
         now = link.observed if live is None else live.values
-        left_alone = link.testably_id in self.snapshot.parents - self.snapshot.parents_after
+        derived = link.testably_id in self.snapshot.parents
+        left_alone = derived and link.testably_id not in self.snapshot.parents_after
+        push = compared.push or EMPTY
         return self._action(
             kind,
             source,
             link,
             reason,
             testably_id=link.testably_id,
-            push=compared.push,
-            before={name: now.get(name) for name in compared.push},
+            push=push,
+            before={name: now.get(name) for name in push} or EMPTY,
             differences=compared.differences,
-            own=own - compared.brought_back,
+            own=own - compared.brought_back if compared.brought_back else own,
             status_later=self._status_waits(source, compared),
             dates_later=tuple(n for n in DATE_FIELDS if left_alone and n in own),
             problem=problem,
