@@ -132,7 +132,7 @@ def test_one_runs_and_the_other_is_told_who(stage: str, engine: Engine, tmp_path
             second = _migrate(sides, engine, tmp_path)
             assert second.code == 1
             assert second.error["kind"] == "busy"
-            assert f"process {holder.pid} " in second.error["message"]
+            assert f"process {holder.pid}." in second.error["message"]
             assert holder.poll() is None
             holder.send_signal(signal.SIGKILL)
             holder.wait()
