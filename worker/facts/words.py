@@ -88,6 +88,7 @@ _PROBLEMS: Final = {
     "connection_lost": "connection lost",
     "unreadable": "answer not understood",
     "unreachable": "not reachable",
+    "proxy": "refused by a proxy",
     "certificate": "certificate refused",
     "wrong_protocol": "http and https mixed up",
     "transient": "failed for now",
