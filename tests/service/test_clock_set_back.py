@@ -55,8 +55,7 @@ def test_after_a_run_that_was_killed_in_the_middle_of_a_write(alone: Stack, meth
         assert start(alone, "first").wait(ENDED) == 0, alone.log("first")
         for id_ in ids:
             alone.testrail.model.update(id_, {"name": f"M{id_} renamed"})
-    # within the time-out of 3 s and the grace of 10 s, after which R2 promises nothing
-    alone.testably.faults.script("late", method=method, delay=12.0)
+    alone.testably.faults.script("late", method=method, delay=20.0)
     process = start(alone, "killed")
     eventually(lambda: alone.testably.count(method), 30, alone.logs("killed"))
     alone.kill(process, signal.SIGKILL)
