@@ -5,14 +5,17 @@ Real HTTP clients talk to the sandbox servers; whoever sleeps only sets the cloc
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mappings.link import Link
+from mappings.milestone import TargetMilestone, Values
 from mappings.problem import ProblemKind
 from tests.proofs.over_http import PROJECT, http_context
 from tests.support.clock import SkippingClock
@@ -24,6 +27,7 @@ from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_model import TestRailModel
 from worker.sync.context import PairContext
 from worker.sync.options import Options, Trigger
+from worker.sync.ports import Target
 from worker.sync.report import RunReport, State
 from worker.sync.run import run_pair
 
@@ -98,6 +102,33 @@ class Pair:
 
     def names(self) -> set[str]:
         return {str(row["name"]) for row in self.ably.everything(PROJECT)}
+
+
+class _GoodOneFirst:
+    """Sends those of these names only when another write has arrived, whatever the threads do."""
+
+    def __init__(self, target: Target, names: set[str]) -> None:
+        self._target, self._names = target, names
+        self._arrived = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def create(self, project: str, values: Values, parent: str | None) -> TargetMilestone:
+        self._wait(values)
+        made = self._target.create(project, values, parent)
+        self._arrived.set()
+        return made
+
+    def update(self, project: str, id_: str, values: Values) -> TargetMilestone:
+        self._wait(values)
+        updated = self._target.update(project, id_, values)
+        self._arrived.set()
+        return updated
+
+    def _wait(self, values: Values) -> None:
+        if values.get("name") in self._names:
+            assert self._arrived.wait(60), "no other write arrived"
 
 
 @contextmanager
@@ -197,6 +228,8 @@ def test_many_bad_ones_are_told_from_an_outage_by_the_good_ones_beside_them(
         if method == "PATCH":
             pair.run()
         pair.rename(12)
+        gate = _GoodOneFirst(pair.context.target, {f"Renamed {number}" for number in range(8, 12)})
+        pair.context = replace(pair.context, target=gate)
         for count in (1, 2, 3):
             assert pair.run().state is State.PARTIAL
             assert [counted for _, counted in pair.counts(12)] == [count] * 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,16 +50,37 @@ def test_while_creates_are_in_doubt(alone: Stack, seconds: float) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_after_a_run_that_was_killed_in_the_middle_of_a_write(alone: Stack, method: str) -> None:
-    """What it left as being written ends far in the future; the next run does not wait for that."""
-    ids = fill(alone, 3)
-    if method == "PATCH":
-        assert start(alone, "first").wait(ENDED) == 0, alone.log("first")
-        for id_ in ids:
-            alone.testrail.model.update(id_, {"name": f"M{id_} renamed"})
-    alone.testably.faults.script("late", method=method, delay=20.0)
-    process = start(alone, "killed")
-    eventually(lambda: alone.testably.count(method), 30, alone.logs("killed"))
-    alone.kill(process, signal.SIGKILL)
-    set_clock(alone, TWO_HOURS)
+    """What it left as being written ends far in the future; the next run does not wait for that.
+
+    The write arrives within the time-out of 3 s and the grace of 10 s, and is found.
+    """
+    ids = leave_one_being_written(alone, method, delay=11.0)
     assert start(alone, "next").wait(90) == 0, alone.log("next")
     assert (in_step(alone), alone.doubled()) == (True, {})
+    assert alone.testably.count("POST") == len(ids), "none was created again"
+
+
+def test_a_create_that_arrives_after_every_wait_is_reported(alone: Stack) -> None:
+    """The next run has created it again by then; a later one says that there are two (R2)."""
+    (id_, *_) = leave_one_being_written(alone, "POST", delay=25.0)
+    assert start(alone, "next").wait(90) == 0, alone.log("next")
+    eventually(lambda: alone.doubled() == {"M0": 2}, 60, alone.logs("next"))
+    assert start(alone, "later").wait(90) == 3, alone.log("later")
+    (project,) = json.loads(alone.command("failures", "--json").stdout)["projects"]
+    (failure,) = project["failures"]
+    assert (failure["kind"], failure["testrail_id"]) == ("second_target", id_)
+
+
+def leave_one_being_written(stack: Stack, method: str, delay: float) -> list[int]:
+    """Three milestones, and a killed run whose first write arrives ``delay`` seconds late."""
+    ids = fill(stack, 3)
+    if method == "PATCH":
+        assert start(stack, "first").wait(ENDED) == 0, stack.log("first")
+        for id_ in ids:
+            stack.testrail.model.update(id_, {"name": f"M{id_} renamed"})
+    stack.testably.faults.script("late", method=method, delay=delay)
+    process = start(stack, "killed")
+    eventually(lambda: stack.testably.count(method), 30, stack.logs("killed"))
+    stack.kill(process, signal.SIGKILL)
+    set_clock(stack, TWO_HOURS)
+    return ids

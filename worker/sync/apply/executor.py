@@ -92,6 +92,7 @@ class Executor:
         for item in self._open(writes):
             self._leave(item)
         for item in archives:
+            self._attempts.require_writes()
             self._take_away(item)
         parents = self._links.parents()
         self._side_by_side(items, partial(self._complete, parents))
