@@ -1,7 +1,8 @@
 """R11: everything that is read is bounded, in memory and in number; here are the numbers.
 
-With them reading takes some 250 MB whatever a server sends, and a project of a hundred thousand
-milestones is read all the same; what a run then decides about what is new takes as much again.
+With them a run takes less than 250 MB whatever a server sends, and a project of a hundred thousand
+milestones is read all the same. A TestRail list that goes on after that ends the run: nobody wants
+the first part of it in Testably. A Testably list that does so is incomplete (R4).
 Times: `worker.clients.connection` for a request, and whoever waits for a permit for the work in
 all.
 """
@@ -43,7 +44,7 @@ DEEPEST: Final = 20
 TRIES: Final = 3
 """So often a list is read that comes incomplete, or changes between the slices of its reading."""
 
-TOO_MUCH_IN_ALL: Final = f"there are more than {MOST_BYTES // 1024 // 1024} MiB of milestones"
+MOST_BYTES_IN_WORDS: Final = f"{MOST_BYTES // 1024 // 1024} MiB of milestones"
 
 
 def most_of_page(asked: int) -> int:
@@ -53,6 +54,15 @@ def most_of_page(asked: int) -> int:
 
 class TooMuchError(ValueError):
     """More was sent than is read; the text says what, to stand behind "answered … with"."""
+
+
+def list_too_long(api: str, most: str) -> AnswerTooLarge:
+    """The error of a project's list that goes on after so much: a part of it tells nothing."""
+    return AnswerTooLarge(
+        api,
+        f"{api} lists more than {most} in this project, which is more than milesync reads",
+        hint="Check the address and the project's id. If it has that many, split the project.",
+    )
 
 
 def too_large_at_last(error: AnswerTooLarge) -> AnswerTooLarge:

@@ -8,7 +8,7 @@ from typing import Final
 
 from mappings.milestone import BadRecord, SourceMilestone
 from worker.clients.bad_records import bad_children, too_deep
-from worker.clients.bounds import DEEPEST, MOST_PROBLEMS, MOST_ROWS
+from worker.clients.bounds import DEEPEST, MOST_PROBLEMS, MOST_ROWS, list_too_long
 from worker.clients.records import parse_source
 from worker.clients.same_rows import unchanged_source
 from worker.sync.ports import NOTHING_KNOWN, Unchanged
@@ -37,8 +37,7 @@ class SourceRows:
     An id that repeats counts once: the first record wins, and takes a ``parent_id`` that it lacks
     from a later one. A child without a ``parent_id`` belongs to the record around it.
     ``milestones`` are by id, and ``unchanged`` those that have their ``known`` fingerprint;
-    ``because`` says why something may be missing, else it is empty;
-    ``is_full``: no further row is read.
+    ``because`` says why something may be missing, else it is empty.
     """
 
     def __init__(self, known: Mapping[int, str] = NOTHING_KNOWN) -> None:
@@ -46,7 +45,6 @@ class SourceRows:
         self.unchanged: dict[int, Unchanged] = {}
         self._known = known
         self.because = ""
-        self.is_full = False
         self._problems: dict[object, BadRecord] = {}
         self._rows = 0
         self._records = 0
@@ -61,16 +59,14 @@ class SourceRows:
         return id_ in self.milestones or id_ in self.unchanged
 
     def add(self, rows: Iterable[object]) -> None:
-        """Read these rows, until there is too much."""
+        """Read these rows. Raises AnswerTooLarge where they are more than a project may have."""
         for row in rows:
             if self._take_same(row):
                 continue
             for path, result in _walk(f"milestones[{self._rows}]", row, self._known):
                 self._records += 1
                 if self._is_too_much(result):
-                    self.is_full = True
-                    self._miss(f"there are more than {MOST_ROWS:,} milestones")
-                    return
+                    raise list_too_long("TestRail", f"{MOST_ROWS:,} milestones")
                 self._keep(path, result)
             self._rows += 1
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from worker.clients.bounds import MOST_BYTES, TOO_MUCH_IN_ALL
+from worker.clients.bounds import MOST_BYTES, MOST_BYTES_IN_WORDS
 from worker.clients.passes import CHANGED, ListChangedError, Pass
 from worker.clients.target_rows import TargetPage, TargetRows
 from worker.clients.transport import Asked, Transport
@@ -82,4 +82,4 @@ class TargetList:
         self._rows.add(page)
         self._next += 1
         if self.transport.received - self._began > MOST_BYTES:
-            self._rows.stop(TOO_MUCH_IN_ALL)
+            self._rows.stop(f"there are more than {MOST_BYTES_IN_WORDS}")

@@ -14,9 +14,10 @@ from typing import Final, Literal
 from mappings.milestone import BadRecord, SourceMilestone
 from worker.clients.bounds import (
     MOST_BYTES,
+    MOST_BYTES_IN_WORDS,
     MOST_PAGES,
-    TOO_MUCH_IN_ALL,
     TRIES,
+    list_too_long,
     too_large_at_last,
 )
 from worker.clients.passes import CHANGED, ListChangedError, Pass
@@ -110,7 +111,8 @@ class TestRail:
     ) -> SourceListing:
         """Every milestone of the project, whichever way this instance gives sub-milestones.
 
-        ``known`` are fingerprints by id: a milestone that has its own is not kept.
+        ``known`` are fingerprints by id: a milestone that has its own is not kept. Raises
+        AnswerTooLarge where the list is longer than any project's: then it may have no end.
         """
         path = _path("get_milestones", project_id)
         for _ in range(TRIES):
@@ -187,9 +189,7 @@ class TestRail:
             brought_new = seen.add(page.rows)
             into.add(page.rows)
             if self._transport.received - began > MOST_BYTES:
-                return seen.ended(TOO_MUCH_IN_ALL)
-            if into.is_full:
-                return seen
+                raise list_too_long("TestRail", MOST_BYTES_IN_WORDS)
             if not brought_new and (promised or page.next):
                 return seen.ended("TestRail promised a further page, which brought nothing new")
             if (
@@ -201,7 +201,7 @@ class TestRail:
             if not brought_new or not goes_on(page, seen.rows, limit):
                 return seen
             promised = page.next is True
-        return seen.ended(f"there are more than {MOST_PAGES:,} pages")
+        raise list_too_long("TestRail", f"{MOST_PAGES:,} pages")
 
     def _page_that_fits(
         self, pages: Pass[SourcePage], path: str, offset: int, limit: int
@@ -219,8 +219,6 @@ class TestRail:
         """Read the roots' own records, forget those that are gone, and tell why others are not."""
         because, in_a_row = "", 0
         for root in roots:
-            if into.is_full:
-                break
             try:
                 into.add([self._record(root)])
             except UnknownId:

@@ -141,7 +141,8 @@ def require_whole(snapshot: Snapshot) -> None:
         because = snapshot.source.incomplete_because
         raise UnreadableAnswer("TestRail", f"The list is not complete: {because}", hint=hint)
     if not snapshot.target.complete:
-        text = "Testably's list came with fewer milestones than it counts, three times."
+        because = snapshot.target.incomplete_because or "it came incomplete"
+        text = f"Testably's list could not be read whole: {because}."
         raise UnreadableAnswer("Testably", text, hint=hint)
 
 

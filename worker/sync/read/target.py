@@ -22,8 +22,6 @@ from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_ar
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
 from worker.sync.ports import Shown, SourceListing, Target, TargetListing, newest_of
 
-INCOMPLETE = "Testably's list came incomplete, three times; it is read again by the next run."
-
 
 @dataclass(slots=True)
 class TargetReader:
@@ -75,7 +73,8 @@ class TargetReader:
                 complete, because = more.complete, more.incomplete_because
         if not complete:
             unseen = self.links.by_target.keys() - found.keys() - self._unchanged.keys()
-            unproved = dict.fromkeys(unseen, INCOMPLETE)
+            why = f"Testably's list came incomplete ({because}); the next run reads it again."
+            unproved = dict.fromkeys(unseen, why)
             view = TargetSnapshot(found, self._unchanged, complete=False, unproved=unproved)
             return replace(view, foreign=self.foreign, incomplete_because=because)
         unreadable = {str(problem.id): problem.reason for problem in first.problems}
