@@ -79,13 +79,19 @@ class Lanes:
 
 @dataclass(slots=True)
 class _Pass(Generic[T]):
-    """One pass over items, the next one last in ``queue``. Who holds ``turn`` acts."""
+    """One pass over items, the next one last in ``queue``. Who holds ``turn`` acts.
+
+    ``may_begin`` wakes one idle lane for the next item: whoever begins it wakes the one after.
+    ``is_over`` wakes the caller.
+    """
 
     queue: list[T]
     do: Callable[[T], None]
     ids: Ids[T]
     most: int
-    turn: threading.Condition = field(default_factory=lambda: threading.Condition(threading.Lock()))
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    may_begin: threading.Condition = field(init=False)
+    is_over: threading.Condition = field(init=False)
     unfinished: set[int] = field(init=False)
     under_way: int = 0
     starter: int | None = None
@@ -96,6 +102,8 @@ class _Pass(Generic[T]):
     error: BaseException | None = None
 
     def __post_init__(self) -> None:
+        self.may_begin = threading.Condition(self.turn)
+        self.is_over = threading.Condition(self.turn)
         self.unfinished = {self.ids(item)[0] for item in self.queue}
 
     def run(self) -> None:
@@ -111,7 +119,7 @@ class _Pass(Generic[T]):
 
     def _wait_for_all(self) -> None:
         while self.lanes:
-            self.turn.wait()
+            self.is_over.wait()
 
     def _open_lane(self) -> None:
         self.lanes += 1
@@ -125,7 +133,9 @@ class _Pass(Generic[T]):
                     self._do(item)
             finally:
                 self.lanes -= 1
-                self.turn.notify_all()
+                self.may_begin.notify_all()
+                if not self.lanes:
+                    self.is_over.notify()
 
     def _next(self) -> T | None:
         """The next item that may begin, once the one before it has; None when there is none."""
@@ -134,7 +144,7 @@ class _Pass(Generic[T]):
             if place is not None:
                 return self.queue.pop(place)
             self.idle += 1
-            self.turn.wait()
+            self.may_begin.wait()
             self.idle -= 1
         return None
 
@@ -156,7 +166,8 @@ class _Pass(Generic[T]):
         self.under_way -= 1
         self.unfinished.discard(self.ids(item)[0])
         self.first_is_over = True
-        self.started()
+        if self.starter == threading.get_ident():
+            self.starter = None  # this lane takes up the next one itself
 
     def require(self) -> None:
         if self.error is not None:
@@ -171,13 +182,15 @@ class _Pass(Generic[T]):
             self.turn.acquire()
 
     def started(self) -> None:
-        if self.starter == threading.get_ident():
-            self.starter = None
-            if self._has_work_for_more:
-                self._open_lane()
-        self.turn.notify_all()
+        if self.starter != threading.get_ident():
+            return
+        self.starter = None
+        if self.idle:
+            self.may_begin.notify()
+        elif self._has_work_for_more:
+            self._open_lane()
 
     @property
     def _has_work_for_more(self) -> bool:
-        wanted = self.first_is_over and self.queue and not self.idle and self.error is None
+        wanted = self.first_is_over and self.queue and self.error is None
         return bool(wanted) and self.lanes < self.most
