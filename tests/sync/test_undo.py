@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mappings.footer import marker_url
 from mappings.link_record import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from tests.support.world import PROJECT, World
@@ -331,6 +332,23 @@ def test_what_is_held_and_gone_is_accepted_until_its_target_changes(world: World
     [link] = world.store.links_with_problems(pair)
     assert [found.accepted for found in link.failures] == [False]
     assert world.run().state is State.PARTIAL
+
+
+def test_the_target_of_an_adoption_that_was_undone_is_left_where_that_is_accepted(
+    world: World,
+) -> None:
+    """It carries the milestone's marker still, and is no second target of it: it has no first."""
+    one = world.add("One")
+    marker = marker_url(world.rules.testrail_url, one)
+    world.ably.create(PROJECT, {"name": "One", "description": f"---\nTestRail: {marker}"})
+    undone = taken_back(world, migrate(world))
+    assert (undone.state, world.links[one].testably_id) == (State.SUCCEEDED, None)
+    assert not verify(world.context()).in_step
+    held = world.links[one]
+    accepted = held.deciding({WHOLE: held.whole_accepted("2026-03-01T12:00:00Z")})
+    world.store.save(world.pair.id, accepted, world.clock.now())
+    assert verify(world.context()).in_step
+    assert world.run().state is State.SUCCEEDED
 
 
 def test_what_is_held_without_a_target_stays_listed_when_its_source_is_deleted(

@@ -257,6 +257,8 @@ def _is_missing(action: Action, *, is_there: bool) -> bool:
 def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]:
     if action.kind is Kind.CREATE:  # in doubt: what it left is looked for, and is missing so far
         return []
+    if action.is_left:  # what an undo left standing carries its marker, and is left with it
+        return []
     others = [t for t in snapshot.duplicates(action.testrail_id) if t.id != action.testably_id]
     found = [Extra(t.id, t.name, action.reason) for t in others]
     kinds = [one.verdict.value for one in action.differences if one.verdict.counts]

@@ -68,8 +68,7 @@ NOT_CREATED = "Testably failed while creating it, and left nothing behind."
 def unattempted(action: Action) -> Outcome:
     """The outcome of an action that writes nothing."""
     if action.is_held:
-        accepted = all(one.verdict is Verdict.ACCEPTED for one in action.differences)
-        problems = () if accepted or action.problem is None else (action.problem,)
+        problems = () if action.is_left or action.problem is None else (action.problem,)
         return Outcome(action, Result.HELD, action.testably_id, problems)
     problems = (*((action.problem,) if action.problem else ()), *lasting(action))
     if action.kind is Kind.QUARANTINE:

@@ -90,6 +90,11 @@ class Action:
         """Whether an undo holds it."""
         return self.problem is not None and self.problem.kind.is_hold
 
+    @property
+    def is_left(self) -> bool:
+        """Whether an undo holds it, and a person has accepted that it stays so."""
+        return self.is_held and all(d.verdict is Verdict.ACCEPTED for d in self.differences)
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
