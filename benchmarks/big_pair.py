@@ -101,7 +101,7 @@ def _target_row(
         "start_date": min(starts, default=None) if below else own["start_date"],
         "due_date": max(ends, default=None) if below else own["due_date"],
         "status": COMPLETED if completed else "active",
-        "progress": 0.0,
+        "progress": 0,
         "parent_milestone_id": source.parent_id and f"ms_{source.parent_id}",
         "created_at": moment_of(CREATED + source.id),
         "updated_at": moment_of(CREATED + source.id),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 from mappings.milestone import SourceMilestone, TargetMilestone, Values
+
+_EMPTY: Final = hashlib.blake2b(digest_size=12)
 
 
 def fingerprint_of_source(source: SourceMilestone) -> str:
@@ -45,4 +48,6 @@ def digest_of(values: Values) -> str:
 
 def digest(facts: tuple[object, ...]) -> str:
     """Equal for the same facts of the same types; takes whatever JSON can hold."""
-    return hashlib.blake2b(repr(facts).encode(), digest_size=12).hexdigest()
+    made = _EMPTY.copy()  # which takes a third of the time of making a new one
+    made.update(repr(facts).encode())
+    return made.hexdigest()
