@@ -334,15 +334,21 @@ def test_what_is_held_and_gone_is_accepted_until_its_target_changes(world: World
     assert world.run().state is State.PARTIAL
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
 def test_the_target_of_an_adoption_that_was_undone_is_left_where_that_is_accepted(
-    world: World,
+    world: World, is_deleted: bool
 ) -> None:
-    """It carries the milestone's marker still, and is no second target of it: it has no first."""
+    """It carries the milestone's marker still, and is no second target of it: it has no first.
+
+    Nor does it matter whether the milestone is there: what an undo holds is told as held.
+    """
     one = world.add("One")
     marker = marker_url(world.rules.testrail_url, one)
     world.ably.create(PROJECT, {"name": "One", "description": f"---\nTestRail: {marker}"})
     undone = taken_back(world, migrate(world))
     assert (undone.state, world.links[one].testably_id) == (State.SUCCEEDED, None)
+    if is_deleted:
+        world.rail.delete(one)
     assert not verify(world.context()).in_step
     held = world.links[one]
     accepted = held.deciding({WHOLE: held.whole_accepted("2026-03-01T12:00:00Z")})

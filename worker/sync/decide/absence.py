@@ -62,11 +62,13 @@ def orphans(snapshot: Snapshot) -> Iterator[Action]:
     """A conflict for each TestRail id that only a marker in Testably still names.
 
     The ids that were asked for and are gone are in the snapshot; nobody else is concluded from.
+    What an undo holds is told by `held` alone.
     """
     for testrail_id in sorted(snapshot.gone - set(snapshot.source.milestones)):
         link = snapshot.link(testrail_id)
         alive = snapshot.duplicates(testrail_id)
-        if link.has_target or link.state is LinkState.CREATING:
+        stays_held = link.is_held and not snapshot.options.by_person
+        if link.has_target or link.state is LinkState.CREATING or stays_held:
             continue
         if not alive:
             if link.problem is not None and link.problem.kind is ProblemKind.SOURCE_GONE:
