@@ -22,7 +22,7 @@ from mappings.failing import failure
 from mappings.link_record import LinkState
 from mappings.link_values import UNDONE, LinkValues, without
 from mappings.milestone import ACTIVE, ARCHIVED, TargetMilestone, Values, same_value
-from mappings.problem import Problem, ProblemKind
+from mappings.problem import WHOLE, Problem, ProblemKind
 from mappings.stored_text import can_be_description
 
 
@@ -158,7 +158,8 @@ class Link(LinkValues):
 
     def linked(self) -> Link:
         """Followed, with no problem but that its writes failed: a success ends that."""
-        return replace(self, state=LinkState.LINKED, problem=self._failure)
+        free = self.without_whole() if WHOLE in self.field_problems else self
+        return replace(free, state=LinkState.LINKED, problem=self._failure)
 
     def archived(self) -> Link:
         """Its source is gone, and its target archived or gone too; a second target stays told."""

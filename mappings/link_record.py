@@ -172,7 +172,8 @@ class LinkRecord:
         if self.problem is not None and self.problem.kind.needs_person:
             problem = self.problem
             since = None if problem.since is None else moment(problem.since.isoformat())
-            taken = WHOLE in self.field_problems and self.field_problems[WHOLE].accepted
+            taken = problem.kind.is_hold and WHOLE in self.field_problems
+            taken = taken and self.field_problems[WHOLE].accepted
             found.append(
                 Failure(None, problem.kind, problem.reason, since, problem.count, accepted=taken)
             )

@@ -217,10 +217,10 @@ def _problems(connection: Connection, ids: Sequence[int]) -> dict[int, Counter[P
 
 
 def _kinds(kind: str | None, of_fields: Mapping[str, Mapping[str, Any]]) -> Iterable[ProblemKind]:
-    whole = of_fields.get(WHOLE, {"accepted": False})
-    if kind is not None and not whole["accepted"]:
+    if kind is not None:
         one = ProblemKind[kind.upper()]
-        if one.needs_person:
+        is_left = one.is_hold and of_fields.get(WHOLE, {"accepted": False})["accepted"]
+        if one.needs_person and not is_left:
             yield one
     for name, problem in of_fields.items():
         if name != WHOLE and not problem["accepted"]:

@@ -341,6 +341,16 @@ def test_what_a_person_accepted_of_a_held_milestone() -> None:
     assert decided.without_whole().field_problems == {}
 
 
+def test_what_was_accepted_of_a_held_one_tells_nothing_of_it_once_it_is_released() -> None:
+    """Nor of anything else that is wrong with it while it is held."""
+    held = Link(7, "ms_7").held(NOW)
+    accepted = held.deciding({WHOLE: held.whole_accepted(SINCE)})
+    assert [one.accepted for one in accepted.failures] == [True]
+    second = Problem(ProblemKind.SECOND_TARGET, "ms_8 too.")
+    assert [one.accepted for one in accepted.with_problem(second, NOW).failures] == [False]
+    assert accepted.linked().field_problems == {}
+
+
 def test_everything_that_needs_a_person_is_listed_once() -> None:
     first, second = FULL.failures
     assert (first.field, first.kind, first.reason, first.since, first.count, first.accepted) == (

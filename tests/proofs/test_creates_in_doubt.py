@@ -182,7 +182,8 @@ class CreatesInDoubt(RuleBasedStateMachine):
         self.asked = set()
 
     def _put_away(self) -> None:
-        for row in self.world.ably.live(PROJECT):
+        living = self.world.ably.live(PROJECT)
+        for row in sorted(living, key=lambda row: not _parent(row)):  # sub-milestones first
             if row["id"] in self.handmade:
                 with contextlib.suppress(Problem):
                     self.world.ably.update(PROJECT, str(row["id"]), {"status": ARCHIVED})
