@@ -25,7 +25,7 @@ class EndedElsewhereError(Exception):
 
 
 class Lanes:
-    """Does items, at most ``most`` side by side; with one, in the thread of the caller.
+    """Does items, at most ``most`` side by side; one at a time in the thread of the caller.
 
     `require`, `waiting` and `started` are called by what does an item, wherever that waits; they
     do nothing outside of `each`.
@@ -47,11 +47,12 @@ class Lanes:
         Raises the first error of any item: what is under way then ends with its request, and no
         other begins.
         """
-        if self._most == 1:
-            for item in items:
-                do(item)
+        queue = list(items)[::-1]
+        if self._most == 1 or len(queue) <= 1:
+            while queue:
+                do(queue.pop())
             return
-        self._pass = _Pass(list(items)[::-1], do, ids, self._most)
+        self._pass = _Pass(queue, do, ids, self._most)
         try:
             self._pass.run()
         finally:
