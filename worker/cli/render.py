@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
+from mappings.problem import for_project
 from worker.cli.screen import Console, Table
 from worker.facts import words
 from worker.facts.runs import WROTE
@@ -48,9 +49,10 @@ def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
     return Table(columns, [["" if cell is None else str(cell) for cell in row] for row in rows])
 
 
-def say_error(out: Console, error: MilesyncError) -> None:
-    """What stopped one pair, and what to do."""
-    for line in (*error.message.splitlines(), *error.hint.splitlines()):
+def say_error(out: Console, error: MilesyncError, project: int | None) -> None:
+    """What stopped one pair, and what to do; ``project`` as in `for_project`."""
+    hint = for_project(error.hint, project)
+    for line in (*error.message.splitlines(), *hint.splitlines()):
         out.print(f"  {line}", style="red")
 
 
@@ -110,7 +112,7 @@ def show_run(
         problems(out, report.problems, identity.testrail_url, SHOWN)
         say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")
     if report.error is not None:
-        say_error(out, report.error)
+        say_error(out, report.error, project)
     if report.run is not None and not name:
         out.print(f"  Run {report.run}.")
     if next_steps := "; ".join(_next_steps(report, name, file)):

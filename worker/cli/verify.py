@@ -96,7 +96,7 @@ def _show_one(
 ) -> None:
     if isinstance(one, MilesyncError):
         out.print(where, style="bold")
-        render.say_error(out, one)
+        render.say_error(out, one, project)
         return
     word = "in step" if one.in_step else "not in step"
     out.print(f"{where}: {word}, {one.compared} compared.", style="bold")
@@ -163,11 +163,18 @@ _EXTRA_ADVICE = {
 
 
 def _advice(one: Verification) -> list[str]:
-    """What really helps, for each kind of difference that there is."""
+    """What really helps, for each kind of difference that there is.
+
+    Where a guard would stop what pushes, what the guard asks for comes in its place.
+    """
     kinds = {difference.kind for difference in one.differences}
     advice = [text for kind, text in _ADVICE.items() if kind in kinds]
     if one.missing:
         advice.append("`milesync plan` says why something is missing.")
     kinds = {extra.kind for extra in one.extra}
     advice += [text for kind, text in _EXTRA_ADVICE.items() if kind in kinds]
+    if one.guards:
+        stopped = {_ADVICE["push"], _EXTRA_ADVICE["push"]}
+        told = [f"{guard.message} {guard.hint}" for guard in one.guards]
+        advice = [*told, *(text for text in advice if text not in stopped)]
     return list(dict.fromkeys(advice))

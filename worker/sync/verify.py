@@ -17,7 +17,7 @@ from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
 from worker.errors import NotFound, UnknownId, UnreadableAnswer
 from worker.sync.context import PairContext, read_snapshot
-from worker.sync.decide.action import Action, Kind, Plan
+from worker.sync.decide.action import Action, Guard, Kind, Plan
 from worker.sync.decide.losses import exempt_of
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
@@ -78,7 +78,8 @@ class Verification:
     """What a comparison of both sides found.
 
     ``exempt`` counts the fields that are Testably's own to say, ``kept`` are edits that a
-    setting leaves, ``accepted`` what a person lives with.
+    setting leaves, ``accepted`` what a person lives with. ``guards`` say what would stop the run
+    that brings them in step.
     """
 
     identity: PairIdentity
@@ -90,6 +91,7 @@ class Verification:
     accepted: tuple[Found, ...] = ()
     exempt: Mapping[str, int] | None = None
     held: int = 0
+    guards: tuple[Guard, ...] = ()
 
     @property
     def in_step(self) -> bool:
@@ -118,7 +120,7 @@ def verify(context: PairContext) -> Verification:
     Raises ApiError where a side cannot be read whole: then nothing can be proved.
     """
     pair = context.store.pair(context.identity)
-    snapshot = read_snapshot(context, pair, Options(), Scope())
+    snapshot = read_snapshot(context, pair, Options(), Scope(every_absence=True))
     require_whole(snapshot)
     plan = make_plan(snapshot)
     suspects = [action for action in plan.actions if _is_suspect(action)]
@@ -152,7 +154,10 @@ def require_read(plan: Plan) -> None:
         kind = action.problem.kind if action.problem is not None else None
         if kind in (ProblemKind.UNREAD, ProblemKind.ABSENCE_UNPROVED):
             api = "Testably" if kind is ProblemKind.UNREAD else "TestRail"
-            hint = "Nothing can be proved from a part; run `milesync verify` again."
+            hint = (
+                f"Nothing can be proved from a part; see that {api} lets the account read it, "
+                "then run `milesync verify` again."
+            )
             raise UnreadableAnswer(api, f"{action.testrail_id}: {action.reason}", hint=hint)
 
 
@@ -240,7 +245,7 @@ def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Veri
             exempt.update(exempt_of(action, snapshot))
     held = sum(action.is_held for action in plan.actions)
     lists = (tuple(differences), tuple(missing), tuple(extra), tuple(kept), tuple(accepted))
-    return Verification(identity, compared, *lists, exempt=dict(exempt), held=held)
+    return Verification(identity, compared, *lists, dict(exempt), held, plan.guards)
 
 
 def _is_missing(action: Action, *, is_there: bool) -> bool:
