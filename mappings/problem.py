@@ -84,6 +84,14 @@ class ProblemKind(StrEnum):
         Effect.DECIDE,
         "`milesync migrate --adopt-by-name`, or `milesync migrate --create-anyway`.",
     )
+    SEVERAL_NAMED = (
+        "several_named",
+        Effect.DECIDE,
+        (
+            "Leave one of the name on each side (rename others, or archive them in Testably), then "
+            "`milesync migrate --adopt-by-name`; or make new: `milesync migrate --create-anyway`."
+        ),
+    )
     SEVERAL_MARKED = (
         "several_marked",
         Effect.DECIDE,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mappings.errors import Busy
+from mappings.field_names import FIELD_NAMES
 from worker.cli import render
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
@@ -119,7 +120,7 @@ def accept(
       milesync accept --revoke 12
     """
     ids = tuple(dict.fromkeys(milestones or ()))
-    field = field and field.strip().lower().replace(" ", "_")
+    wanted = _field(field)
     if bool(ids) == every:
         text = "Say which milestones, or --all." if not ids else "Ids and --all do not go together."
         raise UsageError(text, "`milesync failures` lists them.")
@@ -127,7 +128,7 @@ def accept(
         pairs = deployment.settings.require_projects(projects)
         found = [(one, recorded(deployment, one)) for one in pairs]
         chosen = {
-            pair.id: _choose(deployment, pair, ids, field, revoke=revoke)
+            pair.id: _choose(deployment, pair, ids, wanted, revoke=revoke)
             for _, pair in found
             if pair is not None
         }
@@ -138,6 +139,17 @@ def accept(
     ]
     show({"projects": documents}, lambda out: show_each(out, documents, _say), as_json=as_json)
     return Exit.OK
+
+
+def _field(said: str | None) -> str | None:
+    """The field that is meant. Raises UsageError if there is none of that name."""
+    if said is None:
+        return None
+    found = words.field_meant(said)
+    if found is None:
+        names = ", ".join(map(words.field_called, FIELD_NAMES))
+        raise UsageError(f"There is no field {said!r}.", f"The fields are {names}.")
+    return found
 
 
 def _decided(one: ProjectPair, pair: Pair | None, ids: list[int], *, revoke: bool) -> Facts:

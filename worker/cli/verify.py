@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.context import PairContext
-    from worker.sync.verify import Verification
+    from worker.sync.verify import Found, Verification
 
 
 def verify(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
@@ -118,12 +118,17 @@ def _difference_rows(one: Verification) -> list[tuple[object, ...]]:
         (
             d.testrail_id,
             d.testably_id,
-            words.field_called(d.field),
-            render.short(d.expected),
-            render.short(d.actual),
+            *_values(d),
         )
         for d in one.differences
     ]
+
+
+def _values(one: Found) -> tuple[str, str, str]:
+    """The field with both values; what is held as a whole has none."""
+    if one.is_whole:
+        return words.verdict(one.kind), "", ""
+    return words.field_called(one.field), render.short(one.expected), render.short(one.actual)
 
 
 def _other_rows(one: Verification) -> list[tuple[object, ...]]:
@@ -134,15 +139,8 @@ def _other_rows(one: Verification) -> list[tuple[object, ...]]:
 
 def _beside(one: Verification) -> list[str]:
     """What is compared by nobody, left by a setting, or lived with, in one line."""
-    exempt = one.exempt or {}
-    own = [
-        f"{exempt[name]} {words}"
-        for name, words in (("parent_status", "statuses"), ("parent_dates", "dates"))
-        if exempt.get(name)
-    ]
-    told = [f"{' and '.join(own)} of parents are Testably's own"] if own else []
-    if left := words.left_alone(len(one.kept), len(one.accepted)):
-        told.append(left)
+    left = words.left_alone(len(one.kept), len(one.accepted))
+    told = [text for text in (words.of_parents(one.exempt or {}), left) if text]
     return [f"Not counted: {'; '.join(told)}."] if told else []
 
 

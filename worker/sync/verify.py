@@ -21,7 +21,7 @@ from worker.sync.decide.action import Action, Guard, Kind, Plan
 from worker.sync.decide.losses import exempt_of
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.decide.verdict import Difference, Verdict
+from worker.sync.decide.verdict import MILESTONE, Difference, Verdict
 from worker.sync.options import Options
 from worker.sync.read.scope import Scope, with_fresh
 
@@ -45,6 +45,11 @@ class Found:
         """A difference with the milestone that it is about."""
         ids = (action.testrail_id, action.testably_id or "")
         return cls(*ids, one.field, one.desired, one.live, one.verdict.value)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is about the milestone as a whole, of which neither side has a value."""
+        return self.field == MILESTONE
 
     def as_json(self) -> dict[str, Any]:
         """As in ``verify --json``."""
