@@ -148,6 +148,11 @@ class ProblemKind(StrEnum):
     )
     HELD_UP = ("held_up", Effect.PASSES, "`milesync sync` tries it again.")
     NOT_FOUND = ("not_found", Effect.PASSES, "`milesync sync` reads the lists again.")
+    ACCESS_DENIED = (
+        "access_denied",
+        Effect.PASSES,
+        "Let this account write it in Testably; what stands before Testably may refuse its text.",
+    )
     RATE_LIMITED = ("rate_limited", Effect.PASSES, "`milesync sync` tries it again.")
     MAINTENANCE = ("maintenance", Effect.PASSES, "`milesync sync` tries it again afterwards.")
     SERVER_ERROR = ("server_error", Effect.PASSES, "`milesync sync` tries it again.")
@@ -214,6 +219,8 @@ class ProblemKind(StrEnum):
 
 _FAILURES = frozenset(
     {
+        ProblemKind.ACCESS_DENIED,
+        ProblemKind.NOT_FOUND,
         ProblemKind.RATE_LIMITED,
         ProblemKind.MAINTENANCE,
         ProblemKind.SERVER_ERROR,

@@ -92,6 +92,7 @@ _PROBLEMS: Final = {
     "absence_unproved": "perhaps gone",
     "held_up": "being written",
     "not_found": "not found",
+    "access_denied": "access denied",
     "rate_limited": "too many requests",
     "maintenance": "in maintenance",
     "server_error": "server error",
