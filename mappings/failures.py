@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
+from mappings.commands import for_project
 from mappings.link import Link
 from mappings.link_record import Failure
 from mappings.overview import LastRun
-from mappings.problem import ProblemKind, for_project
+from mappings.problem import ProblemKind
 from mappings.rows import Pair
 from mappings.store import Store
 

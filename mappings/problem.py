@@ -6,12 +6,13 @@ operators' table all read it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any, Self
+
+from mappings.commands import for_project
 
 
 class Effect(Enum):
@@ -233,21 +234,6 @@ _FAILURES = frozenset(
         ProblemKind.KEEPS_FAILING,
     }
 )
-_COMMAND = re.compile(
-    r"`milesync (?:accept|check|failures|history|migrate|plan|retry|runs|status|sync|verify)\b[^`]*"
-)
-
-
-def for_project(text: str, project: int | None) -> str:
-    """The text with its commands for one TestRail project, where a command has to name one."""
-    if project is None:
-        return text
-    return _COMMAND.sub(
-        lambda found: found[0] if "--project" in found[0] else f"{found[0]} --project {project}",
-        text,
-    )
-
-
 QUARANTINED_AT = 3
 """A milestone that failed in so many runs is quarantined (R6)…"""
 FIRST_REST = timedelta(hours=1)

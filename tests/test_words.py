@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mappings.commands import for_project
 from mappings.field_names import FIELD_NAMES
 from mappings.milestone import FIELDS
-from mappings.problem import ProblemKind, for_project
+from mappings.problem import ProblemKind
 from mappings.rows import ChangeState
 from mappings.run_record import RUNNING
 from worker.facts import words

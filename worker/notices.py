@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import structlog
 
+from mappings.commands import for_project
 from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import Failure
 from mappings.overview import ENDED_WELL, Standing
-from mappings.problem import for_project
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from mappings.runs import RunLog

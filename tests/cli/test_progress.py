@@ -44,6 +44,7 @@ def test_the_remaining_time_is_that_of_the_allowed_rate() -> None:
     clock.passed = 2.0
     tally.add(created(1))
     assert str(tally) == "1 of 601 writes, 30 a minute, about 10 min left"
+    assert str(Tally(1, 1.0, clock)).startswith("0 of 1 write, ")
 
 
 def test_a_line_is_logged_every_ten_seconds() -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from mappings.commands import for_project
 from mappings.footer import marker_url
-from mappings.problem import for_project
 from worker.facts import words
 from worker.facts.changes import FieldChange
 from worker.facts.lifecycles import of_action

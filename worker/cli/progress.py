@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from worker.cli.session import start_logging
+from worker.facts import words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +62,8 @@ class Tally:
         return self.done / passed * 60 if passed else 0.0
 
     def __str__(self) -> str:
-        parts = [f"{self.done} of {self.total} writes", f"{self.a_minute:.0f} a minute"]
+        total = words.number_of(self.total, "write", "writes")
+        parts = [f"{self.done} of {total}", f"{self.a_minute:.0f} a minute"]
         if self.done < self.total:
             parts.append(f"{duration(self.seconds_left)} left")
         if self.needs_person:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from mappings.commands import for_project
 from mappings.errors import MilesyncError
-from mappings.problem import for_project
 from worker.cli.screen import Console, Table
 from worker.facts import words
 from worker.facts.runs import WROTE

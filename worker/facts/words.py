@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from mappings.commands import for_project
 from mappings.field_names import FIELD_NAMES
-from mappings.problem import for_project
 
 _COUNTED: Final = (
     (("created", "create"), "new", "new"),

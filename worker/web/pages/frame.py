@@ -19,10 +19,11 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from mappings.commands import for_project
 from mappings.errors import MilesyncError, StoreError
 from mappings.footer import marker_url
 from mappings.paged import MOST_DIGITS
-from mappings.problem import ProblemKind, for_project
+from mappings.problem import ProblemKind
 from worker.errors import NoLimiter
 from worker.facts import runs, words
 from worker.facts.milestones import in_parts
