@@ -31,6 +31,16 @@ def test_what_becomes_of_runs_and_writes_is_said_in_plain_words() -> None:
     assert len(set(told)) == len(told) - 1, "a run and a write may both be done"
 
 
+@pytest.mark.parametrize("state", [*(state.value for state in State), RUNNING])
+def test_only_a_run_that_came_to_its_end_had_nothing_to_do(state: str) -> None:
+    """Of the others nobody knows it; what they cannot carry exactly they have not carried yet."""
+    ended = state in ("succeeded", "partial")
+    told = words.run_counted(dict.fromkeys(("created", "unchanged"), 0), state)
+    assert (told == "nothing to do") is ended
+    assert words.inexact(state) == ("Not" if ended else "Cannot be") + " carried exactly"
+    assert words.run_counted({"created": 2, "unchanged": 1}, state) == "2 new, 1 the same"
+
+
 @pytest.mark.parametrize(
     ("text", "then"),
     [

@@ -99,9 +99,11 @@ def show_run(
     where = heading or title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {words.run_state(report.state.value)}", style="bold")
     if any(report.counts.values()) or report.error is None:
-        out.print(f"  {words.counted(report.counts, 'Nothing to do')}.")
+        told = words.run_counted(report.counts, report.state.value)
+        out.print(f"  {told[:1].upper()}{told[1:]}.")
     if report.not_exact:
-        out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
+        inexact = words.inexact(report.state.value)
+        out.print(f"  {inexact}: {words.not_exact(report.not_exact)}.")
     if report.verified is not None:
         out.print(f"  {printable(words.proof(report.verified))}")
     if report.counts.get("held"):

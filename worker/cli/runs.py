@@ -181,7 +181,8 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
     out.print(f"  {_when(run)}")
     out.print(f"  {what(run)}. {words.requests(run['requests'])}.")
     if run["not_exact"]:
-        out.print(f"  Not carried exactly: {words.not_exact(run['not_exact'])}.")
+        inexact = words.inexact(run["state"])
+        out.print(f"  {inexact}: {words.not_exact(run['not_exact'])}.")
     if run["verified"]:
         out.print(f"  {printable(words.proof(run['verified']))}")
     _show_problems(out, run)

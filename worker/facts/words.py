@@ -49,6 +49,14 @@ _RUN_STATES: Final = {
     "unfinished": "waits for a worker",
     "aborted": "stopped",
 }
+_NOTHING: Final = {
+    "running": "nothing so far",
+    "unfinished": "nothing so far",
+    "aborted": "no milestone was finished",
+    "failed": "no milestone was finished",
+}
+"""What is said of a run that has counted no milestone, unless it came to its end; the counts of
+one that died may lack its last second."""
 _WRITE_STATES: Final = {
     "intended": "not answered yet",
     "not_done": "not carried out",
@@ -101,13 +109,23 @@ _PROBLEMS: Final = {
 _MIDNIGHT: Final = "T00:00:00Z"
 
 
-def counted(counts: Mapping[str, int], nothing: str = "nothing to do") -> str:
+def counted(counts: Mapping[str, int], nothing: str) -> str:
     """How many milestones there are of each: ``30 new, 3 changed, 1 needs you``."""
     parts = []
     for names, one, several in _COUNTED:
         if number := sum(counts.get(name, 0) for name in names):
             parts.append(f"{number} {one if number == 1 else several}")
     return ", ".join(parts) or nothing
+
+
+def run_counted(counts: Mapping[str, int], state: str) -> str:
+    """What came of the milestones of a run in this state, or of a run of which nothing came."""
+    return counted(counts, _NOTHING.get(state, "nothing to do"))
+
+
+def inexact(state: str) -> str:
+    """What stands before the losses of a run: only one that came to its end has carried them."""
+    return "Cannot be carried exactly" if state in _NOTHING else "Not carried exactly"
 
 
 def not_exact(counts: Mapping[str, int]) -> str:
@@ -146,7 +164,7 @@ def proof(verified: Mapping[str, Any]) -> str:
     """What the proof that a run ended with has found, in a sentence."""
     if verified["in_step"] is None:
         return f"Whether both sides agree could not be read: {verified['reason']}"
-    compared = f"{verified['compared']} compared"
+    compared = f"{verified['compared']} compared{_of_scope(verified)}"
     if verified["in_step"]:
         return f"Both sides were read and agree: {compared}."
     since = verified["changed_since"]
@@ -158,12 +176,19 @@ def proof(verified: Mapping[str, Any]) -> str:
 def proof_at(verified: Mapping[str, Any], when: str) -> str:
     """The same in the words of a report, with the time of the proof."""
     number = verified["compared"]
-    compared = f"{number} {'milestone' if number == 1 else 'milestones'} compared"
+    noun = "milestone" if number == 1 else "milestones"
+    compared = f"{number} {noun} compared{_of_scope(verified)}"
     if verified["in_step"]:
         return f"Both sides were read again on {when}: no difference ({compared})."
     if verified["in_step"] is None or verified["changed_since"]:
         return f"{when}: {proof(verified)}"
     return f"Both sides were read again on {when} and differ in what is listed below ({compared})."
+
+
+def _of_scope(verified: Mapping[str, Any]) -> str:
+    """What a proof was narrowed to, if it was."""
+    scope = verified.get("scope", "all")
+    return "" if scope == "all" else f", {scope} ones alone"
 
 
 def held(number: int, project: int | None) -> str:
