@@ -173,15 +173,17 @@ def in_step(pair: Pair, last_run: LastRun | None, needs_person: int) -> bool | N
     """Whether both sides agree, as far as is recorded; None if that is not known.
 
     They do not while something needs a person, or if a difference was found after the last proof.
-    After a run of the whole pair that was stopped, failed, or left something to a person who has
-    seen to it since, nobody knows until the next proof.
+    Nobody knows, until the next proof, after a run of the whole pair that may have mended that, or
+    one that was stopped, failed, or left something to a person who has seen to it since.
     """
     proved, drifted = pair.proved_at, pair.drifted_at
-    if needs_person or (drifted is not None and (proved is None or drifted > proved)):
+    ended_well = last_run is not None and last_run.state == "succeeded"
+    ended_at = None if last_run is None else last_run.finished_at
+    if needs_person:
         return False
-    if proved is None:
-        return None
-    if last_run is not None and last_run.state != "succeeded" and last_run.finished_at > proved:
+    if drifted is not None and (proved is None or drifted > proved):
+        return None if ended_well and ended_at is not None and ended_at > drifted else False
+    if proved is None or (ended_at is not None and ended_at > proved and not ended_well):
         return None
     return True
 

@@ -84,6 +84,14 @@ class ProblemKind(StrEnum):
         Effect.DECIDE,
         "`milesync migrate --adopt-by-name`, or `milesync migrate --create-anyway`.",
     )
+    SEVERAL_NAMED = (
+        "several_named",
+        Effect.DECIDE,
+        (
+            "Leave one of the name on each side (rename others, or archive them in Testably), then "
+            "`milesync migrate --adopt-by-name`; or make new: `milesync migrate --create-anyway`."
+        ),
+    )
     SEVERAL_MARKED = (
         "several_marked",
         Effect.DECIDE,
@@ -140,6 +148,11 @@ class ProblemKind(StrEnum):
     )
     HELD_UP = ("held_up", Effect.PASSES, "`milesync sync` tries it again.")
     NOT_FOUND = ("not_found", Effect.PASSES, "`milesync sync` reads the lists again.")
+    ACCESS_DENIED = (
+        "access_denied",
+        Effect.PASSES,
+        "Let this account write it in Testably; what stands before Testably may refuse its text.",
+    )
     RATE_LIMITED = ("rate_limited", Effect.PASSES, "`milesync sync` tries it again.")
     MAINTENANCE = ("maintenance", Effect.PASSES, "`milesync sync` tries it again afterwards.")
     SERVER_ERROR = ("server_error", Effect.PASSES, "`milesync sync` tries it again.")
@@ -206,6 +219,8 @@ class ProblemKind(StrEnum):
 
 _FAILURES = frozenset(
     {
+        ProblemKind.ACCESS_DENIED,
+        ProblemKind.NOT_FOUND,
         ProblemKind.RATE_LIMITED,
         ProblemKind.MAINTENANCE,
         ProblemKind.SERVER_ERROR,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from mappings.field_names import FIELD_NAMES
+from mappings.milestone import FIELDS
 from mappings.problem import ProblemKind, for_project
 from mappings.rows import ChangeState
 from mappings.run_record import RUNNING
-from worker.facts import words
+from worker.facts import ending, words
+from worker.sync.decide.verdict import Verdict
 from worker.sync.report import State
 
 INNER = {"altered", "partial", "aborted", "adopt", "quarantine", "skip", "marker", "ambiguous"}
@@ -35,10 +38,10 @@ def test_what_becomes_of_runs_and_writes_is_said_in_plain_words() -> None:
 def test_only_a_run_that_came_to_its_end_had_nothing_to_do(state: str) -> None:
     """Of the others nobody knows it; what they cannot carry exactly they have not carried yet."""
     ended = state in ("succeeded", "partial")
-    told = words.run_counted(dict.fromkeys(("created", "unchanged"), 0), state)
+    told = ending.counted(dict.fromkeys(("created", "unchanged"), 0), state)
     assert (told == "nothing to do") is ended
-    assert words.inexact(state) == ("Not" if ended else "Cannot be") + " carried exactly"
-    assert words.run_counted({"created": 2, "unchanged": 1}, state) == "2 new, 1 the same"
+    assert ending.inexact_title(state) == ("Not" if ended else "Cannot be") + " carried exactly"
+    assert ending.counted({"created": 2, "unchanged": 1}, state) == "2 new, 1 the same"
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,37 @@ def test_the_next_step_of_every_kind_can_be_copied_for_one_project(kind: Problem
     for command in step.split("`")[1::2]:
         if command.startswith("milesync ") and not command.startswith("milesync undo"):
             assert command.endswith("--project 2"), command
+
+
+@pytest.mark.parametrize("name", FIELD_NAMES)
+def test_every_name_of_a_field_is_understood(name: str) -> None:
+    """As it is shown, as it is written in a sentence, and as the JSON has it."""
+    for said in (name, words.field_called(name), *FIELD_NAMES[name], name.upper()):
+        assert words.field_meant(said) == name
+    assert words.field_meant(f"{name}s") is None
+
+
+def test_every_field_has_names_and_every_verdict_words() -> None:
+    assert list(FIELD_NAMES) == [*FIELDS, "parent_id"]
+    assert {verdict.value for verdict in Verdict} == words._VERDICTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("exempt", "told"),
+    [
+        ({}, ""),
+        ({"parent_status": 0, "parent_dates": 0}, ""),
+        ({"parent_status": 1}, "1 status of a parent is Testably's own"),
+        ({"parent_dates": 1}, "1 date of a parent is Testably's own"),
+        (
+            {"parent_status": 1, "parent_dates": 2},
+            "1 status and 2 dates of parents are Testably's own",
+        ),
+        (
+            {"parent_status": 2, "parent_dates": 1},
+            "2 statuses and 1 date of parents are Testably's own",
+        ),
+    ],
+)
+def test_one_and_several_are_told_apart(exempt: dict[str, int], told: str) -> None:
+    assert words.of_parents(exempt) == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +54,49 @@ def test_a_failure_says_what_why_since_when_and_what_next(milesync: Milesync, cu
     assert LONG[:20] in one["reason"]
     shown = milesync("failures").out
     assert f"milesync accept {cut}" in shown.replace("\n", " ")
+
+
+@pytest.mark.parametrize("solved", ["renamed", "archived", "created"])
+def test_of_several_of_one_name_the_next_step_is_one_that_works(
+    milesync: Milesync, sandbox: Sandbox, solved: str
+) -> None:
+    """Not the flag that has just failed: which is meant stays open until one of it is left."""
+    ably = sandbox.testably.model
+    sandbox.testrail.model.add(1, {"name": "Twin"})
+    twins = [str(ably.create(PROJECT, {"name": "Twin"})["id"]) for _ in range(2)]
+    for flags in ([], ["--adopt-by-name"]):
+        assert milesync("migrate", "--yes", *flags).code == 3
+        [[one], _] = listed(milesync)
+        assert one["kind"] == "several_named"
+        assert all(twin in one["reason"] for twin in twins)
+        step = one["next_step"]
+        assert step.index("rename others") < step.index("`milesync migrate --adopt-by-name`")
+    if solved == "created":
+        assert milesync("migrate", "--yes", "--create-anyway").code == 0
+    else:
+        taken = {"name": "Another"} if solved == "renamed" else {"status": "archived"}
+        ably.update(PROJECT, twins[1], taken)
+        assert milesync("migrate", "--yes", "--adopt-by-name").code == 0
+        assert twins[0] in milesync("mappings", "--csv").out
+    assert listed(milesync) == ([], [])
+    assert milesync("verify").code == 0
+
+
+def test_what_is_held_is_shown_in_words_where_no_field_differs(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """By verify; neither side has a value that could stand there."""
+    held(milesync, sandbox)
+    [target] = [
+        one["testably_id"]
+        for one in milesync("mappings", "--json").json["projects"][0]["links"]
+        if one["testrail_id"] == 1
+    ]
+    sandbox.testably.model.update(PROJECT, target, {"name": "Renamed"})
+    [row] = [line for line in milesync("verify").out.splitlines() if target in line]
+    assert row.split() == ["1", target, "held", "after", "an", "undo"]
+    [one] = milesync("verify", "--json").json["projects"][0]["differences"]
+    assert (one["field"], one["expected"], one["actual"]) == ("milestone", None, None)
 
 
 def test_a_next_step_names_its_project_among_several(
@@ -177,13 +221,39 @@ def test_one_field_alone_can_be_accepted(milesync: Milesync, sandbox: Sandbox, c
     sandbox.testrail.model.update(cut, {"due_on": None})
     assert milesync("sync").code == 3
     assert {one["field"] for one in listed(milesync)[0]} == {"name", "due_date"}
-    assert milesync("accept", str(cut), "--field", "due_date").code == 0
+    told = milesync("failures").out
+    [named] = re.findall(r", (\w+): not taken by Testably", told)
+    assert milesync("accept", str(cut), "--field", named).code == 0
     failures, accepted = listed(milesync)
     assert [one["field"] for one in failures] == ["name"]
     assert [one["field"] for one in accepted] == ["due_date"]
     assert milesync("sync").code == 3
     assert milesync("accept", "--all").code == 0
     assert milesync("sync").code == 0
+
+
+@pytest.mark.parametrize("said", ["due", "due date", "due_date", " Due  Date "])
+def test_a_field_is_taken_however_it_is_called(
+    milesync: Milesync, sandbox: Sandbox, cut: int, said: str
+) -> None:
+    model = sandbox.testably.model
+    model.switches = replace(model.switches, null_clears=False)
+    sandbox.testrail.model.update(cut, {"due_on": None})
+    assert milesync("sync").code == 3
+    assert milesync("accept", str(cut), "--field", said).code == 0
+    assert [one["field"] for one in listed(milesync)[1]] == ["due_date"]
+    assert milesync("accept", "--revoke", str(cut), "--field", said).code == 0
+    assert listed(milesync)[1] == []
+
+
+def test_a_field_that_does_not_exist_is_named_with_those_that_do(
+    milesync: Milesync, cut: int
+) -> None:
+    ended = milesync("accept", str(cut), "--field", "dew", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+    assert "'dew'" in ended.json["error"]["message"]
+    assert "name, description, start, due, status, parent" in ended.json["error"]["hint"]
+    assert [one["testrail_id"] for one in listed(milesync)[0]] == [cut]
 
 
 def held(milesync: Milesync, sandbox: Sandbox) -> tuple[str, str]:

@@ -92,6 +92,13 @@ def test_what_an_undo_holds_is_told_as_held(
     run = milesync("sync", "--json").json["projects"][0]["run"]
     milesync("undo", run, "--yes")
     assert agrees(milesync, web) == {1: {"name": "held after an undo"}}
+    links = milesync("mappings", "--json").json["projects"][0]["links"]
+    target = next(link["testably_id"] for link in links if link["testrail_id"] == 1)
+    sandbox.testably.model.update("proj_abc123", target, {"name": "Renamed"})
+    assert agrees(milesync, web) == {1: {"milestone": "held after an undo"}}
+    page = web.get("/pairs/1/proj_abc123/milestones/1").text
+    row = page[page.index(">milestone</th>") :].partition("</tr>")[0]
+    assert re.findall(r'data-label="Test\w+">(.*?)</td>', row) == ["–", "–"]
 
 
 def test_an_edit_that_wins_is_told_and_does_not_count(

@@ -161,6 +161,28 @@ def test_failures_are_listed_and_retried(milesync: Milesync, sandbox: Sandbox) -
     assert "Nothing needs a person." in milesync("failures").out
 
 
+def test_what_is_accepted_is_tried_again_only_where_it_is_named(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """Then both sides differ again, and every command says so."""
+
+    def in_step() -> object:
+        return milesync("status", "--json").json["projects"][0]["in_step"]
+
+    made = sandbox.testrail.model.add(1, {"name": "A name" + " that is long" * 20})["id"]
+    sandbox.testably.model.switches = TestablySwitches(cuts_name_at=100)
+    assert milesync("migrate", "--yes").code == 3
+    assert milesync("accept", str(made)).code == 0
+    assert (milesync("verify").code, in_step()) == (0, True)
+    assert milesync("retry", "--json").json["cleared"] == 0
+    assert in_step() is True
+    assert milesync("retry", str(made), "--json").json["cleared"] == 1
+    assert (in_step(), milesync("verify").code) == (False, 3)
+    sandbox.testably.model.switches = TestablySwitches()
+    assert (milesync("sync").code, in_step()) == (0, None)
+    assert (milesync("verify").code, in_step()) == (0, True)
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_retry_of_what_is_not_known_is_wrong_usage(milesync: Milesync) -> None:
     ended = milesync("retry", "4711", "--json")

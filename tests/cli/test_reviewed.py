@@ -86,9 +86,18 @@ def test_ten_differences_are_named_and_the_rest_counted() -> None:
 
 
 def test_a_plan_and_its_options_come_back_from_the_file() -> None:
-    options = Options(Trigger.MIGRATION, Only.OPEN, adopt_by_name=True)
+    options = Options(Trigger.MIGRATION, Only.OPEN, adopt_by_name=True, allow_mass_recreate=True)
     text = json.dumps(reviewable({"projects": []}, options, PLACES))
-    assert Options(**reviewed_options(read_reviewed(text, "plan.json"))) == options
+    assert reviewed_options(read_reviewed(text, "plan.json")) == options
+
+
+def test_a_plan_that_has_changed_is_made_anew_with_the_same_options() -> None:
+    options = Options(Trigger.MIGRATION, Only.STARTED, allow_mass_archive=True)
+    fresh = reviewable({"projects": []}, options, PLACES)
+    with pytest.raises(PlanChanged) as refused:
+        must_be_equal(plan(), fresh)
+    wanted = "`milesync plan --only started --allow-mass-archive --out FILE`"
+    assert wanted in refused.value.hint
 
 
 @pytest.mark.parametrize(

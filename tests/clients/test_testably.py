@@ -71,6 +71,23 @@ def test_a_server_may_give_smaller_pages() -> None:
     assert (len(found.milestones), found.complete, len(script.asked)) == (45, True, 3)
 
 
+@pytest.mark.parametrize(("count", "meta", "whole"), [(40, {}, True), (40, {"total": None}, False)])
+def test_a_page_that_is_not_there_ends_the_list(
+    count: int, meta: dict[str, object], whole: bool
+) -> None:
+    """As some frameworks answer to a page after the last; all is read if the total says so."""
+    pages = server([row(number) for number in range(count)], clamp=20, **meta)
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        asked = dict(urllib.parse.parse_qsl(request.url.query.decode()))
+        missing = int(asked["page"]) > count // 20
+        return answer({"detail": "Invalid page."}, 404) if missing else pages(request)
+
+    found, _ = listed(reply)
+    assert (len(found.milestones), found.complete) == (count, whole)
+    assert whole or found.incomplete_because == "page 3 of the list is not there"
+
+
 def test_the_list_can_be_asked_for_one_status() -> None:
     testably, script = client(page([], total=0))
     assert testably.list_all("proj_1", "archived").complete

@@ -48,6 +48,7 @@ class Pair:
     def __post_init__(self) -> None:
         self.ids: list[int] = []
         self.bad: set[str] = set()
+        self.status = 500
         for number in range(ALL):
             made = self.rail.add(1, {"name": f"Release {number}"})["id"]
             assert isinstance(made, int)
@@ -70,7 +71,7 @@ class Pair:
 
     def _fail(self, body: object) -> None:
         if isinstance(body, dict) and body.get("name") in self.bad:
-            raise Problem(500, "The database cannot store this.")
+            raise Problem(self.status, "The database cannot store this.")
 
     def run(self, options: Options = MANUAL) -> RunReport:
         """One run, some minutes after the one before."""
@@ -174,6 +175,39 @@ def test_the_good_ones_arrive_in_the_first_run_and_the_bad_ones_are_quarantined_
     assert fourth.state is State.PARTIAL
     assert fourth.counts["quarantined"] == bad
     assert pair.sent(fourth) == 0
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_one_to_which_access_is_denied_or_that_is_not_found_stops_no_other(
+    pair: Pair, method: str, status: int
+) -> None:
+    """Although every list shows it, and the project answers."""
+    pair.status = status
+    if method == "PATCH":
+        assert pair.run().state is State.SUCCEEDED
+    pair.rename(2)
+    failing = ProblemKind.ACCESS_DENIED if status == 403 else ProblemKind.NOT_FOUND
+    for count, kind in ((1, failing), (2, failing), (3, ProblemKind.KEEPS_FAILING)):
+        report = pair.run()
+        assert report.state is State.PARTIAL
+        assert pair.counts(2) == [(kind, count)] * 2
+        assert {f"Renamed {number}" for number in range(2, ALL)} <= pair.names()
+    assert pair.sent(pair.run()) == 0
+
+
+@pytest.mark.parametrize("due", [3, ALL])
+def test_an_account_that_may_write_nothing_is_told_so_and_no_milestone_is_blamed(
+    pair: Pair, due: int
+) -> None:
+    pair.run()
+    pair.status = 403
+    for number, id_ in enumerate(pair.ids[:due]):
+        pair.rail.update(id_, {"name": f"Renamed {number}"})
+    pair.bad = {f"Renamed {number}" for number in range(due)}
+    report = pair.run()
+    assert (report.state, report.error and report.error.kind) == (State.FAILED, "access_denied")
+    assert not any(link.has_count for link in pair.links.values())
 
 
 def test_a_quarantined_one_is_tried_after_an_hour_and_then_once_a_day(pair: Pair) -> None:

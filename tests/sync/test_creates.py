@@ -13,6 +13,7 @@ from mappings.footer import marker_url
 from mappings.journal import Journal
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.milestone import TargetMilestone, Values
 from mappings.rows import ChangeState
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, URL, World
@@ -74,6 +75,23 @@ def test_a_create_whose_answer_was_lost_is_found(
     assert max(world.clock.slept) >= GRACE.total_seconds()
     world.run()
     assert world.to_ably.writes == {}
+
+
+def test_an_answer_that_names_what_was_there_before_is_no_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person made is not taken for what the create has made; that is looked for."""
+    theirs = str(world.ably.create(PROJECT, {"name": "By hand"})["id"])
+    one = world.add("One")
+    create = world.target.create
+
+    def mistaken(project: str, values: Values, parent: str | None) -> TargetMilestone:
+        return replace(create(project, values, parent), id=theirs)
+
+    monkeypatch.setattr(world.target, "create", mistaken)
+    assert world.run().state is State.SUCCEEDED
+    assert world.links[one].testably_id not in (None, theirs)
+    assert sorted(str(row["name"]) for row in world.ably.live(PROJECT)) == ["By hand", "One"]
 
 
 @FOOTER

@@ -407,6 +407,7 @@ def test_the_proof_stops_where_the_guard_stops_the_run_anyway(world: World) -> N
         world.rail.delete(id_)
     assert len(gather(world).gone) == 10
     assert len(gather(world, allow_mass_archive=True).gone) == 40
+    assert len(gather(world, Scope(every_absence=True)).gone) == 40
     world.policy = Policy(on_source_delete=OnSourceDelete.KEEP)
     assert len(gather(world).gone) == 40
 

@@ -138,14 +138,19 @@ def test_archived_milestones_stand_in_nobodys_way(options: Options) -> None:
 
 def test_two_candidates_for_one_name_are_not_guessed() -> None:
     """Also with the flag, which of them is meant cannot be told."""
-    action = plan([ONE], [UNMARKED, replace(UNMARKED, id="ms_8")], options=BY_NAME)[1]
-    assert (action.kind, trouble_of(action)) == (Kind.CONFLICT, "name_conflict")
+    for options in (BY_NAME, Options()):
+        action = plan([ONE], [UNMARKED, replace(UNMARKED, id="ms_8")], options=options)[1]
+        assert (action.kind, trouble_of(action)) == (Kind.CONFLICT, "several_named")
+        assert "--adopt-by-name" not in action.reason
 
 
 def test_two_milestones_do_not_adopt_one_target() -> None:
     """Rivals for a name are told, not served first come, first served."""
-    found = plan([ONE, source(2, "Release 1")], [UNMARKED], options=BY_NAME)
-    assert found.kinds == {1: "conflict", 2: "conflict"}
+    for options in (BY_NAME, Options()):
+        found = plan([ONE, source(2, "Release 1")], [UNMARKED], options=options)
+        assert found.kinds == {1: "conflict", 2: "conflict"}
+        assert [trouble_of(found[i]) for i in (1, 2)] == ["several_named", "several_named"]
+        assert "Which of 2 milestones in TestRail with this name ms_7 is" in found[1].reason
 
 
 def test_rivals_below_a_parent_that_is_adopted_itself() -> None:

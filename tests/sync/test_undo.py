@@ -334,6 +334,25 @@ def test_what_is_held_and_gone_is_accepted_until_its_target_changes(world: World
     assert world.run().state is State.PARTIAL
 
 
+def test_what_can_be_taken_back_is_although_one_field_is_refused(world: World) -> None:
+    """A 400 to several fields is taken apart, as in every other write (R3)."""
+    world.behave(ably=TestablySwitches(null_clears=False))
+    one = world.add("One", description="Before")
+    migrate(world)
+    world.edit(one, description="After", due_on=1_790_000_000)
+    undone = taken_back(world, migrate(world))
+    assert (undone.state, undone.counts["quarantined"]) == (State.PARTIAL, 1)
+    shown = world.in_target(one)
+    assert str(shown["description"]).startswith("Before")
+    assert shown["due_date"] is not None
+    [problem] = undone.problems
+    assert "refuses to clear the due date" in problem["reason"]
+    assert "description" not in problem["reason"]
+    world.clock.sleep(60)
+    taken_back(world, undone, force=True)
+    assert str(world.in_target(one)["description"]).startswith("After")
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_the_target_of_an_adoption_that_was_undone_is_left_where_that_is_accepted(
     world: World, is_deleted: bool

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mappings.errors import Busy
+from mappings.field_names import FIELD_NAMES
 from worker.cli import render
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
@@ -119,7 +120,7 @@ def accept(
       milesync accept --revoke 12
     """
     ids = tuple(dict.fromkeys(milestones or ()))
-    field = field and field.strip().lower().replace(" ", "_")
+    wanted = _field(field)
     if bool(ids) == every:
         text = "Say which milestones, or --all." if not ids else "Ids and --all do not go together."
         raise UsageError(text, "`milesync failures` lists them.")
@@ -127,7 +128,7 @@ def accept(
         pairs = deployment.settings.require_projects(projects)
         found = [(one, recorded(deployment, one)) for one in pairs]
         chosen = {
-            pair.id: _choose(deployment, pair, ids, field, revoke=revoke)
+            pair.id: _choose(deployment, pair, ids, wanted, revoke=revoke)
             for _, pair in found
             if pair is not None
         }
@@ -138,6 +139,17 @@ def accept(
     ]
     show({"projects": documents}, lambda out: show_each(out, documents, _say), as_json=as_json)
     return Exit.OK
+
+
+def _field(said: str | None) -> str | None:
+    """The field that is meant. Raises UsageError if there is none of that name."""
+    if said is None:
+        return None
+    found = words.field_meant(said)
+    if found is None:
+        names = ", ".join(map(words.field_called, FIELD_NAMES))
+        raise UsageError(f"There is no field {said!r}.", f"The fields are {names}.")
+    return found
 
 
 def _decided(one: ProjectPair, pair: Pair | None, ids: list[int], *, revoke: bool) -> Facts:
@@ -231,7 +243,7 @@ def retry(
     as_json: Json = False,
     projects: Projects = None,
 ) -> int:
-    """Let the next run try again what failed.
+    """Let the next run try again what failed; an accepted difference only where it is named.
 
     Examples:
       milesync retry
@@ -254,10 +266,12 @@ def retry(
 
 
 def _named(deployment: Deployment, pair: Pair, ids: frozenset[str]) -> list[Link]:
-    links: Callable[[int], Iterable[Link]] = deployment.store.links_with_problems
+    """Those with these ids; without ids what failed, and not what is wholly accepted."""
     if ids:
-        links = lambda pair_id: deployment.store.links(pair_id).values()  # noqa: E731
-    return [k for k in links(pair.id) if not ids or {str(k.testrail_id), k.testably_id} & ids]
+        every = deployment.store.links(pair.id).values()
+        return [k for k in every if {str(k.testrail_id), k.testably_id} & ids]
+    listed = deployment.store.links_with_problems(pair.id)
+    return [k for k in listed if not all(one.accepted for one in k.failures)]
 
 
 def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
@@ -269,6 +283,12 @@ def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
 
 
 def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
-    """Forget what failed; a link that a run is writing at this moment stays as it is."""
-    marked = [link.retried() for link in links if link.can_be_retried]
-    return len(deployment.store.save_many(pair_id, marked, deployment.clock.now()))
+    """Forget what failed; a link that a run is writing at this moment stays as it is.
+
+    What was accepted of it counts again: both sides differ until a run or a proof says otherwise.
+    """
+    marked, now = [link.retried() for link in links if link.can_be_retried], deployment.clock.now()
+    cleared = len(deployment.store.save_many(pair_id, marked, now))
+    if cleared:
+        deployment.store.update_pair(pair_id, drifted_at=now)
+    return cleared

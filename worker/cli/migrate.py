@@ -12,7 +12,19 @@ import typer
 from worker.cli import render
 from worker.cli.background import Background, hand_over
 from worker.cli.migration import Migration, interruptible
-from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects, Yes
+from worker.cli.options import (
+    AdoptByName,
+    Config,
+    CreateAnyway,
+    InUse,
+    Json,
+    MassArchive,
+    MassRecreate,
+    May,
+    OnlyThose,
+    Projects,
+    Yes,
+)
 from worker.cli.output import exit_of, show
 from worker.cli.reviewed import chosen_pairs, read_plan
 from worker.cli.session import opened, pairs_to_call, require_consent
@@ -33,15 +45,6 @@ ReportFile = Annotated[
         "--report", metavar="FILE", help="Write what became of each milestone: .html, .csv, .json."
     ),
 ]
-MassArchive = Annotated[
-    bool, typer.Option("--allow-mass-archive", help="Archive even more than a fifth.")
-]
-MassRecreate = Annotated[
-    bool, typer.Option("--allow-mass-recreate", help="Create even more than a fifth again.")
-]
-InUse = Annotated[
-    bool, typer.Option("--archive-in-use", help="Archive even what people work in in Testably.")
-]
 NoVerify = Annotated[
     bool, typer.Option("--no-verify", help="Do not read both sides once more at the end.")
 ]
@@ -51,10 +54,6 @@ PlanFile = Annotated[
         "--plan", metavar="FILE", help="Go on only if the plan still is the one in this file."
     ),
 ]
-
-
-May = tuple[bool, bool, bool, bool, bool]
-"""What a person allows, in the order of the fields of `Options`."""
 
 
 def migrate(

@@ -49,3 +49,14 @@ CreateAnyway = Annotated[
     bool,
     typer.Option("--create-anyway", help="Create beside a milestone of the same name."),
 ]
+MassArchive = Annotated[
+    bool, typer.Option("--allow-mass-archive", help="Archive even more than a fifth.")
+]
+MassRecreate = Annotated[
+    bool, typer.Option("--allow-mass-recreate", help="Create even more than a fifth again.")
+]
+InUse = Annotated[
+    bool, typer.Option("--archive-in-use", help="Archive even what people work in in Testably.")
+]
+May = tuple[bool, bool, bool, bool, bool]
+"""What a person allows with these five, in the order of the fields of `Options`."""

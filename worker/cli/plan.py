@@ -13,7 +13,18 @@ import typer
 from mappings.errors import MilesyncError
 from worker.cli import render
 from worker.cli.files import require_writable
-from worker.cli.options import AdoptByName, Config, CreateAnyway, Json, OnlyThose, Projects
+from worker.cli.options import (
+    AdoptByName,
+    Config,
+    CreateAnyway,
+    InUse,
+    Json,
+    MassArchive,
+    MassRecreate,
+    May,
+    OnlyThose,
+    Projects,
+)
 from worker.cli.output import Exit, Streamed, console, show
 from worker.cli.plan_text import show_plan
 from worker.cli.plan_view import view_of
@@ -26,7 +37,8 @@ if TYPE_CHECKING:
     from worker.cli.screen import Console
     from worker.settings import ProjectPair, Settings
     from worker.sync.context import PairContext, PlannedRun
-    from worker.sync.options import Options
+    from worker.sync.decide.action import Plan
+    from worker.sync.options import Only, Options
 
 Out = Annotated[
     list[Path] | None,
@@ -49,6 +61,9 @@ def plan(
     only: OnlyThose = None,
     adopt_by_name: AdoptByName = False,
     create_anyway: CreateAnyway = False,
+    allow_mass_archive: MassArchive = False,
+    allow_mass_recreate: MassRecreate = False,
+    archive_in_use: InUse = False,
     every: All = False,
     out: Out = None,
     config: Config = None,
@@ -62,9 +77,8 @@ def plan(
       milesync plan --only open --all
       milesync plan --out plan.json --out plan.html
     """
-    from worker.sync.options import Options, Trigger
-
-    options = Options(Trigger.MIGRATION, only, adopt_by_name, create_anyway)
+    may = (adopt_by_name, create_anyway, allow_mass_archive, allow_mass_recreate, archive_in_use)
+    options = _options(only, may)
     for file in out or ():
         require_writable(file, "a plan", ENDINGS)
     with opened(config) as deployment:
@@ -76,27 +90,27 @@ def plan(
             write_plans(out, looked, options, deployment)
         looked.show(deployment, as_json=as_json, every=every)
         if not as_json and not looked.errors:
-            _say_next(console(sys.stdout), looked, out or [], _flags(options, projects))
+            named = "".join(f" --project {project}" for project in projects or ())
+            _say_next(console(sys.stdout), looked, out or [], f"{named}{options.flags}")
     return looked.exit
 
 
-def _flags(options: Options, projects: Sequence[int] | None) -> str:
-    """What `migrate` has to be told to do what was planned."""
-    narrowed = [f" --project {project}" for project in projects or ()]
-    narrowed += [f" --only {options.only.value}"] if options.only else []
-    narrowed += [" --adopt-by-name"] if options.adopt_by_name else []
-    narrowed += [" --create-anyway"] if options.create_anyway else []
-    return "".join(narrowed)
+def _options(only: Only | None, may: May) -> Options:
+    from worker.sync.options import Options, Trigger
+
+    return Options(Trigger.MIGRATION, only, *may)
 
 
 def _say_next(out: Console, looked: Looked, files: Sequence[Path], flags: str) -> None:
-    """What a person does next: apply the plan, or hand it on."""
+    """What a person does next: apply the plan, or hand it on. ``flags`` are those of the plan."""
     if files:
         out.print(f"The plan is in {' and '.join(map(str, files))}.")
     kept = next((file for file in files if file.suffix.lower() == REVIEWED), None)
+    if looked.would_stop:
+        return  # the guard has said what to do
     if kept is not None:
         out.print(f"Do exactly this with `milesync migrate --plan {kept}`.")
-    elif looked.can_be_done:
+    elif looked.changes_something:
         out.print(f"Do it with `milesync migrate{flags}`.")
 
 
@@ -113,10 +127,19 @@ class Looked:
         return [result for result in self.results if isinstance(result, MilesyncError)]
 
     @property
-    def can_be_done(self) -> bool:
-        """Whether a migration would write something, and would not stop itself."""
-        plans = [one.plan for one in self.results if not isinstance(one, MilesyncError)]
-        return any(plan.changes for plan in plans) and not any(plan.guards for plan in plans)
+    def plans(self) -> list[Plan]:
+        """The plans of the pairs that could be planned."""
+        return [one.plan for one in self.results if not isinstance(one, MilesyncError)]
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether a migration would write something."""
+        return any(plan.changes for plan in self.plans)
+
+    @property
+    def would_stop(self) -> bool:
+        """Whether a migration of any of the pairs would stop itself before its first write."""
+        return any(plan.guards for plan in self.plans)
 
     @property
     def exit(self) -> Exit:
@@ -164,14 +187,15 @@ def show_one(
     every: bool = False,
 ) -> None:
     """Print the plan of one pair, or why there is none."""
+    project = deployment.project_to_name(identity.testrail_project)
     if isinstance(result, MilesyncError):
         out.print(render.title(identity.testrail_project, identity.testably_project), style="bold")
-        render.say_error(out, result)
+        render.say_error(out, result, project)
     else:
         title = render.title_of(deployment, identity)
         out.print(title, style="bold")
         rate = render.in_words(deployment.settings.testably.rate_limit)
-        show_plan(out, view_of(identity, result, rate, title), every=every)
+        show_plan(out, view_of(identity, result, rate, title, project), every=every)
 
 
 def _project_json(

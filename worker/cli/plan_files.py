@@ -47,7 +47,13 @@ def write_plans(
 def _views(looked: Looked, deployment: Deployment) -> list[PlanView]:
     rate = render.in_words(deployment.settings.testably.rate_limit)
     return [
-        view_of(identity, result, rate, render.title_of(deployment, identity))
+        view_of(
+            identity,
+            result,
+            rate,
+            render.title_of(deployment, identity),
+            deployment.project_to_name(identity.testrail_project),
+        )
         for identity, result in zip(looked.identities, looked.results, strict=True)
         if not isinstance(result, MilesyncError)
     ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from mappings.footer import marker_url
+from mappings.problem import for_project
 from worker.facts import words
 from worker.facts.changes import FieldChange
 from worker.facts.lifecycles import of_action
@@ -110,8 +111,13 @@ class PlanView:
     left_alone: str
 
 
-def view_of(identity: PairIdentity, planned: PlannedRun, rate: str, title: str) -> PlanView:
-    """Arrange a plan; ``rate`` is what Testably allows, in words, ``title`` the pair's heading."""
+def view_of(
+    identity: PairIdentity, planned: PlannedRun, rate: str, title: str, project: int | None
+) -> PlanView:
+    """Arrange a plan; ``rate`` is what Testably allows, in words, ``title`` the pair's heading.
+
+    ``project`` is what the commands of its guards name, as in `for_project`.
+    """
     from worker.sync.report import gaps_of
 
     plan, cost = planned.plan, planned.requests
@@ -130,7 +136,7 @@ def view_of(identity: PairIdentity, planned: PlannedRun, rate: str, title: str) 
         f"{words.about(planned.minutes * 60)}.",
         f"{words.requests(cost)}; Testably allows {rate}.",
         _sections(planned, identity.testrail_url),
-        [f"{guard.message} {guard.hint}" for guard in plan.guards],
+        [for_project(f"{guard.message} {guard.hint}", project) for guard in plan.guards],
         [str(gap["reason"]) for gap in gaps_of(planned.snapshot)],
         words.not_exact(plan.not_exact),
         words.left_alone(verdicts["kept"], verdicts["accepted"]),

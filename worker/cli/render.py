@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.errors import MilesyncError
+from mappings.problem import for_project
 from worker.cli.screen import Console, Table
-from worker.facts import words
+from worker.facts import ending, words
 from worker.facts.runs import WROTE
 from worker.say import printable
 
@@ -48,9 +49,10 @@ def table(*columns: str, rows: Iterable[Sequence[object]]) -> Table:
     return Table(columns, [["" if cell is None else str(cell) for cell in row] for row in rows])
 
 
-def say_error(out: Console, error: MilesyncError) -> None:
-    """What stopped one pair, and what to do."""
-    for line in (*error.message.splitlines(), *error.hint.splitlines()):
+def say_error(out: Console, error: MilesyncError, project: int | None) -> None:
+    """What stopped one pair, and what to do; ``project`` as in `for_project`."""
+    hint = for_project(error.hint, project)
+    for line in (*error.message.splitlines(), *hint.splitlines()):
         out.print(f"  {line}", style="red")
 
 
@@ -99,11 +101,10 @@ def show_run(
     where = heading or title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {words.run_state(report.state.value)}", style="bold")
     if any(report.counts.values()) or report.error is None:
-        told = words.run_counted(report.counts, report.state.value)
+        told = ending.counted(report.counts, report.state.value)
         out.print(f"  {told[:1].upper()}{told[1:]}.")
     if report.not_exact:
-        inexact = words.inexact(report.state.value)
-        out.print(f"  {inexact}: {words.not_exact(report.not_exact)}.")
+        out.print(f"  {ending.inexact(report.not_exact, report.state.value)}.")
     if report.verified is not None:
         out.print(f"  {printable(words.proof(report.verified))}")
     if report.counts.get("held"):
@@ -112,7 +113,7 @@ def show_run(
         problems(out, report.problems, identity.testrail_url, SHOWN)
         say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")
     if report.error is not None:
-        say_error(out, report.error)
+        say_error(out, report.error, project)
     if report.run is not None and not name:
         out.print(f"  Run {report.run}.")
     if next_steps := "; ".join(_next_steps(report, name, file)):

@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 def read_plan(file: Path | None, options: Options) -> tuple[Document | None, Options]:
     """The plan in the file, if there is one, and the options with which it was made.
 
-    Raises UsageError if the file holds no plan, or more is asked for beside it.
+    What the guards ask for may be allowed beside it, too. Raises UsageError if the file holds no
+    plan, or something else is asked for beside it.
     """
     from worker.sync.reviewed_plan import read_reviewed, reviewed_options
 
     if file is None:
         return None, options
-    if any(options.as_json().values()):
+    if replace(options, allow_mass_archive=False, allow_mass_recreate=False).flags:
         raise UsageError(
-            "--only, --adopt-by-name and --create-anyway come from the reviewed plan.",
+            "--only, --adopt-by-name, --create-anyway and --archive-in-use come from the "
+            "reviewed plan.",
             "Leave them out beside --plan, or make a new plan with them.",
         )
     try:
@@ -37,7 +39,13 @@ def read_plan(file: Path | None, options: Options) -> tuple[Document | None, Opt
         hint = "Write one with `milesync plan --out FILE`."
         raise UsageError(f"{file} cannot be read: {_short(error)}.", hint) from None
     reviewed = read_reviewed(text, str(file))
-    return reviewed, replace(options, **reviewed_options(reviewed))
+    kept = reviewed_options(reviewed)
+    return reviewed, replace(
+        kept,
+        allow_mass_archive=kept.allow_mass_archive or options.allow_mass_archive,
+        allow_mass_recreate=kept.allow_mass_recreate or options.allow_mass_recreate,
+        verify=options.verify,
+    )
 
 
 def chosen_pairs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from worker.cli.options import Config, Json
 from worker.cli.output import Exit, show
 from worker.cli.session import opened
+from worker.facts import words
 
 
 def upgrade(config: Config = None, as_json: Json = False) -> int:
@@ -46,8 +47,9 @@ def prune(config: Config = None, as_json: Json = False) -> int:
     show(
         {"state": "succeeded", **found},
         lambda out: out.print(
-            f"{gone.runs} runs with {gone.changes} changes were deleted; {gone.folded} runs "
-            "without changes are part of a later row now."
+            f"{words.number_of(gone.runs, 'run', 'runs')} with "
+            f"{words.number_of(gone.changes, 'change', 'changes')} deleted; "
+            f"{words.number_of(gone.folded, 'run', 'runs')} without changes now in a later row."
         ),
         as_json=as_json,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.context import PairContext
-    from worker.sync.verify import Verification
+    from worker.sync.verify import Found, Verification
 
 
 def verify(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
@@ -96,7 +96,7 @@ def _show_one(
 ) -> None:
     if isinstance(one, MilesyncError):
         out.print(where, style="bold")
-        render.say_error(out, one)
+        render.say_error(out, one, project)
         return
     word = "in step" if one.in_step else "not in step"
     out.print(f"{where}: {word}, {one.compared} compared.", style="bold")
@@ -118,12 +118,17 @@ def _difference_rows(one: Verification) -> list[tuple[object, ...]]:
         (
             d.testrail_id,
             d.testably_id,
-            words.field_called(d.field),
-            render.short(d.expected),
-            render.short(d.actual),
+            *_values(d),
         )
         for d in one.differences
     ]
+
+
+def _values(one: Found) -> tuple[str, str, str]:
+    """The field with both values; what is held as a whole has none."""
+    if one.is_whole:
+        return words.verdict(one.kind), "", ""
+    return words.field_called(one.field), render.short(one.expected), render.short(one.actual)
 
 
 def _other_rows(one: Verification) -> list[tuple[object, ...]]:
@@ -134,15 +139,8 @@ def _other_rows(one: Verification) -> list[tuple[object, ...]]:
 
 def _beside(one: Verification) -> list[str]:
     """What is compared by nobody, left by a setting, or lived with, in one line."""
-    exempt = one.exempt or {}
-    own = [
-        f"{exempt[name]} {words}"
-        for name, words in (("parent_status", "statuses"), ("parent_dates", "dates"))
-        if exempt.get(name)
-    ]
-    told = [f"{' and '.join(own)} of parents are Testably's own"] if own else []
-    if left := words.left_alone(len(one.kept), len(one.accepted)):
-        told.append(left)
+    left = words.left_alone(len(one.kept), len(one.accepted))
+    told = [text for text in (words.of_parents(one.exempt or {}), left) if text]
     return [f"Not counted: {'; '.join(told)}."] if told else []
 
 
@@ -163,11 +161,18 @@ _EXTRA_ADVICE = {
 
 
 def _advice(one: Verification) -> list[str]:
-    """What really helps, for each kind of difference that there is."""
+    """What really helps, for each kind of difference that there is.
+
+    Where a guard would stop what pushes, what the guard asks for comes in its place.
+    """
     kinds = {difference.kind for difference in one.differences}
     advice = [text for kind, text in _ADVICE.items() if kind in kinds]
     if one.missing:
         advice.append("`milesync plan` says why something is missing.")
     kinds = {extra.kind for extra in one.extra}
     advice += [text for kind, text in _EXTRA_ADVICE.items() if kind in kinds]
+    if one.guards:
+        stopped = {_ADVICE["push"], _EXTRA_ADVICE["push"]}
+        told = [f"{guard.message} {guard.hint}" for guard in one.guards]
+        advice = [*told, *(text for text in advice if text not in stopped)]
     return list(dict.fromkeys(advice))

@@ -14,6 +14,7 @@ from worker.clients.bounds import MOST_BYTES, MOST_BYTES_IN_WORDS
 from worker.clients.passes import CHANGED, ListChangedError, Pass
 from worker.clients.target_rows import TargetPage, TargetRows
 from worker.clients.transport import Asked, Transport
+from worker.errors import NotFound
 from worker.sync.lanes import Lanes
 
 
@@ -44,7 +45,12 @@ class TargetList:
         """Every page, until no further one is needed. Raises ApiError."""
         try:
             while not self._rows.is_over:
-                self._read_next()
+                try:
+                    self._read_next()
+                except NotFound:
+                    if self._next == 1:
+                        raise
+                    self._rows.end_before(self._next)
             self._pages.end()
         except ListChangedError:
             self._rows.end(CHANGED)

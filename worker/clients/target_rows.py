@@ -159,6 +159,12 @@ class TargetRows:
         self.is_over = True
         self._because = because
 
+    def end_before(self, number: int) -> None:
+        """End the list before a page that the server says is not there: all, if its total is."""
+        self.is_over = True
+        if self._total is None or len(self._ids) < self._total:
+            self._because = self._because or f"page {number} of the list is not there"
+
     @property
     def listing(self) -> TargetListing:
         """The listing so far."""

@@ -115,7 +115,7 @@ class Testably:
 
         Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
         ``parent_id`` that are not None; never a status. Raises MilestoneNotFound where a 404
-        concerns the parent alone, and NotFound where the project is not there.
+        concerns it or its parent alone, and NotFound where the project is not there.
         """
         given = {key: values.get(key) for key in _CREATED_WITH} | {"parent_id": parent_id}
         body = {"name": values["name"]}
@@ -123,7 +123,7 @@ class Testably:
         try:
             return self._transport.post(_path(project_id), body, _milestone)
         except NotFound as error:
-            raise self._not_found(project_id, error, is_item=parent_id is not None) from error
+            raise self._not_found(project_id, error) from error
 
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
         """PATCH once, never repeated, with exactly ``values``, on a permit already granted.
@@ -140,11 +140,9 @@ class Testably:
         except NotFound as error:
             raise self._not_found(project_id, error) from error
 
-    def _not_found(self, project_id: str, error: NotFound, *, is_item: bool = True) -> NotFound:
+    def _not_found(self, project_id: str, error: NotFound) -> NotFound:
         """What a write's 404 concerns: one milestone, if the project itself still answers."""
         self.check_project(project_id)
-        if not is_item:
-            return error
         return MilestoneNotFound(error.api, error.message, status=error.status)
 
     def _list_that_fits(

@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 from mappings.link import Link
 from mappings.milestone import FIELDS, SourceMilestone
+from worker.facts import words
 from worker.facts.recorded import family_of, snapshot_of, source_of
 from worker.sync.decide.action import Action
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.decide.verdict import Difference, Verdict
+from worker.sync.decide.verdict import MILESTONE, Difference, Verdict
 
 if TYPE_CHECKING:
     from mappings.rows import Pair, PairIdentity
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
 
 SAME: Final = "same"
 _TARGET_ID: Final = re.compile(r"\bms_\w+")
-_VERDICTS: Final = {
-    Verdict.PUSH: "to be written",
-    Verdict.REJECTED: "Testably refused it",
-    Verdict.ALTERED: "Testably stored it otherwise",
-    Verdict.IMMOVABLE: "cannot be moved",
-    Verdict.DERIVED: "Testably's own to say",
-    Verdict.KEPT: "edited in Testably, kept",
-    Verdict.HELD: "held after an undo",
-    Verdict.ACCEPTED: "accepted by a person",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +43,13 @@ class Row:
     verdict: str | None = None
     told: str = ""
     counts: bool = False
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Both values on a line each; of the milestone as a whole neither side has one."""
+        if self.field == MILESTONE:
+            return "–", "–"
+        return words.value_shown(self.testrail), words.value_shown(self.testably)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,9 @@ def _rows(snapshot: Snapshot, source: SourceMilestone, link: Link, action: Actio
 
 
 def _row(one: Difference, action: Action) -> Row:
-    told = f"{_VERDICTS[one.verdict]}: {one.cause.value}" if one.cause else _VERDICTS[one.verdict]
+    told = words.verdict(one.verdict.value)
+    if one.cause:
+        told = f"{told}: {one.cause.value}"
     if one.verdict is Verdict.PUSH and one.field not in action.push:
         told = "differs, and is not written now"
     facts = (one.field, one.desired, one.live, one.verdict.value)

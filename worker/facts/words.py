@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from mappings.field_names import FIELD_NAMES
 from mappings.problem import for_project
 
 _COUNTED: Final = (
@@ -28,7 +29,16 @@ _STATES: Final = {
     "orphaned": "gone from TestRail, kept in Testably",
     "held": "held after an undo",
 }
-_FIELDS: Final = {"start_date": "start", "due_date": "due", "parent_id": "parent"}
+_VERDICTS: Final = {
+    "push": "to be written",
+    "rejected": "Testably refused it",
+    "altered": "Testably stored it otherwise",
+    "immovable": "cannot be moved",
+    "derived": "Testably's own to say",
+    "kept": "edited in Testably, kept",
+    "held": "held after an undo",
+    "accepted": "accepted by a person",
+}
 _NOT_EXACT: Final = {
     "parent_status": "the status that Testably derives from sub-milestones",
     "parent_dates": "the dates that Testably takes from sub-milestones",
@@ -49,14 +59,6 @@ _RUN_STATES: Final = {
     "unfinished": "waits for a worker",
     "aborted": "stopped",
 }
-_NOTHING: Final = {
-    "running": "nothing so far",
-    "unfinished": "nothing so far",
-    "aborted": "no milestone was finished",
-    "failed": "no milestone was finished",
-}
-"""What is said of a run that has counted no milestone, unless it came to its end; the counts of
-one that died may lack its last second."""
 _WRITE_STATES: Final = {
     "intended": "not answered yet",
     "not_done": "not carried out",
@@ -74,6 +76,7 @@ _PROBLEMS: Final = {
     "parent_circle": "parents in a circle",
     "unknown_parent": "no such parent",
     "name_conflict": "same name",
+    "several_named": "same name, more than once",
     "several_marked": "there more than once",
     "in_doubt_for_a_person": "perhaps there already",
     "second_target": "there twice",
@@ -89,6 +92,7 @@ _PROBLEMS: Final = {
     "absence_unproved": "perhaps gone",
     "held_up": "being written",
     "not_found": "not found",
+    "access_denied": "access denied",
     "rate_limited": "too many requests",
     "maintenance": "in maintenance",
     "server_error": "server error",
@@ -118,14 +122,9 @@ def counted(counts: Mapping[str, int], nothing: str) -> str:
     return ", ".join(parts) or nothing
 
 
-def run_counted(counts: Mapping[str, int], state: str) -> str:
-    """What came of the milestones of a run in this state, or of a run of which nothing came."""
-    return counted(counts, _NOTHING.get(state, "nothing to do"))
-
-
-def inexact(state: str) -> str:
-    """What stands before the losses of a run: only one that came to its end has carried them."""
-    return "Cannot be carried exactly" if state in _NOTHING else "Not carried exactly"
+def number_of(number: int, one: str, several: str) -> str:
+    """So many of something: ``1 status``, ``2 statuses``."""
+    return f"{number} {one if number == 1 else several}"
 
 
 def not_exact(counts: Mapping[str, int]) -> str:
@@ -201,6 +200,22 @@ def held(number: int, project: int | None) -> str:
     return for_project(told, project)
 
 
+def of_parents(exempt: Mapping[str, int]) -> str:
+    """The fields that are Testably's own to say; empty where there are none."""
+    told = [
+        number_of(exempt[name], one, several)
+        for name, one, several in (
+            ("parent_status", "status", "statuses"),
+            ("parent_dates", "date", "dates"),
+        )
+        if exempt.get(name)
+    ]
+    if not told:
+        return ""
+    is_one = sum(exempt.get(name, 0) for name in _OF_PARENTS) == 1
+    return f"{' and '.join(told)} of {'a parent is' if is_one else 'parents are'} Testably's own"
+
+
 def left_alone(kept: int, accepted: int) -> str:
     """The differences that nobody counts, because a setting or a person leaves them."""
     told = [f"{kept} edited in Testably and kept"] if kept else []
@@ -235,7 +250,28 @@ def problem(kind: str) -> str:
 
 def field_called(name: str) -> str:
     """A field of Testably as people say it."""
-    return _FIELDS.get(name, name)
+    return FIELD_NAMES.get(name, (name,))[0]
+
+
+def field_meant(said: str) -> str | None:
+    """The field that a person names, as it is called anywhere: ``due``, ``due date``, ``due_date``.
+
+    None if there is no such field.
+    """
+    plain = " ".join(said.lower().replace("_", " ").split())
+    return next(
+        (
+            name
+            for name, called in FIELD_NAMES.items()
+            if plain in (*called, name.replace("_", " "))
+        ),
+        None,
+    )
+
+
+def verdict(name: str) -> str:
+    """What a difference means: ``held after an undo`` for ``held``."""
+    return _VERDICTS[name]
 
 
 def value_shown(value: object) -> str:
@@ -254,15 +290,14 @@ def lifecycles(both: Mapping[str, str | None]) -> str:
 
 def requests(counts: Mapping[str, int]) -> str:
     """How many requests went to each side."""
-    number = counts.get("testrail", 0)
-    noun = "request" if number == 1 else "requests"
-    return f"{number} {noun} to TestRail, {counts.get('testably', 0)} to Testably"
+    asked = number_of(counts.get("testrail", 0), "request", "requests")
+    return f"{asked} to TestRail, {counts.get('testably', 0)} to Testably"
 
 
 def rate(number: int, seconds: float) -> str:
     """A rate limit as people say it: ``60 requests a minute``."""
     window = "a minute" if seconds == 60 else f"in {seconds:g} s"
-    return f"{number} requests {window}"
+    return f"{number_of(number, 'request', 'requests')} {window}"
 
 
 def about(seconds: float) -> str:

@@ -73,8 +73,19 @@ class Options:
             "only": self.only.value if self.only else None,
             "adopt_by_name": self.adopt_by_name,
             "create_anyway": self.create_anyway,
+            "allow_mass_archive": self.allow_mass_archive,
+            "allow_mass_recreate": self.allow_mass_recreate,
             "archive_in_use": self.archive_in_use,
         }
+
+    @property
+    def flags(self) -> str:
+        """The same as `plan` and `migrate` take them: `` --only open --adopt-by-name``."""
+        given = [(name, value) for name, value in self.as_json().items() if value]
+        return "".join(
+            f" --{name.replace('_', '-')}{'' if value is True else f' {value}'}"
+            for name, value in given
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ class Target(Protocol):
 
         Sends ``name`` and those of ``description``, ``start_date``, ``due_date`` and
         ``parent_id`` that are not None; never a status. Raises MilestoneNotFound where a 404
-        concerns the parent alone, and NotFound where the project is not there.
+        concerns it or its parent alone, and NotFound where the project is not there.
         """
 
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:

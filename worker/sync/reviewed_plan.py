@@ -31,6 +31,15 @@ class PlanChanged(GuardTripped):
     kind = "plan_changed"
     default_hint = "Nothing was written. Make and review a new one: `milesync plan --out FILE`."
 
+    @classmethod
+    def since(cls, differences: Sequence[str], flags: str) -> PlanChanged:
+        """What differs, in words; ``flags`` are those with which a plan is the fresh one."""
+        shown = [f"- {line}" for line in differences[:SHOWN]]
+        if len(differences) > SHOWN:
+            shown.append(f"- and {len(differences) - SHOWN} more")
+        text = "\n".join(["The plan is not the reviewed one any more:", *shown])
+        return cls(text, cls.default_hint.replace(" --out", f"{flags} --out"))
+
 
 def reviewable(document: Document, options: Options, places: Document) -> dict[str, Any]:
     """What `plan --out` writes: the plan, what shaped it, and the addresses it was made for."""
@@ -100,6 +109,9 @@ class _Options(_Shape):
     only: Literal["open", "completed", "started", "upcoming"] | None = None
     adopt_by_name: bool = False
     create_anyway: bool = False
+    allow_mass_archive: bool = False
+    allow_mass_recreate: bool = False
+    archive_in_use: bool = False
 
 
 class _Plan(_Shape):
@@ -107,16 +119,11 @@ class _Plan(_Shape):
     projects: list[_Project]
 
 
-def reviewed_options(document: Document) -> dict[str, Any]:
-    """The options that shaped a reviewed plan, as arguments of `Options`."""
-    kept = document["options"]
-    only = kept.get("only")
-    return {
-        "trigger": Trigger.MIGRATION,
-        "only": None if only is None else Only(only),
-        "adopt_by_name": bool(kept.get("adopt_by_name")),
-        "create_anyway": bool(kept.get("create_anyway")),
-    }
+def reviewed_options(document: Document) -> Options:
+    """The options that shaped a reviewed plan."""
+    kept = _Options.model_validate(document["options"])
+    only = None if kept.only is None else Only(kept.only)
+    return Options(Trigger.MIGRATION, **(kept.model_dump() | {"only": only}))
 
 
 def differences(reviewed: Document, fresh: Document) -> list[str]:
@@ -189,8 +196,5 @@ def _field(value: object) -> str:
 def must_be_equal(reviewed: Document, fresh: Document) -> None:
     """Raises PlanChanged, naming the first differences in words."""
     found = differences(reviewed, fresh)
-    if not found:
-        return
-    shown = [f"- {line}" for line in found[:SHOWN]]
-    more = [f"- and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    raise PlanChanged("\n".join(["The plan is not the reviewed one any more:", *shown, *more]))
+    if found:
+        raise PlanChanged.since(found, reviewed_options(fresh).flags)

@@ -7,7 +7,7 @@ own: it can be interrupted and run again, and goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mappings.link import Link
@@ -18,6 +18,7 @@ from mappings.problem import Problem, ProblemKind
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, Refused, UsageError
 from worker.sync.apply.outcome import Outcome, Result
+from worker.sync.apply.updates import apart, why_rejected
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
@@ -216,24 +217,52 @@ def _write_and_hold(writer: TargetWriter, step: UndoStep, not_done: str) -> Prob
     """Write what takes it back, and hold it; why Testably did not take that, if it did not."""
     link, now = writer.reload(step.testrail_id), writer.clock.now()
 
-    def hold(done: Link) -> Link:
-        altered = " ".join(one.reason for one in done.field_problems.values())
-        if step.fields and altered:
-            return done.held(now, not_done + altered)
+    def hold(done: Link, failed: str = "") -> Link:
+        why = [failed, *(one.reason for one in done.field_problems.values())]
+        if step.fields and any(why):
+            return done.held(now, not_done + " ".join(filter(None, why)))
         return done.held_without_target(now) if step.adopted else done.held(now)
 
     if not step.fields:
         if (step.adopted or not step.blocked) and link.state is not LinkState.ARCHIVED:
             writer.keep(hold(link))
         return None
+
+    def unanswered(link: Link) -> Link:
+        return link.held(now, f"{not_done}its write was not answered.")
+
     # Held before it is sent: whatever becomes of the request, no schedule takes it up.
-    held, id_ = link.held(now, f"{not_done}its write was not answered."), step.change_id
+    held, id_ = unanswered(link), step.change_id
     try:
         link = writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
     except Refused as error:
-        link = writer.keep(writer.reload(step.testrail_id).held(now, not_done + error.message))
+        failed = _in_parts(writer, step, error, unanswered)
+        link = writer.keep(hold(writer.reload(step.testrail_id), failed))
     told = link.problem
     return told if told is not None and told.kind is ProblemKind.UNDO_FAILED else None
+
+
+def _in_parts(
+    writer: TargetWriter, step: UndoStep, error: Refused, held: Callable[[Link], Link]
+) -> str:
+    """Send apart what was refused together; why some of it was not taken, if it was not (R3)."""
+    safe, doubtful = apart(step.fields)
+    parts = [part for part in (safe, *({n: v} for n, v in doubtful.items())) if part]
+    failed: list[str] = []
+
+    def conclude(done: Link) -> Link:
+        failed.extend(one.reason for one in done.field_problems.values())
+        return held(done)
+
+    for part in parts:
+        link, before = writer.reload(step.testrail_id), {n: step.before.get(n) for n in part}
+        try:
+            if len(parts) == 1:
+                raise error
+            writer.patch(link, part, before, "undo", undoes=step.change_id, conclude=conclude)
+        except Refused as refusal:
+            failed += [why_rejected(name, value, refusal) for name, value in part.items()]
+    return " ".join(failed)
 
 
 _KINDS = {

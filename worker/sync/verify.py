@@ -17,11 +17,11 @@ from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
 from worker.errors import NotFound, UnknownId, UnreadableAnswer
 from worker.sync.context import PairContext, read_snapshot
-from worker.sync.decide.action import Action, Kind, Plan
+from worker.sync.decide.action import Action, Guard, Kind, Plan
 from worker.sync.decide.losses import exempt_of
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.decide.verdict import Difference, Verdict
+from worker.sync.decide.verdict import MILESTONE, Difference, Verdict
 from worker.sync.options import Options
 from worker.sync.read.scope import Scope, with_fresh
 
@@ -45,6 +45,11 @@ class Found:
         """A difference with the milestone that it is about."""
         ids = (action.testrail_id, action.testably_id or "")
         return cls(*ids, one.field, one.desired, one.live, one.verdict.value)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is about the milestone as a whole, of which neither side has a value."""
+        return self.field == MILESTONE
 
     def as_json(self) -> dict[str, Any]:
         """As in ``verify --json``."""
@@ -78,7 +83,8 @@ class Verification:
     """What a comparison of both sides found.
 
     ``exempt`` counts the fields that are Testably's own to say, ``kept`` are edits that a
-    setting leaves, ``accepted`` what a person lives with.
+    setting leaves, ``accepted`` what a person lives with. ``guards`` say what would stop the run
+    that brings them in step.
     """
 
     identity: PairIdentity
@@ -90,6 +96,7 @@ class Verification:
     accepted: tuple[Found, ...] = ()
     exempt: Mapping[str, int] | None = None
     held: int = 0
+    guards: tuple[Guard, ...] = ()
 
     @property
     def in_step(self) -> bool:
@@ -118,7 +125,7 @@ def verify(context: PairContext) -> Verification:
     Raises ApiError where a side cannot be read whole: then nothing can be proved.
     """
     pair = context.store.pair(context.identity)
-    snapshot = read_snapshot(context, pair, Options(), Scope())
+    snapshot = read_snapshot(context, pair, Options(), Scope(every_absence=True))
     require_whole(snapshot)
     plan = make_plan(snapshot)
     suspects = [action for action in plan.actions if _is_suspect(action)]
@@ -152,7 +159,10 @@ def require_read(plan: Plan) -> None:
         kind = action.problem.kind if action.problem is not None else None
         if kind in (ProblemKind.UNREAD, ProblemKind.ABSENCE_UNPROVED):
             api = "Testably" if kind is ProblemKind.UNREAD else "TestRail"
-            hint = "Nothing can be proved from a part; run `milesync verify` again."
+            hint = (
+                f"Nothing can be proved from a part; see that {api} lets the account read it, "
+                "then run `milesync verify` again."
+            )
             raise UnreadableAnswer(api, f"{action.testrail_id}: {action.reason}", hint=hint)
 
 
@@ -240,7 +250,7 @@ def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Veri
             exempt.update(exempt_of(action, snapshot))
     held = sum(action.is_held for action in plan.actions)
     lists = (tuple(differences), tuple(missing), tuple(extra), tuple(kept), tuple(accepted))
-    return Verification(identity, compared, *lists, exempt=dict(exempt), held=held)
+    return Verification(identity, compared, *lists, dict(exempt), held, plan.guards)
 
 
 def _is_missing(action: Action, *, is_there: bool) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mappings.problem import ProblemKind
-from worker.errors import TakesNoWrites
+from worker.errors import AccessDenied, TakesNoWrites
 
 SPARING_AFTER = 5
 """After so many failures in a row each milestone gets one attempt."""
@@ -28,11 +29,13 @@ class Attempts:
 
     ``wrote`` says that a write of this run has succeeded, in this part of it or an earlier one;
     ``failed`` are the failures by the number of the action, ``row`` those since the last success.
+    ``denied`` is the last error that denied access to one.
     """
 
     wrote: bool = False
     failed: dict[int, Failure] = field(default_factory=dict)
     row: dict[int, Failure] = field(default_factory=dict)
+    denied: AccessDenied | None = None
     _took_one: bool = False
     _begun: dict[int, int] = field(default_factory=dict)
     _first_failed: dict[int, int] = field(default_factory=dict)
@@ -53,9 +56,11 @@ class Attempts:
         self.row.clear()
 
     def note(self, number: int, failure: Failure) -> None:
-        """A write failed for now."""
+        """A write failed for now. One whose target is gone tells nothing of the others."""
         self.failed_once(number)
-        self.failed[number] = self.row[number] = failure
+        self.failed[number] = failure
+        if failure.kind is not ProblemKind.NOT_FOUND:
+            self.row[number] = failure
 
     @property
     def is_sparing(self) -> bool:
@@ -67,10 +72,27 @@ class Attempts:
         """Whether so many failed before any success that the target is to blame."""
         return self._is_long and not self._took_one
 
+    @property
+    def is_denied(self) -> bool:
+        """Whether access to every write was denied, and to none before: that is the account's."""
+        new = [not one.has_count for one in self.failed.values()]
+        return bool(new) and all(new) and not self.wrote and self._all_denied(self.failed)
+
+    @staticmethod
+    def _all_denied(failed: Mapping[int, Failure]) -> bool:
+        return all(one.kind is ProblemKind.ACCESS_DENIED for one in failed.values())
+
+    def require_access(self) -> None:
+        """Raises AccessDenied if it was denied to every write of a run that comes to its end."""
+        if self.is_denied and self.denied is not None:
+            raise self.denied
+
     def require_writes(self) -> None:
-        """Raises TakesNoWrites if the target takes none."""
+        """Raises TakesNoWrites if the target takes none, AccessDenied where it says why."""
         if not self.is_down:
             return
+        if self.denied is not None and self._all_denied(self.row):
+            raise self.denied
         number, last = len(self.row), next(reversed(self.row.values()))
         text = f"Testably takes no writes: {number} milestones failed in a row. {last.why}"
         raise TakesNoWrites("Testably", text)

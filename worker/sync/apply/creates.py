@@ -37,7 +37,7 @@ from mappings.milestone import (
 from mappings.problem import Problem
 from mappings.rows import Change, ChangeState
 from mappings.store import ForeignCreate
-from worker.errors import NotFound, Transient
+from worker.errors import Done, NotFound, Transient, UnreadableAnswer
 from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Patience, TargetWriter
 from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
 from worker.sync.decide.snapshot import TargetSnapshot
@@ -101,9 +101,7 @@ class Creates:
             return creating, change
 
         while True:
-            attempt = writer.send(
-                intend, lambda: writer.target.create(writer.project, posted, parent)
-            )
+            attempt = writer.send(intend, lambda: self._post(posted, parent))
             self._remember(attempt)
             if attempt.answer is not None:
                 made = attempt.link.created(attempt.answer, parent, writer.since())
@@ -114,6 +112,14 @@ class Creates:
             link = writer.settle(attempt.link.not_created(), attempt)
             if not patience.allows(attempt.failure):
                 raise attempt.failure
+
+    def _post(self, posted: Values, parent: str | None) -> TargetMilestone:
+        """What the POST made. Raises ApiError, also where the answer names another milestone."""
+        made = self.writer.target.create(self.writer.project, posted, parent)
+        if made.id in self.seen.milestones or made.id in self.seen.unchanged:
+            text = f"Testably answered a create with {made.id}, which was there before it."
+            raise UnreadableAnswer("Testably", text, done=Done.MAYBE)
+        return made
 
     def _remember(self, attempt: Attempt) -> None:
         until = attempt.started + self._longest

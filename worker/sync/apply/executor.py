@@ -78,7 +78,8 @@ class Executor:
         except LostLock:
             raise
         except MilesyncError:
-            self._items.count_failures(against=not self._attempts.is_down)
+            nobody = self._attempts.is_down or self._attempts.is_denied
+            self._items.count_failures(against=not nobody)
             raise
         self._items.count_failures(against=True)
 
@@ -98,6 +99,7 @@ class Executor:
         self._side_by_side(items, partial(self._complete, parents))
         self._items.retry_leased()
         self._attempts.require_writes()
+        self._attempts.require_access()
 
     def _record(self, idle: Iterable[Item]) -> None:
         """Record what needs no write, and report what nothing is done about."""

@@ -15,7 +15,7 @@ from mappings.failing import failure_counts
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.problem import Problem, ProblemKind
-from worker.errors import ApiError, MilestoneNotFound, Refused
+from worker.errors import AccessDenied, ApiError, MilestoneNotFound, Refused
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts, Failure
 from worker.sync.apply.links import RunLinks
@@ -155,16 +155,14 @@ class Items:
             self.links.keep(refused)
             problems = (refused.problem,) if refused.problem else ()
             return Outcome(action, Result.QUARANTINED, action.testably_id, problems)
-        gone = isinstance(error, MilestoneNotFound)
-        if not (gone or error.may_pass):
+        if isinstance(error, AccessDenied):
+            self.attempts.denied = error
+        elif not (isinstance(error, MilestoneNotFound) or error.may_pass):
             raise error
         kind = ProblemKind[error.kind.upper()]
         outcome = waiting(action, kind, f"{error.message} The next run tries it again.")
         self.links.keep(link.to_look_again())
-        if gone:
-            self.links.note(self.links.known[link.testrail_id], outcome.problems[0])
-        else:
-            self.attempts.note(number, Failure(kind, error.message, link.has_count))
+        self.attempts.note(number, Failure(kind, error.message, link.has_count))
         return outcome
 
     def _lost(self, item: Item, step: Step, result: Result) -> None:

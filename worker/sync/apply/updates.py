@@ -50,10 +50,13 @@ def update(writer: TargetWriter, action: Action, link: Link) -> Link:
     try:
         return _patch(writer, action, link, action.push)
     except Refused as error:
-        doubtful = [name for name in action.push if _is_doubtful(name, action.push[name])]
+        safe, doubtful = apart(action.push)
         if not doubtful:
             raise
-        return _one_by_one(writer, action, doubtful, error, spoken)
+        link = writer.reload(action.testrail_id)
+        if safe:
+            link = _patch(writer, action, link, safe)
+        return _one_by_one(writer, action, link, doubtful, error, spoken)
 
 
 def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> Link:
@@ -63,15 +66,21 @@ def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> 
     )
 
 
+def apart(values: Values) -> tuple[Values, Values]:
+    """The values of a refused PATCH: what to send together, and what is doubtful, to go alone."""
+    doubtful = {name: value for name, value in values.items() if _is_doubtful(name, value)}
+    return {name: values[name] for name in values if name not in doubtful}, doubtful
+
+
 def _one_by_one(
-    writer: TargetWriter, action: Action, doubtful: list[str], error: Refused, spoken: bool
+    writer: TargetWriter,
+    action: Action,
+    link: Link,
+    doubtful: Values,
+    error: Refused,
+    spoken: bool,
 ) -> Link:
-    link = writer.reload(action.testrail_id)
-    safe = {name: value for name, value in action.push.items() if name not in doubtful}
-    if safe:
-        link = _patch(writer, action, link, safe)
-    for name in doubtful:
-        value = action.push[name]
+    for name, value in doubtful.items():
         try:
             if len(action.push) == 1:
                 raise error
@@ -113,7 +122,7 @@ def _rejected(writer: TargetWriter, action: Action, name: str, refusal: Refused)
         ProblemKind.REJECTED,
         value,
         action.before.get(name, link.observed.get(name)),
-        _why_rejected(name, value, refusal),
+        why_rejected(name, value, refusal),
         writer.since(),
         known.count + 1 if known is not None else 1,
         link.observed_at,
@@ -121,7 +130,8 @@ def _rejected(writer: TargetWriter, action: Action, name: str, refusal: Refused)
     return writer.keep(link.rejects(name, problem))
 
 
-def _why_rejected(name: str, value: str | None, refusal: Refused) -> str:
+def why_rejected(name: str, value: str | None, refusal: Refused) -> str:
+    """That Testably refuses a value, as a sentence."""
     field_name = name.replace("_", " ")
     if not value:
         return f"Testably refuses to clear the {field_name}. ({refusal.message})"

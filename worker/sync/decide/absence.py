@@ -122,8 +122,7 @@ def held(snapshot: Snapshot, link: Link) -> Action:
     taken = {WHOLE: seen.field_problems[WHOLE]} if seen.is_accepted else {}
     told = seen.with_field_problems(taken).with_problem(problem, snapshot.now)
     action = _about(Kind.SKIP, problem.reason, link, told, problem=problem)
-    left = Difference("milestone", None, None, verdict, reason=problem.reason)
-    return replace(action, differences=(left,))
+    return replace(action, differences=(Difference.of_whole(verdict, problem.reason),))
 
 
 def is_followed(link: Link, options: Options) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mappings.link_record import LinkState
 from mappings.links import Links
@@ -37,9 +38,12 @@ def guards(snapshot: Snapshot, actions: Sequence[Action]) -> tuple[Guard, ...]:
     again = sum(_is_again(action, snapshot) for action in actions)
     found = []
     if archives > limit and not options.allow_mass_archive:
-        found.append(_mass_archive(archives, archives + sum(map(_is_unproved, actions)), linked))
+        missing = archives + sum(map(_is_unproved, actions))
+        flags = replace(options, allow_mass_archive=True).flags
+        found.append(_mass_archive(archives, missing, linked, flags))
     if again > limit and not options.allow_mass_recreate:
-        found.append(_mass_recreate(again, linked))
+        flags = replace(options, allow_mass_recreate=True).flags
+        found.append(_mass_recreate(again, linked, flags))
     return tuple(found)
 
 
@@ -84,21 +88,25 @@ def _is_unproved(action: Action) -> bool:
     return action.problem is not None and action.problem.kind is ProblemKind.ABSENCE_UNPROVED
 
 
-def _mass_archive(proved: int, missing: int, linked: int) -> Guard:
-    """``missing`` are those that TestRail's list lacks; it stops asking once it is a mass."""
+def _mass_archive(proved: int, missing: int, linked: int, flags: str) -> Guard:
+    """``missing`` are those that TestRail's list lacks; it stops asking once it is a mass.
+
+    ``flags`` are those that allow it, with all that was asked for before.
+    """
     so_far = "they are" if missing == proved else f"{proved} of them so far are"
     return Guard(
         "mass_guard",
         f"{missing} of {linked} linked milestones are missing from TestRail, and {so_far} proved "
         "to be deleted there. Nothing was written.",
-        "If that is meant: `milesync migrate --allow-mass-archive` asks TestRail for each one that "
-        "is missing, and archives in Testably those that are deleted.",
+        f"If that is meant: `milesync plan{flags}` asks TestRail for each one that is missing and "
+        f"shows them all, and `milesync migrate{flags}` archives in Testably those that are "
+        "deleted.",
     )
 
 
-def _mass_recreate(lost: int, linked: int) -> Guard:
+def _mass_recreate(lost: int, linked: int, flags: str) -> Guard:
     return Guard(
         "mass_guard",
         f"{lost} of {linked} linked milestones are deleted in Testably. Nothing was written.",
-        "If they are to be made anew: `milesync migrate --allow-mass-recreate`.",
+        f"If they are to be made anew: `milesync migrate{flags}`, as `milesync plan{flags}` shows.",
     )

@@ -132,7 +132,7 @@ class _Planner:
             for one in differ
             if one.verdict is not Verdict.DERIVED
         )
-        held = Difference("milestone", None, None, verdict, reason=problem.reason)
+        held = Difference.of_whole(verdict, problem.reason)
         kept = {n: p for n, p in link.field_problems.items() if n == WHOLE and stands}
         seen = seen.with_field_problems(kept)
         return self._action(

@@ -5,7 +5,7 @@ The first rule that answers decides. ``docs/decisions.md`` shows the same table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -222,18 +222,26 @@ def name_taken(ask: Question) -> Case | None:
     options = ask.snapshot.options
     if not alike or options.create_anyway:
         return None
-    claims = ask.snapshot.name_claims if options.adopt_by_name else {}
-    several = claims.get((ask.place.parent_id, ask.source.name.strip()), 0) > 1
-    if options.adopt_by_name and len(alike) == 1 and not several:
+    if unclear := _which_is_unclear(ask, alike):
+        return blocked(Kind.CONFLICT, ProblemKind.SEVERAL_NAMED, unclear)
+    if options.adopt_by_name:
         return Case(Step.ADOPT, "has its name, and a person said so", alike[0].id)
-    ids = ", ".join(target.id for target in alike)
     reason = (
-        f"Testably has a milestone of this name already ({ids}). "
+        f"Testably has a milestone of this name already ({alike[0].id}). "
         "Link it with --adopt-by-name or make a second one with --create-anyway."
     )
-    if options.adopt_by_name:
-        reason = f"Which milestone of this name is meant cannot be told ({ids})."
     return blocked(Kind.CONFLICT, ProblemKind.NAME_CONFLICT, reason)
+
+
+def _which_is_unclear(ask: Question, alike: Sequence[TargetMilestone]) -> str:
+    """Why a milestone cannot be adopted by its name; empty if it can."""
+    ids = ", ".join(target.id for target in alike)
+    if len(alike) > 1:
+        return f"Which milestone of this name is meant cannot be told ({ids})."
+    claims = ask.snapshot.name_claims.get((ask.place.parent_id, ask.source.name.strip()), 0)
+    if claims > 1:
+        return f"Which of {claims} milestones in TestRail with this name {ids} is, cannot be told."
+    return ""
 
 
 def new(ask: Question) -> Case | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from mappings.field_names import FIELD_NAMES
 
 
 class Verdict(StrEnum):
@@ -48,6 +51,10 @@ class Cause(StrEnum):
     FIRST = "not yet as in TestRail"
 
 
+MILESTONE: Final = "milestone"
+"""Stands for a field where the milestone as a whole is held, though no field need differ."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One field that the two sides have otherwise. ``cause`` is there where it is pushed."""
@@ -58,6 +65,11 @@ class Difference:
     verdict: Verdict
     cause: Cause | None = None
     reason: str = ""
+
+    @classmethod
+    def of_whole(cls, verdict: Verdict, reason: str) -> Difference:
+        """What is the matter with the milestone as a whole: neither side has a value of it."""
+        return cls(MILESTONE, None, None, verdict, reason=reason)
 
     @property
     def overwrites(self) -> bool:
@@ -70,7 +82,7 @@ def why_pushed(differences: tuple[Difference, ...]) -> str:
     names: dict[Cause, list[str]] = {}
     for one in differences:
         if one.cause is not None:
-            names.setdefault(one.cause, []).append(_LABELS.get(one.field, one.field))
+            names.setdefault(one.cause, []).append(FIELD_NAMES[one.field][-1])
     text = "; ".join(f"{_and(fields)} {cause.value}" for cause, fields in names.items())
     return f"{text[:1].upper()}{text[1:]}."
 
@@ -78,9 +90,6 @@ def why_pushed(differences: tuple[Difference, ...]) -> str:
 def why_left(differences: tuple[Difference, ...]) -> str:
     """What a person should know of differences that stay; empty where there are none."""
     return " ".join(dict.fromkeys(one.reason for one in differences if one.reason))
-
-
-_LABELS = {"start_date": "start date", "due_date": "due date", "parent_id": "parent"}
 
 
 def _and(names: list[str]) -> str:

@@ -32,12 +32,14 @@ class Scope:
     """What of a pair is read: the whole, or single milestones (a refresh).
 
     ``recalled`` are the unlinked target milestones as the first part of this run listed them:
-    a run that goes on does not list the target again.
+    a run that goes on does not list the target again. ``every_absence`` asks TestRail for each
+    milestone that is missing, also for more than a run may archive.
     """
 
     milestone_ids: tuple[int, ...] = ()
     list_target: bool = True
     recalled: Mapping[str, TargetMilestone] | None = None
+    every_absence: bool = False
 
     @property
     def whole(self) -> bool:
@@ -88,7 +90,7 @@ class Reader:
         outlines = self.links.outlines.values() if scope.whole else ()
         known = {one.testrail_id: one.source_fingerprint for one in outlines}
         listing = source.read(scope.milestone_ids, known)
-        gone, unproved, still_there = source.prove_absence(listing)
+        gone, unproved, still_there = source.prove_absence(listing, every=scope.every_absence)
         listing = replace(listing, milestones={**listing.milestones, **still_there})
         families = Families(listing)
         listing = self._opened_by_source(listing, families, scope, now)

@@ -56,12 +56,13 @@ class SourceReader:
     # --- absence is proved (R4)
 
     def prove_absence(
-        self, listing: SourceListing
+        self, listing: SourceListing, *, every: bool = False
     ) -> tuple[frozenset[int], dict[int, str], dict[int, SourceMilestone]]:
         """Ask for each linked milestone that a complete list lacks: gone, not proved, there.
 
-        Stops asking once so many are gone that the mass guard stops the run anyway, or once
-        TestRail has failed: each question has been repeated for a quarter of a minute by then.
+        Stops asking once so many are gone that the mass guard stops the run anyway, unless
+        ``every`` one is to be told, or once TestRail has failed: each question has been repeated
+        for a quarter of a minute by then.
         """
         gone: set[int] = set()
         unproved: dict[int, str] = {}
@@ -69,8 +70,9 @@ class SourceReader:
         failed = 0
         if not self._tells_absence(listing):
             return frozenset(), unproved, there
+        most = len(self.links) if every else self._archive_limit()
         for id_ in self._missing(listing):
-            if len(gone) > self._archive_limit() or failed >= FAILED_PROOFS:
+            if len(gone) > most or failed >= FAILED_PROOFS:
                 break
             try:
                 there.update(self.source.get_milestone(id_).milestones)
