@@ -15,6 +15,7 @@ from sqlalchemy import (
     Connection,
     RowMapping,
     and_,
+    delete,
     func,
     insert,
     or_,
@@ -105,6 +106,10 @@ class RunLog(Connected):
             noted = update(runs).where(is_still(run)).values(**values)
             return connection.execute(noted).rowcount == 1
 
+    def forget(self, run: RunRecord) -> None:
+        """Take back the record of a run that has written nothing, by its holder."""
+        self._execute(delete(runs).where(is_still(run)))
+
     def postpone(self, run_id: str, holder: str, seconds: float) -> bool:
         """Have a run gone on with in so many seconds; False if it is not for this holder to say.
 
@@ -156,9 +161,8 @@ class RunLog(Connected):
             "hint": "",
         }
         left = and_(runs.c.pair_id == pair_id, runs.c.state == UNFINISHED, runs.c.id != run_id)
-        self._execute(
-            update(runs).where(left).values(state="aborted", finished_at=now, error=error)
-        )
+        closed = update(runs).where(left).values(state="aborted", finished_at=now, error=error)
+        self._execute(closed)
 
     def stop(self, run_id: str) -> None:
         """Ask a run to stop; one that waits for its next part ends here, since nobody is at it."""

@@ -10,7 +10,7 @@ from mappings.milestone import FIELDS
 from mappings.problem import ProblemKind
 from mappings.rows import ChangeState
 from mappings.run_record import RUNNING
-from worker.facts import words
+from worker.facts import ending, words
 from worker.sync.decide.verdict import Verdict
 from worker.sync.report import State
 
@@ -33,6 +33,16 @@ def test_what_becomes_of_runs_and_writes_is_said_in_plain_words() -> None:
     assert not INNER & set(told)
     assert all("_" not in one for one in told)
     assert len(set(told)) == len(told) - 1, "a run and a write may both be done"
+
+
+@pytest.mark.parametrize("state", [*(state.value for state in State), RUNNING])
+def test_only_a_run_that_came_to_its_end_had_nothing_to_do(state: str) -> None:
+    """Of the others nobody knows it; what they cannot carry exactly they have not carried yet."""
+    ended = state in ("succeeded", "partial")
+    told = ending.counted(dict.fromkeys(("created", "unchanged"), 0), state)
+    assert (told == "nothing to do") is ended
+    assert ending.inexact_title(state) == ("Not" if ended else "Cannot be") + " carried exactly"
+    assert ending.counted({"created": 2, "unchanged": 1}, state) == "2 new, 1 the same"
 
 
 @pytest.mark.parametrize(

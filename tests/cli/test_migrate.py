@@ -84,6 +84,25 @@ def test_a_person_who_says_no_has_nothing_written(
     assert "Nobody" not in told.out
 
 
+def test_a_pair_stays_in_step_when_a_person_says_no(
+    milesync: Milesync, sandbox: Sandbox, person: Person
+) -> None:
+    """Nothing has run: what ran last is still the migration that ended well."""
+    milesync("migrate", "--yes")
+    before = milesync("status", "--json").json["projects"][0]
+    sandbox.testrail.model.add(1, {"name": "A new one"})
+    person("n")
+    declined = milesync("migrate", "--json")
+    assert (declined.code, declined.json["projects"][0]["run"]) == (1, None)
+    after = milesync("status", "--json").json["projects"][0]
+    del before["listed_at"], after["listed_at"]  # the plan that was declined has listed it
+    assert (after, before["in_step"]) == (before, True)
+    person("n")
+    milesync("migrate", "--report", "report.html")
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert "Nothing was migrated from TestRail project 1" in page
+
+
 def test_a_person_who_says_yes_is_obeyed(
     milesync: Milesync, sandbox: Sandbox, person: Person
 ) -> None:

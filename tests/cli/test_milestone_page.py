@@ -115,3 +115,17 @@ def test_an_edit_that_wins_is_told_and_does_not_count(
     assert "Edited in Testably, whose edits win." in page.text
     assert "as last written" in page.text
     assert "the same" not in page.text
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_the_overview_does_not_say_that_nothing_needs_you_of_a_pair_that_stands_still(
+    milesync: Milesync, web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person has to see to it, though no milestone needs one."""
+    milesync("migrate", "--yes")
+    assert "Nothing needs you." in Page(web.get("/").text).text
+    monkeypatch.setenv("MILESYNC_TESTRAIL_API_KEY", "wrong")
+    assert milesync("migrate", "--yes").code == 1
+    page = Page(web.get("/").text)
+    assert "1 pair stands still." in page.text
+    assert "Nothing needs you." not in page.text

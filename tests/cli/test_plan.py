@@ -174,9 +174,17 @@ def test_a_difference_takes_away_what_was_and_brings_what_is_new(before: str, af
         assert lines == []
 
 
+def test_a_plan_of_an_empty_scope_does_not_say_that_testrail_is_empty(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    for row in sandbox.testrail.model.everything(1):
+        sandbox.testrail.model.update(int(str(row["id"])), {"is_completed": True})
+    assert "Nothing upcoming in TestRail; " in milesync("plan", "--only", "upcoming").out
+
+
 @given(st.dictionaries(st.sampled_from(["create", "update", "skip", "conflict"]), st.integers(1)))
 def test_every_count_is_said(counts: dict[str, int]) -> None:
-    said = words.counted(counts)
+    said = words.counted(counts, "nothing")
     assert [int(number) for number in re.findall(r"\d+", said)] == [
         counts[name] for name in ("create", "update", "skip", "conflict") if name in counts
     ]

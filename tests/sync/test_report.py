@@ -221,12 +221,17 @@ def test_agreement_is_proved_by_a_run_that_finds_nothing(world: World) -> None:
 
 
 def test_a_run_that_nobody_confirmed_is_aborted(world: World) -> None:
-    """Nothing was written, and the record says so."""
+    """Nothing was written, and it counts as if it had not been: nothing is recorded of it."""
     world.add("One")
+    world.run()
+    world.add("Two")
+    before = world.context().runs.latest(world.pair.id)
     with Run(world.context(), Options()) as run:
         run.plan()
-    assert run.report.state is State.ABORTED
-    assert world.to_ably.writes == {}
+    assert (run.report.state, run.report.run) == (State.ABORTED, None)
+    assert run.report.error is not None
+    assert world.to_ably.writes == {"POST": 1}
+    assert world.context().runs.latest(world.pair.id) == before
 
 
 def test_a_run_that_is_asked_to_stop_stops(world: World) -> None:

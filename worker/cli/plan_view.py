@@ -128,9 +128,11 @@ def view_of(
     counts["waiting"] += waiting
     counts["conflict"] += stuck
     verdicts = Counter(one.verdict.value for action in plan.actions for one in action.differences)
+    only = planned.snapshot.options.only
+    nothing = f"Nothing {only.value} in TestRail" if only else "Nothing in TestRail"
     return PlanView(
         title,
-        f"{words.counted(counts, 'Nothing in TestRail')}; {sum(cost.values())} requests, "
+        f"{words.counted(counts, nothing)}; {sum(cost.values())} requests, "
         f"{words.about(planned.minutes * 60)}.",
         f"{words.requests(cost)}; Testably allows {rate}.",
         _sections(planned, identity.testrail_url),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mappings.commands import for_project
 from mappings.errors import MilesyncError
 from worker.cli.screen import Console, Table
-from worker.facts import words
+from worker.facts import ending, words
 from worker.facts.runs import WROTE
 from worker.say import printable
 
@@ -101,9 +101,10 @@ def show_run(
     where = heading or title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {words.run_state(report.state.value)}", style="bold")
     if any(report.counts.values()) or report.error is None:
-        out.print(f"  {words.counted(report.counts, 'Nothing to do')}.")
+        told = ending.counted(report.counts, report.state.value)
+        out.print(f"  {told[:1].upper()}{told[1:]}.")
     if report.not_exact:
-        out.print(f"  Not carried exactly: {words.not_exact(report.not_exact)}.")
+        out.print(f"  {ending.inexact(report.not_exact, report.state.value)}.")
     if report.verified is not None:
         out.print(f"  {printable(words.proof(report.verified))}")
     if report.counts.get("held"):

@@ -13,7 +13,7 @@ from worker.cli import output, render
 from worker.cli.options import Config, Json, Projects, RunName
 from worker.cli.output import Exit
 from worker.cli.session import opened
-from worker.facts import words
+from worker.facts import ending, words
 from worker.facts.changes import fields_of
 from worker.facts.runs import (
     DONE,
@@ -181,7 +181,7 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
     out.print(f"  {_when(run)}")
     out.print(f"  {what(run)}. {words.requests(run['requests'])}.")
     if run["not_exact"]:
-        out.print(f"  Not carried exactly: {words.not_exact(run['not_exact'])}.")
+        out.print(f"  {ending.inexact(run['not_exact'], run['state'])}.")
     if run["verified"]:
         out.print(f"  {printable(words.proof(run['verified']))}")
     _show_problems(out, run)

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.failures import failures
 from mappings.footer import marker_url
 from mappings.link import Link
-from mappings.link_record import LinkState
 from mappings.overview import overview
 from worker.facts import lifecycles, words
 from worker.facts.changes import FieldChange, fields_of
+from worker.facts.extent import Extent, Reach, extent_of
 from worker.facts.milestones import BothSides, sides_of, target_address
 from worker.facts.recorded import GONE, snapshot_of
 from worker.facts.runs import DONE, Facts, change_json, run_json, what_was
 from worker.facts.timeline import Span, Timeline, timeline
 from worker.sync.decide.losses import losses_of
 from worker.sync.decide.plan import make_plan
+from worker.sync.options import Only, Options
 
 if TYPE_CHECKING:
     from mappings.milestone import SourceMilestone
@@ -61,17 +62,17 @@ class Entry:
 class PairReport:
     """The report of one run.
 
-    ``there`` of ``total`` milestones are in Testably. ``waiting`` is what needs a decision, in the
-    form of `failures`. ``lost`` are the milestones that are not carried exactly, by kind.
-    ``undo_until`` is None where a run is kept for ever; ``left_out`` counts what is not listed, and
-    ``only`` is what the run was narrowed to.
+    ``extent`` is how far it came. ``waiting`` is what needs a decision, in the form of `failures`.
+    ``not_exact`` is what the run counted, ``lost`` the milestones behind it, by kind, as far as
+    they are still the same. ``undo_until`` is None where a run is kept for ever; ``left_out``
+    counts what is not listed, and ``only`` is what the run was narrowed to. It ``tried`` to write;
+    ``left`` is how many of how many planned writes were not done, where it knows that.
     """
 
     pair: Pair
     run: Facts
     name: str
-    total: int
-    there: int
+    extent: Extent
     waiting: Sequence[Mapping[str, Any]]
     accepted: Sequence[Mapping[str, Any]]
     lost: Mapping[str, Sequence[Link]]
@@ -83,7 +84,42 @@ class PairReport:
     undo_until: datetime | None
     can_undo: bool
     left_out: int
-    only: str | None = None
+    only: str | None
+    tried: bool
+    left: tuple[int, int] | None
+
+    @property
+    def headline(self) -> str:
+        """How many milestones are in Testably, of how many where that is known."""
+        there, total = self.extent.there, self.extent.total
+        number = there if total is None else total
+        of_total = "" if total is None else f" of {total}"
+        narrowed = f"{self.only} " if self.only and total is not None else ""
+        noun, verb = ("milestone", "is") if number == 1 else ("milestones", "are")
+        taken = ", with their parents," if narrowed else ""
+        ended = "" if self.extent.reach is not Reach.EARLY else f"; {self.called} {self._ended}"
+        return (
+            f"{there}{of_total} {narrowed}{noun} of {self.project}{taken} {verb} in Testably{ended}"
+        )
+
+    @property
+    def project(self) -> str:
+        """What people call the project."""
+        identity = self.pair.identity
+        return self.pair.testrail_name or f"TestRail project {identity.testrail_project}"
+
+    @property
+    def called(self) -> str:
+        """What the run was."""
+        kind = "undo" if self.run["undoes"] else self.run["trigger"]
+        return {"undo": "this undo", "migration": "this migration"}.get(kind, "this sync")
+
+    @property
+    def _ended(self) -> str:
+        how = {"aborted": "was stopped", "failed": "failed"}.get(self.run["state"])
+        if how is None:
+            return "has not ended"
+        return f"{how} before {'its end' if self.tried else 'it wrote anything'}"
 
 
 def report_of(deployment: Deployment, run: RunRecord) -> PairReport:
@@ -99,16 +135,14 @@ def report_of(deployment: Deployment, run: RunRecord) -> PairReport:
     last_run = overview(store.engine, [pair], brief=True)[pair.id].last_run
     project = deployment.project_to_name(pair.identity.testrail_project)
     listed = failures(store, pair, last_run, project)
-    mine = [one for one in links.values() if one.state not in GONE]
     return PairReport(
         pair=pair,
         run=run_json(run),
         name=deployment.runs.shortest_name(run.id),
-        total=len(mine),
-        there=sum(one.has_target and one.state is LinkState.LINKED for one in mine),
+        extent=extent_of(run, links),
         waiting=listed["failures"],
         accepted=listed["accepted"],
-        lost=_lost(snapshot, actions, links),
+        lost=_lost(run, snapshot, links),
         tree=tree,
         timeline=timeline(list(_spans(tree)), snapshot.now.date()),
         not_exact=run.not_exact,
@@ -118,6 +152,8 @@ def report_of(deployment: Deployment, run: RunRecord) -> PairReport:
         can_undo=bool(changes) and not run.options.get("undoes"),
         left_out=len(links) - len(shown),
         only=run.options.get("only"),
+        tried=bool(changes),
+        left=_left(run, changes),
     )
 
 
@@ -133,6 +169,15 @@ def _shown(links: Mapping[int, Link], changes: Mapping[int, Any]) -> dict[int, L
         return dict(links)
     about = [k for k in links.values() if k.testrail_id in changes or k.problem is not None]
     return {link.testrail_id: link for link in about[:MOST]}
+
+
+def _left(run: RunRecord, changes: Mapping[int, Sequence[Facts]]) -> tuple[int, int] | None:
+    """How many of the planned writes were not done; an adoption writes nothing."""
+    every = (one for some in changes.values() for one in some)
+    done = sum(one["state"] == DONE and one["kind"] != "adopt" for one in every)
+    if run.planned is None or done >= run.planned:
+        return None
+    return run.planned - done, run.planned
 
 
 def _until(ended: datetime | None, kept: timedelta | None) -> datetime | None:
@@ -164,22 +209,27 @@ def _entries(
 # --- what is not carried exactly
 
 
-def _lost(
-    snapshot: Snapshot, actions: Mapping[int, Action], links: Mapping[int, Link]
-) -> dict[str, list[Link]]:
-    """The milestones that cannot be carried exactly, by kind."""
-    children = _children(snapshot)
+def _lost(run: RunRecord, snapshot: Snapshot, links: Mapping[int, Link]) -> dict[str, list[Link]]:
+    """The milestones behind what the run could not carry exactly, by kind.
+
+    They are found by what was read last, so that a list may have changed since an older run: one
+    that does not have as many as the run counted is left out.
+    """
+    only = run.options.get("only")
+    asked = replace(snapshot, options=Options(only=Only(only) if only else None))
+    children = _children(asked)
     found: dict[str, list[Link]] = defaultdict(list)
-    for id_, action in actions.items():
-        for kind in losses_of(action, snapshot, children):
-            if id_ in links:
-                found[kind].append(links[id_])
-    return dict(found)
+    for action in make_plan(asked).actions:
+        for kind in losses_of(action, asked, children):
+            if action.testrail_id in links:
+                found[kind].append(links[action.testrail_id])
+    return {kind: found[kind] for kind, n in run.not_exact.items() if len(found[kind]) == n}
 
 
 def _children(snapshot: Snapshot) -> dict[int, list[SourceMilestone]]:
     found: dict[int, list[SourceMilestone]] = defaultdict(list)
-    for id_, source in snapshot.source.milestones.items():
+    for id_ in snapshot.scope:
+        source = snapshot.source.milestones[id_]
         above = snapshot.places[id_].parent_id
         target = snapshot.link(above).testably_id if above is not None else None
         if above is not None and snapshot.link(id_).target_parent == target is not None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.errors import UsageError
-from worker.facts import words
+from worker.facts import ending, words
 
 if TYPE_CHECKING:
     from mappings.rows import Change, Pair, PairIdentity
@@ -138,7 +138,7 @@ def what(run: Facts) -> str:
     """What a run did so far, in a few words."""
     asked = run["stop_requested"] and run["state"] == "running"
     counted = any(run["counts"].values()) or not run["error"]
-    parts = [words.counted(run["counts"])] if counted else []
+    parts = [ending.counted(run["counts"], run["state"])] if counted else []
     parts += [f"undoes …{run['undoes'][-4:]}"] if run["undoes"] else []
     parts += [f"{run['stands_for']} runs like it since {run['since'][:10]}"] if run["since"] else []
     parts += ["asked to stop"] if asked else []

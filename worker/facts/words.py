@@ -113,7 +113,7 @@ _PROBLEMS: Final = {
 _MIDNIGHT: Final = "T00:00:00Z"
 
 
-def counted(counts: Mapping[str, int], nothing: str = "nothing to do") -> str:
+def counted(counts: Mapping[str, int], nothing: str) -> str:
     """How many milestones there are of each: ``30 new, 3 changed, 1 needs you``."""
     parts = []
     for names, one, several in _COUNTED:
@@ -163,7 +163,7 @@ def proof(verified: Mapping[str, Any]) -> str:
     """What the proof that a run ended with has found, in a sentence."""
     if verified["in_step"] is None:
         return f"Whether both sides agree could not be read: {verified['reason']}"
-    compared = f"{verified['compared']} compared"
+    compared = f"{verified['compared']} compared{_of_scope(verified)}"
     if verified["in_step"]:
         return f"Both sides were read and agree: {compared}."
     since = verified["changed_since"]
@@ -175,12 +175,19 @@ def proof(verified: Mapping[str, Any]) -> str:
 def proof_at(verified: Mapping[str, Any], when: str) -> str:
     """The same in the words of a report, with the time of the proof."""
     number = verified["compared"]
-    compared = f"{number} {'milestone' if number == 1 else 'milestones'} compared"
+    noun = "milestone" if number == 1 else "milestones"
+    compared = f"{number} {noun} compared{_of_scope(verified)}"
     if verified["in_step"]:
         return f"Both sides were read again on {when}: no difference ({compared})."
     if verified["in_step"] is None or verified["changed_since"]:
         return f"{when}: {proof(verified)}"
     return f"Both sides were read again on {when} and differ in what is listed below ({compared})."
+
+
+def _of_scope(verified: Mapping[str, Any]) -> str:
+    """What a proof was narrowed to, if it was."""
+    scope = verified.get("scope", "all")
+    return "" if scope == "all" else f", {scope} ones alone"
 
 
 def held(number: int, project: int | None) -> str:

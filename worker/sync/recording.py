@@ -19,7 +19,7 @@ from worker.sync.apply.outcome import DONE, Outcome
 from worker.sync.context import PairContext
 from worker.sync.heartbeat import Heartbeat
 from worker.sync.options import Options, Phase, RunMode
-from worker.sync.report import RunReport, added, count, error_json
+from worker.sync.report import RunReport, added, count, error_json, unrecorded
 
 REFRESHES_COUNT_ONCE: Final = timedelta(minutes=15)
 """What refreshes of a milestone fail in this time counts once (R6)."""
@@ -131,6 +131,13 @@ class Recording:
             **report.counts,
             **report.requests,
         )
+
+    def forget(self) -> RunReport:
+        """Take back the record of a run that nobody wanted and that wrote nothing: its report."""
+        self.context.runs.forget(self.record)
+        log.info("run declined", run=self.record.id)
+        declined = GuardTripped("Nobody said yes; nothing was written.", "")
+        return unrecorded(self.context.identity, declined)
 
     def give_way(self, error: LostLock) -> None:
         """Leave the record to whoever has the run now, or to the sweep."""
