@@ -77,7 +77,7 @@ class TargetReader:
             unproved = dict.fromkeys(unseen, why)
             view = TargetSnapshot(found, self._unchanged, complete=False, unproved=unproved)
             return replace(view, foreign=self.foreign, incomplete_because=because)
-        unreadable = {str(problem.id): problem.reason for problem in first.problems}
+        unreadable = {str(one.id): f"In Testably its {one.reason}." for one in first.problems}
         missing = self._missing({**found, **unreadable})
         found.update(self._below_known_parents(found))
         details = [k for k in self._to_archive(found) if k not in missing]
