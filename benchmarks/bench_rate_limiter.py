@@ -34,7 +34,7 @@ from worker.sandbox import limit as sandbox
 from worker.sandbox.server import serve_testably
 from worker.sandbox.testably_app import TOKEN
 
-LIMIT, WINDOW = 60, 2.0
+LIMIT, WINDOW = 180, 6.0
 PROCESSES = 5
 
 
