@@ -172,8 +172,8 @@ class LinkRecord:
         if self.problem is not None and self.problem.kind.needs_person:
             problem = self.problem
             since = None if problem.since is None else moment(problem.since.isoformat())
-            taken = problem.kind.is_hold and WHOLE in self.field_problems
-            taken = taken and self.field_problems[WHOLE].accepted
+            whole = self.field_problems.get(WHOLE)
+            taken = problem.kind.is_hold and whole is not None and whole.accepted
             found.append(
                 Failure(None, problem.kind, problem.reason, since, problem.count, accepted=taken)
             )

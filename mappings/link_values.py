@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from mappings.field_names import FIELD_NAMES
 from mappings.fingerprints import digest_of, fingerprint_of_source, fingerprint_of_target
 from mappings.link_record import LinkRecord, Sent
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values, same_value
@@ -185,7 +186,7 @@ class LinkValues(LinkRecord):
 
 def altered(name: str, sent: str | None, shown: str | None) -> str:
     """Why a value that was sent and is shown otherwise needs a person."""
-    field_name = name.replace("_", " ")
+    field_name = FIELD_NAMES[name][-1]
     if sent is None:
         return f"Testably took the empty {field_name} and still shows a value."
     if name == "description":

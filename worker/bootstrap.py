@@ -316,5 +316,5 @@ def require_usable_store(settings: Settings) -> None:
 
 
 def _drift_check(setting: timedelta | str) -> timedelta | None:
-    word = None if setting == "never" else timedelta(0)
-    return setting if isinstance(setting, timedelta) else word
+    by_word = None if setting == "never" else timedelta(0)
+    return setting if isinstance(setting, timedelta) else by_word

@@ -1,8 +1,9 @@
 """R11: everything that is read is bounded, in memory and in number; here are the numbers.
 
-With them a run takes less than 250 MB whatever a server sends, and a project of a hundred thousand
-milestones is read all the same. A TestRail list that goes on after that ends the run: nobody wants
-the first part of it in Testably. A Testably list that does so is incomplete (R4).
+With them reading takes less than 250 MB whatever a server sends, and a project of a hundred
+thousand milestones is read all the same; what a run decides about new ones takes more. A TestRail
+list that goes on after that ends the run: nobody wants the first part of it in Testably. A Testably
+list that does so is incomplete (R4).
 Times: `worker.clients.connection` for a request, and whoever waits for a permit for the work in
 all.
 """

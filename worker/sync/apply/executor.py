@@ -78,8 +78,8 @@ class Executor:
         except LostLock:
             raise
         except MilesyncError:
-            nobody = self._attempts.is_down or self._attempts.is_denied
-            self._items.count_failures(against=not nobody)
+            is_of_all = self._attempts.is_down or self._attempts.is_denied
+            self._items.count_failures(against=not is_of_all)
             raise
         self._items.count_failures(against=True)
 

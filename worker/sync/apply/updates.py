@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from mappings.field_names import FIELD_NAMES
 from mappings.link import Link
 from mappings.milestone import ACTIVE, ARCHIVED, DATE_FIELDS, Values, same_value
 from mappings.problem import FieldProblem, ProblemKind
@@ -132,7 +133,7 @@ def _rejected(writer: TargetWriter, action: Action, name: str, refusal: Refused)
 
 def why_rejected(name: str, value: str | None, refusal: Refused) -> str:
     """That Testably refuses a value, as a sentence."""
-    field_name = name.replace("_", " ")
+    field_name = FIELD_NAMES[name][-1]
     if not value:
         return f"Testably refuses to clear the {field_name}. ({refusal.message})"
     if value == ARCHIVED:
