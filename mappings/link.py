@@ -13,7 +13,7 @@ replaces a link's fields.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -159,7 +159,7 @@ class Link(LinkValues):
     def linked(self) -> Link:
         """Followed, with no problem but that its writes failed: a success ends that."""
         free = self.without_whole() if WHOLE in self.field_problems else self
-        return replace(free, state=LinkState.LINKED, problem=self._failure)
+        return replace(free, state=LinkState.LINKED, observed=self.baseline, problem=self._failure)
 
     def archived(self) -> Link:
         """Its source is gone, and its target archived or gone too; a second target stays told."""
@@ -176,26 +176,26 @@ class Link(LinkValues):
         """Its source is gone, and the policy leaves its target."""
         return replace(self, state=LinkState.ORPHANED, problem=None, field_problems={}, sent={})
 
-    def held(self, now: datetime | None = None, failed: str = "") -> Link:
+    def held(self, now: datetime, why: Problem | None = None, left: Collection[str] = ()) -> Link:
         """Taken back by an undo: what was applied is forgotten, so that a migration sends it.
 
-        ``failed`` says why the undo did not take it back; it is held all the same.
+        ``why`` says what kept the undo from it, if something did; it is held all the same. What
+        was applied of the fields that were ``left`` to whoever edited them stays known.
         """
-        why = (ProblemKind.UNDO_FAILED, failed) if failed else (ProblemKind.HELD, UNDONE)
         return replace(
             self,
             state=LinkState.HELD,
-            last_applied={},
+            last_applied={n: v for n, v in self.last_applied.items() if n in left},
             field_problems={},
             sent={},
             in_flight=None,
             target_fingerprint=None,
-            problem=Problem(*why, now),
+            problem=replace(why or Problem(ProblemKind.HELD, UNDONE), since=now),
         )
 
-    def held_without_target(self, now: datetime | None = None) -> Link:
-        """The link of an adopted milestone that an undo unlinked."""
-        return replace(self.held(now), testably_id=None, observed={}, target_parent=None)
+    def held_without_target(self, now: datetime, why: Problem | None = None) -> Link:
+        """The link of an adopted milestone that an undo unlinked; ``why`` as in `held`."""
+        return replace(self.held(now, why), testably_id=None, observed={}, target_parent=None)
 
     # --- problems and people
 

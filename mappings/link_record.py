@@ -120,6 +120,14 @@ class LinkRecord:
         return self.state is LinkState.HELD
 
     @property
+    def baseline(self) -> Values:
+        """What the target showed after the last write: what it shows otherwise was edited since.
+
+        A held one is read, and what was applied stays known of what an undo left alone.
+        """
+        return {**self.observed, **self.last_applied} if self.is_held else self.observed
+
+    @property
     def has_open_matter(self) -> bool:
         """Whether something about its fields is still to be seen, sent or decided."""
         return bool(self.in_flight or self.sent or self.field_problems or self.look_again)

@@ -9,7 +9,14 @@ from typing import Any, Self
 from mappings.field_names import FIELD_NAMES
 from mappings.fingerprints import digest_of, fingerprint_of_source, fingerprint_of_target
 from mappings.link_record import LinkRecord, Sent
-from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values, same_value
+from mappings.milestone import (
+    FIELDS,
+    BadRecord,
+    SourceMilestone,
+    TargetMilestone,
+    Values,
+    same_value,
+)
 from mappings.problem import WHOLE, FieldProblem, ProblemKind
 from mappings.sharing import EMPTY, kept_once, unless_equal
 
@@ -102,8 +109,11 @@ class LinkValues(LinkRecord):
         return replace(self, in_flight=before.in_flight)
 
     def updated(self, values: Values, answer: TargetMilestone, since: str) -> Self:
-        """The target answered; of the fields that were sent, its answer is what was observed."""
-        shown = {name: answer.values[name] for name in values}
+        """The target answered; of the fields that were sent, its answer is what was observed.
+
+        Of a held one it is so of every field: nobody is to be overwritten.
+        """
+        shown = {name: answer.values[name] for name in (FIELDS if self.is_held else values)}
         applied = replace(
             self,
             last_applied={**self.last_applied, **values},

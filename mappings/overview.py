@@ -66,6 +66,12 @@ class Standing:
         """How many milestones an undo holds."""
         return self.links.get(LinkState.HELD.value, 0)
 
+    @property
+    def held_accepted(self) -> int:
+        """How many of those a person lives with."""
+        counting = sum(n for kind, n in self.problems.items() if kind.is_hold)
+        return max(self.held - counting, 0)
+
 
 class Condition(IntEnum):
     """What an operator should know of a pair first, the worst first."""

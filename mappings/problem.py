@@ -66,7 +66,18 @@ class ProblemKind(StrEnum):
     UNDO_FAILED = (
         "undo_failed",
         Effect.DECIDE,
-        "Mend it by hand in Testably, or undo the run again; `milesync migrate` releases it.",
+        (
+            "Mend it by hand in Testably, or undo the run again; `milesync migrate` releases it; "
+            "or leave it so with `milesync accept {id}`."
+        ),
+    )
+    CHANGED_SINCE = (
+        "changed_since",
+        Effect.DECIDE,
+        (
+            "Undo the run with `--force`, as said, to take it back all the same; "
+            "`milesync migrate` takes it up again; or leave it so with `milesync accept {id}`."
+        ),
     )
     BAD_RECORD = ("bad_record", Effect.DECIDE, "Correct the milestone in TestRail.")
     OWN_PARENT = ("own_parent", Effect.DECIDE, "Give the milestone another parent in TestRail.")
@@ -132,11 +143,6 @@ class ProblemKind(StrEnum):
         "keeps_failing",
         Effect.RESTS,
         "`milesync retry {id}` tries it at once; if it still fails, change it in TestRail.",
-    )
-    CHANGED_SINCE = (
-        "changed_since",
-        Effect.DECIDE,
-        "`milesync undo RUN --force` takes it back all the same.",
     )
     # --- what passes
     WAITING = ("waiting", Effect.PASSES, "See what keeps its parent: `milesync failures`.")
@@ -205,7 +211,7 @@ class ProblemKind(StrEnum):
     @property
     def is_hold(self) -> bool:
         """Whether it says that an undo holds the milestone (R9)."""
-        return self in (ProblemKind.HELD, ProblemKind.UNDO_FAILED)
+        return self in (ProblemKind.HELD, ProblemKind.UNDO_FAILED, ProblemKind.CHANGED_SINCE)
 
     @property
     def is_failure(self) -> bool:

@@ -10,7 +10,7 @@ from mappings.milestone import FIELDS
 from mappings.problem import ProblemKind
 from mappings.rows import ChangeState
 from mappings.run_record import RUNNING
-from worker.facts import ending, words
+from worker.facts import ending, stays, words
 from worker.sync.decide.verdict import Verdict
 from worker.sync.report import State
 
@@ -105,4 +105,4 @@ def test_every_field_has_names_and_every_verdict_words() -> None:
     ],
 )
 def test_one_and_several_are_told_apart(exempt: dict[str, int], told: str) -> None:
-    assert words.of_parents(exempt) == told
+    assert stays.of_parents(exempt) == told

@@ -16,7 +16,8 @@ from worker.sync.apply.outcome import Outcome
 from worker.sync.options import OnTargetEdit, Trigger
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
-from worker.sync.undo import plan_undo, undo
+from worker.sync.undo import undo
+from worker.sync.undo_plan import plan_undo
 from worker.sync.verify import verify
 
 LEAVES = TestablySwitches(archived_subs_lock_status=False)
@@ -405,3 +406,219 @@ def test_what_was_archived_since_because_its_source_is_gone_is_not_held(world: W
         LinkState.ARCHIVED,
     ]
     assert verify(world.context()).extra == ()
+
+
+# --- what somebody edited since
+
+
+def test_what_was_edited_since_is_held_as_it_is_until_a_person_decides(world: World) -> None:
+    """It stays listed, no sync writes over the edit, and a migration says that it would."""
+    one = world.add("One")
+    made = migrate(world)
+    world.edit_target(one, name="By hand")
+    undone = taken_back(world, made)
+    assert (undone.state, undone.counts["conflicts"]) == (State.PARTIAL, 1)
+    [failure] = world.links[one].failures
+    assert (failure.kind, failure.reason) == (
+        ProblemKind.CHANGED_SINCE,
+        undone.problems[0]["reason"],
+    )
+    assert f"`milesync undo {made.run} --force`" in failure.reason
+    for trigger in (Trigger.MANUAL, Trigger.SCHEDULE):
+        again = world.run(trigger)
+        assert (again.counts["held"], world.to_ably.writes) == (1, {})
+        assert [problem["kind"] for problem in again.problems] == ["changed_since"]
+    assert world.in_target(one)["name"] == "By hand"
+    assert [found.kind for found in world.links[one].failures] == [ProblemKind.CHANGED_SINCE]
+    [action] = world.preview(trigger=Trigger.MIGRATION).plan.changes
+    assert action.overwritten == {"name": "By hand"}
+    assert migrate(world).state is State.SUCCEEDED
+    assert (world.in_target(one)["name"], world.links[one].failures) == ("One", ())
+
+
+def test_what_was_edited_since_is_left_by_the_next_undo_too(world: World) -> None:
+    """However often it was read meanwhile; by force it is archived as the first time."""
+    one = world.add("One")
+    made = migrate(world)
+    world.edit_target(one, name="By hand")
+    for _ in range(2):
+        assert taken_back(world, made).counts["conflicts"] == 1
+        world.run()
+        verify(world.context())
+    world.clock.sleep(60)
+    assert taken_back(world, made, force=True).counts["archived"] == 1
+    assert [found.kind for found in world.links[one].failures] == [ProblemKind.HELD]
+
+
+def test_an_edit_that_wins_is_kept_once_it_is_released(world: World) -> None:
+    """What the undo took back is written again, and what a person wrote is not."""
+    world.policy = replace(world.policy, on_target_edit=OnTargetEdit.TARGET)
+    one = world.add("Before", description="Old")
+    migrate(world)
+    world.edit(one, name="After", description="New")
+    changed = world.run()
+    world.edit_target(one, name="By hand")
+    taken_back(world, changed)
+    assert str(world.in_target(one)["description"]).startswith("Old")
+    world.run()
+    assert migrate(world).state is State.SUCCEEDED
+    assert world.in_target(one)["name"] == "By hand"
+    assert str(world.in_target(one)["description"]).startswith("New")
+
+
+def test_what_was_left_can_be_accepted_at_once(world: World) -> None:
+    """As the undo itself has read it; a later edit makes it count again."""
+    one = world.add("One")
+    made = migrate(world)
+    world.edit_target(one, name="By hand")
+    taken_back(world, made)
+    accept(world, one)
+    assert world.run().state is State.SUCCEEDED
+    assert verify(world.context()).in_step
+    world.edit_target(one, name="By hand again")
+    assert world.run().state is State.PARTIAL
+
+
+def test_a_create_in_doubt_is_not_called_edited(world: World) -> None:
+    """It goes on by itself, and its undo comes after that."""
+    one = world.add("One")
+    world.to_ably.faults.script("server_error_after", method="POST", times=1)
+
+    def lists_half_from_then_on(method: str, _: str) -> None:
+        world.target.incomplete |= method == "POST"
+
+    world.to_ably.before = lists_half_from_then_on
+    made = migrate(world)
+    world.target.incomplete, world.to_ably.before = False, lambda _method, _what: None
+    assert world.links[one].state is LinkState.CREATING
+    undone = taken_back(world, made)
+    assert [problem["kind"] for problem in undone.problems] == ["in_doubt"]
+    assert "`milesync sync` finds out" in undone.problems[0]["reason"]
+    assert (undone.state, world.links[one].state) == (State.PARTIAL, LinkState.CREATING)
+    assert [found.kind for found in world.links[one].failures] == [ProblemKind.IN_DOUBT]
+    world.clock.sleep(3600)
+    world.run()
+    assert taken_back(world, made).counts["archived"] == 1
+
+
+def accept(world: World, testrail_id: int) -> None:
+    """A person lives with a held milestone."""
+    held = world.links[testrail_id]
+    accepted = held.deciding({WHOLE: held.whole_accepted("2026-03-01T12:00:00Z")})
+    world.store.save(world.pair.id, accepted, world.clock.now())
+
+
+# --- what a person lives with
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_what_is_held_and_accepted_is_no_migrations_either(world: World, is_deleted: bool) -> None:
+    """`verify` says in step, so a plan pushes nothing; revoked, a migration releases it (R10)."""
+    one = world.add("One")
+    taken_back(world, migrate(world))
+    if is_deleted:
+        world.rail.delete(one)
+        world.run()
+    accept(world, one)
+    assert verify(world.context()).in_step
+    planned = world.preview(trigger=Trigger.MIGRATION)
+    assert (planned.plan.changes, planned.plan.writes) == ((), 0)
+    migrated = migrate(world)
+    assert (migrated.state, migrated.counts["held"]) == (State.SUCCEEDED, 1)
+    assert world.to_ably.writes == {}
+    held = world.links[one]
+    revoked = held.without_whole()
+    world.store.save(world.pair.id, revoked, world.clock.now())
+    assert migrate(world).counts["held"] == 0
+    assert verify(world.context()).in_step
+
+
+def test_what_is_accepted_is_released_once_its_source_changes(world: World) -> None:
+    """A person lived with what both sides were then."""
+    one = world.add("One")
+    taken_back(world, migrate(world))
+    accept(world, one)
+    world.edit(one, name="Another")
+    assert world.run().state is State.PARTIAL
+    assert migrate(world).state is State.SUCCEEDED
+    assert world.in_target(one)["name"] == "Another"
+
+
+# --- parents
+
+
+@pytest.mark.parametrize("footer", [True, False])
+def test_a_parent_gets_back_what_its_first_sub_milestone_changed(
+    world: World, footer: bool
+) -> None:
+    """Testably took its dates and its status from it, and keeps them once it is archived."""
+    world.rules = replace(world.rules, footer=footer)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000, is_completed=True)
+    migrate(world)
+    before = world.ably.get(PROJECT, world.id_of(parent))
+    world.add("Child", parent, start_on=1_778_000_000, due_on=1_779_000_000)
+    made = migrate(world)
+    names = ("start_date", "due_date", "status", "description")
+    between = world.ably.get(PROJECT, world.id_of(parent))
+    assert [between[name] != before[name] for name in names] == [True, True, True, footer]
+    undone = taken_back(world, made)
+    assert (undone.state, undone.counts["updated"], undone.counts["held"]) == (
+        State.SUCCEEDED,
+        1,
+        2,
+    )
+    after = world.ably.get(PROJECT, world.id_of(parent))
+    assert [after[name] for name in names] == [before[name] for name in names]
+    assert taken_back(world, made).counts["unchanged"] == 1 + footer
+    assert migrate(world).state is State.SUCCEEDED
+    assert verify(world.context()).in_step
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_parent_that_keeps_what_it_was_given_is_told(world: World, refused: bool) -> None:
+    """Testably does not take its dates while there is a sub-milestone, be it an archived one."""
+    world.behave(ably=replace(TestablySwitches(), parent_dates_read_only=refused))
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    world.add("Child", parent, start_on=1_778_000_000, due_on=1_780_272_000)
+    undone = taken_back(world, migrate(world))
+    assert undone.state is State.PARTIAL
+    [problem] = undone.problems
+    assert (problem["kind"], problem["testrail_id"]) == ("undo_failed", parent)
+    assert "start date" in problem["reason"]
+    assert "due date" not in problem["reason"]
+    assert [one.reason for one in world.links[parent].failures] == [problem["reason"]]
+
+
+def test_a_parent_keeps_what_living_sub_milestones_give_it(world: World) -> None:
+    """Another one is there still: its dates and status are Testably's to say, and no edit."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    world.add("First", parent, start_on=1_778_000_000, due_on=1_779_000_000)
+    migrate(world)
+    world.add("Second", parent, start_on=1_777_000_000, due_on=1_779_500_000)
+    undone = taken_back(world, migrate(world))
+    assert (undone.state, undone.problems) == (State.SUCCEEDED, ())
+    assert (undone.counts["archived"], undone.counts["updated"]) == (1, 0)
+
+
+def test_an_edit_of_a_parent_is_not_taken_for_what_its_sub_milestone_gave_it(
+    world: World,
+) -> None:
+    """Its start date was set by hand since; only the due date is Testably's doing."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    child = world.add("Child", parent, start_on=1_778_000_000, due_on=1_779_000_000)
+    made = migrate(world)
+    row = world.ably.get(PROJECT, world.id_of(parent))
+    world.ably.update(PROJECT, world.id_of(child), {"status": "archived"})
+    world.edit_target(parent, start_date="2026-04-01T00:00:00Z")
+    taken_back(world, made)
+    shown = world.ably.get(PROJECT, world.id_of(parent))
+    assert (shown["start_date"], shown["due_date"]) == (
+        "2026-04-01T00:00:00Z",
+        "2026-06-01T00:00:00Z",
+    )
+    assert row["due_date"] != shown["due_date"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from mappings.commands import for_project
 from mappings.footer import marker_url
-from worker.facts import words
+from worker.facts import stays, words
 from worker.facts.changes import FieldChange
 from worker.facts.lifecycles import of_action
 
@@ -139,7 +139,7 @@ def view_of(
         [for_project(f"{guard.message} {guard.hint}", project) for guard in plan.guards],
         [str(gap["reason"]) for gap in gaps_of(planned.snapshot)],
         words.not_exact(plan.not_exact),
-        words.left_alone(verdicts["kept"], verdicts["accepted"]),
+        stays.left_alone(verdicts["kept"], verdicts["accepted"]),
     )
 
 
@@ -148,7 +148,7 @@ def _section(action: Action) -> str | None:
     if action.kind.value == "skip":
         if _needs_you(action):
             return _BY_KIND["conflict"]
-        return WAITS if action.problem is not None else None
+        return None if action.problem is None or action.is_left else WAITS
     if action.kind.value == "update" and action.overwritten:
         return OVERWRITTEN
     return _BY_KIND[action.kind.value]

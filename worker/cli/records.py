@@ -16,7 +16,7 @@ from worker.cli.output import Exit, Streamed, print_text, show
 from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
-from worker.facts import lifecycles, words
+from worker.facts import lifecycles, stays, words
 from worker.facts.changes import fields_of
 from worker.facts.runs import PAIR, Facts, change_json, moment, names_of, run_json, written
 
@@ -176,6 +176,7 @@ def _status(pair: Pair | None, standing: Standing, runs: Sequence[RunRecord]) ->
         "paused_because": pair.paused_because if pair else None,
         "needs_a_person": standing.needs_person,
         "held": standing.held,
+        "held_accepted": standing.held_accepted,
         "runs": [run_json(run) for run in runs],
     }
 
@@ -239,7 +240,7 @@ def _show_status(out: Console, facts: Facts, *, several: bool) -> None:
         verb = "needs" if number == 1 else "need"
         out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
     if facts["held"]:
-        out.print(f"  {words.held(facts['held'], project)}")
+        out.print(f"  {stays.held(facts['held'], facts['held_accepted'], project)}")
     if facts["paused_because"]:
         out.print(f"  Paused: {facts['paused_because']}", style="red")
     if not facts["runs"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mappings.commands import for_project
 from mappings.errors import MilesyncError
 from worker.cli.screen import Console, Table
-from worker.facts import ending, words
+from worker.facts import ending, stays, words
 from worker.facts.runs import WROTE
 from worker.say import printable
 
@@ -108,7 +108,7 @@ def show_run(
     if report.verified is not None:
         out.print(f"  {printable(words.proof(report.verified))}")
     if report.counts.get("held"):
-        out.print(f"  {words.held(report.counts['held'], project)}")
+        out.print(f"  {stays.held(report.counts['held'], report.held_accepted, project)}")
     if report.problems:
         problems(out, report.problems, identity.testrail_url, SHOWN)
         say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")

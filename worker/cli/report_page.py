@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mappings.errors import MilesyncError
 from mappings.footer import marker_url
-from worker.facts import ending, words
+from worker.facts import ending, stays, words
 from worker.facts.milestones import in_parts, target_address
 from worker.facts.runs import took
 from worker.facts.timeline import HEAD, NAMES, ROW, WIDTH
@@ -43,7 +43,7 @@ def _render(
     from jinja2 import Environment, PackageLoader
 
     pages = Environment(loader=PackageLoader("worker.cli"), autoescape=True, lstrip_blocks=True)
-    pages.globals.update(words=words, ending=ending, took=took, sizes=_SIZES)
+    pages.globals.update(words=words, stays=stays, ending=ending, took=took, sizes=_SIZES)
     pages.globals.update(address=_source_address, target_address=_target_address)
     pages.globals.update(in_parts=in_parts)
     pages.filters.update(minute=_minute, day=_day)

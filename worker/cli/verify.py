@@ -12,7 +12,7 @@ from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, show
 from worker.cli.progress import reading
 from worker.cli.session import each, opened, pairs_to_call
-from worker.facts import words
+from worker.facts import stays, words
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
@@ -139,8 +139,8 @@ def _other_rows(one: Verification) -> list[tuple[object, ...]]:
 
 def _beside(one: Verification) -> list[str]:
     """What is compared by nobody, left by a setting, or lived with, in one line."""
-    left = words.left_alone(len(one.kept), len(one.accepted))
-    told = [text for text in (words.of_parents(one.exempt or {}), left) if text]
+    left = stays.left_alone(len(one.kept), len(one.accepted))
+    told = [text for text in (stays.of_parents(one.exempt or {}), left) if text]
     return [f"Not counted: {'; '.join(told)}."] if told else []
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from mappings.commands import for_project
 from mappings.field_names import FIELD_NAMES
 
 _COUNTED: Final = (
@@ -52,7 +51,7 @@ _NOT_EXACT: Final = {
     "planned_start": "a planned start that no footer keeps",
 }
 """What cannot be carried exactly, by its kind in the JSON: each stands behind ``3 with``."""
-_OF_PARENTS: Final = frozenset({"parent_status", "parent_dates"})
+OF_PARENTS: Final = frozenset({"parent_status", "parent_dates"})
 _RUN_STATES: Final = {
     "succeeded": "done",
     "partial": "needs you",
@@ -137,7 +136,7 @@ def not_exact(counts: Mapping[str, int]) -> str:
 
 
 def _noun(kind: str, number: int) -> str:
-    if kind not in _OF_PARENTS:
+    if kind not in OF_PARENTS:
         return ""
     return " parent" if number == 1 else " parents"
 
@@ -188,39 +187,6 @@ def _of_scope(verified: Mapping[str, Any]) -> str:
     """What a proof was narrowed to, if it was."""
     scope = verified.get("scope", "all")
     return "" if scope == "all" else f", {scope} ones alone"
-
-
-def held(number: int, project: int | None) -> str:
-    """How many milestones an undo holds, and what releases them (R9).
-
-    ``project`` is what that command names, as in `for_project`.
-    """
-    noun, them = ("milestone is", "it") if number == 1 else ("milestones are", "them")
-    told = f"{number} {noun} held after an undo; `milesync migrate` releases {them}."
-    return for_project(told, project)
-
-
-def of_parents(exempt: Mapping[str, int]) -> str:
-    """The fields that are Testably's own to say; empty where there are none."""
-    told = [
-        number_of(exempt[name], one, several)
-        for name, one, several in (
-            ("parent_status", "status", "statuses"),
-            ("parent_dates", "date", "dates"),
-        )
-        if exempt.get(name)
-    ]
-    if not told:
-        return ""
-    is_one = sum(exempt.get(name, 0) for name in _OF_PARENTS) == 1
-    return f"{' and '.join(told)} of {'a parent is' if is_one else 'parents are'} Testably's own"
-
-
-def left_alone(kept: int, accepted: int) -> str:
-    """The differences that nobody counts, because a setting or a person leaves them."""
-    told = [f"{kept} edited in Testably and kept"] if kept else []
-    told += [f"{accepted} accepted by a person"] if accepted else []
-    return "; ".join(told)
 
 
 def called(name: str) -> str:

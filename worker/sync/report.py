@@ -36,7 +36,10 @@ def worst(states: Iterable[State]) -> State:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One run of one pair: counts by result, requests by API, and what needs a person."""
+    """One run of one pair: counts by result, requests by API, and what needs a person.
+
+    ``held_accepted`` are those of the held milestones that a person lives with.
+    """
 
     identity: PairIdentity
     run: str | None
@@ -47,6 +50,7 @@ class RunReport:
     not_exact: Mapping[str, int] = field(default_factory=dict)
     error: MilesyncError | None = None
     verified: Mapping[str, Any] | None = None
+    held_accepted: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The project's object in ``migrate --json``."""

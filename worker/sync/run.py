@@ -273,6 +273,7 @@ class Run:
             plan.not_exact if plan else {},
             error,
             self.proof.as_json() if self.proof else None,
+            sum(outcome.action.is_left for outcome in self._told()),
         )
         self.recording.close(report)
         self.report = report
@@ -297,8 +298,7 @@ class Run:
             self.close(*ended_by(error, in_background=self.recording.record.in_background))
         except LostLock as lost:
             counts = self.recording.counts(self.outcomes.values())
-            identity = self.context.identity
-            self.report = RunReport(identity, self.id, State.FAILED, counts, error=lost)
+            self.report = RunReport(self.report.identity, self.id, State.FAILED, counts, error=lost)
             self.recording.give_way(lost)
         except MilesyncError as worse:
             self.report = unrecorded(self.context.identity, worse, self.id)

@@ -12,10 +12,10 @@ from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import ARCHIVED, BadRecord, TargetMilestone, Values
-from mappings.problem import WHOLE, Problem, ProblemKind
+from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.differences import Comparison, Sides, compare
-from worker.sync.decide.rules import why_held
+from worker.sync.decide.holds import as_kept, as_read, stays_held, verdict_of, why_held
 from worker.sync.decide.snapshot import Snapshot, is_archived
 from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.options import OnSourceDelete, Options
@@ -67,8 +67,8 @@ def orphans(snapshot: Snapshot) -> Iterator[Action]:
     for testrail_id in sorted(snapshot.gone - set(snapshot.source.milestones)):
         link = snapshot.link(testrail_id)
         alive = snapshot.duplicates(testrail_id)
-        stays_held = link.is_held and not snapshot.options.by_person
-        if link.has_target or link.state is LinkState.CREATING or stays_held:
+        is_elsewhere = link.has_target or link.state is LinkState.CREATING
+        if is_elsewhere or stays_held(snapshot, link):
             continue
         if not alive:
             if link.problem is not None and link.problem.kind is ProblemKind.SOURCE_GONE:
@@ -96,7 +96,7 @@ def absent(snapshot: Snapshot) -> Iterator[Action]:
 
 
 def _missing(snapshot: Snapshot, link: Link) -> Action | None:
-    if link.is_held and not snapshot.options.by_person:
+    if stays_held(snapshot, link):
         return held(snapshot, link)
     followed = is_followed(link, snapshot.options)
     if link.testrail_id in snapshot.gone and (followed or link.has_target):
@@ -115,14 +115,10 @@ def _missing(snapshot: Snapshot, link: Link) -> Action | None:
 
 def held(snapshot: Snapshot, link: Link) -> Action:
     """What an undo holds and TestRail's list does not name stays held as well (R9)."""
-    live = snapshot.live(link)
-    seen = link if live is None else link.seen_as(live)
-    problem = why_held(link)
-    verdict = Verdict.ACCEPTED if seen.is_accepted else Verdict.HELD
-    taken = {WHOLE: seen.field_problems[WHOLE]} if seen.is_accepted else {}
-    told = seen.with_field_problems(taken).with_problem(problem, snapshot.now)
-    action = _about(Kind.SKIP, problem.reason, link, told, problem=problem)
-    return replace(action, differences=(Difference.of_whole(verdict, problem.reason),))
+    seen, problem = as_read(snapshot, link), why_held(link)
+    action = _about(Kind.SKIP, problem.reason, link, as_kept(snapshot, seen), problem=problem)
+    difference = Difference.of_whole(verdict_of(seen), problem.reason)
+    return replace(action, differences=(difference,))
 
 
 def is_followed(link: Link, options: Options) -> bool:

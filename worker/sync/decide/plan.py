@@ -11,13 +11,14 @@ from mappings.dates import moment
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
-from mappings.problem import WHOLE, Problem
+from mappings.problem import Problem
 from mappings.sharing import EMPTY, kept_once
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
 from worker.sync.decide.agreement import agree, counted, noted
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
+from worker.sync.decide.holds import as_kept, as_read, verdict_of
 from worker.sync.decide.losses import not_exact
 from worker.sync.decide.placement import immovable
 from worker.sync.decide.rules import Case, Cases, Step
@@ -123,9 +124,8 @@ class _Planner:
         self, source: SourceMilestone, link: Link, live: TargetMilestone | None, problem: Problem
     ) -> Action:
         """What an undo holds, with all that differs; accepted for as long as nothing changes."""
-        seen = link if live is None else link.seen_as(live)
-        stands = seen.is_accepted
-        verdict = Verdict.ACCEPTED if stands else Verdict.HELD
+        seen = as_read(self.snapshot, link)
+        verdict = verdict_of(seen)
         differ = () if live is None else self._compare(source, link, live).differences
         found = tuple(
             replace(one, verdict=verdict, cause=None, reason=problem.reason)
@@ -133,12 +133,10 @@ class _Planner:
             if one.verdict is not Verdict.DERIVED
         )
         held = Difference.of_whole(verdict, problem.reason)
-        kept = {n: p for n, p in link.field_problems.items() if n == WHOLE and stands}
-        seen = seen.with_field_problems(kept)
         return self._action(
             Kind.SKIP,
             source,
-            seen.with_problem(problem, self.snapshot.now),
+            as_kept(self.snapshot, seen),
             problem.reason,
             testably_id=link.testably_id,
             problem=problem,

@@ -13,10 +13,10 @@ from enum import Enum, auto
 from mappings.fingerprints import fingerprint_of_source
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.link_values import UNDONE
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import Effect, Problem, ProblemKind
 from worker.sync.decide.action import Kind
+from worker.sync.decide.holds import stays_held, why_held
 from worker.sync.decide.placement import Place
 from worker.sync.decide.snapshot import Snapshot, living
 from worker.sync.options import OnTargetEdit
@@ -98,18 +98,11 @@ def blocked(kind: Kind, problem: ProblemKind, reason: str, testably_id: str | No
 
 
 def held(ask: Question) -> Case | None:
-    """An undo took it back, and no person has migrated since (R9)."""
-    if ask.link.state is not LinkState.HELD or ask.snapshot.options.by_person:
+    """An undo took it back, and no person has migrated since, or one lives with it (R9)."""
+    if not stays_held(ask.snapshot, ask.link):
         return None
     why = why_held(ask.link)
     return blocked(Kind.SKIP, why.kind, why.reason, ask.link.testably_id)
-
-
-def why_held(link: Link) -> Problem:
-    """Why an undo holds this milestone: it took it back, or it could not."""
-    if link.problem is not None and link.problem.kind is ProblemKind.UNDO_FAILED:
-        return link.problem
-    return Problem(ProblemKind.HELD, UNDONE)
 
 
 def quarantined(ask: Question) -> Case | None:

@@ -25,7 +25,7 @@ from mappings.footer import marker_url
 from mappings.paged import MOST_DIGITS
 from mappings.problem import ProblemKind
 from worker.errors import NoLimiter
-from worker.facts import ending, runs, words
+from worker.facts import ending, runs, stays, words
 from worker.facts.milestones import in_parts
 from worker.web.edge import NOTHING
 from worker.web.service import service_of
@@ -109,6 +109,7 @@ def _templates() -> Environment:
     made.filters.update(moment=moment, commands=commands, spaced=_spaced, named=words.named)
     made.globals.update(
         words=words,
+        stays=stays,
         ending=ending,
         kind=runs.kind,
         what=runs.what,

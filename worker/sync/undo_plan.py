@@ -1,0 +1,256 @@
+"""What taking a run back means: one step a milestone, from the before-values of the journal.
+
+What changed in the target since is left alone unless a person forces it. What the target derived
+from sub-milestones that go comes back with their parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from mappings.field_names import FIELD_NAMES
+from mappings.link import Link
+from mappings.links import Links
+from mappings.milestone import (
+    ARCHIVED,
+    DATE_FIELDS,
+    FIELDS,
+    TargetMilestone,
+    Values,
+    same_value,
+)
+from mappings.rows import Change, ChangeState
+from worker.errors import NotFound, UsageError
+from worker.sync.context import PairContext
+from worker.sync.decide.absence import used_by
+from worker.sync.decide.snapshot import extremes, is_archived
+
+IN_DOUBT = (
+    "Whether it was created is not known yet: `milesync sync` finds out. Undo the run again then, "
+    "or the run that has created it."
+)
+_EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStep:
+    """What taking a run back means for one milestone.
+
+    ``does`` is archive, restore, unlink or nothing; ``fields`` are the values to write and
+    ``before`` those that stand there now. ``adopted`` ones are unlinked as well. ``blocked``
+    says why it is left, or those fields of it that are ``left``; ``live`` is the target as read,
+    and ``goes`` says that the run has created it.
+    """
+
+    testrail_id: int
+    testably_id: str | None
+    name: str
+    does: str
+    change_id: int
+    fields: Values = field(default_factory=dict)
+    before: Values = field(default_factory=dict)
+    adopted: bool = False
+    blocked: str | None = None
+    left: frozenset[str] = frozenset()
+    live: TargetMilestone | None = None
+    goes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """The steps of an undo, in the order in which they run."""
+
+    run_id: str
+    steps: tuple[UndoStep, ...]
+
+
+def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> UndoPlan:
+    """What an undo of the run would do; reads the target. Raises UsageError, ApiError."""
+    pair = context.store.pair(context.identity)
+    record = context.runs.get(run_id)
+    if record is None or record.pair_id != pair.id:
+        raise UsageError(f"There is no run {run_id} of this pair.", "See `milesync runs`.")
+    changes = context.store.journal.changes(pair.id, run_id=run_id)
+    groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
+    changed = context.store.links(pair.id, {change.testrail_id for change in changes})
+    links = context.store.outlines(pair.id).with_complete(changed)
+    planner = _Planner(context, pair.id, links, force)
+    steps = [planner.step(group) for group in groups]
+    first = min((_id(change) for group in groups for change in group), default=0)
+    return UndoPlan(run_id, tuple(planner.with_parents(steps, first)))
+
+
+def _by_milestone(changes: Iterable[Change]) -> list[list[Change]]:
+    """The changes of each milestone, oldest first; the milestone changed last comes first."""
+    groups: dict[int, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(change.testrail_id, []).append(change)
+    return sorted(groups.values(), key=lambda group: -_id(group[-1]))
+
+
+def _id(change: Change) -> int:
+    assert change.id is not None  # noqa: S101  (it was read from the database)
+    return change.id
+
+
+@dataclass(slots=True)
+class _Planner:
+    context: PairContext
+    pair_id: int
+    links: Links
+    force: bool
+
+    def step(self, group: Sequence[Change]) -> UndoStep:
+        """The one step that takes back all of a run's changes to one milestone."""
+        last = group[-1]
+        link = self.links.get(last.testrail_id, Link(last.testrail_id))
+        testably_id = last.testably_id or link.testably_id
+        blank = UndoStep(last.testrail_id, testably_id, link.name, "nothing", _id(last))
+        if testably_id is None:
+            return replace(blank, blocked=IN_DOUBT if last.kind == "create" else None)
+        actual = self._live(testably_id)
+        if actual is None:
+            return blank
+        blank = replace(blank, live=actual)
+        if any(change.kind == "create" for change in group):
+            return self._archive(replace(blank, goes=True), link, actual)
+        if any(change.kind == "adopt" for change in group):
+            blank = replace(blank, does="unlink", adopted=True)
+        return self._restore(blank, group, actual)
+
+    def _live(self, testably_id: str) -> TargetMilestone | None:
+        """The target as it is now; None if it has gone."""
+        try:
+            return self.context.target.get(self.context.identity.testably_project, testably_id)
+        except NotFound:
+            return None
+
+    def _archive(self, blank: UndoStep, link: Link, actual: TargetMilestone) -> UndoStep:
+        if actual.values["status"] == ARCHIVED:
+            return blank
+        step = replace(
+            blank,
+            does="archive",
+            fields={"status": ARCHIVED},
+            before={"status": actual.values["status"]},
+        )
+        if self.force:
+            return step
+        edited = _edited_since(link, actual)
+        why = used_by(actual, self.links.by_target.keys())
+        if why is None and edited:
+            why = f"It was edited in Testably since: {edited}."
+        return step if why is None else replace(blank, blocked=why, left=frozenset(FIELDS))
+
+    def _restore(
+        self, blank: UndoStep, group: Sequence[Change], actual: TargetMilestone
+    ) -> UndoStep:
+        before: dict[str, str | None] = {}
+        after: dict[str, str | None] = {}
+        for change in group:
+            before = {**change.before, **before}
+            after.update({**change.after, **_echo(change)})
+        now, own = actual.values, _own(actual)
+        differs = {n: v for n, v in before.items() if n in after and not same_value(n, v, now[n])}
+        ours = {n: v for n, v in differs.items() if same_value(n, now[n], after[n])}
+        chosen = differs if self.force else ours
+        return _restoring(blank, actual, chosen, differs.keys() - chosen.keys() - own)
+
+    # --- parents whose sub-milestones go
+
+    def with_parents(self, steps: Sequence[UndoStep], first: int) -> Iterator[UndoStep]:
+        """The steps with, at the end, those of parents whose last sub-milestones go.
+
+        Their dates and their status were Testably's to say meanwhile, which keeps them as they
+        were then. They get what they had before the change ``first``, as far as that is known.
+        """
+        going = [one.live for one in steps if one.goes and one.live is not None and _ends(one)]
+        below: dict[int, list[TargetMilestone]] = {}
+        for child in going:
+            parent = self.links.by_target.get(child.parent_id or "")
+            if parent is not None:
+                below.setdefault(parent, []).append(child)
+        own = {step.testrail_id: step for step in steps}
+        found = {id_: self._parent(id_, own.get(id_), below[id_], first) for id_ in below}
+        yield from (step for step in steps if found.get(step.testrail_id) is None)
+        yield from (step for step in found.values() if step is not None)
+
+    def _parent(
+        self,
+        testrail_id: int,
+        step: UndoStep | None,
+        going: Sequence[TargetMilestone],
+        first: int,
+    ) -> UndoStep | None:
+        """The step of a parent that gets back what was its own; None if there is nothing to do."""
+        if step is None:
+            link = self.context.store.links(self.pair_id, [testrail_id])[testrail_id]
+            live = self._live(link.testably_id or "")
+            step = UndoStep(testrail_id, link.testably_id, link.name, "nothing", first, live=live)
+        live, ids = step.live, {child.id for child in going}
+        if live is None or step.goes or is_archived(live):
+            return None
+        if any(not is_archived(sub) and sub.id not in ids for sub in live.sub_milestones):
+            return None
+        before, now = self._known_before(testrail_id, first), live.values
+        known = [name for name in _derived(live, going) if name in before]
+        back = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
+        if not back:
+            return None
+        return _restoring(step, live, {**step.fields, **back}, step.left - back.keys())
+
+    def _known_before(self, testrail_id: int, first: int) -> Values:
+        """What the journal says that a milestone had before a change."""
+        values: dict[str, str | None] = {}
+        for change in self.context.store.journal.changes(self.pair_id, testrail_id=testrail_id):
+            if _id(change) < first and change.state is ChangeState.DONE:
+                values |= change.after
+                values |= (change.echo or {}) if change.kind == "create" else _echo(change)
+        return values
+
+
+def _restoring(
+    step: UndoStep, live: TargetMilestone, fields: Values, left: Collection[str]
+) -> UndoStep:
+    """The step that writes these fields, and leaves those to whoever has edited them."""
+    now = live.values
+    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in left)
+    return replace(
+        step,
+        does="restore" if fields else step.does,
+        fields=fields,
+        before={name: now[name] for name in fields},
+        blocked=f"It was edited in Testably since: {edited}." if left else None,
+        left=frozenset(left),
+    )
+
+
+def _ends(step: UndoStep) -> bool:
+    """Whether a milestone is archived once the step is done."""
+    return step.does == "archive" or (step.live is not None and is_archived(step.live))
+
+
+def _own(actual: TargetMilestone) -> frozenset[str]:
+    """The fields that may be the target's own to say, because of its sub-milestones."""
+    return frozenset(("status", *DATE_FIELDS) if actual.sub_milestones else ())
+
+
+def _derived(live: TargetMilestone, going: Sequence[TargetMilestone]) -> Iterator[str]:
+    """The fields of a parent that show what these sub-milestones gave it."""
+    dates = extremes(child.values for child in going)
+    yield from (n for n in DATE_FIELDS if same_value(n, live.values[n], dates[n]))
+    yield "status"
+
+
+def _echo(change: Change) -> dict[str, str | None]:
+    """What the target made of the values that were sent."""
+    return {name: value for name, value in (change.echo or {}).items() if name in change.after}
+
+
+def _edited_since(link: Link, actual: TargetMilestone) -> str:
+    """The fields that somebody edited since the last push; derived ones tell nothing."""
+    known, now, own = link.baseline, actual.values, _own(actual)
+    names = [name for name in FIELDS if name in known and name not in own]
+    edited = [name for name in names if not same_value(name, known[name], now[name])]
+    return ", ".join(FIELD_NAMES[name][-1] for name in edited)
