@@ -7,7 +7,8 @@ project pair    a TestRail project and the Testably project it is mirrored into
 link            the recorded pair of ids, with what was last pushed and what the target echoed
 field mapping   the rule that turns a TestRail milestone into Testably's fields
 lifecycle       where a milestone stands: upcoming, started, past_due or completed
-run             one pass over one pair, with its trigger: migration, schedule, webhook or manual
+run             one pass over one pair, with its trigger: migration, schedule, webhook, manual
+                or rebuild
 change          one write to the target, with the values before and after
 footer          the last block of a target description: what Testably has no field for
 marker          the footer's first line, the TestRail address: its identity in the target

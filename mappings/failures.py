@@ -8,7 +8,7 @@ from typing import Any
 from mappings.commands import for_project
 from mappings.link import Link
 from mappings.link_record import Failure
-from mappings.overview import LastRun
+from mappings.overview import LastRun, Standing, stands_still
 from mappings.problem import ProblemKind
 from mappings.rows import Pair
 from mappings.store import Store
@@ -72,3 +72,17 @@ def _of_run(run: LastRun, project: int | None) -> list[Listed]:
         }
         for one in run.nameless
     ]
+
+
+def why_it_stands_still(pair: Pair, standing: Standing, project: int | None) -> str | None:
+    """What keeps a pair as a whole from going on, and what to do; None if nothing does.
+
+    ``project`` is what its commands name, as in `for_project`.
+    """
+    if not stands_still(pair, standing):
+        return None
+    error = standing.last_run.error if standing.last_run is not None else None
+    told = "Its last run did not come to its end."
+    if error:
+        told = f"{error['message']} {error.get('hint', '')}".rstrip()
+    return for_project(pair.paused_because or told, project)

@@ -31,13 +31,15 @@ class LastRun:
     """The last run of the whole pair that has ended, with what it found of no milestone.
 
     ``nameless`` are its problems that no link can keep: a list that was not read whole, a record
-    without an id. ``finished_at`` is UTC.
+    without an id. ``finished_at`` is UTC; ``trigger`` is what started it, ``error`` what ended it.
     """
 
     state: str
     finished_at: datetime
     nameless: Sequence[Mapping[str, Any]] = ()
     run: str = ""
+    trigger: str = ""
+    error: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,11 @@ class Condition(IntEnum):
     DIFFERS = 3
     UNKNOWN = 4
     IN_STEP = 5
+
+
+def stands_still(pair: Pair, standing: Standing) -> bool:
+    """Whether a person has to see to the pair itself, before anything of it goes on."""
+    return condition(pair, standing) in (Condition.PAUSED, Condition.FAILED)
 
 
 def condition(pair: Pair, standing: Standing) -> Condition:
@@ -247,14 +254,15 @@ def _last_runs(connection: Connection, ids: Sequence[int]) -> dict[int, LastRun]
         .correlate(pairs)
         .scalar_subquery()
     )
-    columns = (pairs.c.id, runs.c.state, runs.c.finished_at, runs.c.problems, runs.c.id)
+    facts = (runs.c.state, runs.c.finished_at, runs.c.problems, runs.c.id)
+    columns = (pairs.c.id, *facts, runs.c.trigger, runs.c.error)
     query = select(*columns).select_from(pairs).join(runs, runs.c.id == newest)
     rows = connection.execute(query.where(pairs.c.id.in_(ids)))
     return {
         pair_id: LastRun(
-            state, at, [one for one in problems or () if one.get("testrail_id") is None], run
+            state, at, [one for one in problems or () if one.get("testrail_id") is None], *rest
         )
-        for pair_id, state, at, problems, run in rows
+        for pair_id, state, at, problems, *rest in rows
     }
 
 

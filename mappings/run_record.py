@@ -11,6 +11,8 @@ from typing import Any, Final
 RUNNING = "running"
 UNFINISHED = "unfinished"
 """Between two parts of a run, or before the first."""
+BY_HAND: Final = ("migration", "rebuild")
+"""Triggers of runs that a person begins, sees and waits for."""
 HEARTBEAT_EVERY: Final = 10.0
 """Seconds between two heartbeats of a run."""
 DEAD_AFTER: Final = timedelta(seconds=30)

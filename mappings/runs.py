@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from mappings.database import Connected, time_of
 from mappings.errors import LostLock, StoreError
-from mappings.run_record import RUNNING, UNFINISHED, RunRecord, new_run_id
+from mappings.run_record import BY_HAND, RUNNING, UNFINISHED, RunRecord, new_run_id
 from mappings.tables import runs
 
 SHORTEST_NAME: Final = 4
@@ -197,14 +197,14 @@ class RunLog(Connected):
         """The newest run of the whole pair that has ended, however long ago.
 
         Narrowed, where given, to those that ended in one of these states or with this kind of
-        error, and to those that nobody watched: no migration, no undo, none that was stopped.
+        error, and to those that nobody watched: no migration, rebuild, undo, or stopped one.
         """
         chosen = [runs.c.pair_id == pair_id, runs.c.exclusive, runs.c.finished_at.is_not(None)]
         chosen += [runs.c.state.in_(states)] if states else [runs.c.state != UNFINISHED]
         chosen += [runs.c.error["kind"].as_string() == error] if error else []
         if unwatched:
             undoes = runs.c.options["undoes"].as_string()
-            chosen += [runs.c.trigger != "migration", ~runs.c.stop_requested, undoes.is_(None)]
+            chosen += [runs.c.trigger.not_in(BY_HAND), ~runs.c.stop_requested, undoes.is_(None)]
         query = select(runs).where(*chosen).order_by(runs.c.started_at.desc(), runs.c.id.desc())
         found = self._select(query.limit(1))
         return found[0] if found else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -17,12 +18,12 @@ from mappings.commands import for_project
 from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import Failure
-from mappings.overview import ENDED_WELL, Standing
+from mappings.overview import ENDED_WELL, Standing, overview
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from mappings.runs import RunLog
 from mappings.store import Store
-from worker.stale import is_stale
+from worker.stale import is_stale, why_stale
 
 MOST_LINES: Final = 20
 """A digest names so many things; of the others it says how many there are."""
@@ -103,9 +104,8 @@ def topics_of(
 ) -> Topics:
     """Everything about a pair that needs a person.
 
-    ``schedule`` is its cron line, and ``kept`` says that whoever asks keeps to it. Where a person
-    asks, a pair whose last run ended well is not stale: nobody may have meant to run it since.
-    ``project`` is what its commands name, as in `for_project`.
+    ``schedule`` is its cron line, and ``kept`` says that whoever asks keeps to it, as in
+    `why_stale`. ``project`` is what its commands name, as in `for_project`.
     """
     found: dict[str, str] = {}
     if pair.paused_because:
@@ -116,7 +116,9 @@ def topics_of(
     stopped = _stopped_itself(runs, pair)
     if stopped is not None:
         found["stopped"] = f"A run stopped itself: {stopped['message']} {stopped['hint']}"
-    stale = _stale(runs, pair, now, schedule, kept=kept)
+    standing = overview(store.engine, [pair])[pair.id]
+    first = partial(runs.first_began, pair.id)
+    stale = why_stale(pair, standing, schedule, now, first, kept=kept)
     if stale is not None:
         found["stale"] = stale
     for link in store.links_with_problems(pair.id):
@@ -152,23 +154,6 @@ def _unless_since(run: RunRecord | None, better: RunRecord | None) -> Mapping[st
     if run is None or (better is not None and better.started_at > run.started_at):
         return None
     return run.error
-
-
-def _stale(runs: RunLog, pair: Pair, now: datetime, schedule: str, *, kept: bool) -> str | None:
-    """That a pair is stale, as a sentence, if it is."""
-    last = runs.last_whole(pair.id)
-    well = runs.last_whole(pair.id, states=ENDED_WELL)
-    began = well.finished_at if well is not None else runs.first_began(pair.id)
-    if last is None or began is None or not is_stale(schedule, began, now):
-        return None
-    told = "stale" in (pair.noticed or ())
-    if not kept and not told and last.state in ENDED_WELL:
-        return None
-    since = f"{began:%Y-%m-%d %H:%M} UTC"
-    never = f"No run has ever ended well; the first began on {since}."
-    ended = never if well is None else f"No run has ended well since {since}."
-    why = (last.error or {}).get("message") if last.state not in ENDED_WELL else None
-    return f"The pair is stale. {ended}" + (f" The last one: {why}" if why else "")
 
 
 def notice_of(

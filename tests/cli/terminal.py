@@ -49,7 +49,11 @@ class Terminal:
 
     def type(self, text: str) -> None:
         """Type a line."""
-        os.write(self._handle, text.encode() + b"\n")
+        self.press(f"{text}\n")
+
+    def press(self, keys: str) -> None:
+        """Press keys, such as those that interrupt or end the input."""
+        os.write(self._handle, keys.encode())
 
     def answer(self, question: str, text: str) -> None:
         """Wait for a question, which ends its line, and type the answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from mappings.locks import pair_lock
 from tests.cli.conftest import SEEDED, Milesync, Terminal
 from tests.cli.schemas import FAILURE, PLAN, RUNS, must_fit
+from tests.cli.terminal import milesync as typed_command
+from tests.cli.terminal import terminal
 from worker.bootstrap import Deployment
 from worker.sandbox.server import Sandbox
 from worker.settings import load_settings
@@ -319,3 +322,50 @@ def test_on_a_terminal_a_command_logs_warnings_unless_a_level_is_set(
     assert milesync("sync").code in (0, 3)
     assert sandbox.testably.model.everything("proj_abc123")
     assert ("run ended" in err.getvalue()) is seen
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"), [("\x03", 130), ("\x04", 1), ("n\n", 1)], ids=["ctrl-c", "ctrl-d", "no"]
+)
+def test_who_does_not_say_yes_leaves_no_run(
+    sandbox: Sandbox, milesync: Milesync, tmp_path: Path, typed: str, code: int
+) -> None:
+    """However the question of a migration is declined: nothing is written, and nothing recorded."""
+    environ = dict(os.environ)
+    with terminal(typed_command("migrate"), folder=tmp_path, environ=environ) as shown:
+        shown.expect(r"Go on\? \[y/N\] $")
+        shown.press(typed)
+        assert shown.end() == code
+        assert "Nothing was changed." in shown.shown
+    assert milesync("runs", "--json").json["runs"] == []
+    assert sandbox.testably.count("POST") == 0
+
+
+def test_a_hint_in_json_names_its_project_among_several(
+    milesync: Milesync, two_projects: Sandbox
+) -> None:
+    """Of an error, of a guard and of a recorded run, as in the words: so it can be copied."""
+    rail, ably = two_projects.testrail.model, two_projects.testably.model
+    for number in range(12):
+        rail.add(2, {"name": f"Many {number}"})
+    assert milesync("migrate", "--yes").code == 0
+    for row in ably.everything("proj_two"):
+        ably.remove(str(row["id"]))
+    flagged = "`milesync migrate --allow-mass-recreate --project 2`"
+    synced = milesync("sync", "--json").json
+    assert "error" not in synced["projects"][0]
+    assert flagged in synced["projects"][1]["error"]["hint"]
+    assert synced["error"] == synced["projects"][1]["error"]
+    planned = milesync("plan", "--json").json["projects"][1]
+    assert flagged in planned["guards"][0]["hint"]
+    recorded = milesync("runs", "--json", "--project", "2").json["runs"][0]
+    assert flagged in recorded["error"]["hint"]
+    shown = milesync("show", recorded["run"], "--json").json
+    of_status = milesync("status", "--json").json["projects"][1]["runs"][0]
+    assert shown["error"] == of_status["error"] == recorded["error"]
+    rail.no_access.add(2)
+    for command in ("sync", "verify", "plan"):
+        failed = milesync(command, "--json").json
+        assert failed["error"] == failed["projects"][1]["error"]
+        commands = failed["error"]["hint"].split("`")[1::2]
+        assert all(one.endswith("--project 2") for one in commands if one.startswith("milesync "))

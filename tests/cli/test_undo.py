@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import Milesync
 from tests.cli.schemas import FAILURES, must_fit
 from worker.sandbox.server import Sandbox
@@ -108,3 +110,17 @@ def test_what_is_accepted_after_an_undo_is_in_step_for_every_command(
     assert "of them accepted; `milesync migrate` releases the others" in said
     assert milesync("migrate", "--yes").code == 0
     assert len(sandbox.testably.model.live(PROJECT)) == 1
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_rebuild_is_called_a_rebuild(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `runs`, `show` and `history`; no sync has run."""
+    milesync("migrate", "--yes")
+    monkeypatch.setenv("MILESYNC_DATABASE_URL", "sqlite:///lost.db")
+    assert milesync("rebuild").code == 0
+    [run] = milesync("runs", "--json").json["runs"]
+    assert run["trigger"] == "rebuild"
+    for command in (("runs",), ("show", run["run"]), ("status",), ("history", "1")):
+        said = milesync(*command).out
+        assert "rebuild" in said
+        assert "sync " not in re.sub(r"`milesync [^`]*`", "", said)

@@ -356,3 +356,23 @@ def _work(world: World, data: st.DataObject) -> None:
         },
     )
     world.edit(chosen, **data.draw(fields))
+
+
+def test_the_proof_asks_for_each_of_a_mass_that_was_deleted_meanwhile(world: World) -> None:
+    """As `verify` does: it says how many are gone since, and not that it could not read them."""
+    many = [world.add(f"M{number}") for number in range(15)]
+    world.run(Trigger.MIGRATION)
+    world.edit(many[0], name="Renamed")
+
+    def deleted_while_it_writes(method: str, _: str) -> None:
+        if method == "PATCH":
+            for id_ in many[1:]:
+                world.rail.delete(id_)
+            world.to_ably.before = lambda _method, _what: None
+
+    world.to_ably.before = deleted_while_it_writes
+    report = world.run(Trigger.MIGRATION)
+    assert report.verified is not None
+    assert (report.verified["in_step"], report.verified["changed_since"]) == (False, 14)
+    assert world.ably.everything(PROJECT) == world.ably.live(PROJECT), "a guard is for the next run"
+    assert report.state is State.SUCCEEDED

@@ -31,7 +31,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "verify": "verify",
     },
     "Look": {
-        "status": "records",
+        "status": "status",
         "runs": "runs",
         "show": "runs",
         "report": "runs",

@@ -60,7 +60,8 @@ def hand_over(
             project = deployment.project_to_name(report.identity.testrail_project)
             render.show_run(out, report, name, None, heading, project)
 
-    show(runs_json(reports), human, as_json=as_json)
+    document = runs_json(reports, deployment.project_to_name)
+    show(document, human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))
 
 

@@ -61,18 +61,23 @@ def failures(config: Config = None, as_json: Json = False, projects: Projects = 
 
 def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
     from mappings.failures import failures as listed
+    from mappings.failures import why_it_stands_still
     from mappings.overview import overview
 
     if pair is None:
-        return {"failures": [], "accepted": []}
-    last_run = overview(deployment.store.engine, [pair])[pair.id].last_run
+        return {"failures": [], "accepted": [], "stands_still": None}
+    standing = overview(deployment.store.engine, [pair], brief=True)[pair.id]
     project = deployment.project_to_name(pair.identity.testrail_project)
-    return dict(listed(deployment.store, pair, last_run, project))
+    found = listed(deployment.store, pair, standing.last_run, project)
+    return {**found, "stands_still": why_it_stands_still(pair, standing, project)}
 
 
 def _show(out: Console, facts: Facts) -> None:
+    still = facts["stands_still"]
+    if still:
+        out.print(f"  The pair stands still: {printable(still)}", style="red")
     if not facts["failures"]:
-        out.print("  Nothing needs a person.")
+        out.print(f"  {'No milestone' if still else 'Nothing'} needs a person.")
     for one in facts["failures"]:
         _show_one(out, one, facts["testrail_url"])
     if facts["accepted"]:

@@ -175,7 +175,7 @@ def _end(
     from worker.sync.report import worst
 
     reports = migration.reports
-    document = runs_json(reports)
+    document = runs_json(reports, migration.deployment.project_to_name)
     if report is not None:
         from worker.cli.report_file import with_items, write_report
 

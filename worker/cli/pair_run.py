@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from contextvars import copy_context
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from mappings.commands import for_project
 from mappings.errors import MilesyncError
-from worker.cli.output import failure
 from worker.sync.context import PlannedRun
-from worker.sync.report import RunReport, State, error_json, unrecorded, worst
+from worker.sync.report import RunReport, State, told, unrecorded, worst
 from worker.sync.run import Run
 
 if TYPE_CHECKING:
@@ -120,6 +121,13 @@ class PairRun:
             error = worse
         self._report = self._run.report if self._run else unrecorded(self.identity, error)
 
+    def decline(self, interrupt: BaseException | None = None) -> None:
+        """Let go of the pair, and of the run's record: nobody wanted it, or an interrupt came."""
+        if self._report is None:
+            self.end()
+            if interrupt is not None:
+                self._report = replace(self.report, error=told(interrupt))
+
     def __enter__(self) -> Self:
         return self
 
@@ -132,17 +140,37 @@ class PairRun:
         self.end(error)
 
 
-def runs_json(reports: Iterable[RunReport]) -> dict[str, Any]:
+Naming = Callable[[int], int | None]
+"""What the commands about a TestRail project name, as in `Deployment.project_to_name`."""
+
+
+def runs_json(reports: Iterable[RunReport], name: Naming) -> dict[str, Any]:
     """The document of ``migrate --json``: all runs, and the first error that ended one."""
     ended = list(reports)
     state = worst(report.state for report in ended)
-    document: dict[str, Any] = {"state": state.value, "projects": [r.as_json() for r in ended]}
-    errors = [report.error for report in ended if report.error is not None]
+    projects = [_named(report.as_json(), name) for report in ended]
+    document: dict[str, Any] = {"state": state.value, "projects": projects}
+    errors = [project["error"] for project in projects if "error" in project]
     if errors and state in (State.FAILED, State.ABORTED):
-        document["error"] = error_json(errors[0])
+        document["error"] = errors[0]
     return document
 
 
-def projects_json(projects: list[dict[str, Any]], errors: list[MilesyncError]) -> dict[str, Any]:
+def projects_json(found: Iterable[dict[str, Any]], name: Naming) -> dict[str, Any]:
     """The document of a command that only reads: its projects, and the first error."""
-    return {**(failure(errors[0]) if errors else {}), "projects": projects}
+    projects = [_named(one, name) for one in found]
+    errors = [project["error"] for project in projects if "error" in project]
+    failed = {"state": State.FAILED.value, "error": errors[0]} if errors else {}
+    return {**failed, "projects": projects}
+
+
+def _named(project: dict[str, Any], name: Naming) -> dict[str, Any]:
+    """One project's object whose hints name the project in their commands, where they have to."""
+    id_ = name(project["testrail_project"])
+
+    def told(one: dict[str, Any]) -> dict[str, Any]:
+        return {**one, "hint": for_project(one["hint"], id_)}
+
+    error = {"error": told(project["error"])} if "error" in project else {}
+    guards = {"guards": list(map(told, project["guards"]))} if "guards" in project else {}
+    return {**project, **error, **guards}

@@ -34,6 +34,7 @@ from worker.cli.session import opened, pairs_to_call
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
+    from worker.cli.pair_run import Naming
     from worker.cli.screen import Console
     from worker.settings import ProjectPair, Settings
     from worker.sync.context import PairContext, PlannedRun
@@ -146,14 +147,15 @@ class Looked:
         """A plan with changes is as good as one without."""
         return Exit.FAILED if self.errors else Exit.OK
 
-    def as_json(self, *, streamed: bool = False) -> dict[str, Any]:
-        """The document of ``plan --json``; ``streamed``, its actions are made as it is printed."""
+    def as_json(self, *, streamed: bool = False, name: Naming = lambda _: None) -> dict[str, Any]:
+        """The document of ``plan --json``; ``streamed``, its actions are made as it is printed.
+
+        ``name`` tells what the commands in its hints name: nothing in a plan that is kept.
+        """
         from worker.cli.pair_run import projects_json
 
         together = zip(self.identities, self.results, strict=True)
-        return projects_json(
-            [_project_json(*one, streamed=streamed) for one in together], self.errors
-        )
+        return projects_json([_project_json(*one, streamed=streamed) for one in together], name)
 
     def show(self, deployment: Deployment, *, as_json: bool, every: bool = False) -> None:
         """Print the plans, folded unless ``every`` milestone is asked for."""
@@ -162,7 +164,9 @@ class Looked:
             for identity, result in zip(self.identities, self.results, strict=True):
                 show_one(out, identity, result, deployment, every=every)
 
-        show(self.as_json(streamed=True) if as_json else {}, human, as_json=as_json)
+        name = deployment.project_to_name
+        document = self.as_json(streamed=True, name=name) if as_json else {}
+        show(document, human, as_json=as_json)
 
 
 def look_at(deployment: Deployment, pairs: Sequence[ProjectPair], options: Options) -> Looked:

@@ -1,32 +1,27 @@
-"""`milesync status`, `mappings` and `history`: what the database knows."""
+"""`milesync mappings` and `history`: which milestone is which, and what was written to it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli import render
-from worker.cli.background import Watch, watch_open
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, Streamed, print_text, show
-from worker.cli.runs import run_table
 from worker.cli.session import opened
 from worker.errors import UsageError
-from worker.facts import lifecycles, stays, words
+from worker.facts import lifecycles, words
 from worker.facts.changes import fields_of
-from worker.facts.runs import PAIR, Facts, change_json, moment, names_of, run_json, written
+from worker.facts.runs import PAIR, Facts, change_json, names_of, written
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mappings.link import Link
-    from mappings.overview import Standing
     from mappings.rows import Pair
-    from mappings.run_record import RunRecord
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
@@ -41,26 +36,6 @@ _MOST_DIGITS = 18
 """Of an id that a database can hold."""
 DATES = ("start_date", "due_date")
 PUSHED = ("name", "status", *DATES)
-
-
-def status(
-    watch: Watch = False, config: Config = None, as_json: Json = False, projects: Projects = None
-) -> int:
-    """Show the latest runs of each pair, and when it was last proved in step.
-
-    Examples:
-      milesync status
-      milesync status --watch --project 1
-    """
-    with opened(config, quiet=True) as deployment:
-        found = collected_from(deployment, projects, _standings(deployment, projects))
-        several = len(deployment.settings.projects) > 1
-    show_one = partial(_show_status, several=several)
-    show({"projects": found}, lambda out: show_each(out, found, show_one), as_json=as_json)
-    if not watch:
-        return Exit.OK
-    with opened(config) as deployment:
-        return watch_open(deployment, deployment.settings.require_projects(projects))
 
 
 def mappings(
@@ -147,40 +122,6 @@ def recorded(deployment: Deployment, pair: ProjectPair) -> Pair | None:
     return deployment.store.find_pair(deployment.identity(pair))
 
 
-def _standings(
-    deployment: Deployment, projects: Sequence[int] | None
-) -> Callable[[Deployment, Pair | None], Facts]:
-    """What tells the status of each chosen pair, after a few queries for all of them together."""
-    from mappings.locks import settle_dead
-    from mappings.overview import Standing, latest_runs, overview
-
-    settle_dead(deployment.runs)  # or it would show as running what has died
-    pairs = [pair for _, pair in chosen(deployment, projects) if pair]
-    found = overview(deployment.store.engine, pairs)
-    latest = latest_runs(deployment.store.engine, [pair.id for pair in pairs])
-
-    def status_of(_: Deployment, pair: Pair | None) -> Facts:
-        if pair is None:
-            return _status(None, Standing(), [])
-        return _status(pair, found[pair.id], latest[pair.id])
-
-    return status_of
-
-
-def _status(pair: Pair | None, standing: Standing, runs: Sequence[RunRecord]) -> Facts:
-    return {
-        "in_step": standing.in_step,
-        "proved_at": moment(pair.proved_at if pair else None),
-        "synced_at": moment(standing.synced_at),
-        "listed_at": moment(pair.listed_at if pair else None),
-        "paused_because": pair.paused_because if pair else None,
-        "needs_a_person": standing.needs_person,
-        "held": standing.held,
-        "held_accepted": standing.held_accepted,
-        "runs": [run_json(run) for run in runs],
-    }
-
-
 def _links_of(deployment: Deployment, pair: Pair | None) -> Facts:
     if pair is None:
         return {"links": []}
@@ -226,27 +167,6 @@ def show_each(
         where = render.title(*(facts[name] for name in PAIR))
         out.print(where, style="bold")
         show_one(out, facts)
-
-
-def _show_status(out: Console, facts: Facts, *, several: bool) -> None:
-    project = facts["testrail_project"] if several else None
-    proved = facts["proved_at"]
-    agree = facts["in_step"]
-    if agree is not None:
-        out.print("  In step." if agree else "  Not in step.", style="" if agree else "red")
-    tells = "" if agree is False else "; `milesync verify` tells whether they are"
-    out.print(f"  Last proved in step: {proved or f'never{tells}'}.")
-    if number := facts["needs_a_person"]:
-        verb = "needs" if number == 1 else "need"
-        out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
-    if facts["held"]:
-        out.print(f"  {stays.held(facts['held'], facts['held_accepted'], project)}")
-    if facts["paused_because"]:
-        out.print(f"  Paused: {facts['paused_because']}", style="red")
-    if not facts["runs"]:
-        out.print("  There was no run yet: `milesync migrate` begins.")
-        return
-    out.print(run_table(facts["runs"], out.width))
 
 
 def _show_links(out: Console, facts: Facts) -> None:

@@ -68,7 +68,7 @@ def undo(
         heading = render.title_of(deployment, deployment.identity(pair))
         project = deployment.project_to_name(pair.testrail)
     show(
-        runs_json([report]),
+        runs_json([report], deployment.project_to_name),
         lambda out: render.show_run(out, report, heading=heading, project=project),
         as_json=as_json,
     )
@@ -144,7 +144,8 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
         for report, heading in zip(reports, headings, strict=True):
             render.show_run(out, report, heading=heading)
 
-    show(runs_json(reports), human, as_json=as_json)
+    document = runs_json(reports, deployment.project_to_name)
+    show(document, human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))
 
 

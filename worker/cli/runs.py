@@ -131,7 +131,11 @@ def _listed(
     settle_dead(deployment.runs)  # or it would show as running what has died
     pairs = _pairs(deployment, projects)
     found = deployment.runs.of_pairs(list(pairs), limit)
-    return [{**where(pairs[run.pair_id]), **run_json(run)} for run in found]
+    name = deployment.project_to_name
+    of = [(pairs[run.pair_id], run) for run in found]
+    return [
+        {**where(pair), **run_json(run, name(pair.identity.testrail_project))} for pair, run in of
+    ]
 
 
 def _has_more(deployment: Deployment, projects: Sequence[int] | None, shown: int) -> bool:

@@ -16,6 +16,7 @@ from worker.facts import stays, words
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
+    from worker.cli.pair_run import Naming
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.context import PairContext
@@ -39,7 +40,8 @@ def verify(config: Config = None, as_json: Json = False, projects: Projects = No
         for heading, one, project in zip(headings, found, named, strict=True):
             _show_one(out, heading, one, project)
 
-    show(_document(pairs, found), human, as_json=as_json)
+    document = _document(pairs, found, deployment.project_to_name)
+    show(document, human, as_json=as_json)
     return _exit(found)
 
 
@@ -67,13 +69,12 @@ def _all_in_step(found: Sequence[Verification | MilesyncError]) -> bool:
 
 
 def _document(
-    pairs: Sequence[ProjectPair], found: Sequence[Verification | MilesyncError]
+    pairs: Sequence[ProjectPair], found: Sequence[Verification | MilesyncError], name: Naming
 ) -> dict[str, Any]:
     from worker.cli.pair_run import projects_json
 
-    errors = [one for one in found if isinstance(one, MilesyncError)]
     projects = [_project_json(*one) for one in zip(pairs, found, strict=True)]
-    return {"in_step": _all_in_step(found), **projects_json(projects, errors)}
+    return {"in_step": _all_in_step(found), **projects_json(projects, name)}
 
 
 def _project_json(pair: ProjectPair, one: Verification | MilesyncError) -> dict[str, Any]:

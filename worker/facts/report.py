@@ -112,7 +112,7 @@ class PairReport:
     def called(self) -> str:
         """What the run was."""
         kind = "undo" if self.run["undoes"] else self.run["trigger"]
-        return {"undo": "this undo", "migration": "this migration"}.get(kind, "this sync")
+        return f"this {kind if kind in ('undo', 'migration', 'rebuild') else 'sync'}"
 
     @property
     def _ended(self) -> str:

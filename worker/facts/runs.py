@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from mappings.commands import for_project
 from worker.errors import UsageError
 from worker.facts import ending, words
 
@@ -60,10 +61,11 @@ def moment(at: datetime | None) -> str | None:
     return text.replace("+00:00", "Z") if text else None
 
 
-def run_json(run: RunRecord) -> Facts:
+def run_json(run: RunRecord, project: int | None = None) -> Facts:
     """A run as ``status --json`` and ``runs --json`` show it.
 
     ``stands_for`` counts the runs without changes ``since`` a moment that are one row now.
+    ``project`` is what the commands in its error name, as in `for_project`.
     """
     return {
         "run": run.id,
@@ -79,7 +81,8 @@ def run_json(run: RunRecord) -> Facts:
         "planned": run.planned,
         "counts": dict(run.counts),
         "requests": dict(run.requests),
-        "error": run.error and dict(run.error),
+        "error": run.error
+        and {**run.error, "hint": for_project(run.error.get("hint", ""), project)},
         "stop_requested": run.stop_requested,
     }
 
@@ -212,7 +215,7 @@ def whole(deployment: Deployment, run: RunRecord) -> Facts:
     return {
         **where(pair),
         "testrail_url": pair.identity.testrail_url,
-        **run_json(run),
+        **run_json(run, deployment.project_to_name(pair.identity.testrail_project)),
         "problems": [dict(problem) for problem in run.problems],
         "not_exact": dict(run.not_exact),
         "verified": run.verified and dict(run.verified),
@@ -234,7 +237,7 @@ def reported(deployment: Deployment, run: RunRecord) -> Facts:
         "items": _with_lifecycles(deployment, pair, list(_items(facts))),
     }
     if run.error is not None:
-        project["error"] = dict(run.error)
+        project["error"] = facts["error"]
     return {"state": project["state"], "projects": [project]}
 
 

@@ -17,6 +17,7 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     WEBHOOK = "webhook"
     MANUAL = "manual"
+    REBUILD = "rebuild"
 
 
 class Only(StrEnum):

@@ -101,7 +101,7 @@ def prove(
     outcomes: Iterable[Outcome] = ()
     try:
         with reading():
-            snapshot = read_snapshot(context, pair, options, Scope())
+            snapshot = read_snapshot(context, pair, options, Scope(every_absence=True))
         require_whole(snapshot)
         plan = make_plan(snapshot)
         keep_learned(context, pair.id, plan)

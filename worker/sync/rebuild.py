@@ -22,7 +22,7 @@ def rebuild(context: PairContext) -> RunReport:
     What was last pushed stays unknown: the next run treats a difference by the policy for
     edits. Raises Busy, ApiError. Two targets with one marker are reported, and not linked.
     """
-    with Run(context, Options(trigger=Trigger.MANUAL)) as run:
+    with Run(context, Options(trigger=Trigger.REBUILD)) as run:
         planned = run.plan()
         run.enter(Phase.APPLYING)
         run.recording.in_step = len(planned.plan.in_step)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from mappings.failures import failures
-from mappings.overview import Condition
+from mappings.overview import stands_still
 from worker.bootstrap import Deployment
 from worker.facts.runs import run_json
 from worker.web.pages.frame import Pager, page
@@ -52,7 +52,7 @@ def _size(one: Known) -> int:
 
 
 def _stands_still(one: Known) -> bool:
-    return one.pair is not None and one.condition in (Condition.PAUSED, Condition.FAILED)
+    return one.pair is not None and stands_still(one.pair, one.standing)
 
 
 def _parts(here: Deployment, waiting: Sequence[Known], first: int, end: int) -> Iterator[Part]:

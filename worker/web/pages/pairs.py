@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,7 +23,7 @@ from worker.facts import words
 from worker.facts.runs import Progress, progress
 from worker.settings import ProjectPair
 from worker.settings.schedule import next_moment
-from worker.stale import is_stale
+from worker.stale import why_stale
 from worker.tasks.alive import OLDEST_BEAT, beat_age
 from worker.web.pages.frame import NotThere, number
 from worker.web.service import Service, service_of
@@ -126,8 +127,8 @@ class Card:
     """A pair with what goes on there now.
 
     ``next_at`` is its next run by the schedule, where a beat keeps to that; ``left`` how many
-    requests its token allows at once, where that is counted for all processes. ``stale`` is said
-    where somebody keeps to the schedule, or tries to.
+    requests its token allows at once, where that is counted for all processes. ``stale`` is as in
+    `why_stale`.
     """
 
     known: Known
@@ -158,14 +159,17 @@ def cards(service: Service, some: Sequence[Known]) -> list[Card]:
         keeps = ticks and one.configured.enabled
         at = next_moment(one.configured.schedule, now) if keeps else None
         done = progress(run, here.seconds_per_request) if run else None
-        stale = (keeps or one.condition is Condition.FAILED) and _is_stale(one, now)
+        stale = _is_stale(here, one, now, kept=bool(keeps))
         found.append(Card(one, run, done, at, left.get(str(one.configured)), stale))
     return found
 
 
-def _is_stale(one: Known, now: datetime) -> bool:
-    since = one.standing.synced_at
-    return since is not None and is_stale(one.configured.schedule, since, now)
+def _is_stale(here: Deployment, one: Known, now: datetime, *, kept: bool) -> bool:
+    if one.pair is None or not one.configured.enabled:
+        return False
+    first = partial(here.runs.first_began, one.pair.id)
+    schedule = one.configured.schedule
+    return why_stale(one.pair, one.standing, schedule, now, first, kept=kept) is not None
 
 
 def _beat_ticks(service: Service) -> bool:
