@@ -110,7 +110,7 @@ def _show_one(
         out.print(f"  {line}")
     for advice in _advice(one):
         out.print(f"  {for_project(advice, project)}")
-    if one.in_step:
+    if one.in_step and not one.guards:
         out.print("  `milesync sync` keeps them in step, `milesync up` does so by itself.")
 
 
@@ -145,9 +145,10 @@ def _beside(one: Verification) -> list[str]:
     return [f"Not counted: {'; '.join(told)}."] if told else []
 
 
-_PUSHED = "`milesync sync` brings in step what changed since the last run."
+_WAITS = "waits"
 _ADVICE = {
-    "push": _PUSHED,
+    "push": "`milesync sync` brings in step what changed since the last run.",
+    _WAITS: "What waits for you is not written before: `milesync failures` says what to do.",
     "rejected": "Testably refuses some values: `milesync failures` says what to do.",
     "altered": "Testably stores some values otherwise: `milesync failures` says what to do.",
     "immovable": "Move by hand in Testably what hangs under another parent; its API cannot.",
@@ -166,11 +167,11 @@ def _advice(one: Verification) -> list[str]:
 
     Where a guard would stop what pushes, what the guard asks for comes in its place.
     """
-    kinds = {difference.kind for difference in one.differences}
+    kinds = {_WAITS if found.waits else found.kind for found in one.differences}
     advice = [text for kind, text in _ADVICE.items() if kind in kinds]
     if one.missing:
         advice.append("`milesync plan` says why something is missing.")
-    kinds = {extra.kind for extra in one.extra}
+    kinds = {_WAITS if found.waits and found.kind == "push" else found.kind for found in one.extra}
     advice += [text for kind, text in _EXTRA_ADVICE.items() if kind in kinds]
     if one.guards:
         stopped = {_ADVICE["push"], _EXTRA_ADVICE["push"]}

@@ -18,6 +18,7 @@ from mappings.rows import PairIdentity
 from worker.errors import NotFound, UnknownId, UnreadableAnswer
 from worker.sync.context import PairContext, read_snapshot
 from worker.sync.decide.action import Action, Guard, Kind, Plan
+from worker.sync.decide.guards import rules_guard
 from worker.sync.decide.losses import exempt_of
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
@@ -31,7 +32,10 @@ SECOND_LOOKS = 200
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One field that the two sides have otherwise, as `verify` names it."""
+    """One field that the two sides have otherwise, as `verify` names it.
+
+    ``waits`` says that its milestone waits for a person, so that no run writes it.
+    """
 
     testrail_id: int
     testably_id: str
@@ -39,12 +43,14 @@ class Found:
     expected: str | None
     actual: str | None
     kind: str
+    waits: bool = False
 
     @classmethod
     def of(cls, action: Action, one: Difference) -> Found:
         """A difference with the milestone that it is about."""
         ids = (action.testrail_id, action.testably_id or "")
-        return cls(*ids, one.field, one.desired, one.live, one.verdict.value)
+        values, verdict = (one.desired, one.live), one.verdict.value
+        return cls(*ids, one.field, *values, verdict, _waits(action))
 
     @property
     def is_whole(self) -> bool:
@@ -53,7 +59,7 @@ class Found:
 
     def as_json(self) -> dict[str, Any]:
         """As in ``verify --json``."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "waits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +75,15 @@ class Missing:
 class Extra:
     """A target with our marker whose source is gone, or is mirrored by another target.
 
-    ``kind`` says why it is still there: that of a difference, or of a problem.
+    ``kind`` says why it is still there: that of a difference, or of a problem. ``waits`` is as in
+    `Found`.
     """
 
     testably_id: str
     name: str
     reason: str = ""
     kind: str = ProblemKind.SECOND_TARGET.value
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +91,7 @@ class Verification:
     """What a comparison of both sides found.
 
     ``exempt`` counts the fields that are Testably's own to say, ``kept`` are edits that a
-    setting leaves, ``accepted`` what a person lives with. ``guards`` say what would stop the run
-    that brings them in step.
+    setting leaves, ``accepted`` what a person lives with. ``guards`` say what would stop a sync.
     """
 
     identity: PairIdentity
@@ -135,6 +142,9 @@ def verify(context: PairContext) -> Verification:
     require_read(plan)
     keep_learned(context, pair.id, plan)
     found = verification(context.identity, snapshot, plan)
+    changed = rules_guard(pair.rules, context.rules.fingerprint, by_person=False)
+    if changed is not None:
+        found = replace(found, guards=(changed, *found.guards))
     seen = {"proved_at" if found.in_step else "drifted_at": snapshot.now}
     context.store.update_pair(pair.id, **seen)
     return found
@@ -275,5 +285,11 @@ def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]
     if action.problem is not None and action.problem.kind is ProblemKind.IN_USE:
         kinds = [ProblemKind.IN_USE.value]
     if kinds and not is_there and action.testably_id is not None:
-        found.append(Extra(action.testably_id, action.name, action.reason, kinds[0]))
+        facts = (action.testably_id, action.name, action.reason, kinds[0])
+        found.append(Extra(*facts, _waits(action)))
     return found
+
+
+def _waits(action: Action) -> bool:
+    """Whether nothing is written to the milestone before a person has seen to it."""
+    return action.kind in (Kind.QUARANTINE, Kind.CONFLICT)
