@@ -208,7 +208,7 @@ class Snapshot:
             return None
         alive = [row.values for row in rows if not is_archived(row)]
         every = [*(row.values for row in rows), *(k.observed for k in linked)]
-        return [_extremes(alive), _extremes(every)]
+        return [extremes(alive), extremes(every)]
 
     @cached_property
     def _below(self) -> Mapping[str, Sequence[TargetMilestone]]:
@@ -294,7 +294,7 @@ def _grouped(pairs: Iterable[tuple[_Key, _Value]]) -> Mapping[_Key, Sequence[_Va
     return found
 
 
-def _extremes(below: Iterable[Values]) -> Values:
+def extremes(below: Iterable[Values]) -> Values:
     """The earliest start and the latest due date of sub-milestones."""
     rows = list(below)
     starts = [start for row in rows if (start := row.get("start_date"))]
