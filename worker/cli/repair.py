@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from worker.settings import ProjectPair
     from worker.sync.context import PairContext
     from worker.sync.report import RunReport
-    from worker.sync.undo import UndoPlan
+    from worker.sync.undo_plan import UndoPlan
 
 Force = Annotated[
     bool, typer.Option("--force", help="Take back even what was edited in Testably since.")
@@ -51,7 +51,7 @@ def undo(
       milesync undo 20261121-204512 --force
     """
     from worker.cli.pair_run import runs_json
-    from worker.sync.undo import plan_undo
+    from worker.sync.undo_plan import plan_undo
 
     require_consent(yes)
     with opened(config) as deployment:

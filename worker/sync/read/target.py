@@ -15,12 +15,12 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMilestone, written_status
-from worker.errors import AccessDenied, NotFound, Transient
+from worker.errors import NotFound
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
-from worker.sync.ports import Shown, SourceListing, Target, TargetListing, newest_of
+from worker.sync.ports import OfOne, Shown, SourceListing, Target, TargetListing, newest_of
 
 
 @dataclass(slots=True)
@@ -240,15 +240,18 @@ class TargetReader:
         read = dict(found)
         unread = dict(unproved or {})
         denied = []
-        for link in to_read:
-            id_ = link.testably_id or ""
-            try:
-                read[id_] = self.target.get(self.project, id_)
-            except NotFound:
+        ids = {link.testrail_id: link.testably_id or "" for link in to_read}
+        came: dict[int, TargetMilestone | OfOne] = {}
+        self.target.get_each(self.project, ids, came.__setitem__)
+        for testrail_id, id_ in ids.items():
+            answer = came[testrail_id]
+            if isinstance(answer, TargetMilestone):
+                read[id_] = answer
+            elif isinstance(answer, NotFound):
                 denied.append(id_)
                 read.pop(id_, None)
-            except (AccessDenied, Transient) as error:
-                unread[id_] = error.message
+            else:
+                unread[id_] = answer.message
         if denied:
             self.target.check_project(self.project)  # raises if that is gone as well
         return TargetSnapshot(
