@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic import SecretStr
 
+from mappings.milestone import TargetMilestone
 from tests.support.clock import FakeClock
 from tests.support.in_memory import InMemorySource, InMemoryTarget
 from tests.support.transports import plenty
@@ -40,7 +41,7 @@ from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_app import API_KEY, USER
 from worker.sandbox.testrail_model import TestRailModel
-from worker.sync.ports import Source, Target, newest_of
+from worker.sync.ports import OfOne, Source, Target, newest_of
 
 PROJECT = "proj_abc123"
 VALUES = {
@@ -271,6 +272,20 @@ def test_a_milestone_that_is_gone_is_not_found(build: Builder) -> None:
         side.target.get(PROJECT, created)
     with pytest.raises(MilestoneNotFound):
         side.target.update(PROJECT, created, {"name": "x"})
+
+
+def test_of_several_each_is_told_and_what_concerns_all_is_raised(build: Builder) -> None:
+    side = build.target()
+    ids = {number: side.create(f"Release {number}") for number in range(4)}
+    side.model.remove(ids[2])
+    came: dict[int, TargetMilestone | OfOne] = {}
+    side.target.get_each(PROJECT, ids, came.__setitem__)
+    assert isinstance(came.pop(2), NotFound)
+    told = {key: one.id for key, one in came.items() if isinstance(one, TargetMilestone)}
+    assert told == {key: ids[key] for key in (0, 1, 3)}
+    side.faults.script("redirect", method="GET", contains=ids[1])
+    with pytest.raises(Redirected):
+        side.target.get_each(PROJECT, ids, came.__setitem__)
 
 
 def test_a_404_to_a_write_concerns_one_milestone_only_while_its_project_answers(

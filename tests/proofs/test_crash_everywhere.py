@@ -52,9 +52,16 @@ def _migrate(context: PairContext) -> RunReport:
 
 
 def _undo_last(context: PairContext) -> RunReport:
-    """Take back the newest run that was no undo: which one is noted in the world's first run."""
+    """Take back the first run of all: the migration."""
     runs = context.runs.latest(context.store.pair(IDENTITY).id, 100)
     return undo(context, min(run.id for run in runs))
+
+
+def _undo_newest(context: PairContext) -> RunReport:
+    """Take back the newest run that was no undo, with what was edited since."""
+    runs = context.runs.latest(context.store.pair(IDENTITY).id, 100)
+    done = max(run.id for run in runs if "undoes" not in run.options)
+    return undo(context, done, force=True)
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,12 @@ def _changed(world: World) -> None:
     world.person_edits(world.target_ids()[-1], {"name": "Edited by a person"})
 
 
+def _updated(world: World) -> None:
+    _changed(world)
+    assert world.migrate().state is State.SUCCEEDED
+    world.clock.sleep(60)
+
+
 def _id(row: Record) -> int:
     return int(str(row["id"]))
 
@@ -135,6 +148,20 @@ STORIES = {
         lambda world: _migrated(world, 7),
         _undo_last,
         agrees=False,
+        phases=(Phase.READING, Phase.APPLYING),
+    ),
+    "undo, several at once": Story(
+        lambda world: _migrated(world, 9),
+        _undo_last,
+        agrees=False,
+        lanes=lambda: SteppedLanes(4, Random(3).randrange),
+        phases=(Phase.READING, Phase.APPLYING),
+    ),
+    "undo of an update, several at once": Story(
+        _updated,
+        _undo_newest,
+        agrees=False,
+        lanes=lambda: SteppedLanes(4, Random(4).randrange),
         phases=(Phase.READING, Phase.APPLYING),
     ),
     "creates in doubt": Story(lambda world: _seed(world, 6), _migrate, lost=LOST),
@@ -205,6 +232,8 @@ def test_the_looks_of_creates_in_doubt_are_among_the_boundaries() -> None:
         ("creates in doubt", 2, 1),
         ("several at once", 3, 1),
         ("update, several at once", 5, 1),
+        ("undo, several at once", 5, 2),
+        ("undo of an update, several at once", 5, 1),
     ],
 )
 def test_a_run_may_die_anywhere(name: str, step: int, first: int) -> None:

@@ -302,17 +302,19 @@ class PairLife(RuleBasedStateMachine):
     ) -> None:
         """The second of two clean runs makes no write.
 
-        The third does not, where the target adds to what it is sent and no answer shows it: that
-        may have been a person, so it is sent a second time (R3).
+        The third does not, where the target's text becomes another without an answer that shows
+        it: that may have been a person, so the second sends that text once more (R3), and only it.
         """
         self.world.calm_down()
         self.named_adoption |= adopt_by_name
         options = Options(trigger, adopt_by_name=adopt_by_name, create_anyway=create_anyway)
         scope = self._scope(refresh, list_target)
         first = run_pair(self.world.context(policy), options, scope)
-        if self._adds_in_secret:
+        if self._changes_in_secret:
             self.world.clock.sleep(5)
+            before = len(self.world.writes)
             first = run_pair(self.world.context(policy), options, scope)
+            assert all(set(write.body) == {"description"} for write in self.world.writes[before:])
         self._hear(first)
         assert first.state in (State.SUCCEEDED, State.PARTIAL), first
         if not scope.list_target and "not_found" in {told["kind"] for told in first.problems}:
@@ -547,11 +549,14 @@ class PairLife(RuleBasedStateMachine):
         self.told |= {(told["kind"], told["testrail_id"]) for told in report.problems}
 
     @property
-    def _adds_in_secret(self) -> bool:
-        """Whether a text is stored with more than was sent, and answered as it was sent."""
+    def _changes_in_secret(self) -> bool:
+        """Whether a text becomes another without an answer to a write of it that shows that.
+
+        It is another at each reading, or stored with more than was sent and answered as sent.
+        """
         ably = self.world.ably.switches
         half_a_link = ably.links_addresses != "no" and ably.cuts_description_at is not None
-        return ably.echo_differs and (ably.unsteady or half_a_link)
+        return ably.unsteady or (ably.echo_differs and half_a_link)
 
     def _rows(self) -> list[Record]:
         return [_plain_row(row) for row in self.world.rows()]

@@ -28,6 +28,7 @@ from worker.errors import (
     Refused,
     ServerTrouble,
     TimedOut,
+    Transient,
     UnknownId,
     UnreadableAnswer,
 )
@@ -37,7 +38,13 @@ from worker.sandbox.testably_model import PAGE as TARGET_PAGE
 from worker.sandbox.testably_model import Listing, TestablyModel
 from worker.sandbox.testrail_model import PAGE as SOURCE_PAGE
 from worker.sandbox.testrail_model import Page, TestRailModel
-from worker.sync.ports import NO_TARGET_KNOWN, NOTHING_KNOWN, SourceListing, TargetListing
+from worker.sync.ports import (
+    NO_TARGET_KNOWN,
+    NOTHING_KNOWN,
+    SourceListing,
+    TakeOne,
+    TargetListing,
+)
 
 FaultHook = Callable[[str, str], Fault | None]
 """Given the HTTP method and what is asked for, the fault of this request, or None."""
@@ -224,6 +231,15 @@ class InMemoryTarget:
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
         what = f"milestones/{milestone_id}"
         return self._one("GET", what, lambda: self.model.get(project_id, milestone_id))
+
+    def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
+        for key, milestone_id in ids.items():
+            try:
+                found = self.get(project_id, milestone_id)
+            except (NotFound, AccessDenied, Transient) as error:
+                take(key, error)
+            else:
+                take(key, found)
 
     def wait_for_permit(self) -> None:
         self.permits += 1

@@ -185,6 +185,8 @@ def test_a_second_target_is_told_until_it_is_gone() -> None:
     )
     over = decided(first.link, archived)
     assert (over.problem, over.link, over.learned) == (None, LINK.archived(), True)
+    unseen = decided(first.link, second)
+    assert (unseen.kind, unseen.push, unseen.learned) == (Kind.SKIP, {}, False)
 
 
 def test_what_only_a_marker_still_names_is_told_by_its_address() -> None:

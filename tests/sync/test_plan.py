@@ -404,6 +404,19 @@ def test_a_trouble_keeps_its_age_while_it_is_of_the_same_kind() -> None:
 # --- what cannot be carried exactly
 
 
+def test_a_plan_foretells_the_dates_that_a_new_parent_will_show() -> None:
+    """Those of its sub-milestones, where they have any and these are others than its own."""
+    situations: tuple[tuple[dict[str, Any], dict[str, Any], int], ...] = (
+        ({"due_on": JANUARY}, {"due_on": FEBRUARY}, 1),
+        ({"due_on": JANUARY}, {"due_on": JANUARY}, 0),
+        ({"due_on": JANUARY}, {}, 0),
+        ({}, {"start_on": JANUARY}, 1),
+    )
+    for parent, child, counted in situations:
+        found = plan([source(1, **parent), source(2, parent_id=1, **child)]).plan
+        assert found.not_exact.get("parent_dates", 0) == counted, (parent, child)
+
+
 def test_not_exact_counts_each_kind() -> None:
     """Nesting, dates, a parent's own status and a moved milestone, each milestone once a kind."""
     rules = MappingRules("https://rail.example", timezone=ZoneInfo("Europe/Berlin"))

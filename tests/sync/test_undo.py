@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from mappings.footer import marker_url
 from mappings.link_record import LinkState
 from mappings.problem import WHOLE, ProblemKind
+from tests.support.lanes import SteppedLanes
 from tests.support.world import PROJECT, World
-from worker.errors import GuardTripped, ServerTrouble, UnreadableAnswer, UsageError
+from worker.errors import GuardTripped, Redirected, ServerTrouble, UnreadableAnswer, UsageError
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
+from worker.sync.context import PairContext
 from worker.sync.options import OnTargetEdit, Trigger
 from worker.sync.rebuild import rebuild
 from worker.sync.report import RunReport, State
@@ -48,6 +51,97 @@ def test_created_ones_are_archived_children_first_and_stay_so(world: World) -> N
     assert migrate(world).state is State.SUCCEEDED
     assert world.differences() == []
     assert {world.in_target(child)["status"]} == {"completed"}
+
+
+def families(world: World) -> dict[int, int | None]:
+    """Three parents with three sub-milestones each; each id with its parent's."""
+    above: dict[int, int | None] = {world.add(f"Parent {number}"): None for number in range(3)}
+    for parent in list(above):
+        above |= {world.add(f"Below {parent}, {number}", parent): parent for number in range(3)}
+    return above
+
+
+def several_at_once(world: World, seed: int) -> PairContext:
+    """A context with up to four requests under way, which go on in an order of their own."""
+    choose = Random(seed).randrange
+    return replace(world.context(), lanes=lambda: SteppedLanes(4, choose))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_parent_is_archived_after_its_sub_milestones_and_put_back_before_them(
+    world: World, seed: int
+) -> None:
+    """Whatever else is under way at the same time."""
+    world.behave(ably=LEAVES)
+    above = families(world)
+    for source_is_gone in (False, True):
+        done = migrate(world)
+        targets = {id_: world.id_of(id_) for id_ in above}
+        if source_is_gone:
+            for id_ in reversed(above):
+                world.rail.delete(id_)
+            done = world.run(Trigger.MIGRATION, allow_mass_archive=True)
+            assert done.counts["archived"] == len(above)
+        world.to_ably.requests.clear()
+        assert done.run is not None
+        assert undo(several_at_once(world, seed), done.run).state is State.SUCCEEDED
+        sent = [what.partition("/")[2] for m, what in world.to_ably.requests if m == "PATCH"]
+        assert sorted(sent) == sorted(targets.values())
+        for id_, parent in above.items():
+            if parent is not None:
+                parent_is_first = sent.index(targets[parent]) < sent.index(targets[id_])
+                assert parent_is_first is source_is_gone
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["server_error_after", "redirect", "stop"])
+def test_what_ends_an_undo_ends_all_that_is_under_way_and_the_next_one_goes_on(
+    world: World, kind: str, seed: int
+) -> None:
+    """What was sent is held, and nobody is left waiting for a claim."""
+    world.behave(ably=LEAVES)
+    above = families(world)
+    done = migrate(world)
+    world.clock.sleep(60)  # so that the undo is the newer run
+    context = several_at_once(world, seed)
+    outcomes: list[Outcome] = []
+
+    def disturb(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if len(outcomes) != 3:
+            return
+        if kind == "stop":
+            context.runs.stop(context.runs.latest(world.pair.id, 1)[0].id)
+            world.clock.sleep(1.0)
+        else:
+            world.to_ably.faults.script(kind, method="PATCH", times=1000)
+
+    assert done.run is not None
+    with pytest.raises((ServerTrouble, Redirected, GuardTripped)):
+        undo(context, done.run, on_outcome=disturb)
+    assert 3 <= len(outcomes) < len(above)
+    world.to_ably.faults.clear()
+    assert [link for link in world.links.values() if link.lease_until is not None] == []
+    undoing = context.runs.latest(world.pair.id, 1)[0]
+    sent = {
+        change.testrail_id
+        for change in context.store.journal.changes(world.pair.id, run_id=undoing.id)
+    }
+    held = {id_ for id_, link in world.links.items() if link.state is LinkState.HELD}
+    assert held == sent
+    assert taken_back(world, done).counts["held"] == len(above)
+    assert world.ably.live(PROJECT) == []
+
+
+@pytest.mark.parametrize("kind", ["rate_limited", "maintenance", "server_error"])
+def test_what_passes_is_waited_for_while_others_are_under_way(world: World, kind: str) -> None:
+    world.behave(ably=LEAVES)
+    families(world)
+    done = migrate(world)
+    world.to_ably.faults.script(kind, method="PATCH", times=3)
+    assert done.run is not None
+    assert undo(several_at_once(world, 5), done.run).state is State.SUCCEEDED
+    assert world.ably.live(PROJECT) == []
 
 
 def test_a_person_can_stop_an_undo_which_goes_on_when_it_is_done_again(world: World) -> None:

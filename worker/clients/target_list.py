@@ -72,12 +72,7 @@ class TargetList:
         lanes.require()
         if number >= self._next + self._rows.pages_left:
             return  # the total has become smaller
-        with lanes.waiting():
-            self.transport.wait_for_permit()
-        lanes.started()
-        with lanes.waiting():
-            asked = self.transport.ask(path, self.parse, anew=True, granted=True)
-        self._early[number] = asked
+        self._early[number] = self.transport.ask(path, self.parse, anew=True, lanes=lanes)
         while self._next in self._early and not self._rows.is_over:
             path = self.path(self._next)
             self._take(self._pages.follow(path, self.parse, self._early.pop(self._next)))

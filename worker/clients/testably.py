@@ -18,9 +18,9 @@ from worker.clients.records import parse_target
 from worker.clients.target_list import TargetList
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
-from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound
+from worker.errors import AccessDenied, AnswerTooLarge, MilestoneNotFound, NotFound, Transient
 from worker.sync.lanes import Lanes
-from worker.sync.ports import NO_TARGET_KNOWN, TargetListing
+from worker.sync.ports import NO_TARGET_KNOWN, TakeOne, TargetListing
 
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
 
@@ -28,7 +28,7 @@ _CREATED_WITH: Final = ("description", "start_date", "due_date")
 class Testably:
     """The client; `Target` of the one path. Every method may raise ApiError.
 
-    ``lanes`` makes what asks for several pages of a list side by side.
+    ``lanes`` makes what asks for several pages of a list, or milestones, side by side.
     """
 
     __test__ = False  # the name is the product's; it is no test case
@@ -101,10 +101,28 @@ class Testably:
         Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
         """
 
-        def read(value: object) -> TargetMilestone:
-            return _same(milestone_id, value)
+        return self._get(project_id, milestone_id, Lanes())
 
-        return self._transport.get(_path(project_id, milestone_id), read)
+    def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
+        """`get` each of ``ids``, side by side; ``take`` is told its key and what came of it.
+
+        That is the milestone, or the error that concerns it alone; any other is raised.
+        """
+        lanes = self._lanes()
+
+        def read(key: int) -> None:
+            try:
+                found = self._get(project_id, ids[key], lanes)
+            except (NotFound, AccessDenied, Transient) as error:
+                take(key, error)
+            else:
+                take(key, found)
+
+        lanes.each(ids, read, lambda key: (key, None))
+
+    def _get(self, project_id: str, milestone_id: str, lanes: Lanes) -> TargetMilestone:
+        read = partial(_same, milestone_id)
+        return self._transport.ask(_path(project_id, milestone_id), read, lanes=lanes).value
 
     def wait_for_permit(self) -> None:
         """Return when the rate limiter has granted this caller one request."""

@@ -10,7 +10,6 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -41,13 +40,14 @@ from worker.errors import (
     UnknownId,
     Unreachable,
 )
+from worker.sync.lanes import Lanes
 from worker.sync.read.answers import OK, Answers, Told
 
 ATTEMPTS: Final = 6
 RATE_LIMITED_ATTEMPTS: Final = 20
 FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
 _NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind, ProxyRefused.kind})
-
+_ALONE: Final = Lanes()
 T = TypeVar("T")
 
 
@@ -71,8 +71,8 @@ class Transport:
     seconds a call waits for a permit (None: as long as it takes), and ``on_wait`` is told the
     seconds before every sleep and may raise to end it. A GET is sent at most ``attempts`` times
     for what may pass. ``observer`` is told the API, the method, the status or the error's kind,
-    and the seconds of each request. ``before_request`` is called
-    before a permit is taken, when nothing is under way, and may raise to end the work there.
+    and the seconds of each request. ``before_request`` is called before a permit is taken, and may
+    raise to end the work there.
     ``answers`` are those that an earlier slice of a reading got. Every call may raise ApiError and,
     where it waits, BudgetExhausted.
     """
@@ -156,11 +156,11 @@ class Transport:
         *,
         by_id: bool = False,
         anew: bool = False,
-        granted: bool = False,
+        lanes: Lanes = _ALONE,
     ) -> Asked[T]:
         """`get`, with the slice that got the answer: this one with ``anew``, whatever is kept.
 
-        With ``granted``, the first request goes on a permit already granted.
+        Other items of ``lanes`` go on while it waits.
         """
         call = Call(self.api, "GET", path, by_id)
         known = self._answers.recall(f"{self.api} {path}", anew=anew)
@@ -168,11 +168,13 @@ class Transport:
             return self._recalled(call, known, read)
         failed = limited = 0
         while True:
-            if not granted:
+            lanes.require()
+            with lanes.waiting():
                 self.wait_for_permit()
-            granted = False
+            lanes.started()
             try:
-                return self._answered(call, read)
+                with lanes.waiting():
+                    return self._answered(call, read)
             except RateLimited:
                 limited += 1
                 if limited >= RATE_LIMITED_ATTEMPTS or self._attempts == 1:
@@ -181,7 +183,8 @@ class Transport:
                 failed += 1
                 if failed >= self._attempts or not error.may_pass:
                     raise
-                self._back_off(failed, error)
+                with lanes.waiting():
+                    self._back_off(failed, error)
 
     def post(
         self, path: str, body: object, read: Callable[[object], T], *, by_id: bool = False
@@ -209,12 +212,7 @@ class Transport:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_ended: object) -> None:
         self.close()
 
     # --- one request --------------------------------------------------------------------------

@@ -6,16 +6,21 @@ contract suite under ``tests/contract``. Every method may raise `worker.errors.A
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
+from worker.errors import AccessDenied, NotFound, Transient
 
 NOTHING_KNOWN: Final[Mapping[int, str]] = MappingProxyType({})
 NO_TARGET_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})
+
+OfOne = NotFound | AccessDenied | Transient
+"""What may be answered of a single milestone without saying anything of another."""
+TakeOne = Callable[[int, TargetMilestone | OfOne], None]
 
 
 class Unchanged(NamedTuple):
@@ -132,6 +137,12 @@ class Target(Protocol):
         """One milestone with its sub-milestones and linked runs.
 
         Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
+        """
+
+    def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
+        """`get` each of ``ids``, in any order; ``take`` is told its key and what came of it.
+
+        That is the milestone, or the error that concerns it alone; any other is raised.
         """
 
     def wait_for_permit(self) -> None:

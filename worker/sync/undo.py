@@ -1,9 +1,10 @@
-"""Takes back what a run did, newest first, from the before-values that the journal kept.
+"""Takes back what a run did, from the before-values that the journal kept.
 
-One step a milestone. What changed in the target since is left alone unless a person forces it.
-Every link that is taken back is held until a person migrates again (R9), and so is one that is
-left: a person decides about it, and no sync. An undo is a run of its own: it can be interrupted
-and run again, and goes on where it stopped.
+One step a milestone, several of which may be under way: a parent is archived after its
+sub-milestones, and put back before them. What changed in the target since is left alone unless a
+person forces it. Every link that is taken back is held until a person migrates again (R9), and so
+is one that is left: a person decides about it, and no sync. An undo is a run of its own: it can be
+interrupted and run again, and goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from worker.sync.decide.action import Action, Kind
 from worker.sync.options import Options, Phase, RunMode, Trigger
 from worker.sync.report import RunReport, state_after
 from worker.sync.run import OnOutcome, Run
-from worker.sync.undo_plan import UndoStep, plan_undo
+from worker.sync.undo_plan import TURNS, UndoStep, plan_undo
 
 
 def undo(
@@ -37,12 +38,18 @@ def undo(
     with Run(context, Options(trigger=Trigger.MANUAL), RunMode(undoes=run_id)) as run:
         writer = run.writer()
         _wait_for_writes_under_way(writer)
-        plan = plan_undo(context, run_id, force=force)
+        with run.recording.reading(Phase.READING, ()):
+            plan = plan_undo(context, run_id, force=force)
         run.enter(Phase.APPLYING)
-        for number, step in enumerate(plan.steps):
+
+        def take_back(number: int) -> None:
             run.check()
-            outcome = run.outcomes[number] = _take_back(writer, step, run_id)
+            outcome = run.outcomes[number] = _take_back(writer, plan.steps[number], run_id)
             on_outcome(outcome)
+
+        for turn in TURNS:
+            numbers = [number for number, step in enumerate(plan.steps) if step.turn == turn]
+            writer.lanes.each(numbers, take_back, lambda number: (number, None))
         links = context.store.outlines(run.pair.id).complete.values()
         held = [link.is_accepted for link in links if link.is_held]
         run.close(state_after(run.outcomes.values()), held=len(held))

@@ -1,12 +1,13 @@
-"""What taking a run back means: one step a milestone, from the before-values of the journal.
+"""What an undo would do: for each milestone that a run changed, the one step that takes it back.
 
-What changed in the target since is left alone unless a person forces it. What the target derived
-from sub-milestones that go comes back with their parent.
+A value is put back if what stands there now is what the run wrote, or what the target made of it.
+What changed since is left alone unless a person forces it, and what people work in as well (R12).
+What the target derived from sub-milestones that go comes back with their parent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mappings.field_names import FIELD_NAMES
@@ -25,7 +26,10 @@ from worker.errors import NotFound, UsageError
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
+from worker.sync.ports import OfOne
 
+TURNS = range(3)
+"""An undo goes over its steps so often, and each time does those whose turn it is."""
 IN_DOUBT = (
     "Whether it was created is not known yet: `milesync sync` finds out. Undo the run again then, "
     "or the run that has created it."
@@ -38,9 +42,9 @@ class UndoStep:
     """What taking a run back means for one milestone.
 
     ``does`` is archive, restore, unlink or nothing; ``fields`` are the values to write and
-    ``before`` those that stand there now. ``adopted`` ones are unlinked as well. ``blocked``
-    says why it is left, or those fields of it that are ``left``; ``live`` is the target as read,
-    and ``goes`` says that the run has created it.
+    ``before`` those that stand there now. ``is_below`` says that it is a sub-milestone there;
+    ``adopted`` ones are unlinked as well. ``blocked`` says why it is left, or those fields of it
+    that are ``left``; ``live`` is the target as read, and ``goes`` says that the run created it.
     """
 
     testrail_id: int
@@ -50,16 +54,24 @@ class UndoStep:
     change_id: int
     fields: Values = field(default_factory=dict)
     before: Values = field(default_factory=dict)
+    is_below: bool = False
     adopted: bool = False
     blocked: str | None = None
     left: frozenset[str] = frozenset()
     live: TargetMilestone | None = None
     goes: bool = False
 
+    @property
+    def turn(self) -> int:
+        """Which of the `TURNS` it is done in: sub-milestones go before a parent, and come after."""
+        if not self.is_below:
+            return 1
+        return 0 if self.does == "archive" else 2
+
 
 @dataclass(frozen=True, slots=True)
 class UndoPlan:
-    """The steps of an undo, in the order in which they run."""
+    """The steps of an undo, those of the milestones that were changed last first."""
 
     run_id: str
     steps: tuple[UndoStep, ...]
@@ -75,10 +87,7 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
     changed = context.store.links(pair.id, {change.testrail_id for change in changes})
     links = context.store.outlines(pair.id).with_complete(changed)
-    planner = _Planner(context, pair.id, links, force)
-    steps = [planner.step(group) for group in groups]
-    first = min((_id(change) for group in groups for change in group), default=0)
-    return UndoPlan(run_id, tuple(planner.with_parents(steps, first)))
+    return UndoPlan(run_id, tuple(_Planner(context, pair.id, links, force).steps(groups)))
 
 
 def _by_milestone(changes: Iterable[Change]) -> list[list[Change]]:
@@ -101,30 +110,52 @@ class _Planner:
     links: Links
     force: bool
 
-    def step(self, group: Sequence[Change]) -> UndoStep:
-        """The one step that takes back all of a run's changes to one milestone."""
+    def steps(self, groups: Sequence[Sequence[Change]]) -> Iterable[UndoStep]:
+        """For each group, which are a run's changes to one milestone, the step that takes it back.
+
+        Several targets may be read at once.
+        """
+        steps = {group[-1].testrail_id: self._blank(group) for group in groups}
+        changes = {group[-1].testrail_id: group for group in groups}
+        ids = {id_: step.testably_id for id_, step in steps.items() if step.testably_id}
+        for id_, live in self._live(ids).items():
+            steps[id_] = self._step(steps[id_], changes[id_], live)
+        first = min((_id(change) for group in groups for change in group), default=0)
+        return (steps | self._parents(steps, first)).values()
+
+    def _live(self, ids: Mapping[int, str]) -> dict[int, TargetMilestone]:
+        """The targets with these ids as they are now, those that have not gone."""
+        found: dict[int, TargetMilestone] = {}
+
+        def take(testrail_id: int, actual: TargetMilestone | OfOne) -> None:
+            if isinstance(actual, TargetMilestone):
+                found[testrail_id] = actual
+            elif not isinstance(actual, NotFound):
+                raise actual
+
+        self.context.target.get_each(self.context.identity.testably_project, ids, take)
+        return found
+
+    def _blank(self, group: Sequence[Change]) -> UndoStep:
+        """The step that does nothing, as for a milestone that is not there."""
         last = group[-1]
-        link = self.links.get(last.testrail_id, Link(last.testrail_id))
+        link = self._link(last.testrail_id)
         testably_id = last.testably_id or link.testably_id
         blank = UndoStep(last.testrail_id, testably_id, link.name, "nothing", _id(last))
-        if testably_id is None:
-            return replace(blank, blocked=IN_DOUBT if last.kind == "create" else None)
-        actual = self._live(testably_id)
-        if actual is None:
-            return blank
-        blank = replace(blank, live=actual)
+        if testably_id is None and last.kind == "create":
+            return replace(blank, blocked=IN_DOUBT)
+        return blank
+
+    def _step(self, blank: UndoStep, group: Sequence[Change], actual: TargetMilestone) -> UndoStep:
+        blank = replace(blank, is_below=actual.parent_id is not None, live=actual)
         if any(change.kind == "create" for change in group):
-            return self._archive(replace(blank, goes=True), link, actual)
+            return self._archive(replace(blank, goes=True), self._link(blank.testrail_id), actual)
         if any(change.kind == "adopt" for change in group):
             blank = replace(blank, does="unlink", adopted=True)
         return self._restore(blank, group, actual)
 
-    def _live(self, testably_id: str) -> TargetMilestone | None:
-        """The target as it is now; None if it has gone."""
-        try:
-            return self.context.target.get(self.context.identity.testably_project, testably_id)
-        except NotFound:
-            return None
+    def _link(self, testrail_id: int) -> Link:
+        return self.links.get(testrail_id, Link(testrail_id))
 
     def _archive(self, blank: UndoStep, link: Link, actual: TargetMilestone) -> UndoStep:
         if actual.values["status"] == ARCHIVED:
@@ -159,41 +190,35 @@ class _Planner:
 
     # --- parents whose sub-milestones go
 
-    def with_parents(self, steps: Sequence[UndoStep], first: int) -> Iterator[UndoStep]:
-        """The steps with, at the end, those of parents whose last sub-milestones go.
+    def _parents(self, steps: Mapping[int, UndoStep], first: int) -> dict[int, UndoStep]:
+        """The steps of parents whose last sub-milestones go.
 
         Their dates and their status were Testably's to say meanwhile, which keeps them as they
         were then. They get what they had before the change ``first``, as far as that is known.
         """
-        going = [one.live for one in steps if one.goes and one.live is not None and _ends(one)]
-        below: dict[int, list[TargetMilestone]] = {}
-        for child in going:
-            parent = self.links.by_target.get(child.parent_id or "")
-            if parent is not None:
-                below.setdefault(parent, []).append(child)
-        own = {step.testrail_id: step for step in steps}
-        found = {id_: self._parent(id_, own.get(id_), below[id_], first) for id_ in below}
-        yield from (step for step in steps if found.get(step.testrail_id) is None)
-        yield from (step for step in found.values() if step is not None)
+        going: dict[int, list[TargetMilestone]] = {}
+        for child in (one.live for one in steps.values() if one.goes and _ends(one)):
+            parent = self.links.by_target.get((child and child.parent_id) or "")
+            if child is not None and parent is not None:
+                going.setdefault(parent, []).append(child)
+        links = self.context.store.links(self.pair_id, going.keys() - steps.keys())
+        ids = {id_: link.testably_id for id_, link in links.items() if link.testably_id}
+        every = dict(steps)
+        for id_, live in self._live(ids).items():
+            every[id_] = UndoStep(id_, live.id, links[id_].name, "nothing", first, live=live)
+        found = {id_: self._parent(every[id_], going[id_], first) for id_ in going if id_ in every}
+        return {id_: step for id_, step in found.items() if step is not None}
 
     def _parent(
-        self,
-        testrail_id: int,
-        step: UndoStep | None,
-        going: Sequence[TargetMilestone],
-        first: int,
+        self, step: UndoStep, going: Sequence[TargetMilestone], first: int
     ) -> UndoStep | None:
-        """The step of a parent that gets back what was its own; None if there is nothing to do."""
-        if step is None:
-            link = self.context.store.links(self.pair_id, [testrail_id])[testrail_id]
-            live = self._live(link.testably_id or "")
-            step = UndoStep(testrail_id, link.testably_id, link.name, "nothing", first, live=live)
+        """The step of a parent that gets back what was its own; None if that is nothing."""
         live, ids = step.live, {child.id for child in going}
         if live is None or step.goes or is_archived(live):
             return None
         if any(not is_archived(sub) and sub.id not in ids for sub in live.sub_milestones):
             return None
-        before, now = self._known_before(testrail_id, first), live.values
+        before, now = self._known_before(step.testrail_id, first), live.values
         known = [name for name in _derived(live, going) if name in before]
         back = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
         if not back:

@@ -142,7 +142,9 @@ def _gone(snapshot: Snapshot, link: Link) -> Action:
     if link.state is LinkState.CREATING:
         return _gone_in_doubt(snapshot, link)
     live = snapshot.live(link)
-    if link.testably_id in snapshot.target.gone or (live is not None and is_archived(live)):
+    unseen = live is None and link.state is LinkState.ARCHIVED
+    shown_archived = live is not None and is_archived(live)
+    if unseen or shown_archived or link.testably_id in snapshot.target.gone:
         ended = link.archived()
         return _about(Kind.SKIP, f"{GONE} Archived already.", link, ended)
     if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:

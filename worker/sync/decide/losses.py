@@ -13,9 +13,10 @@ from mappings.milestone import (
     SourceMilestone,
     has_lossy_date,
     loses_planned_start,
+    same_value,
 )
-from worker.sync.decide.action import Action
-from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.action import Action, Kind
+from worker.sync.decide.snapshot import Snapshot, extremes
 from worker.sync.decide.verdict import Verdict
 
 Children = Mapping[int, Sequence[SourceMilestone]]
@@ -42,14 +43,13 @@ def losses_of(action: Action, snapshot: Snapshot, children: Children) -> list[st
     source = snapshot.source.milestones.get(action.testrail_id)
     if source is None or not (action.testably_id or action.push):
         return []
-    dates = any(d.verdict is Verdict.DERIVED and d.field != "status" for d in action.differences)
     lost = {
         "nesting": snapshot.places[source.id].flattened,
         "dates": has_lossy_date(source, snapshot.rules),
         "planned_start": loses_planned_start(source, snapshot.rules),
         "lifecycle": _lifecycle_differs(action, source, snapshot, children),
         "parent_status": _status_differs(source, snapshot, children),
-        "parent_dates": dates,
+        "parent_dates": _dates_differ(action, source, snapshot, children),
     }
     return [*(name for name, is_lost in lost.items() if is_lost), *lost_by(action)]
 
@@ -76,6 +76,20 @@ def _lifecycle_differs(
     if source.id in children or action.testably_id in snapshot.parents:
         return False
     return lifecycle_differs(source, snapshot.rules, snapshot.now)
+
+
+def _dates_differ(
+    action: Action, source: SourceMilestone, snapshot: Snapshot, children: Children
+) -> bool:
+    """Whether Testably shows other dates for a parent, or will for a new one by its documents."""
+    if any(d.verdict is Verdict.DERIVED and d.field != "status" for d in action.differences):
+        return True
+    below = children.get(source.id)
+    if action.kind is not Kind.CREATE or below is None:
+        return False
+    own, shown = snapshot.desired(source), extremes(snapshot.desired(child) for child in below)
+    told = [name for name in DATE_FIELDS if shown[name] is not None]
+    return any(not same_value(name, own[name], shown[name]) for name in told)
 
 
 def _status_differs(source: SourceMilestone, snapshot: Snapshot, children: Children) -> bool:

@@ -15,12 +15,12 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMilestone, written_status
-from worker.errors import AccessDenied, NotFound, Transient
+from worker.errors import NotFound
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
-from worker.sync.ports import Shown, SourceListing, Target, TargetListing, newest_of
+from worker.sync.ports import OfOne, Shown, SourceListing, Target, TargetListing, newest_of
 
 
 @dataclass(slots=True)
@@ -40,6 +40,8 @@ class TargetReader:
     known: Mapping[str, str] = field(default_factory=dict)
     _unchanged: dict[str, Shown] = field(default_factory=dict, init=False)
     _newest: list[str | None] = field(default_factory=list, init=False)
+    _by_status: set[str] = field(default_factory=set, init=False)
+    _singly: set[str] = field(default_factory=set, init=False)
 
     def read(
         self, *, single: bool, list_target: bool, recalled: Mapping[str, TargetMilestone] | None
@@ -68,7 +70,9 @@ class TargetReader:
             (ARCHIVED, self._needs_archived),
         ):
             if complete and is_needed(found):
+                shown = found.keys() | self._unchanged.keys()
                 more = self._list(status)
+                self._by_status |= (more.milestones.keys() | more.unchanged.keys()) - shown
                 found.update(more.milestones)
                 complete, because = more.complete, more.incomplete_because
         if not complete:
@@ -79,7 +83,9 @@ class TargetReader:
             return replace(view, foreign=self.foreign, incomplete_because=because)
         unreadable = {str(one.id): f"In Testably its {one.reason}." for one in first.problems}
         missing = self._missing({**found, **unreadable})
-        found.update(self._below_known_parents(found))
+        below = self._below_known_parents(found)
+        self._singly.update(below, (k.testably_id or "" for k in missing))
+        found.update(below)
         details = [k for k in self._to_archive(found) if k not in missing]
         return self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
 
@@ -234,15 +240,18 @@ class TargetReader:
         read = dict(found)
         unread = dict(unproved or {})
         denied = []
-        for link in to_read:
-            id_ = link.testably_id or ""
-            try:
-                read[id_] = self.target.get(self.project, id_)
-            except NotFound:
+        ids = {link.testrail_id: link.testably_id or "" for link in to_read}
+        came: dict[int, TargetMilestone | OfOne] = {}
+        self.target.get_each(self.project, ids, came.__setitem__)
+        for testrail_id, id_ in ids.items():
+            answer = came[testrail_id]
+            if isinstance(answer, TargetMilestone):
+                read[id_] = answer
+            elif isinstance(answer, NotFound):
                 denied.append(id_)
                 read.pop(id_, None)
-            except (AccessDenied, Transient) as error:
-                unread[id_] = error.message
+            else:
+                unread[id_] = answer.message
         if denied:
             self.target.check_project(self.project)  # raises if that is gone as well
         return TargetSnapshot(
@@ -252,6 +261,8 @@ class TargetReader:
             gone=frozenset(denied),
             unproved=unread,
             foreign=self.foreign,
+            by_status=frozenset(self._by_status),
+            singly=frozenset(self._singly & read.keys()),
             newest=newest_of(read.values(), *self._newest),
         )
 
