@@ -16,11 +16,15 @@ OUTAGE_AFTER = 10
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the write of one milestone failed for now; ``has_count`` is that of its link before."""
+    """Why the write of one milestone failed for now; ``has_count`` is that of its link before.
+
+    ``denied`` is the error where access to it was denied.
+    """
 
     kind: ProblemKind
     why: str
     has_count: bool
+    denied: AccessDenied | None = None
 
 
 @dataclass(slots=True)
@@ -29,13 +33,11 @@ class Attempts:
 
     ``wrote`` says that a write of this run has succeeded, in this part of it or an earlier one;
     ``failed`` are the failures by the number of the action, ``row`` those since the last success.
-    ``denied`` is the last error that denied access to one.
     """
 
     wrote: bool = False
     failed: dict[int, Failure] = field(default_factory=dict)
     row: dict[int, Failure] = field(default_factory=dict)
-    denied: AccessDenied | None = None
     _took_one: bool = False
     _begun: dict[int, int] = field(default_factory=dict)
     _first_failed: dict[int, int] = field(default_factory=dict)
@@ -75,24 +77,24 @@ class Attempts:
     @property
     def is_denied(self) -> bool:
         """Whether access to every write was denied, and to none before: that is the account's."""
-        new = [not one.has_count for one in self.failed.values()]
-        return bool(new) and all(new) and not self.wrote and self._all_denied(self.failed)
+        return self._denied_to_all is not None
 
-    @staticmethod
-    def _all_denied(failed: Mapping[int, Failure]) -> bool:
-        return all(one.kind is ProblemKind.ACCESS_DENIED for one in failed.values())
+    @property
+    def _denied_to_all(self) -> AccessDenied | None:
+        is_new = not any(one.has_count for one in self.failed.values())
+        return _last_denied(self.failed) if is_new and not self.wrote else None
 
     def require_access(self) -> None:
         """Raises AccessDenied if it was denied to every write of a run that comes to its end."""
-        if self.is_denied and self.denied is not None:
-            raise self.denied
+        if self._denied_to_all is not None:
+            raise self._denied_to_all
 
     def require_writes(self) -> None:
         """Raises TakesNoWrites if the target takes none, AccessDenied where it says why."""
         if not self.is_down:
             return
-        if self.denied is not None and self._all_denied(self.row):
-            raise self.denied
+        if (denied := _last_denied(self.row)) is not None:
+            raise denied
         number, last = len(self.row), next(reversed(self.row.values()))
         text = f"Testably takes no writes: {number} milestones failed in a row. {last.why}"
         raise TakesNoWrites("Testably", text)
@@ -109,3 +111,9 @@ class Attempts:
     @property
     def _is_long(self) -> bool:
         return sum(not one.has_count for one in self.row.values()) >= OUTAGE_AFTER
+
+
+def _last_denied(failed: Mapping[int, Failure]) -> AccessDenied | None:
+    """The last error, if access to each of these was denied."""
+    errors = [one.denied for one in failed.values()]
+    return errors[-1] if errors and None not in errors else None

@@ -155,14 +155,13 @@ class Items:
             self.links.keep(refused)
             problems = (refused.problem,) if refused.problem else ()
             return Outcome(action, Result.QUARANTINED, action.testably_id, problems)
-        if isinstance(error, AccessDenied):
-            self.attempts.denied = error
-        elif not (isinstance(error, MilestoneNotFound) or error.may_pass):
+        denied = error if isinstance(error, AccessDenied) else None
+        if not (denied or isinstance(error, MilestoneNotFound) or error.may_pass):
             raise error
         kind = ProblemKind[error.kind.upper()]
         outcome = waiting(action, kind, f"{error.message} The next run tries it again.")
         self.links.keep(link.to_look_again())
-        self.attempts.note(number, Failure(kind, error.message, link.has_count))
+        self.attempts.note(number, Failure(kind, error.message, link.has_count, denied))
         return outcome
 
     def _lost(self, item: Item, step: Step, result: Result) -> None:
