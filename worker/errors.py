@@ -87,7 +87,9 @@ class Done(StrEnum):
 
 class SettingsError(MilesyncError):
     kind = "settings"
-    default_hint = "Correct the setting; `milesync init` writes a commented example."
+    default_hint = (
+        "Correct the setting; `milesync init --config example.toml` writes a commented example."
+    )
 
 
 class UsageError(MilesyncError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,3 +113,51 @@ def test_what_failures_advises_about_names_and_uses_is_done_by_it(
     [archive] = advised(next_steps(milesync)["in_use"])
     assert typed(milesync, archive) == 0
     assert next_steps(milesync) == {}
+
+
+def test_what_init_and_a_missing_file_advise_finds_the_file(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """Where it is not the usual one, the commands name it."""
+    del sandbox
+    missing = milesync("status", "--config", "my settings.toml", "--json")
+    assert missing.code == 2
+    command = re.findall(r"`milesync ([^`]*)`", missing.json["error"]["hint"])[0]
+    assert command == "init --config 'my settings.toml'"
+    said = milesync(*shlex.split(command)).out
+    [check] = re.findall(r"`milesync ([^`]*)`", said)
+    assert check == "check --config 'my settings.toml'"
+    assert milesync(*shlex.split(check)).code == 0
+    assert advised(milesync("init").out) == [["check"]]
+
+
+def test_a_setting_that_is_wrong_advises_an_example_that_can_be_written(
+    milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    """Also where the usual file is there already."""
+    del sandbox
+    assert milesync("init").code == 0
+    with monkeypatch.context() as wrong:
+        wrong.setenv("MILESYNC_SCHEDULE", "whenever")
+        [command] = advised(milesync("status", "--json").json["error"]["hint"])
+        assert milesync(*command).code == 0
+    assert (folder / "example.toml").is_file()
+
+
+def test_a_plan_that_is_kept_advises_a_command_for_its_file(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """Whatever the file is called."""
+    del sandbox
+    said = milesync("plan", "--out", "the plan.json").out
+    [command] = re.findall(r"`milesync (migrate [^`]*)`", " ".join(said.split()))
+    assert milesync(*shlex.split(command), "--yes").code == 0
+
+
+def test_a_retry_of_nothing_says_so(milesync: Milesync, sandbox: Sandbox) -> None:
+    """What an undo holds is not tried again; what releases it is said."""
+    del sandbox
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    milesync("undo", run, "--yes")
+    assert milesync("retry", "--json").json["cleared"] == 0
+    assert advised(milesync("retry", "1").out) == [["migrate"]]

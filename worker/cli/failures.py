@@ -262,9 +262,12 @@ def retry(
         _require_known(chosen, links)
         cleared = sum(_clear(deployment, id_, some) for id_, some in links.items())
     noun = "milestone is" if cleared == 1 else "milestones are"
+    said = f"{cleared} {noun} tried again by the next run: `milesync sync`."
+    if not cleared:
+        said = "Nothing is there to try again; `milesync migrate` releases what an undo holds."
     show(
         {"state": "succeeded", "cleared": cleared},
-        lambda out: out.print(f"{cleared} {noun} tried again by the next run: `milesync sync`."),
+        lambda out: out.print(said),
         as_json=as_json,
     )
     return Exit.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_urlsafe
@@ -90,6 +91,13 @@ def _require_new(file: Path, *, force: bool) -> None:
         raise UsageError(f"{file} is there already.", "Give --force to overwrite it.")
 
 
+def _named(file: Path) -> str:
+    """The option with which commands find this file; empty for the usual one."""
+    from worker.settings.load import FILE_NAME
+
+    return "" if file == Path(FILE_NAME) else f" --config {shlex.quote(str(file))}"
+
+
 def _written(file: Path, text: str) -> None:
     try:
         write_private(file, text)
@@ -115,7 +123,7 @@ def _write_template(file: Path, given: Mapping[str, str], *, as_json: bool) -> i
 
 
 def _say_template(out: Console, file: Path, suggested: Mapping[str, str]) -> None:
-    out.print(f"Wrote {file}. Fill it in, then run `milesync check`.")
+    out.print(f"Wrote {file}. Fill it in, then run `milesync check{_named(file)}`.")
     out.print("For the service, two secrets made at random just now, for your .env:")
     for name, secret in suggested.items():
         out.print(f"{name}={secret}")
@@ -139,7 +147,8 @@ def _interview(file: Path, given: Mapping[str, str], *, force: bool) -> int:
     say(f"Wrote {file}, and {file.parent / '.env'} with the secrets, which only you can read.")
     if not pairs:
         say(f"No projects are paired yet: put [[projects]] into {file}.", "yellow")
-    say("Next: `milesync check`, then `milesync plan`.")
+    named = _named(file)
+    say(f"Next: `milesync check{named}`, then `milesync plan{named}`.")
     return Exit.OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def _say_next(out: Console, looked: Looked, files: Sequence[Path], flags: str) -
     if looked.would_stop:
         return  # the guard has said what to do
     if kept is not None:
-        out.print(f"Do exactly this with `milesync migrate --plan {kept}`.")
+        out.print(f"Do exactly this with `milesync migrate --plan {shlex.quote(str(kept))}`.")
     elif looked.changes_something:
         out.print(f"Do it with `milesync migrate{flags}`.")
 

@@ -191,7 +191,8 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
     _show_problems(out, run)
     for changes in by_milestone(run["changes"]).values():
         _show_milestone(out, changes)
-    if run["changes"] and not run["undoes"]:
+    wrote = any(change["state"] == DONE for change in run["changes"])
+    if wrote and run["finished_at"] and not run["undoes"]:
         out.print(f"Undo it with `milesync undo {name}`.")
     out.print(f"Write it down with `milesync report {name} --out report.html`.")
 

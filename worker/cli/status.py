@@ -121,6 +121,7 @@ def _show_status(out: Console, facts: Facts, *, several: bool) -> None:
     if facts["stale"]:
         out.print(f"  {printable(facts['stale'])}", style="red")
     if not facts["runs"]:
-        out.print("  There was no run yet: `milesync migrate` begins.")
+        begins = for_project("There was no run yet: `milesync migrate` begins.", project)
+        out.print(f"  {begins}")
         return
     out.print(run_table(facts["runs"], out.width))

@@ -6,6 +6,7 @@ Every problem of one load is reported, each with the place it came from.
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -83,7 +84,8 @@ def _settings_file(config: Path | None, folder: Path) -> Path | None:
     except (OSError, RuntimeError) as error:  # the latter for a home or a link that leads nowhere
         raise SettingsError(f"{config} cannot be read: {error}.") from None
     if not is_file:
-        raise SettingsError(f"{file}: there is no such file.", "`milesync init` writes one.")
+        hint = f"`milesync init --config {shlex.quote(str(config))}` writes one."
+        raise SettingsError(f"{file}: there is no such file.", hint)
     return file
 
 
