@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from mappings.link_record import LinkState
 from mappings.links import Links
-from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, written_status
+from mappings.milestone import MappingRules
 from mappings.rows import Pair, PairIdentity
 from mappings.run_record import HEARTBEAT_EVERY
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
 from worker.sync.collector import fewer_collections
-from worker.sync.decide.action import Kind, Plan
+from worker.sync.decide.action import Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.forecast import looks, proof_reads
 from worker.sync.lanes import Lanes
 from worker.sync.options import Options, Policy
 from worker.sync.ports import Source, Target
 from worker.sync.read.answers import Answers
 from worker.sync.read.scope import Reader, Scope
-
-PAGE = 100
-"""Milestones on one page of Testably's list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,37 +116,6 @@ def plan_run(context: PairContext, pair: Pair, options: Options, scope: Scope) -
     plan = make_plan(snapshot)
     reads = {name: number - before[name] for name, number in context.requests.items()}
     proof = dict.fromkeys(reads, 0)
-    if options.proves and plan.writes:
-        proof = _proof_reads(snapshot, plan, reads)
-    return PlannedRun(snapshot, plan, reads, proof, _looks(snapshot), context.seconds_per_request)
-
-
-def _proof_reads(snapshot: Snapshot, plan: Plan, reads: dict[str, int]) -> dict[str, int]:
-    """The requests of reading both sides once more, after what the plan will have made.
-
-    Whether the target's list hides something is taken from this reading; what nobody can know
-    before the first milestone is there is left out.
-    """
-    created = sum(action.kind is Kind.CREATE for action in plan.actions)
-    asked = len(snapshot.gone) + len(snapshot.unproved)
-    rows = len(snapshot.target.milestones) + len(snapshot.target.unchanged) + created
-    return {"testrail": max(1, reads["testrail"] - asked), "testably": _pages(rows)}
-
-
-def _looks(snapshot: Snapshot) -> int:
-    """The requests of two looks at the three lists, and at the parents of creates in doubt."""
-    links, target = snapshot.links, snapshot.target
-    every = links.complete.values()
-    in_doubt = [k for k in every if k.state is LinkState.CREATING and not k.awaits_person]
-    if not in_doubt:
-        return 0
-    above = [links.get(k.parent_id) for k in in_doubt if k.parent_id is not None]
-    parents = {parent.testably_id for parent in above if parent is not None and parent.has_target}
-    words = Counter(written_status(row.status) for row in target.milestones.values())
-    words.update(written_status(shown.status) for shown in target.unchanged.values())
-    lists = (words.total(), words[COMPLETED], words[ARCHIVED])
-    return 2 * (sum(map(_pages, lists)) + len(parents))
-
-
-def _pages(rows: int) -> int:
-    return max(1, -(-rows // PAGE))
+    if options.proves and plan.changes:
+        proof = proof_reads(snapshot, plan, reads)
+    return PlannedRun(snapshot, plan, reads, proof, looks(snapshot), context.seconds_per_request)

@@ -181,7 +181,8 @@ def finish_late(writer: TargetWriter, action: Action, link: Link) -> Link:
 
 def _status_is_due(action: Action, link: Link) -> bool:
     created = action.kind is Kind.CREATE
-    if not (is_completed(action.desired) if created else action.status_later):
+    waits = action.status_later or action.status_if_alone
+    if not (is_completed(action.desired) if created else waits):
         return False
     unseen = not created and "status" not in link.last_applied
     return unseen or link.observed.get("status") != action.desired["status"]

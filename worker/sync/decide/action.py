@@ -37,7 +37,8 @@ class Action:
     everything that is already known recorded in it: to be saved if something was ``learned``, or
     only a note that both sides ``agrees``. ``desired`` are all five values, ``parent_id`` the
     TestRail id of the parent in the target. ``status_later`` says that the status is to be
-    written at the end, if it then has no sub-milestones. ``dates_later`` are
+    written at the end, since it then has no sub-milestones; ``status_if_alone`` that it is written
+    only if none of those that are to come below it can be made. ``dates_later`` are
     dates that are looked at then, since its last sub-milestone goes and they are its own again.
     ``problem`` is what is wrong with the milestone as a whole.
     """
@@ -57,6 +58,7 @@ class Action:
     learned: bool = False
     agrees: bool = False
     status_later: bool = False
+    status_if_alone: bool = False
     dates_later: tuple[str, ...] = ()
     problem: Problem | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -31,13 +31,9 @@ def make_plan(snapshot: Snapshot) -> Plan:
     The same snapshot always gives the same plan. Roots come first, then sub-milestones, then
     what could not be read, then what is gone at the source, sub-milestones before parents.
     """
-    planner = _Planner(snapshot)
-    actions = [
-        *planner.present(),
-        *unreadable(snapshot),
-        *absent(snapshot),
-        *orphans(snapshot),
-    ]
+    gone = tuple(absent(snapshot))
+    planner = _Planner(snapshot, gone)
+    actions = [*planner.present(), *unreadable(snapshot), *gone, *orphans(snapshot)]
     lost, exempt = counted(snapshot)
     counts = not_exact(snapshot, actions, planner.children, lost)
     in_step = InStep(snapshot.source.unchanged, snapshot.links, exempt)
@@ -49,10 +45,16 @@ STATUS, NO_FIELD = frozenset({"status"}), frozenset[str]()
 
 
 class _Planner:
-    """Decides milestone by milestone; what only sub-milestones tell is looked up here."""
+    """Decides milestone by milestone; what only sub-milestones tell is looked up here.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    ``gone`` are the actions about what TestRail no longer has: what they archive leaves its parent.
+    """
+
+    def __init__(self, snapshot: Snapshot, gone: Iterable[Action]) -> None:
         self.snapshot = snapshot
+        archived = (action for action in gone if action.kind is Kind.ARCHIVE)
+        leaving = frozenset(action.testably_id for action in archived if action.testably_id)
+        self.parents_after = snapshot.parents_without(leaving)
         self.cases = Cases(snapshot)
         self.children = self._children()
 
@@ -173,7 +175,7 @@ class _Planner:
             released = RELEASED if link.state is LinkState.HELD else ""
             reason = released + why_pushed(compared.differences)
             return self._linked_action(Kind.UPDATE, source, live, compared, reason)
-        if self._status_waits(source, compared):
+        if self._status_waits(source, compared) and source.id not in self.children:
             reason = "Its status is its own again once its sub-milestones are gone."
             return self._linked_action(Kind.UPDATE, source, live, compared, reason)
         left = why_left(compared.differences) or IN_STEP
@@ -246,8 +248,10 @@ class _Planner:
         agrees = problem is None and kind is Kind.SKIP and agree(self.snapshot, compared, live, own)
         now = link.observed if live is None else live.values
         derived = link.testably_id in self.snapshot.parents
-        left_alone = derived and link.testably_id not in self.snapshot.parents_after
+        left_alone = derived and link.testably_id not in self.parents_after
         push = compared.push or EMPTY
+        waits = self._status_waits(source, compared)
+        has_some = source.id in self.children
         return self._action(
             kind,
             source,
@@ -258,7 +262,8 @@ class _Planner:
             before={name: now.get(name) for name in push} or EMPTY,
             differences=compared.differences,
             own=own - compared.brought_back if compared.brought_back else own,
-            status_later=self._status_waits(source, compared),
+            status_later=waits and not has_some,
+            status_if_alone=waits and has_some,
             dates_later=tuple(n for n in DATE_FIELDS if left_alone and n in own),
             problem=problem,
             agrees=agrees,
@@ -273,7 +278,7 @@ class _Planner:
         desired = self.snapshot.desired(source)["status"]
         derived = link.testably_id in self.snapshot.parents
         left = derived or source.id in self.children
-        if not left or link.testably_id in self.snapshot.parents_after:
+        if not left or link.testably_id in self.parents_after:
             return False
         if any(
             one.field == "status" and one.verdict is not Verdict.DERIVED

@@ -30,7 +30,7 @@ from mappings.milestone import (
 )
 from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.placement import Place, parents_of, places
-from worker.sync.options import OnSourceDelete, Options, Policy
+from worker.sync.options import Options, Policy
 from worker.sync.ports import Shown, SourceListing
 
 _Key = TypeVar("_Key")
@@ -44,8 +44,10 @@ class TargetSnapshot:
     ``listed`` is False in a scheduled run that trusts the last listing: a target that is not in
     ``milestones`` then stands as it was last observed. ``gone`` are ids proved to be gone,
     ``unproved`` ids that could not be read, with the reason; ``foreign`` are ids that other pairs
-    of this database hold. ``unchanged`` are those that agree as before. ``newest`` is the newest
-    ``created_at`` that the listing showed. ``incomplete_because`` says why it is not ``complete``.
+    of this database hold. ``unchanged`` are those that agree as before. ``by_status`` are ids that
+    only the list of completed or of archived ones showed, ``singly`` those that no list did.
+    ``newest`` is the newest ``created_at`` that the listing showed. ``incomplete_because`` says why
+    it is not ``complete``.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
@@ -55,6 +57,8 @@ class TargetSnapshot:
     gone: frozenset[str] = frozenset()
     unproved: Mapping[str, str] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
+    by_status: frozenset[str] = frozenset()
+    singly: frozenset[str] = frozenset()
     newest: str | None = None
     incomplete_because: str = ""
 
@@ -137,22 +141,13 @@ class Snapshot:
         return frozenset(chosen | {id_ for id_ in above if id_ is not None and id_ in every})
 
     @cached_property
-    def leaving(self) -> frozenset[str]:
-        """Target ids that this run takes away."""
-        if self.policy.on_source_delete is not OnSourceDelete.ARCHIVE:
-            return frozenset()
-        links = (self.links.get(id_) for id_ in self.gone)
-        return frozenset(k.testably_id for k in links if k is not None and k.testably_id)
-
-    @cached_property
     def parents(self) -> frozenset[str]:
         """Target ids that have living sub-milestones, ours or others'."""
         return frozenset(self._living_children(frozenset()))
 
-    @cached_property
-    def parents_after(self) -> frozenset[str]:
-        """Those that still have some after this run has archived what is to go."""
-        return frozenset(self._living_children(self.leaving))
+    def parents_without(self, leaving: frozenset[str]) -> frozenset[str]:
+        """Those that still have some once the targets that are ``leaving`` are archived."""
+        return frozenset(self._living_children(leaving))
 
     def _living_children(self, leaving: frozenset[str]) -> set[str]:
         """Listed, detailed or linked sub-milestones count; archived ones do not."""

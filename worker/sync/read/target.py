@@ -40,6 +40,8 @@ class TargetReader:
     known: Mapping[str, str] = field(default_factory=dict)
     _unchanged: dict[str, Shown] = field(default_factory=dict, init=False)
     _newest: list[str | None] = field(default_factory=list, init=False)
+    _by_status: set[str] = field(default_factory=set, init=False)
+    _singly: set[str] = field(default_factory=set, init=False)
 
     def read(
         self, *, single: bool, list_target: bool, recalled: Mapping[str, TargetMilestone] | None
@@ -68,7 +70,9 @@ class TargetReader:
             (ARCHIVED, self._needs_archived),
         ):
             if complete and is_needed(found):
+                shown = found.keys() | self._unchanged.keys()
                 more = self._list(status)
+                self._by_status |= (more.milestones.keys() | more.unchanged.keys()) - shown
                 found.update(more.milestones)
                 complete, because = more.complete, more.incomplete_because
         if not complete:
@@ -79,7 +83,9 @@ class TargetReader:
             return replace(view, foreign=self.foreign, incomplete_because=because)
         unreadable = {str(one.id): f"In Testably its {one.reason}." for one in first.problems}
         missing = self._missing({**found, **unreadable})
-        found.update(self._below_known_parents(found))
+        below = self._below_known_parents(found)
+        self._singly.update(below, (k.testably_id or "" for k in missing))
+        found.update(below)
         details = [k for k in self._to_archive(found) if k not in missing]
         return self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
 
@@ -255,6 +261,8 @@ class TargetReader:
             gone=frozenset(denied),
             unproved=unread,
             foreign=self.foreign,
+            by_status=frozenset(self._by_status),
+            singly=frozenset(self._singly & read.keys()),
             newest=newest_of(read.values(), *self._newest),
         )
 

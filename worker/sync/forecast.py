@@ -1,0 +1,222 @@
+"""What a migration will ask once its plan is carried out, as far as this reading tells it. Pure.
+
+Its proof reads both sides once more. What Testably's plain list hides (completed milestones,
+sub-milestones) is taken from this reading; what nobody can know before the first such milestone
+is there is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from mappings.link import Link
+from mappings.link_record import LinkState
+from mappings.milestone import ARCHIVED, COMPLETED, written_status
+from mappings.problem import ProblemKind
+from worker.sync.decide.absence import is_followed
+from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.rules import is_blocked
+from worker.sync.decide.snapshot import Snapshot
+
+PAGE = 100
+"""Milestones on one page of Testably's list."""
+
+
+class _Row(NamedTuple):
+    """A milestone in Testably: its written status, whether it hangs below another, or is linked.
+
+    ``singly`` says that no list showed it.
+    """
+
+    status: str
+    is_sub: bool
+    linked: bool
+    singly: bool = False
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it is looked for where the plain list does not show it."""
+        return self.linked and self.status != ARCHIVED
+
+
+def proof_reads(snapshot: Snapshot, plan: Plan, reads: Mapping[str, int]) -> dict[str, int]:
+    """The requests to each side of reading both once more; ``reads`` are those of this reading."""
+    asked = sum(_is_asked_no_more(snapshot, action) for action in plan.actions)
+    return {
+        "testrail": max(1, reads["testrail"] - asked),
+        "testably": _After(snapshot, plan).requests,
+    }
+
+
+def _is_asked_no_more(snapshot: Snapshot, action: Action) -> bool:
+    """Whether TestRail was asked for a milestone that its list lacks, and will not be again."""
+    id_, after = action.testrail_id, action.link
+    if after is None or not (id_ in snapshot.gone or id_ in snapshot.unproved):
+        return False
+    before = snapshot.link(id_)
+    told_before = before.problem is not None and before.problem.kind is ProblemKind.SOURCE_GONE
+    is_told = action.problem is not None and action.problem.kind is ProblemKind.SOURCE_GONE
+    was_asked = _is_asked(snapshot, before) or (is_told and not told_before)
+    return was_asked and (action.kind is Kind.ARCHIVE or not _is_asked(snapshot, after))
+
+
+def _is_asked(snapshot: Snapshot, link: Link) -> bool:
+    return is_followed(link, snapshot.options) and not link.archive_failed
+
+
+@dataclass(frozen=True)
+class _After:
+    """Testably as it will be, and what reading it then takes, in the order of that reading."""
+
+    snapshot: Snapshot
+    plan: Plan
+
+    @property
+    def requests(self) -> int:
+        """The lists, and what they do not show."""
+        rows = Counter(self._rows())
+        shown = Counter({row: n for row, n in rows.items() if self._is_plain(row)})
+        asked, statuses = _pages(shown.total()), {row.status for row in shown}
+        hidden = Counter(
+            {row: n for row, n in rows.items() if row not in shown and row.is_expected}
+        )
+        if COMPLETED not in statuses and (hidden or self._creates):
+            is_done = (row for row in rows if row.status == COMPLETED and self._is_listed(row))
+            done = Counter({row: rows[row] for row in is_done})
+            asked += _pages(done.total())
+            shown, hidden = shown + done, hidden - done
+        if ARCHIVED not in statuses and (hidden or self._others):
+            asked += _pages(sum(n for row, n in rows.items() if row.status == ARCHIVED))
+        if not any(row.is_sub for row in shown):
+            asked += self._below(shown.total())
+        return asked + hidden.total() + self._details
+
+    # --- what the lists show
+
+    def _is_plain(self, row: _Row) -> bool:
+        """Whether the plain list shows it."""
+        if row.status == ARCHIVED:
+            return self._shows_archived
+        if row.status == COMPLETED and self._hides_completed:
+            return False
+        return self._is_listed(row)
+
+    def _is_listed(self, row: _Row) -> bool:
+        return not (row.singly or (row.is_sub and self._hides_subs))
+
+    @cached_property
+    def _hides_completed(self) -> bool:
+        target = self.snapshot.target
+        rows = (target.milestones.get(id_) or target.unchanged[id_] for id_ in target.by_status)
+        return any(written_status(row.status) == COMPLETED for row in rows)
+
+    @cached_property
+    def _hides_subs(self) -> bool:
+        target = self.snapshot.target
+        return any(target.milestones[id_].parent_id for id_ in target.singly)
+
+    @cached_property
+    def _shows_archived(self) -> bool:
+        target = self.snapshot.target
+        rows = (one for id_, one in target.milestones.items() if id_ not in target.by_status)
+        return any(written_status(one.status) == ARCHIVED for one in rows)
+
+    # --- what is there
+
+    def _rows(self) -> Iterator[_Row]:
+        """Every milestone, as the plan leaves it."""
+        target, ours = self.snapshot.target, self.snapshot.links.by_target
+        statuses = dict(self._written())
+        for shown in target.unchanged.values():
+            yield _Row(written_status(shown.status), shown.parent_id is not None, linked=True)
+        for id_, one in target.milestones.items():
+            status = statuses.get(id_, written_status(one.status))
+            is_sub, linked = one.parent_id is not None, id_ in ours or id_ in statuses
+            yield _Row(status, is_sub, linked, id_ in target.singly)
+        for action in self.plan.actions:
+            if action.kind is Kind.CREATE:
+                word = COMPLETED if is_completed(action.desired) else ""
+                yield _Row(word, action.parent_id is not None, linked=True)
+
+    def _written(self) -> Iterator[tuple[str, str]]:
+        """The targets whose status the plan writes, or that it links, with their status then."""
+        for action in self.plan.actions:
+            if action.testably_id is None or action.kind is Kind.CREATE:
+                continue
+            status = action.push.get("status")
+            if action.status_later:
+                status = action.desired["status"]
+            live = self.snapshot.target.milestones.get(action.testably_id)
+            if status is not None or action.kind is Kind.ADOPT:
+                yield action.testably_id, written_status(status or (live.status if live else ""))
+
+    # --- what is asked besides
+
+    @cached_property
+    def _creates(self) -> Sequence[Action]:
+        """What is still to be created afterwards: only a person can let it."""
+        return [action for action in self.plan.actions if self._stays_without(action)]
+
+    def _stays_without(self, action: Action) -> bool:
+        source = self.snapshot.source.milestones.get(action.testrail_id)
+        if source is None or action.testably_id is not None or action.kind is Kind.CREATE:
+            return False
+        link = action.link or self.snapshot.link(source.id)
+        is_left = is_blocked(link, source, self.snapshot.now) or link.awaits_person
+        return not is_left and self.snapshot.places[source.id].problem is None
+
+    @cached_property
+    def _adopted(self) -> frozenset[str | None]:
+        return frozenset(a.testably_id for a in self.plan.actions if a.kind is Kind.ADOPT)
+
+    @cached_property
+    def _others(self) -> bool:
+        """Whether unlinked targets carry our marker afterwards too."""
+        marked = (one.id for some in self.snapshot.marked.values() for one in some)
+        return any(id_ not in self._adopted for id_ in marked)
+
+    def _below(self, roots: int) -> int:
+        """The parents that are looked below, where the lists show no sub-milestone, and the free
+        ones found there: every root where links were lost, else those that something waits for."""
+        held = self.snapshot.links.by_target.keys() | self._adopted
+        places = self.snapshot.places
+        above = {places[action.testrail_id].parent_id for action in self._creates}
+        asked = sum(id_ is not None and self.snapshot.link(id_).has_target for id_ in above)
+        free = sum(id_ not in held for id_ in self.snapshot.target.singly)
+        return (roots if self._others else asked) + free
+
+    @property
+    def _details(self) -> int:
+        """How many that stay, although their sources are gone, are looked into once more (R12)."""
+        return sum(map(self._is_looked_into, self.plan.actions))
+
+    def _is_looked_into(self, action: Action) -> bool:
+        kept = action.kind in (Kind.CONFLICT, Kind.QUARANTINE)
+        target, options = self.snapshot.target, self.snapshot.options
+        if not kept or options.archive_in_use or action.testrail_id not in self.snapshot.gone:
+            return False
+        is_there = action.testably_id in target.milestones
+        return is_there and action.testably_id not in target.singly
+
+
+def looks(snapshot: Snapshot) -> int:
+    """The requests of two looks at the three lists, and at the parents of creates in doubt (R2)."""
+    links, target = snapshot.links, snapshot.target
+    every = links.complete.values()
+    in_doubt = [k for k in every if k.state is LinkState.CREATING and not k.awaits_person]
+    if not in_doubt:
+        return 0
+    above = [links.get(k.parent_id) for k in in_doubt if k.parent_id is not None]
+    parents = {parent.testably_id for parent in above if parent is not None and parent.has_target}
+    words = Counter(written_status(row.status) for row in target.milestones.values())
+    words.update(written_status(shown.status) for shown in target.unchanged.values())
+    lists = (words.total(), words[COMPLETED], words[ARCHIVED])
+    return 2 * (sum(map(_pages, lists)) + len(parents))
+
+
+def _pages(rows: int) -> int:
+    return max(1, -(-rows // PAGE))
