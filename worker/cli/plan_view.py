@@ -160,11 +160,13 @@ def _counts(plan: Plan, gaps: int) -> tuple[Counter[str], dict[str, int]]:
 
 def _counted_as(action: Action) -> str | None:
     """The kind under which a milestone is counted; None if only as one that needs a person."""
+    from worker.sync.apply.outcome import Result
+
     if action.is_change:
         return action.kind.value
     if _needs_you(action):
         return None
-    return "held" if action.is_left else "kept" if _is_kept(action) else "skip"
+    return Result.HELD.value if action.is_left else "kept" if _is_kept(action) else "skip"
 
 
 def _titles(action: Action) -> Iterator[str]:

@@ -169,7 +169,9 @@ def called(milestone: Mapping[str, Any], testrail_url: str) -> str:
 
 
 def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str]:
-    if name and any(report.counts.get(result) for result in matters.WROTE):
+    from worker.sync.apply.outcome import DONE
+
+    if name and any(report.counts.get(result) for result in DONE):
         yield f"undo it with `milesync undo {name}`"
         if file is None:
             yield f"`milesync show {name}` tells what it wrote"

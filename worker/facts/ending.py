@@ -25,13 +25,8 @@ def counted(
     *,
     is_undo: bool = False,
 ) -> str:
-    """What came of the milestones of a run in this state: ``30 new, 3 changed, 1 needs you``.
-
-    What an undo took back is held as well, and is not counted twice.
-    """
-    told, among = told_counts(counts, problems)
-    if is_undo:
-        told.pop("held", None)
+    """What came of the milestones of a run in this state: ``30 new, 3 changed, 1 needs you``."""
+    told, among = told_counts(counts, problems, is_undo=is_undo)
     return words.counted(told, _NOTHING.get(state, "nothing to do"), among)
 
 

@@ -10,16 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from mappings.problem import ProblemKind
-
-WROTE: Final = ("created", "adopted", "updated", "archived")
-"""The counters of a run that stand for something that was written."""
-UNCHANGED: Final = "unchanged"
-HELD: Final = "held"
-_BLOCKED: Final = ("quarantined", "conflicts", "waiting")
-"""Results of a run that need a person."""
+from worker.facts import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +62,44 @@ def needing(problems: Iterable[Mapping[str, Any]]) -> list[Matter]:
 
 def kept(problems: Iterable[Mapping[str, Any]]) -> list[Matter]:
     """The milestones of which a run left edits in Testably as they are, by the setting."""
+    from mappings.problem import ProblemKind
+
     return by_milestone(one for one in problems if one["kind"] == ProblemKind.TARGET_EDIT_KEPT)
 
 
 def _needs_person(problem: Mapping[str, Any]) -> bool:
+    from mappings.problem import ProblemKind
+
     kind = str(problem["kind"]).upper()
     return kind not in ProblemKind.__members__ or ProblemKind[kind].needs_person
 
 
 def told_counts(
-    counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]], *, is_undo: bool = False
 ) -> tuple[dict[str, int], dict[str, int]]:
     """A run's counts as people are told them, and what they are told of those that need them.
 
     Who needs a person is counted there alone, unless something was written; ``needs_you`` is what
     `needing` finds, and of a run that goes on, whose problems are not recorded yet, its counts.
+    What an undo took back is held as well, and is not counted twice.
     """
+    from worker.sync.apply.outcome import DONE, NEEDS_PERSON, Result
+
     told, waiting = Counter(counts), needing(problems)
     among = Counter(one.result for one in waiting)
-    told.subtract({result: n for result, n in among.items() if result and result not in WROTE})
+    told.subtract({result: n for result, n in among.items() if result and result not in DONE})
     known = {one.testrail_id for one in waiting}
     left = [one for one in kept(problems) if one.testrail_id not in known]
-    told["kept"] = sum(one.result == UNCHANGED for one in left)
-    told[UNCHANGED] -= told["kept"]
-    blocked = sum(max(told.pop(name, 0), 0) for name in _BLOCKED)
+    told["kept"] = sum(one.result == Result.UNCHANGED for one in left)
+    told[Result.UNCHANGED.value] -= told["kept"]
+    blocked = sum(max(told.pop(result.value, 0), 0) for result in NEEDS_PERSON)
     told["needs_you"] = len(waiting) + blocked
-    return dict(told), among_them(sum(among[result] for result in WROTE), among[HELD])
+    if is_undo:
+        del told[Result.HELD.value]
+    written = sum(among[result.value] for result in DONE)
+    return dict(told), among_them(written, among[Result.HELD.value])
 
 
 def among_them(written: int, held: int) -> dict[str, int]:
     """What people are told of those that need them: so many of them were written, or are held."""
-    return {"written too": written, HELD: held}
+    return {"written too": written, words.HELD: held}

@@ -9,6 +9,7 @@ from typing import Final
 from mappings.commands import for_project
 from mappings.field_names import FIELD_NAMES
 
+HELD: Final = "held"
 _NEEDS_YOU: Final = ("quarantined", "quarantine", "conflicts", "conflict", "waiting")
 _COUNTED: Final = (
     (("created", "create"), "new", "new"),
@@ -17,7 +18,7 @@ _COUNTED: Final = (
     (("archived", "archive"), "gone", "gone"),
     (("unchanged", "skip"), "the same", "the same"),
     (("kept",), "kept as edited", "kept as edited"),
-    (("held",), "held", "held"),
+    (("held",), HELD, HELD),
     (("needs_you", *_NEEDS_YOU), "needs you", "need you"),
 )
 """Results of a run and kinds of action, in the order in which people want to know of them, and
