@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -90,14 +89,18 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-def _as_json(value: object) -> str:
-    """JSON as PostgreSQL takes it. Raises ValueError for a number that is none, on SQLite too."""
-    return json.dumps(value, allow_nan=False, default=dict)
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, default=dict)
+"""Writes JSON as PostgreSQL takes it: a number that is none is a ValueError, on SQLite too."""
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=object_of)
+
+
+def _of_json(text: str | bytes) -> Any:
+    return _DECODER.decode(text if isinstance(text, str) else text.decode())
 
 
 _JSON: Final[Mapping[str, Any]] = {
-    "json_serializer": _as_json,
-    "json_deserializer": partial(json.loads, object_pairs_hook=object_of),
+    "json_serializer": _ENCODER.encode,
+    "json_deserializer": _of_json,
 }
 
 

@@ -155,6 +155,7 @@ runs = Table(
     Column("not_exact", JSON, nullable=False, server_default="{}"),
     Column("verified", JSON(none_as_null=True)),
     Index(None, "pair_id", "started_at"),
+    Index(None, "pair_id", "finished_at"),
     Index(None, "state", "pair_id"),
 )
 

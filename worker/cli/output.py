@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
+from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 1024 * 1024
 """Characters of a document that are held in memory."""
+_PARTS = 1000
+"""Of a document, such as a name or a comma, that are written at once."""
 Human = Callable[[Console], None]
 
 
@@ -75,8 +78,9 @@ def print_json(document: Mapping[str, Any]) -> None:
     encoder = json.JSONEncoder(ensure_ascii=plain, indent=2)
     how: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogatepass", "newline": ""}
     with SpooledTemporaryFile(_BLOCK, "w+", **how) as kept, not_kept():
-        for part in encoder.iterencode(document):
-            kept.write(part)
+        parts = encoder.iterencode(document)
+        while some := tuple(islice(parts, _PARTS)):
+            kept.write("".join(some))
         kept.write("\n")
         kept.seek(0)
         while block := kept.read(_BLOCK):
@@ -85,6 +89,8 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def visible_json(text: str) -> str:
     """The same JSON document, in which nothing moves the cursor or turns the text round."""
+    if text.replace("\n", "").isprintable():
+        return text
     return "\n".join(
         line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n")
     )

@@ -1,0 +1,63 @@
+"""What is recorded of a pair's runs, as the overview tells it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from mappings.overview import overview
+from mappings.runs import RunLog
+from mappings.store import Store
+from tests.support.clock import NOW
+from tests.support.rows import identity
+
+STATES = ("succeeded", "partial", "failed", "aborted", "unfinished", "running")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_pair_was_synced_when_the_last_run_of_it_ended_well(
+    store: Store, run_log: RunLog, seed: int
+) -> None:
+    """Whichever began first: a run in the background may end after one that began later."""
+    random = Random(seed)
+    pairs = [store.pair(identity(number)) for number in range(1, 5)]
+    expected = {}
+    for pair in pairs:
+        well = []
+        for _ in range(random.randrange(8)):
+            at = NOW + timedelta(minutes=random.randrange(1000))
+            end = at + timedelta(minutes=random.randrange(1000))
+            state, exclusive = random.choice(STATES), random.random() < 0.7
+            run = run_log.begin(pair.id, "manual", "ann on host", at, exclusive=exclusive)
+            run_log.change(run.id, state=state, finished_at=None if state == "running" else end)
+            if exclusive and state in ("succeeded", "partial"):
+                well.append(end)
+        expected[pair.id] = max(well, default=None)
+    found = overview(store.engine, pairs)
+    assert {id_: standing.synced_at for id_, standing in found.items()} == expected
+
+
+def test_when_a_pair_was_synced_is_found_by_an_index(engine: Engine) -> None:
+    """However many runs it had: only the one that ended last is looked at."""
+    if engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL tells its plan by the size of its tables")
+    pair = Store(engine).pair(identity(1))
+    plans: list[str] = []
+
+    def note(connection: Any, _1: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "finished_at DESC" in statement:
+            rows = connection.connection.cursor().execute(
+                f"EXPLAIN QUERY PLAN {statement}", parameters
+            )
+            plans.append(" ".join(str(row[3]) for row in rows))
+
+    event.listen(engine, "before_cursor_execute", note)
+    overview(engine, [pair])
+    [plan] = plans
+    assert "ix_runs_pair_id_finished_at" in plan
+    assert "SCAN runs" not in plan
+    assert "TEMP B-TREE" not in plan
