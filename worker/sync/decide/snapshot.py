@@ -6,7 +6,7 @@ Everything that decides, and every proof, asks the snapshot and nothing else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ from mappings.links import Links
 from mappings.milestone import (
     ARCHIVED,
     DATE_FIELDS,
+    DesiredLater,
     MappingRules,
     SourceMilestone,
     SubMilestone,
@@ -101,8 +102,8 @@ class Snapshot:
         """The five values that Testably should have for a TestRail milestone."""
         found = self._desired.get(source.id)
         if found is None:
-            has_children = self.has_children(source.id)
-            found = desired_values(source, self.rules, has_children=has_children)
+            make = desired_values if self.link(source.id).has_target else DesiredLater
+            found = make(source, self.rules, has_children=self.has_children(source.id))
             self._desired[source.id] = found
         return found
 
@@ -130,12 +131,12 @@ class Snapshot:
         return places(self.source.milestones, known)
 
     @cached_property
-    def scope(self) -> frozenset[int]:
+    def scope(self) -> Set[int]:
         """The source ids that ``only`` leaves, each with its parent."""
         every = self.source.milestones
         only = self.options.only
         if only is None:
-            return frozenset(every)
+            return every.keys()
         chosen = {id_ for id_, source in every.items() if only.takes(source)}
         above = {self.places[id_].parent_id for id_ in chosen}
         return frozenset(chosen | {id_ for id_ in above if id_ is not None and id_ in every})
