@@ -124,14 +124,15 @@ class Store(Connected):
     def outlines(self, pair_id: int) -> Links:
         """The pair's links, for a run that reads thousands and changes few.
 
-        Of those whose both sides agreed, only what tells whether they are still what they were;
-        `links` has the rest of them.
+        Of those whose both sides agreed, and with which nothing is wrong since, only what tells
+        whether they are still what they were; `links` has the rest of them.
         """
         agreed = and_(
             links.c.pair_id == pair_id,
             links.c.state == LinkState.LINKED.value,
             links.c.target_print.is_not(None),
             links.c.agreed_counts.is_not(None),
+            links.c.trouble_kind.is_(None),
             links.c.look_again.is_(False),
         )
         columns = [links.c[COLUMN_OF[name]] for name in Outline._fields]

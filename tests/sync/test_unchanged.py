@@ -14,8 +14,8 @@ from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Options
 from worker.sync.read.scope import Reader, Scope
-from worker.sync.report import actions_json
-from worker.sync.verify import verification
+from worker.sync.report import State, actions_json
+from worker.sync.verify import verification, verify
 
 DAY = 86_400
 SEEDS = 12
@@ -182,3 +182,29 @@ def test_a_record_that_is_not_the_link_s_own_is_read_once_more(world: World) -> 
     read = in_short(world)
     assert read.source.milestones[1].name == "Above"
     assert world.to_rail.count("GET", "get_milestone/1") == 1
+
+
+@pytest.mark.parametrize("wrong", ["unreadable", "out of reach", "gone, and in use"])
+def test_what_was_wrong_with_it_is_over_where_it_is_as_before(world: World, wrong: str) -> None:
+    """Its row agrees as it did; what was told of it since is taken back all the same."""
+    one = world.add("One")
+    world.add("Two")
+    world.run()
+    world.run()
+    assert len(make_plan(in_short(world)).in_step) == 2
+    before = world.rail.get(one)
+    if wrong == "unreadable":
+        world.rail.plant({**before, "name": " "})
+    elif wrong == "out of reach":
+        world.rail.projects.add(2)
+        world.rail.plant(before, project_id=2)
+        world.rail.no_access.add(2)
+    else:
+        world.rail.delete(one)
+        world.ably.link_run(world.id_of(one), {"id": "r1", "name": "Smoke", "status": "active"})
+    assert world.run().state is State.PARTIAL
+    assert world.links[one].failures
+    world.rail.plant(before, project_id=1)
+    assert world.run().state is State.SUCCEEDED
+    assert not world.links[one].failures
+    assert verify(world.context()).in_step
