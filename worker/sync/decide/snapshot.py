@@ -161,7 +161,7 @@ class Snapshot:
         found |= self._outlined_parents
         for link in self.links.complete.values():
             unread = link.testably_id not in self.target.milestones
-            if unread and _is_living(link) and link.testably_id not in leaving:
+            if unread and self._is_living(link) and link.testably_id not in leaving:
                 found.add(link.target_parent)
         return {id_ for id_ in found if id_ is not None}
 
@@ -170,6 +170,12 @@ class Snapshot:
         """Targets below which milestones agree as before."""
         outlines = self.links.outlines.values()
         return frozenset(one.target_parent for one in outlines if one.target_parent)
+
+    def _is_living(self, link: Link) -> bool:
+        """Whether the target of a link that was not read now was alive when it last was."""
+        is_over = link.testrail_id in self.gone and link.testably_id in self.target.gone
+        archived = link.state is LinkState.ARCHIVED or link.observed.get("status") == ARCHIVED
+        return link.has_target and not archived and not is_over
 
     def derived_dates(self, live: TargetMilestone) -> frozenset[str]:
         """Which dates of a target with living sub-milestones are Testably's own to say.
@@ -200,7 +206,7 @@ class Snapshot:
         if any(not is_archived(sub) and sub.id not in read for sub in live.sub_milestones):
             return None
         linked = [k for k in self._linked_below.get(live.id, ()) if k.testably_id not in read]
-        if any(_is_living(k) and k.testably_id not in self.target.milestones for k in linked):
+        if any(self._is_living(k) and k.testably_id not in self.target.milestones for k in linked):
             return None
         alive = [row.values for row in rows if not is_archived(row)]
         every = [*(row.values for row in rows), *(k.observed for k in linked)]
@@ -296,12 +302,6 @@ def extremes(below: Iterable[Values]) -> Values:
     starts = [start for row in rows if (start := row.get("start_date"))]
     ends = [due for row in rows if (due := row.get("due_date"))]
     return {"start_date": min(starts, default=None), "due_date": max(ends, default=None)}
-
-
-def _is_living(link: Link) -> bool:
-    """Whether the target of a link that was not read now was alive when it last was."""
-    archived = link.state is LinkState.ARCHIVED or link.observed.get("status") == ARCHIVED
-    return link.has_target and not archived
 
 
 def changed_at_source(listing: SourceListing, links: Links, rules: MappingRules) -> Iterator[int]:
