@@ -207,14 +207,12 @@ class Run:
 
     def _prove(self, snapshot: Snapshot, plan: Plan) -> Proof | None:
         """The proof that the run gives of its scope: by what it read, or by reading once more."""
-        if not plan.changes and not self.has_written:
+        if not self.has_written:
             whole = self._listed_whole(snapshot) and snapshot.source.complete
             if not (whole and self.options.verify):
                 return None
             return its_own(self.context, self.options, snapshot, plan)
-        if not (self.options.proves and self.has_written):
-            return None
-        return self._read_again()
+        return self._read_again() if self.options.proves else None
 
     def _read_again(self) -> Proof:
         push: Apply = lambda now, plan: self._apply(now, plan, {})  # noqa: E731
