@@ -11,7 +11,7 @@ Field names and types: the TestRail page on milestones (get_milestone) and the T
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -138,23 +138,53 @@ def desired_values(source: SourceMilestone, rules: MappingRules, *, has_children
     ``has_children`` says whether it has sub-milestones in TestRail: its own dates are then kept
     in the footer, because Testably may show those of its sub-milestones.
     """
-    start = date_value(start_of(source, rules), rules.timezone)
-    due = date_value(source.due_on, rules.timezone)
-    description = source.description or None
-    if rules.footer:
-        footer = replace(
-            _footer_of(source, rules),
-            start=start if has_children else None,
-            due=due if has_children else None,
-        )
-        description = kept_once(with_footer(description, footer))
-    return {
-        "name": source.name,
-        "description": description,
-        "start_date": start,
-        "due_date": due,
-        "status": COMPLETED if source.is_completed else ACTIVE,
-    }
+    return dict(DesiredLater(source, rules, has_children=has_children))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DesiredLater(Mapping[str, str | None]):
+    """`desired_values`, each made whenever it is looked at: of many milestones little is held."""
+
+    source: SourceMilestone
+    rules: MappingRules
+    has_children: bool
+
+    def __getitem__(self, name: str) -> str | None:
+        return _DESIRED[name](self)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_DESIRED)
+
+    def __len__(self) -> int:
+        return len(_DESIRED)
+
+
+def _start(of: DesiredLater) -> str | None:
+    return date_value(start_of(of.source, of.rules), of.rules.timezone)
+
+
+def _due(of: DesiredLater) -> str | None:
+    return date_value(of.source.due_on, of.rules.timezone)
+
+
+def _description(of: DesiredLater) -> str | None:
+    own = of.source.description or None
+    if not of.rules.footer:
+        return own
+    footer = _footer_of(of.source, of.rules)
+    if of.has_children:
+        footer = replace(footer, start=_start(of), due=_due(of))
+    text: str = kept_once(with_footer(own, footer))
+    return text
+
+
+_DESIRED: Final[Mapping[str, Callable[[DesiredLater], str | None]]] = {
+    "name": lambda of: of.source.name,
+    "description": _description,
+    "start_date": _start,
+    "due_date": _due,
+    "status": lambda of: COMPLETED if of.source.is_completed else ACTIVE,
+}
 
 
 def _footer_of(source: SourceMilestone, rules: MappingRules) -> Footer:

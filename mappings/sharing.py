@@ -35,6 +35,27 @@ class PackedRecord(Mapping[str, Any]):
         return len(self._names)
 
 
+class Chosen(Mapping[str, T]):
+    """Those of a mapping's values that have these names; they stay where they are."""
+
+    __slots__ = ("_every", "_names")
+
+    def __init__(self, every: Mapping[str, T], names: tuple[str, ...]) -> None:
+        self._every = every
+        self._names = _kept_once(names)
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._every[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @lru_cache(maxsize=256)
 def _kept_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names

@@ -251,6 +251,25 @@ def test_with_its_last_child_gone_a_parent_gets_its_own_dates_back_in_the_same_r
     quiet(world)
 
 
+@pytest.mark.parametrize("deletes", OnSourceDelete)
+def test_with_its_last_child_gone_from_both_sides_a_parent_gets_its_own_dates_at_once(
+    world: World, deletes: OnSourceDelete
+) -> None:
+    """Nothing is left to be archived, so the parent's dates are its own in this run already."""
+    parent = world.add("Parent", due_on=1_780_272_000)
+    world.run()
+    world.policy = Policy(on_target_edit=OnTargetEdit.TARGET)
+    world.edit_target(parent, due_date="2026-12-01T00:00:00Z")
+    child = world.add("Child", parent, due_on=1_782_864_000)
+    world.run()
+    world.rail.delete(child)
+    world.ably.remove(world.id_of(child))
+    world.policy = Policy(on_source_delete=deletes)
+    world.run()
+    assert world.in_target(parent)["due_date"] == "2026-06-01T00:00:00Z"
+    quiet(world)
+
+
 def test_where_archived_children_lock_the_status_that_is_told(world: World) -> None:
     """The parent stays open in Testably; no run tries it again, until the source changes."""
     parent = world.add("Parent", is_completed=True)

@@ -93,6 +93,7 @@ def _status(
         "paused_because": pair.paused_because if pair else None,
         "stale": stale,
         "needs_a_person": standing.needs_person,
+        "milestones_concerned": standing.concerned,
         "held": standing.held,
         "held_accepted": standing.held_accepted,
         "runs": [run_json(run, project) for run in runs],
@@ -110,7 +111,7 @@ def _show_status(out: Console, facts: Facts, *, several: bool) -> None:
         out.print("  In step." if agree else "  Not in step.", style="" if agree else "red")
     tells = "" if agree is False else "; `milesync verify` tells whether they are"
     out.print(f"  Last proved in step: {proved or f'never{tells}'}.")
-    if number := facts["needs_a_person"]:
+    if number := facts["milestones_concerned"]:
         verb = "needs" if number == 1 else "need"
         out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
     if facts["held"]:

@@ -40,7 +40,7 @@ def of_parents(exempt: Mapping[str, int]) -> str:
 
 
 def left_alone(kept: int, accepted: int) -> str:
-    """The differences that nobody counts, because a setting or a person leaves them."""
+    """The milestones with differences that nobody counts: a setting or a person leaves them."""
     told = [f"{kept} edited in Testably and kept"] if kept else []
     told += [f"{accepted} accepted by a person"] if accepted else []
     return "; ".join(told)

@@ -23,7 +23,7 @@ class RunLinks:
 
     def of(self, action: Action) -> Link:
         """The action's link, with whatever this run has done to it since it was planned."""
-        planned = action.link or Link(action.testrail_id, name=action.name)
+        planned = action.planned_link
         now = self.known.get(action.testrail_id)
         if now is None or now.version == planned.version:
             return planned

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from mappings.link import Link
 from mappings.links import Links
-from mappings.milestone import COMPLETED, Values
+from mappings.milestone import COMPLETED, DesiredLater, Values
 from mappings.problem import Problem
 from mappings.sharing import EMPTY
 from worker.sync.decide.verdict import Difference, Verdict
@@ -31,15 +31,15 @@ class Kind(StrEnum):
 class Action:
     """One milestone's part of a plan.
 
-    ``push`` are the values to write, ``before`` those that stand in the target now.
-    ``differences`` are all fields that the two sides have otherwise, those that are not pushed
-    among them; ``own`` the fields that are the target's to say. ``link`` is the link with
-    everything that is already known recorded in it: to be saved if something was ``learned``, or
-    only a note that both sides ``agrees``. ``desired`` are all five values, ``parent_id`` the
-    TestRail id of the parent in the target. ``status_later`` says that the status is to be
-    written at the end, since it then has no sub-milestones; ``status_if_alone`` that it is written
-    only if none of those that are to come below it can be made. ``dates_later`` are
-    dates that are looked at then, since its last sub-milestone goes and they are its own again.
+    ``push`` are the values to write, ``before`` those that stand in the target now. ``differences``
+    are all fields that the two sides have otherwise, those that are not pushed among them; ``own``
+    the fields that are the target's to say. ``link`` is the link with everything that is already
+    known recorded in it: to be saved if something was ``learned``, or only a note that both sides
+    ``agrees``. What was never linked has a `planned_link` alone. ``desired`` are all five values,
+    ``parent_id`` the TestRail id of the parent in the target. ``status_later`` says that the status
+    is to be written at the end, since it then has no sub-milestones; ``status_if_alone`` that it is
+    written only if none of those that are to come below it can be made. ``dates_later`` are dates
+    that are looked at then, since its last sub-milestone goes and they are its own again.
     ``problem`` is what is wrong with the milestone as a whole.
     """
 
@@ -61,6 +61,19 @@ class Action:
     status_if_alone: bool = False
     dates_later: tuple[str, ...] = ()
     problem: Problem | None = None
+
+    @property
+    def planned_link(self) -> Link:
+        """``link``; that of what was never linked is made when it is asked for.
+
+        So of many new milestones nothing is held twice.
+        """
+        if self.link is not None:
+            return self.link
+        link, new = Link(self.testrail_id, name=self.name), self.desired
+        if not isinstance(new, DesiredLater):
+            return link
+        return link.read_from(new.source, has_children=new.has_children)
 
     @property
     def writes(self) -> int:

@@ -12,7 +12,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import COMPLETED, DATE_FIELDS, FIELDS, SourceMilestone, TargetMilestone
 from mappings.problem import Problem
-from mappings.sharing import EMPTY, kept_once
+from mappings.sharing import EMPTY, Chosen, kept_once
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
 from worker.sync.decide.agreement import agree, counted, noted
@@ -155,9 +155,9 @@ class _Planner:
         return self._action(
             Kind.CREATE,
             source,
-            fresh.to_try(),
+            fresh.to_try() if source.id in self.snapshot.links else None,
             kept_once(case.reason[:1].upper() + case.reason[1:] + "."),
-            push={name: desired[name] for name in names if desired[name] is not None},
+            push=Chosen(desired, tuple(name for name in names if desired[name] is not None)),
             status_later=status_later,
         )
 
@@ -286,9 +286,9 @@ class _Planner:
         return link.observed.get("status") != desired or (derived and desired == COMPLETED)
 
     def _action(
-        self, kind: Kind, source: SourceMilestone, link: Link, reason: str, **rest: Any
+        self, kind: Kind, source: SourceMilestone, link: Link | None, reason: str, **rest: Any
     ) -> Action:
-        same = link.says_the_same(self.snapshot.link(source.id))
+        same = link is not None and link.says_the_same(self.snapshot.link(source.id))
         return Action(
             kind,
             source.id,

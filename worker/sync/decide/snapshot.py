@@ -6,7 +6,7 @@ Everything that decides, and every proof, asks the snapshot and nothing else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ from mappings.links import Links
 from mappings.milestone import (
     ARCHIVED,
     DATE_FIELDS,
+    DesiredLater,
     MappingRules,
     SourceMilestone,
     SubMilestone,
@@ -101,8 +102,8 @@ class Snapshot:
         """The five values that Testably should have for a TestRail milestone."""
         found = self._desired.get(source.id)
         if found is None:
-            has_children = self.has_children(source.id)
-            found = desired_values(source, self.rules, has_children=has_children)
+            make = desired_values if self.link(source.id).has_target else DesiredLater
+            found = make(source, self.rules, has_children=self.has_children(source.id))
             self._desired[source.id] = found
         return found
 
@@ -130,12 +131,12 @@ class Snapshot:
         return places(self.source.milestones, known)
 
     @cached_property
-    def scope(self) -> frozenset[int]:
+    def scope(self) -> Set[int]:
         """The source ids that ``only`` leaves, each with its parent."""
         every = self.source.milestones
         only = self.options.only
         if only is None:
-            return frozenset(every)
+            return every.keys()
         chosen = {id_ for id_, source in every.items() if only.takes(source)}
         above = {self.places[id_].parent_id for id_ in chosen}
         return frozenset(chosen | {id_ for id_ in above if id_ is not None and id_ in every})
@@ -160,7 +161,7 @@ class Snapshot:
         found |= self._outlined_parents
         for link in self.links.complete.values():
             unread = link.testably_id not in self.target.milestones
-            if unread and _is_living(link) and link.testably_id not in leaving:
+            if unread and self._is_living(link) and link.testably_id not in leaving:
                 found.add(link.target_parent)
         return {id_ for id_ in found if id_ is not None}
 
@@ -169,6 +170,12 @@ class Snapshot:
         """Targets below which milestones agree as before."""
         outlines = self.links.outlines.values()
         return frozenset(one.target_parent for one in outlines if one.target_parent)
+
+    def _is_living(self, link: Link) -> bool:
+        """Whether the target of a link that was not read now was alive when it last was."""
+        is_over = link.testrail_id in self.gone and link.testably_id in self.target.gone
+        archived = link.state is LinkState.ARCHIVED or link.observed.get("status") == ARCHIVED
+        return link.has_target and not archived and not is_over
 
     def derived_dates(self, live: TargetMilestone) -> frozenset[str]:
         """Which dates of a target with living sub-milestones are Testably's own to say.
@@ -199,7 +206,7 @@ class Snapshot:
         if any(not is_archived(sub) and sub.id not in read for sub in live.sub_milestones):
             return None
         linked = [k for k in self._linked_below.get(live.id, ()) if k.testably_id not in read]
-        if any(_is_living(k) and k.testably_id not in self.target.milestones for k in linked):
+        if any(self._is_living(k) and k.testably_id not in self.target.milestones for k in linked):
             return None
         alive = [row.values for row in rows if not is_archived(row)]
         every = [*(row.values for row in rows), *(k.observed for k in linked)]
@@ -295,12 +302,6 @@ def extremes(below: Iterable[Values]) -> Values:
     starts = [start for row in rows if (start := row.get("start_date"))]
     ends = [due for row in rows if (due := row.get("due_date"))]
     return {"start_date": min(starts, default=None), "due_date": max(ends, default=None)}
-
-
-def _is_living(link: Link) -> bool:
-    """Whether the target of a link that was not read now was alive when it last was."""
-    archived = link.state is LinkState.ARCHIVED or link.observed.get("status") == ARCHIVED
-    return link.has_target and not archived
 
 
 def changed_at_source(listing: SourceListing, links: Links, rules: MappingRules) -> Iterator[int]:

@@ -91,7 +91,8 @@ class Reader:
         known = {one.testrail_id: one.source_fingerprint for one in outlines}
         listing = source.read(scope.milestone_ids, known)
         gone, unproved, still_there = source.prove_absence(listing, every=scope.every_absence)
-        listing = replace(listing, milestones={**listing.milestones, **still_there})
+        if still_there:
+            listing = replace(listing, milestones={**listing.milestones, **still_there})
         families = Families(listing)
         listing = self._opened_by_source(listing, families, scope, now)
         target = self._target_reader(listing, gone, now).read(
