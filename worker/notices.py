@@ -125,11 +125,7 @@ def topics_of(
     stale = why_stale(pair, standing, schedule, now, first, kept=kept)
     if stale is not None:
         found["stale"] = stale
-    last = runs.last_whole(pair.id)
-    for problem in last.problems if last is not None else ():
-        if problem.get("testrail_id") is None:
-            kind = ProblemKind[str(problem["kind"]).upper()]
-            found[f"{_NAMELESS} {kind.value}"] = f"{problem['reason']} {kind.advice(None)}"
+    found |= _about_none(runs.last_whole(pair.id))
     for link in store.links_with_problems(pair.id):
         for one in link.failures:
             if not one.accepted:
@@ -137,6 +133,16 @@ def topics_of(
                 advice = one.kind.advice(link.testrail_id)
                 found[key] = f"{_called(pair, link, one)}: {one.reason} {advice}"
     return {key: for_project(text, project) for key, text in found.items()}
+
+
+def _about_none(last: RunRecord | None) -> Topics:
+    """What the last whole run told that is about no milestone with an id."""
+    found = {}
+    for problem in last.problems if last is not None else ():
+        if problem.get("testrail_id") is None:
+            kind = ProblemKind[str(problem["kind"]).upper()]
+            found[f"{_NAMELESS} {kind.value}"] = f"{problem['reason']} {kind.advice(None)}"
+    return found
 
 
 def _called(pair: Pair, link: Link, one: Failure) -> str:

@@ -69,7 +69,7 @@ def _typed(milesync: Milesync, args: list[str]) -> tuple[int, str]:
         shown = milesync(name, "--help")
         options = [word for word in args[1:] if word.startswith("--")]
         return (0 if all(word in shown.out for word in options) else 2), shown.err
-    if name == "init":
+    if name == "init" and "--config" not in args:
         args = [*args, "--config", "new.toml"]
     yes = ["--yes"] if name in ASKING and "--yes" not in args else []
     ended = milesync(*args, *yes)
