@@ -6,10 +6,11 @@ is concluded by whoever found it out.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from mappings.compare_and_set import mark_to_look_again, save_link
 from mappings.database import Connected
@@ -127,6 +128,14 @@ class Journal(Connected):
                 query = query.where(column == value)
         with self._transaction() as connection:
             return [change_of(row) for row in connection.execute(query).mappings()]
+
+    def writes_done(self, run_ids: Collection[str]) -> dict[str, int]:
+        """How many writes of each of these runs the target has carried out; a link is none."""
+        done = and_(changes.c.state == ChangeState.DONE.value, changes.c.kind != "adopt")
+        query = select(changes.c.run_id, func.count()).where(changes.c.run_id.in_(run_ids), done)
+        with self._transaction() as connection:
+            rows = connection.execute(query.group_by(changes.c.run_id))
+            return {row[0]: row[1] for row in rows}
 
     def written_by_others(self, pair_id: int, run_id: str, since: int) -> set[int]:
         """The milestones that other runs of the pair have written after the change ``since``."""

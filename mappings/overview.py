@@ -45,12 +45,14 @@ class Standing:
     """Where one pair stands.
 
     ``links`` are counted by state and ``problems`` by kind, those alone that nobody has accepted;
+    ``concerned`` are the milestones that they are about, with each thing that is about none.
     ``synced_at`` is when a run of the whole pair last came to its end, UTC. ``in_step`` is None if
     it is not known.
     """
 
     links: Mapping[str, int] = field(default_factory=dict)
     problems: Mapping[ProblemKind, int] = field(default_factory=dict)
+    concerned: int = 0
     accepted: int = 0
     last_run: LastRun | None = None
     synced_at: datetime | None = None
@@ -115,7 +117,7 @@ def overview(engine: Engine, known: Iterable[Pair], *, brief: bool = False) -> d
         pair.id: _standing(
             pair,
             states.get(pair.id, {}),
-            problems[pair.id],
+            *problems[pair.id],
             accepted.get(pair.id, 0),
             last.get(pair.id),
             synced.get(pair.id),
@@ -159,6 +161,7 @@ def _standing(
     pair: Pair,
     states: Mapping[str, int],
     problems: Counter[ProblemKind],
+    milestones: int,
     accepted: int,
     last_run: LastRun | None,
     synced_at: datetime | None,
@@ -166,7 +169,8 @@ def _standing(
     nameless = last_run.nameless if last_run is not None else ()
     every = problems + Counter(ProblemKind[str(one["kind"]).upper()] for one in nameless)
     agree = in_step(pair, last_run, sum(every.values()))
-    return Standing(states, every, accepted, last_run, synced_at, agree)
+    concerned = milestones + len(nameless)
+    return Standing(states, every, concerned, accepted, last_run, synced_at, agree)
 
 
 def in_step(pair: Pair, last_run: LastRun | None, needs_person: int) -> bool | None:
@@ -216,14 +220,20 @@ def _synced(ids: Sequence[int]) -> Select[Any]:
     return select(pairs.c.id, last).where(pairs.c.id.in_(ids))
 
 
-def _problems(connection: Connection, ids: Sequence[int]) -> dict[int, Counter[ProblemKind]]:
-    """What nobody has accepted, by kind: of a milestone as a whole, and of single fields."""
+def _problems(
+    connection: Connection, ids: Sequence[int]
+) -> dict[int, tuple[Counter[ProblemKind], int]]:
+    """What nobody has accepted, by kind: of a milestone as a whole, and of single fields; and of
+    how many milestones."""
     found: dict[int, Counter[ProblemKind]] = {id_: Counter() for id_ in ids}
+    milestones: Counter[int] = Counter()
     columns = (links.c.pair_id, links.c.trouble_kind, links.c.field_problems)
     query = select(*columns).where(links.c.pair_id.in_(ids), links.c.open_problems > 0)
     for pair_id, kind, of_fields in connection.execute(query):
-        found[pair_id].update(_kinds(kind, of_fields))
-    return found
+        kinds = list(_kinds(kind, of_fields))
+        found[pair_id].update(kinds)
+        milestones[pair_id] += bool(kinds)
+    return {id_: (kinds, milestones[id_]) for id_, kinds in found.items()}
 
 
 def _kinds(kind: str | None, of_fields: Mapping[str, Mapping[str, Any]]) -> Iterable[ProblemKind]:

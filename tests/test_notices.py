@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.overview import overview
-from mappings.problem import Problem, ProblemKind
+from mappings.problem import FieldProblem, Problem, ProblemKind
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
 from mappings.store import Store
@@ -118,6 +118,43 @@ def test_a_notice_says_each_thing_once_and_names_its_project(store: Store, run_l
         sentences = [one.strip() for one in line.split(". ")]
         assert len(sentences) == len(set(sentences))
         assert line.count("took") <= 1
+
+
+def test_a_milestone_with_two_problems_is_one_thing(store: Store, inbox: Inbox) -> None:
+    """With both of them below each other; as new while one of them is."""
+    pair_id = store.pair(IDENTITY).id
+
+    def rejects(*names: str) -> None:
+        found = {
+            name: FieldProblem(ProblemKind.REJECTED, None, "x", f"No {name}.", "2026-03-01")
+            for name in names
+        }
+        link = store.links(pair_id).get(7, Link(7, "ms_7", LinkState.LINKED, name="Release 7"))
+        store.save(pair_id, link.with_field_problems(found), NOW)
+
+    rejects("due_date")
+    [first] = inbox.look()
+    assert first.title.endswith("one thing needs a person.")
+    rejects("due_date", "start_date")
+    inbox.now += GAP
+    [second] = inbox.look()
+    assert second.title.endswith("one thing needs a person.")
+    assert [line.count("Release 7") for line in second.lines] == [2, 0]
+    assert "Still" not in second.text
+
+
+def test_what_is_about_no_milestone_is_told_as_well(
+    store: Store, run_log: RunLog, inbox: Inbox
+) -> None:
+    """As `failures` lists it: a record without an id, for as long as the last run found it."""
+    pair_id = store.pair(IDENTITY).id
+    for problems in ([{"testrail_id": None, "kind": "bad_record", "reason": "No id."}], []):
+        run = run_log.begin(pair_id, "schedule", "test", inbox.now)
+        ended = {"state": "partial" if problems else "succeeded", "finished_at": inbox.now}
+        run_log.change(run.id, problems=problems, **ended)
+        inbox.now += GAP
+        [notice] = inbox.look()
+        assert ("No id." in notice.text) is (notice.event == "needs_a_person") is bool(problems)
 
 
 def test_what_is_as_it_was_is_told_as_such(store: Store, inbox: Inbox) -> None:

@@ -39,10 +39,10 @@ def test_what_becomes_of_runs_and_writes_is_said_in_plain_words() -> None:
 def test_only_a_run_that_came_to_its_end_had_nothing_to_do(state: str) -> None:
     """Of the others nobody knows it; what they cannot carry exactly they have not carried yet."""
     ended = state in ("succeeded", "partial")
-    told = ending.counted(dict.fromkeys(("created", "unchanged"), 0), state)
+    told = ending.counted(dict.fromkeys(("created", "unchanged"), 0), (), state)
     assert (told == "nothing to do") is ended
     assert ending.inexact_title(state) == ("Not" if ended else "Cannot be") + " carried exactly"
-    assert ending.counted({"created": 2, "unchanged": 1}, state) == "2 new, 1 the same"
+    assert ending.counted({"created": 2, "unchanged": 1}, (), state) == "2 new, 1 the same"
 
 
 @pytest.mark.parametrize(

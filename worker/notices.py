@@ -6,6 +6,7 @@ pair that has not been synced for long. Nothing is told twice; what is over is t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import Failure
 from mappings.overview import ENDED_WELL, Standing
+from mappings.problem import ProblemKind
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from mappings.runs import RunLog
@@ -28,6 +30,8 @@ MOST_LINES: Final = 20
 """A digest names so many things; of the others it says how many there are."""
 _OF_RUNS: Final = frozenset({"paused", "stopped", "stale"})
 """The topics that are about the pair's runs, not about a milestone."""
+_NAMELESS: Final = "whole"
+"""Begins the topics of what the last whole run found of no milestone."""
 _HAS_READ: Final = (*ENDED_WELL, "aborted")
 """How a run ended that could read; one that failed says nothing of what was told before."""
 
@@ -119,6 +123,11 @@ def topics_of(
     stale = _stale(runs, pair, now, schedule, kept=kept)
     if stale is not None:
         found["stale"] = stale
+    last = runs.last_whole(pair.id)
+    for problem in last.problems if last is not None else ():
+        if problem.get("testrail_id") is None:
+            kind = ProblemKind[str(problem["kind"]).upper()]
+            found[f"{_NAMELESS} {kind.value}"] = f"{problem['reason']} {kind.advice(None)}"
     for link in store.links_with_problems(pair.id):
         for one in link.failures:
             if not one.accepted:
@@ -181,9 +190,7 @@ def notice_of(
     ids = (identity.testrail_project, identity.testably_project)
     if event == "over":
         return Notice(event, f"milesync: {where} needs nobody any more.", (), *ids)
-    new = [text for key, text in topics.items() if key not in told]
-    old = [f"Still: {text}" for key, text in topics.items() if key in told]
-    lines = [*new, *old]
+    lines = _by_milestone(topics, told)
     number = len(lines)
     things = "one thing needs" if number == 1 else f"{number} things need"
     shown = [f"- {line}" for line in lines[:MOST_LINES]]
@@ -193,6 +200,18 @@ def notice_of(
     advice += ["`milesync status` shows the last runs."] if of_runs else []
     told_last = for_project(" ".join(advice), project)
     return Notice(event, f"milesync: {where}: {things} a person.", (*shown, told_last), *ids)
+
+
+def _by_milestone(topics: Topics, told: Sequence[str]) -> list[str]:
+    """What there is to tell, each milestone once: those with something new first."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for key in topics:
+        about = key.partition(" ")[0]
+        found[about if about.isdecimal() else key].append(key)
+    new = [keys for keys in found.values() if not all(key in told for key in keys)]
+    old = [keys for keys in found.values() if all(key in told for key in keys)]
+    lines = ["\n  ".join(topics[key] for key in keys) for keys in new]
+    return [*lines, *("Still: " + "\n  ".join(topics[key] for key in keys) for keys in old)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -356,3 +356,33 @@ def _work(world: World, data: st.DataObject) -> None:
         },
     )
     world.edit(chosen, **data.draw(fields))
+
+
+def test_a_migration_whose_every_write_was_refused_says_that_both_sides_differ(
+    world: World,
+) -> None:
+    """It read both sides and changed nothing, so that is its proof; nobody edited meanwhile."""
+    one = world.add("One")
+    world.add("Two")
+    world.run(Trigger.MIGRATION)
+    world.behave(ably=replace(world.ably.switches, max_name_length=10))
+    world.edit(one, name="Longer than that")
+    first = world.run(Trigger.MIGRATION)
+    assert (first.state, first.counts["quarantined"]) == (State.PARTIAL, 1)
+    world.edit(2, name="Second")
+    second = world.run(Trigger.MIGRATION)
+    for report in (first, second):
+        assert report.verified is not None
+        assert (report.verified["in_step"], report.verified["changed_since"]) == (False, 0)
+
+
+def test_a_refusal_is_nothing_that_was_changed_since(world: World) -> None:
+    """Where others were written, both sides are read again; what was refused is left as refused."""
+    one, two = world.add("One"), world.add("Two")
+    world.run(Trigger.MIGRATION)
+    world.behave(ably=replace(world.ably.switches, max_name_length=10))
+    world.edit(one, name="Longer than that")
+    world.edit(two, name="Second")
+    verified = world.run(Trigger.MIGRATION).verified
+    assert verified is not None
+    assert (verified["in_step"], verified["changed_since"]) == (False, 0)

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 
 from mappings import tables
+from mappings.rows import Change, ChangeState, Pair, change_columns
 from mappings.runs import RunLog
 from tests.browser import find_browser
 from tests.web.conftest import HOSTILE, World, milesync
@@ -145,6 +146,15 @@ def test_the_filter_works_under_the_policy(server: str, page: Page) -> None:
     assert len(page.query_selector_all(".card")) == 1
 
 
+def write(here: Deployment, pair: Pair, run_id: str, *testrail_ids: int) -> None:
+    """Creates that the run has carried out."""
+    ids, done = [(id_, f"ms_{id_}") for id_ in testrail_ids], ChangeState.DONE
+    found = (Change(run_id, *both, "create", {}, {}, here.clock.now(), done) for both in ids)
+    with here.store.engine.begin() as connection:
+        rows = [change_columns(pair.id, one) for one in found]
+        connection.execute(insert(tables.changes), rows)
+
+
 def test_a_run_is_brought_up_to_date_until_it_ends(server: str, world: World, page: Page) -> None:
     """Without loading the page again: the numbers move, then nothing is asked for any more."""
     settings = load_settings(environ=world.environ, cwd=Path("/"))
@@ -152,16 +162,18 @@ def test_a_run_is_brought_up_to_date_until_it_ends(server: str, world: World, pa
         pair = here.store.pair(here.identity(settings.projects[2]))
         runs: RunLog = here.runs
         run = runs.begin(pair.id, "schedule", "test", here.clock.now())
-        runs.change(run.id, planned=4, counts={"created": 1})
+        runs.change(run.id, planned=4)
+        write(here, pair, run.id, 1)
         page.goto(f"{server}/runs/{run.id}")
         page.evaluate("window.loadedOnce = true")
-        page.wait_for_selector("text=1 of 4 written")
-        runs.change(run.id, counts={"created": 3})
-        page.wait_for_selector("text=3 of 4 written")
+        page.wait_for_selector("text=1 of 4 writes done")
+        write(here, pair, run.id, 2, 3)
+        page.wait_for_selector("text=3 of 4 writes done")
         runs.change(run.id, state="succeeded", finished_at=here.clock.now())
         page.wait_for_selector("#live:not([data-every])")
         assert "Done" in page.title()
         assert page.evaluate("window.loadedOnce")
         with here.store.engine.begin() as connection:  # the others share the pairs
+            connection.execute(delete(tables.changes).where(tables.changes.c.run_id == run.id))
             connection.execute(delete(tables.runs).where(tables.runs.c.id == run.id))
             connection.execute(delete(tables.pairs).where(tables.pairs.c.id == pair.id))

@@ -14,7 +14,8 @@ from worker.cli.session import consent, declined
 from worker.cli.signals import EndedBySignal, exit_code
 from worker.errors import Interrupted
 from worker.facts import words
-from worker.facts.runs import WROTE, report_of
+from worker.facts.progress import Progress, progress_of
+from worker.facts.runs import report_of, summary_of
 from worker.say import say_error
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ def watch(deployment: Deployment, runs: Sequence[RunRecord]) -> list[RunRecord]:
     found: list[RunRecord] = []
     try:
         for found in follow(deployment, [run.id for run in runs]):
+            far = progress_of(deployment, found)
             for run in found:
-                line = _line(run)
+                line = _line(run, far[run.id])
                 if said.get(run.id) != line:
                     said[run.id] = line
                     out.print(line)
@@ -102,7 +104,11 @@ def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
     return Exit.OK
 
 
-def _line(run: RunRecord) -> str:
-    done = sum(run.counts.get(name, 0) for name in WROTE)
-    planned = "" if run.planned is None else f" of {run.planned}"
-    return f"Run {run.id}: {words.run_state(run.state)}, {done}{planned} written"
+def _line(run: RunRecord, far: Progress) -> str:
+    """One line on a run that goes on, or that has just ended."""
+    from worker.background import is_open
+
+    if not is_open(run):
+        return f"Run {run.id}: {words.run_state(run.state)}; {summary_of(run)}."
+    left = f", {far.time_left} left" if far.time_left else ""
+    return f"Run {run.id}: {words.run_state(run.state)}, {far.told}{left}."

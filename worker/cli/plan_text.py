@@ -67,7 +67,7 @@ def _below(item: Item, title: str, indent: str, *, every: bool) -> Iterator[Line
     """What is told of a milestone in the lines under its name."""
     if title == NEW:
         yield from _children(item, indent, every=every)
-    elif title not in (GONE, LINKED) and not item.changes:
+    elif title not in (GONE, LINKED) and item.reason and not item.changes:
         yield indent, printable(item.reason)
     if title not in (GONE, NEW):
         for change in item.changes:

@@ -15,24 +15,24 @@ from mappings.footer import marker_url
 from worker.facts import words
 from worker.facts.changes import FieldChange
 from worker.facts.lifecycles import of_action
+from worker.facts.matters import among_them
 
 if TYPE_CHECKING:
     from mappings.rows import PairIdentity
     from worker.sync.context import PlannedRun
-    from worker.sync.decide.action import Action
+    from worker.sync.decide.action import Action, Plan
     from worker.sync.decide.snapshot import Snapshot
+    from worker.sync.decide.verdict import Difference
 
 NEEDS_YOU: Final = "Needs you"
-WAITS: Final = "Waits for another run"
 OVERWRITTEN: Final = "Edited in Testably, and would be overwritten"
 GONE: Final = "Gone from TestRail, and would be archived in Testably"
 CHANGED: Final = "Changed"
 LINKED: Final = "Already in Testably, and would be linked"
+KEPT: Final = words.KEPT
 NEW: Final = "New"
-_ORDER: Final = (NEEDS_YOU, OVERWRITTEN, GONE, WAITS, CHANGED, LINKED, NEW)
+_ORDER: Final = (NEEDS_YOU, OVERWRITTEN, GONE, CHANGED, LINKED, KEPT, NEW)
 _BY_KIND: Final = {
-    "conflict": NEEDS_YOU,
-    "quarantine": NEEDS_YOU,
     "archive": GONE,
     "update": CHANGED,
     "adopt": LINKED,
@@ -90,7 +90,12 @@ class Section:
 
     def _item(self, action: Action) -> Item:
         stands = words.lifecycles(of_action(self.snapshot, action))
-        return replace(_item(action, self.testrail_url), stands=stands)
+        item = replace(_item(action, self.testrail_url), stands=stands)
+        if self.title == KEPT:
+            return replace(item, reason="", changes=(), notes=tuple(_kept_edits(action)))
+        if self.title == NEEDS_YOU and action.is_change:
+            return replace(item, reason=" ".join(item.notes), changes=(), notes=())
+        return item
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,50 +126,102 @@ def view_of(
     from worker.sync.report import gaps_of
 
     plan, cost = planned.plan, planned.requests
-    counts = Counter(action.kind.value for action in plan.actions)
-    waiting = sum(_section(action) == WAITS for action in plan.actions)
-    stuck = sum(_needs_you(action) for action in plan.actions)
-    counts["skip"] += len(plan.in_step) - waiting - stuck
-    counts["waiting"] += waiting
-    counts["conflict"] += stuck
-    verdicts = Counter(one.verdict.value for action in plan.actions for one in action.differences)
+    gaps = [str(gap["reason"]) for gap in gaps_of(planned.snapshot)]
+    counts, among = _counts(plan, len(gaps))
+    accepted = sum(any(map(_is_accepted, action.differences)) for action in plan.actions)
+    kept = sum(map(_is_kept, plan.actions))
     only = planned.snapshot.options.only
     nothing = f"Nothing {only.value} in TestRail" if only else "Nothing in TestRail"
     return PlanView(
         title,
-        f"{words.counted(counts, nothing)}; {sum(cost.values())} requests, "
+        f"{words.counted(counts, nothing, among)}; {sum(cost.values())} requests, "
         f"{words.about(planned.minutes * 60)}.",
         f"{words.requests(cost)}; Testably allows {rate}.",
         _sections(planned, identity.testrail_url),
         [for_project(f"{guard.message} {guard.hint}", project) for guard in plan.guards],
-        [str(gap["reason"]) for gap in gaps_of(planned.snapshot)],
+        gaps,
         words.not_exact(plan.not_exact),
-        words.left_alone(verdicts["kept"], verdicts["accepted"]),
+        words.left_alone(kept, accepted),
     )
 
 
-def _section(action: Action) -> str | None:
-    """The heading under which an action is shown; None for what is the same on both sides."""
-    if action.kind.value == "skip":
-        if _needs_you(action):
-            return _BY_KIND["conflict"]
-        return WAITS if action.problem is not None else None
-    if action.kind.value == "update" and action.overwritten:
-        return OVERWRITTEN
-    return _BY_KIND[action.kind.value]
+def _counts(plan: Plan, gaps: int) -> tuple[Counter[str], dict[str, int]]:
+    """How many milestones there are of each kind, and what is told of those that need a person.
+
+    Who needs a person is counted there alone, unless something is written; ``gaps`` count as well.
+    """
+    counts = Counter(title for action in plan.actions if (title := _counted_as(action)))
+    counts["skip"] += len(plan.in_step)
+    waiting = [action for action in plan.actions if _needs_you(action)]
+    counts["needs_you"] = len(waiting) + gaps
+    written = sum(action.is_change for action in waiting)
+    return counts, among_them(written, sum(action.is_held for action in waiting))
+
+
+def _counted_as(action: Action) -> str | None:
+    """The kind under which a milestone is counted; None if only as one that needs a person."""
+    from worker.sync.apply.outcome import Result
+
+    if action.is_change:
+        return action.kind.value
+    if _needs_you(action):
+        return None
+    return Result.HELD.value if action.is_left else "kept" if _is_kept(action) else "skip"
+
+
+def _titles(action: Action) -> Iterator[str]:
+    """The headings under which an action is shown; none for what is the same on both sides."""
+    if _needs_you(action):
+        yield NEEDS_YOU
+    if action.is_change:
+        overwrites = action.kind.value == "update" and action.overwritten
+        yield OVERWRITTEN if overwrites else _BY_KIND[action.kind.value]
+    if _is_kept(action):
+        yield KEPT
 
 
 def _needs_you(action: Action) -> bool:
-    """Whether nothing is written, and a difference stays that only a person can mend."""
-    stays = any(one.verdict.needs_person for one in action.differences)
-    return action.kind.value == "skip" and stays
+    """Whether something stays that needs a person, as the run will judge it (R10).
+
+    What only waits passes where the milestone is written.
+    """
+    from mappings.problem import Effect
+    from worker.sync.apply.outcome import unattempted
+
+    told = unattempted(action)
+    if not action.is_change:
+        return told.needs_person
+    stays = (one.kind for one in told.problems if one.kind.effect is not Effect.PASSES)
+    return any(kind.needs_person for kind in stays)
+
+
+def _is_kept(action: Action) -> bool:
+    """Whether edits in Testably are left, because the setting lets them win."""
+    from mappings.problem import ProblemKind
+    from worker.sync.apply.outcome import unattempted
+
+    return unattempted(action).has(ProblemKind.TARGET_EDIT_KEPT)
+
+
+def _kept_edits(action: Action) -> Iterator[str]:
+    """Each field that stays as edited; with both values where they are short."""
+    for one in action.differences:
+        if one.verdict.value == "kept":
+            change = FieldChange(one.field, one.desired, one.live)
+            name, both = words.field_called(one.field), (one.live, one.desired)
+            live, desired = map(words.value_shown, both)
+            yield f"{name}: {live} (TestRail says {desired})" if change.is_short else f"{name}"
+
+
+def _is_accepted(one: Difference) -> bool:
+    return one.verdict.value == "accepted"
 
 
 def _sections(planned: PlannedRun, testrail_url: str) -> list[Section]:
     actions = planned.plan.actions
     found: dict[str, list[Action]] = defaultdict(list)
     for action in actions:
-        if title := _section(action):
+        for title in _titles(action):
             found[title].append(action)
     sections = []
     for title in _ORDER:

@@ -175,6 +175,7 @@ def _status(pair: Pair | None, standing: Standing, runs: Sequence[RunRecord]) ->
         "listed_at": moment(pair.listed_at if pair else None),
         "paused_because": pair.paused_because if pair else None,
         "needs_a_person": standing.needs_person,
+        "milestones_concerned": standing.concerned,
         "held": standing.held,
         "runs": [run_json(run) for run in runs],
     }
@@ -235,7 +236,7 @@ def _show_status(out: Console, facts: Facts, *, several: bool) -> None:
         out.print("  In step." if agree else "  Not in step.", style="" if agree else "red")
     tells = "" if agree is False else "; `milesync verify` tells whether they are"
     out.print(f"  Last proved in step: {proved or f'never{tells}'}.")
-    if number := facts["needs_a_person"]:
+    if number := facts["milestones_concerned"]:
         verb = "needs" if number == 1 else "need"
         out.print(f"  {number} {verb} you: `milesync failures` says what to do.", style="yellow")
     if facts["held"]:

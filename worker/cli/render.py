@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mappings.commands import for_project
 from mappings.errors import MilesyncError
 from worker.cli.screen import Console, Table
-from worker.facts import ending, words
-from worker.facts.runs import WROTE
+from worker.facts import ending, matters, words
 from worker.say import printable
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from mappings.rows import PairIdentity
     from worker.bootstrap import Deployment
     from worker.facts.changes import FieldChange
+    from worker.facts.matters import Matter
     from worker.settings import Rate
     from worker.sync.report import RunReport
 
@@ -90,6 +90,8 @@ def show_run(
     file: Path | None = None,
     heading: str = "",
     project: int | None = None,
+    *,
+    is_undo: bool = False,
 ) -> None:
     """How the run of one pair ended, what needs a person, and what to do next.
 
@@ -101,17 +103,17 @@ def show_run(
     where = heading or title(identity.testrail_project, identity.testably_project)
     out.print(f"{where}: {words.run_state(report.state.value)}", style="bold")
     if any(report.counts.values()) or report.error is None:
-        told = ending.counted(report.counts, report.state.value)
+        state = report.state.value
+        told = ending.counted(report.counts, report.problems, state, is_undo=is_undo)
         out.print(f"  {told[:1].upper()}{told[1:]}.")
     if report.not_exact:
         out.print(f"  {ending.inexact(report.not_exact, report.state.value)}.")
     if report.verified is not None:
-        out.print(f"  {printable(words.proof(report.verified))}")
+        kept = len(matters.kept(report.problems))
+        out.print(f"  {printable(ending.proof(report.verified, kept))}")
     if report.counts.get("held"):
         out.print(f"  {words.held(report.counts['held'], project)}")
-    if report.problems:
-        problems(out, report.problems, identity.testrail_url, SHOWN)
-        say_more(out, len(report.problems), f"milesync show {name or 'RUN'}")
+    problems(out, report.problems, identity.testrail_url, f"milesync show {name or 'RUN'}")
     if report.error is not None:
         say_error(out, report.error, project)
     if report.run is not None and not name:
@@ -121,15 +123,40 @@ def show_run(
 
 
 def problems(
-    out: Console, found: Sequence[Mapping[str, Any]], testrail_url: str, most: int | None = None
+    out: Console,
+    found: Sequence[Mapping[str, Any]],
+    testrail_url: str,
+    shows_all: str | None = None,
 ) -> None:
-    """What needs a person, ``most`` of it; who has no name is told by the link to TestRail."""
-    out.print(f"  What needs you ({len(found)}):", style="yellow")
-    width = max(len(str(one["testrail_id"] or "")) for one in found)
-    for one in found[:most]:
-        id_ = f"{one['testrail_id'] or '':>{width}}"
-        out.print(f"  {id_}  {printable(called(one, testrail_url))}", hang=width + 2)
-        out.print(f"  {' ' * width}  {printable(one['reason'])}")
+    """What a run says of milestones: what needs a person, and the edits that it has kept.
+
+    Where a command ``shows_all``, no more than `SHOWN` of each are told.
+    """
+    _matters(out, "What needs you", matters.needing(found), testrail_url, shows_all, "yellow")
+    _matters(out, words.KEPT, matters.kept(found), testrail_url, shows_all)
+
+
+def _matters(
+    out: Console,
+    title: str,
+    found: Sequence[Matter],
+    testrail_url: str,
+    shows_all: str | None,
+    style: str = "",
+) -> None:
+    """Each milestone once, with its reasons; who has no name is told by the link to TestRail."""
+    if not found:
+        return
+    out.print(f"  {title} ({len(found)}):", style=style)
+    width = max(len(str(one.testrail_id or "")) for one in found)
+    for one in found[: SHOWN if shows_all else None]:
+        id_ = f"{one.testrail_id or '':>{width}}"
+        name = called({"testrail_id": one.testrail_id, "name": one.name}, testrail_url)
+        out.print(f"  {id_}  {printable(name or 'The run as a whole')}", hang=width + 2)
+        for reason in dict.fromkeys(entry["reason"] for entry in one.entries):
+            out.print(f"  {' ' * width}  {printable(reason)}")
+    if shows_all:
+        say_more(out, len(found), shows_all)
 
 
 def called(milestone: Mapping[str, Any], testrail_url: str) -> str:
@@ -142,13 +169,15 @@ def called(milestone: Mapping[str, Any], testrail_url: str) -> str:
 
 
 def _next_steps(report: RunReport, name: str, file: Path | None) -> Iterator[str]:
-    if name and any(report.counts.get(result) for result in WROTE):
+    from worker.sync.apply.outcome import DONE
+
+    if name and any(report.counts.get(result) for result in DONE):
         yield f"undo it with `milesync undo {name}`"
         if file is None:
             yield f"`milesync show {name}` tells what it wrote"
     if file is not None:
         yield f"the report is in {file}"
-    if report.problems:
+    if matters.needing(report.problems):
         yield "`milesync failures` lists what needs you"
 
 

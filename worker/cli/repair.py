@@ -69,7 +69,7 @@ def undo(
         project = deployment.project_to_name(pair.testrail)
     show(
         runs_json([report]),
-        lambda out: render.show_run(out, report, heading=heading, project=project),
+        lambda out: render.show_run(out, report, heading=heading, project=project, is_undo=True),
         as_json=as_json,
     )
     return exit_of(report.state)

@@ -13,7 +13,7 @@ from worker.cli import output, render
 from worker.cli.options import Config, Json, Projects, RunName
 from worker.cli.output import Exit
 from worker.cli.session import opened
-from worker.facts import ending, words
+from worker.facts import ending, matters, words
 from worker.facts.changes import fields_of
 from worker.facts.runs import (
     DONE,
@@ -183,8 +183,9 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
     if run["not_exact"]:
         out.print(f"  {ending.inexact(run['not_exact'], run['state'])}.")
     if run["verified"]:
-        out.print(f"  {printable(words.proof(run['verified']))}")
-    _show_problems(out, run)
+        kept = len(matters.kept(run["problems"]))
+        out.print(f"  {printable(ending.proof(run['verified'], kept))}")
+    render.problems(out, run["problems"], run["testrail_url"])
     for changes in by_milestone(run["changes"]).values():
         _show_milestone(out, changes)
     if run["changes"] and not run["undoes"]:
@@ -195,11 +196,6 @@ def _show_run(out: Console, run: Facts, name: str) -> None:
 def _when(run: Facts) -> str:
     lasted = "has not ended" if run["finished_at"] is None else f"took {took(run)}"
     return f"Began {run['started_at']}, by {printable(run['by'])}; {lasted}."
-
-
-def _show_problems(out: Console, run: Facts) -> None:
-    if run["problems"]:
-        render.problems(out, run["problems"], run["testrail_url"])
 
 
 def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:

@@ -139,7 +139,8 @@ def _other_rows(one: Verification) -> list[tuple[object, ...]]:
 
 def _beside(one: Verification) -> list[str]:
     """What is compared by nobody, left by a setting, or lived with, in one line."""
-    left = words.left_alone(len(one.kept), len(one.accepted))
+    kept, accepted = ({found.testrail_id for found in some} for some in (one.kept, one.accepted))
+    left = words.left_alone(len(kept), len(accepted))
     told = [text for text in (words.of_parents(one.exempt or {}), left) if text]
     return [f"Not counted: {'; '.join(told)}."] if told else []
 

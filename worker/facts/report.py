@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from mappings.failures import failures
 from mappings.footer import marker_url
 from mappings.link import Link
+from mappings.link_record import Failure
 from mappings.overview import overview
 from worker.facts import lifecycles, words
 from worker.facts.changes import FieldChange, fields_of
 from worker.facts.extent import Extent, Reach, extent_of
+from worker.facts.matters import Matter, by_milestone, kept
 from worker.facts.milestones import BothSides, sides_of, target_address
 from worker.facts.recorded import GONE, snapshot_of
 from worker.facts.runs import DONE, Facts, change_json, run_json, what_was
@@ -52,6 +54,11 @@ class Entry:
     changes: tuple[FieldChange, ...] = ()
     below: list[Entry] = field(default_factory=list)
 
+    @property
+    def waits(self) -> Sequence[Failure]:
+        """What of it needs a decision, as it stands now."""
+        return [one for one in self.link.failures if not one.accepted]
+
     def dates(self, side: str) -> tuple[str, str]:
         """The days of start and due, as one side has them: ``testrail`` or ``testably``."""
         rows = {row.field: getattr(row, side) or "" for row in self.sides.rows}
@@ -62,7 +69,8 @@ class Entry:
 class PairReport:
     """The report of one run.
 
-    ``extent`` is how far it came. ``waiting`` is what needs a decision, in the form of `failures`.
+    ``extent`` is how far it came. ``waiting`` is what needs a decision, by milestone in the form of
+    `failures`; ``kept`` are the milestones whose edits in Testably the setting lets win.
     ``not_exact`` is what the run counted, ``lost`` the milestones behind it, by kind, as far as
     they are still the same. ``undo_until`` is None where a run is kept for ever; ``left_out``
     counts what is not listed, and ``only`` is what the run was narrowed to. It ``tried`` to write;
@@ -73,8 +81,9 @@ class PairReport:
     run: Facts
     name: str
     extent: Extent
-    waiting: Sequence[Mapping[str, Any]]
-    accepted: Sequence[Mapping[str, Any]]
+    waiting: Sequence[Matter]
+    kept: Sequence[Matter]
+    accepted: Sequence[Matter]
     lost: Mapping[str, Sequence[Link]]
     tree: Sequence[Entry]
     timeline: Timeline | None
@@ -140,8 +149,9 @@ def report_of(deployment: Deployment, run: RunRecord) -> PairReport:
         run=run_json(run),
         name=deployment.runs.shortest_name(run.id),
         extent=extent_of(run, links),
-        waiting=listed["failures"],
-        accepted=listed["accepted"],
+        waiting=by_milestone(listed["failures"]),
+        kept=kept(run.problems),
+        accepted=by_milestone(listed["accepted"]),
         lost=_lost(run, snapshot, links),
         tree=tree,
         timeline=timeline(list(_spans(tree)), snapshot.now.date()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,8 +21,6 @@ PAIR: Final = ("testrail_project", "testably_project", "testrail_name", "testabl
 """What tells people of a pair, in the order in which a heading takes it."""
 DONE: Final = "done"
 """The state of a change that the target has carried out."""
-WROTE: Final = ("created", "adopted", "updated", "archived")
-"""The counters of a run that stand for something that was written."""
 _WANTED_BY: Final = {"schedule": "the schedule", "webhook": "a webhook"}
 WRITTEN: Final = {"create": "created", "adopt": "adopted", "archive": "archived"}
 """What a change makes of a milestone, by its kind; all others have updated it."""
@@ -63,7 +60,8 @@ def moment(at: datetime | None) -> str | None:
 def run_json(run: RunRecord) -> Facts:
     """A run as ``status --json`` and ``runs --json`` show it.
 
-    ``stands_for`` counts the runs without changes ``since`` a moment that are one row now.
+    ``summary`` says in words what came of the milestones. ``stands_for`` counts the runs without
+    changes ``since`` a moment that are one row now.
     """
     return {
         "run": run.id,
@@ -78,10 +76,17 @@ def run_json(run: RunRecord) -> Facts:
         "finished_at": moment(run.finished_at),
         "planned": run.planned,
         "counts": dict(run.counts),
+        "summary": summary_of(run),
         "requests": dict(run.requests),
         "error": run.error and dict(run.error),
         "stop_requested": run.stop_requested,
     }
+
+
+def summary_of(run: RunRecord) -> str:
+    """What came of the milestones in a run, in a few words."""
+    is_undo = bool(run.options.get("undoes"))
+    return ending.counted(run.counts, run.problems, run.state, is_undo=is_undo)
 
 
 def _ran_by(run: RunRecord) -> str:
@@ -138,7 +143,7 @@ def what(run: Facts) -> str:
     """What a run did so far, in a few words."""
     asked = run["stop_requested"] and run["state"] == "running"
     counted = any(run["counts"].values()) or not run["error"]
-    parts = [ending.counted(run["counts"], run["state"])] if counted else []
+    parts = [run["summary"]] if counted else []
     parts += [f"undoes …{run['undoes'][-4:]}"] if run["undoes"] else []
     parts += [f"{run['stands_for']} runs like it since {run['since'][:10]}"] if run["since"] else []
     parts += ["asked to stop"] if asked else []
@@ -157,24 +162,6 @@ def took(run: Facts) -> str:
 def written(kind: str) -> str:
     """What a write of this kind did, in the word that people have for it."""
     return "taken back" if kind == "undo" else words.called(WRITTEN.get(kind, "updated"))
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How many of the planned writes are done, and about how long the others take, in seconds."""
-
-    done: int
-    planned: int | None
-    seconds_left: float | None
-
-
-def progress(run: RunRecord, seconds_per_request: float) -> Progress:
-    """How far a run is that has not ended."""
-    done = sum(run.counts.get(name, 0) for name in WROTE)
-    if run.planned is None:
-        return Progress(done, None, None)
-    left = max(run.planned - done, 0)
-    return Progress(done, run.planned, left * seconds_per_request)
 
 
 # --- one run with everything about it -----------------------------------------------------------

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from mappings.commands import for_project
 from mappings.field_names import FIELD_NAMES
 
+HELD: Final = "held"
+_NEEDS_YOU: Final = ("quarantined", "quarantine", "conflicts", "conflict", "waiting")
 _COUNTED: Final = (
     (("created", "create"), "new", "new"),
     (("adopted", "adopt"), "linked", "linked"),
     (("updated", "update"), "changed", "changed"),
     (("archived", "archive"), "gone", "gone"),
     (("unchanged", "skip"), "the same", "the same"),
-    (("held",), "held", "held"),
-    (("waiting",), "waiting", "waiting"),
-    (("quarantined", "quarantine", "conflicts", "conflict"), "needs you", "need you"),
+    (("kept",), "kept as edited", "kept as edited"),
+    (("held",), HELD, HELD),
+    (("needs_you", *_NEEDS_YOU), "needs you", "need you"),
 )
 """Results of a run and kinds of action, in the order in which people want to know of them, and
 what one and what several of them are called."""
+KEPT: Final = "Kept as edited in Testably"
+"""The heading of the edits that the setting lets win."""
 _STATES: Final = {
     "unlinked": "not in Testably yet",
     "creating": "being created",
@@ -113,13 +117,18 @@ _PROBLEMS: Final = {
 _MIDNIGHT: Final = "T00:00:00Z"
 
 
-def counted(counts: Mapping[str, int], nothing: str) -> str:
-    """How many milestones there are of each: ``30 new, 3 changed, 1 needs you``."""
-    parts = []
-    for names, one, several in _COUNTED:
-        if number := sum(counts.get(name, 0) for name in names):
-            parts.append(f"{number} {one if number == 1 else several}")
-    return ", ".join(parts) or nothing
+def counted(counts: Mapping[str, int], nothing: str, among: Mapping[str, int] | None = None) -> str:
+    """How many milestones there are of each: ``30 new, 3 changed, 1 needs you``.
+
+    ``among`` tells more of those that need a person: how many of them are held, for example.
+    """
+    parts = [
+        number_of(number, one, several)
+        for names, one, several in _COUNTED
+        if (number := sum(counts.get(name, 0) for name in names)) > 0
+    ]
+    more = ", ".join(f"{number} {what}" for what, number in (among or {}).items() if number)
+    return (", ".join(parts) or nothing) + (f" ({more})" if more else "")
 
 
 def number_of(number: int, one: str, several: str) -> str:
@@ -159,37 +168,6 @@ def pair_title(
     return f"{ids} ({names})" if names else ids
 
 
-def proof(verified: Mapping[str, Any]) -> str:
-    """What the proof that a run ended with has found, in a sentence."""
-    if verified["in_step"] is None:
-        return f"Whether both sides agree could not be read: {verified['reason']}"
-    compared = f"{verified['compared']} compared{_of_scope(verified)}"
-    if verified["in_step"]:
-        return f"Both sides were read and agree: {compared}."
-    since = verified["changed_since"]
-    if since:
-        return f"Both sides were read: {compared}; {since} changed while the run was going on."
-    return f"Both sides were read and differ: {compared}; `milesync failures` says where."
-
-
-def proof_at(verified: Mapping[str, Any], when: str) -> str:
-    """The same in the words of a report, with the time of the proof."""
-    number = verified["compared"]
-    noun = "milestone" if number == 1 else "milestones"
-    compared = f"{number} {noun} compared{_of_scope(verified)}"
-    if verified["in_step"]:
-        return f"Both sides were read again on {when}: no difference ({compared})."
-    if verified["in_step"] is None or verified["changed_since"]:
-        return f"{when}: {proof(verified)}"
-    return f"Both sides were read again on {when} and differ in what is listed below ({compared})."
-
-
-def _of_scope(verified: Mapping[str, Any]) -> str:
-    """What a proof was narrowed to, if it was."""
-    scope = verified.get("scope", "all")
-    return "" if scope == "all" else f", {scope} ones alone"
-
-
 def held(number: int, project: int | None) -> str:
     """How many milestones an undo holds, and what releases them (R9).
 
@@ -217,7 +195,7 @@ def of_parents(exempt: Mapping[str, int]) -> str:
 
 
 def left_alone(kept: int, accepted: int) -> str:
-    """The differences that nobody counts, because a setting or a person leaves them."""
+    """The milestones with differences that nobody counts: a setting or a person leaves them."""
     told = [f"{kept} edited in Testably and kept"] if kept else []
     told += [f"{accepted} accepted by a person"] if accepted else []
     return "; ".join(told)

@@ -147,4 +147,7 @@ def _compared_again(
 
 
 def _is_pushed(action: Action) -> bool:
+    """Whether there is something to push that no write of this run has failed at."""
+    if action.problem is not None or (action.link is not None and action.link.problem is not None):
+        return False
     return any(one.verdict is Verdict.PUSH for one in action.differences)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -85,8 +85,28 @@ def added(earlier: Mapping[str, int], latest: Mapping[str, int]) -> dict[str, in
     return total
 
 
-def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
-    """Everything a person should read, one entry each."""
+def after_proof(outcomes: Iterable[Outcome], told: Iterable[Outcome]) -> list[Outcome]:
+    """What came of a run's milestones by its end.
+
+    What it wrote stays written; of all else the proof that it ended with, by what it ``told``, has
+    the last word.
+    """
+    last = {outcome.action.testrail_id: outcome.result for outcome in told}
+
+    def by_its_end(outcome: Outcome) -> Outcome:
+        id_ = outcome.action.testrail_id
+        if outcome.result in DONE or not id_:
+            return outcome
+        return replace(outcome, result=last.get(id_, Result.UNCHANGED))
+
+    return list(map(by_its_end, outcomes))
+
+
+def problems_of(
+    outcomes: Iterable[Outcome], ended: Iterable[Outcome] = ()
+) -> tuple[dict[str, Any], ...]:
+    """Everything a person should read, one entry each; ``ended`` tells what the run came to."""
+    results = {one.action.testrail_id: one.result for one in ended if one.action.testrail_id}
     return tuple(
         {
             "testrail_id": outcome.action.testrail_id or None,
@@ -94,7 +114,7 @@ def problems_of(outcomes: Iterable[Outcome]) -> tuple[dict[str, Any], ...]:
             "name": outcome.action.name,
             "kind": problem.kind.value,
             "reason": problem.reason,
-            "result": outcome.result.value,
+            "result": results.get(outcome.action.testrail_id, outcome.result).value,
         }
         for outcome in outcomes
         for problem in outcome.problems

@@ -31,6 +31,7 @@ from worker.sync.recording import Recording, recording
 from worker.sync.report import (
     RunReport,
     State,
+    after_proof,
     ended_by,
     gaps_of,
     problems_of,
@@ -156,8 +157,7 @@ class Run:
         for guard in plan.guards:
             raise GuardTripped(guard.message, guard.hint)
         self.enter(Phase.APPLYING)
-        context = self.context
-        context.store.update_pair(self.pair.id, rules=context.rules.fingerprint)
+        self.context.store.update_pair(self.pair.id, rules=self.context.rules.fingerprint)
         self.recording.plan(plan.writes, len(plan.in_step))
         self._apply(snapshot, plan, self.outcomes, on_outcome)
         self.enter(Phase.PROVING)
@@ -207,14 +207,12 @@ class Run:
 
     def _prove(self, snapshot: Snapshot, plan: Plan) -> Proof | None:
         """The proof that the run gives of its scope: by what it read, or by reading once more."""
-        if not plan.changes and not self.has_written:
+        if not self.has_written:
             whole = self._listed_whole(snapshot) and snapshot.source.complete
             if not (whole and self.options.verify):
                 return None
             return its_own(self.context, self.options, snapshot, plan)
-        if not (self.options.proves and self.has_written):
-            return None
-        return self._read_again()
+        return self._read_again() if self.options.proves else None
 
     def _read_again(self) -> Proof:
         push: Apply = lambda now, plan: self._apply(now, plan, {})  # noqa: E731
@@ -259,7 +257,8 @@ class Run:
         """
         if state is State.UNFINISHED:
             self.context.answers.keep_for_next_slice()
-        counts = self.recording.counts(self.outcomes.values())
+        ended = after_proof(self.outcomes.values(), self._told())
+        counts = self.recording.counts(ended)
         plan = self.planned.plan if self.planned else None
         if self.proof is not None and self.proof.plan is not None:
             plan = self.proof.plan
@@ -269,7 +268,7 @@ class Run:
             state,
             counts if held is None else {**counts, "held": held},
             self.recording.requests(),
-            (*self._gaps(), *problems_of(self._told())),
+            (*self._gaps(), *problems_of(self._told(), ended)),
             plan.not_exact if plan else {},
             error,
             self.proof.as_json() if self.proof else None,
@@ -285,9 +284,8 @@ class Run:
 
     def _told(self) -> Collection[Outcome]:
         """The outcomes that say what a person should read: those of the proof, if it gave any."""
-        if self.proof is not None and self.proof.outcomes is not None:
-            return self.proof.outcomes
-        return self.outcomes.values()
+        proved = self.proof.outcomes if self.proof else None
+        return self.outcomes.values() if proved is None else proved
 
     def _fail(self, error: BaseException) -> None:
         """Close the run with what ended it. Raises what keeps that from being recorded."""

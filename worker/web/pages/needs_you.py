@@ -11,6 +11,7 @@ from starlette.requests import Request
 from mappings.failures import failures
 from mappings.overview import Condition
 from worker.bootstrap import Deployment
+from worker.facts.matters import Matter, by_milestone
 from worker.facts.runs import run_json
 from worker.web.pages.frame import Pager, page
 from worker.web.pages.pairs import Known, every_pair
@@ -24,12 +25,13 @@ THINGS: Final = 50
 class Part:
     """A pair with some of what it needs a person for.
 
-    ``stopped`` is its last run, where that failed or refused credentials keep it from running.
+    ``things`` are by milestone. ``stopped`` is its last run, where that failed or refused
+    credentials keep it from running.
     """
 
     known: Known
     stopped: dict[str, Any] | None
-    things: Sequence[dict[str, Any]]
+    things: Sequence[Matter]
 
 
 @page("needs_you.html")
@@ -41,14 +43,14 @@ def show(request: Request) -> dict[str, Any]:
     return {
         "parts": list(_parts(here, waiting, pager.offset, pager.offset + pager.size)),
         "pager": pager,
-        "things": sum(one.standing.needs_person for one in waiting),
+        "things": sum(one.standing.concerned for one in waiting),
         "still": sum(_stands_still(one) for one in waiting),
     }
 
 
 def _size(one: Known) -> int:
     """How many things of a pair the list has."""
-    return one.standing.needs_person + _stands_still(one) if one.configured.enabled else 0
+    return one.standing.concerned + _stands_still(one) if one.configured.enabled else 0
 
 
 def _stands_still(one: Known) -> bool:
@@ -72,5 +74,5 @@ def _part(here: Deployment, one: Known, first: int, end: int) -> Part:
     run = here.runs.get(last.run) if stands_still and first == 0 and last is not None else None
     project = here.project_to_name(one.configured.testrail)
     listed = failures(here.store, one.pair, last, project, end)["failures"]
-    shown = listed[max(first - stands_still, 0) : end - stands_still]
+    shown = by_milestone(listed)[max(first - stands_still, 0) : end - stands_still]
     return Part(one, run_json(run) if run else None, shown)

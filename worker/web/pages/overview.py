@@ -33,6 +33,6 @@ def show(request: Request) -> dict[str, Any]:
         "pairs": len(every),
         "conditions": in_words(enabled, len(every) - enabled.total()),
         "still": enabled[Condition.PAUSED] + enabled[Condition.FAILED],
-        "needs_you": sum(one.standing.needs_person for one in every),
+        "needs_you": sum(one.standing.concerned for one in every),
         "rate": service.settings.testably.rate_limit,
     }

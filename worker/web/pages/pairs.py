@@ -18,8 +18,7 @@ from mappings.overview import Condition, Standing, condition, overview
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from worker.bootstrap import Deployment
-from worker.facts import words
-from worker.facts.runs import Progress, progress
+from worker.facts.progress import Progress, progress_of
 from worker.settings import ProjectPair
 from worker.settings.schedule import next_moment
 from worker.stale import is_stale
@@ -137,12 +136,6 @@ class Card:
     left: int | None = None
     stale: bool = False
 
-    @property
-    def time_left(self) -> str:
-        """About how long the run in progress still takes, in words."""
-        seconds = self.progress.seconds_left if self.progress else None
-        return words.about(seconds) if seconds else ""
-
 
 def cards(service: Service, some: Sequence[Known]) -> list[Card]:
     """The pairs with what goes on there now."""
@@ -150,6 +143,7 @@ def cards(service: Service, some: Sequence[Known]) -> list[Card]:
     settle_dead(here.runs)  # or it would show as running what has died
     open_runs = here.runs.open_of([one.pair.id for one in some if one.pair])
     running = {run.pair_id: run for run in reversed(open_runs)}
+    far = progress_of(here, list(running.values()))
     ticks, now = _beat_ticks(service), here.clock.now()
     left = _allowances(here, [one.configured for one in some])
     found = []
@@ -157,7 +151,7 @@ def cards(service: Service, some: Sequence[Known]) -> list[Card]:
         run = running.get(one.pair.id) if one.pair else None
         keeps = ticks and one.configured.enabled
         at = next_moment(one.configured.schedule, now) if keeps else None
-        done = progress(run, here.seconds_per_request) if run else None
+        done = far[run.id] if run else None
         stale = (keeps or one.condition is Condition.FAILED) and _is_stale(one, now)
         found.append(Card(one, run, done, at, left.get(str(one.configured)), stale))
     return found

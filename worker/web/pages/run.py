@@ -12,7 +12,9 @@ from mappings.rows import Pair
 from mappings.run_record import RUNNING, UNFINISHED
 from worker.bootstrap import Deployment
 from worker.facts.changes import fields_of
-from worker.facts.runs import DONE, Facts, by_milestone, change_json, progress, run_json, what_was
+from worker.facts.matters import kept, needing
+from worker.facts.progress import progress_of
+from worker.facts.runs import DONE, Facts, by_milestone, change_json, run_json, what_was
 from worker.web.pages.frame import NotThere, Pager, asked_page, page
 from worker.web.pages.pairs import Known
 from worker.web.service import service_of
@@ -40,10 +42,11 @@ def show(request: Request) -> dict[str, Any]:
         "pair": pair,
         "groups": _groups(_items(here, pair, [change_json(one) for one in changes])),
         "pager": Pager.of(request, total, MILESTONES),
-        "problems": run.problems[:PROBLEMS],
-        "more_problems": max(len(run.problems) - PROBLEMS, 0),
+        "needing": needing(run.problems),
+        "kept": kept(run.problems),
+        "most": PROBLEMS,
         "is_open": is_open,
-        "progress": progress(run, here.seconds_per_request) if is_open else None,
+        "progress": progress_of(here, [run])[run.id] if is_open else None,
         "name": here.runs.shortest_name(run.id),
     }
 
