@@ -61,6 +61,7 @@ def jobs(folder: Path, port: int, count: int) -> list[Job]:
             "floor, source only",
         ),
         Job("plan", (*CLI, "plan", *config)),
+        Job("plan, a first migration", (*CLI, "plan", "--config", str(folder / "new.toml"))),
         Job("verify", (*CLI, "verify", *config)),
         Job("mappings --json", (*CLI, "mappings", "--json", *config)),
         Job("failures", (*CLI, "failures", *config)),

@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.big_pair FOLDER COUNT PORT`` writes ``source.json`` and ``target.json`` (the
 rows of both sides by project, as their lists show them), ``milesync.toml`` and ``milesync.db`` for
-one pair. A third are sub-milestones; Testably derives the status and the dates of their parents.
+one pair, and ``new.toml`` for the same milestones before anything of them is in Testably. A
+third are sub-milestones; Testably derives the status and the dates of their parents.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from worker.clients.records import parse_source, parse_target
 from worker.sandbox.seed import seed
 from worker.sandbox.testrail_model import TestRailModel
 
-PROJECT, TARGET = 1, "proj_abc123"
+PROJECT, TARGET, EMPTY_TARGET = 1, "proj_abc123", "proj_empty"
 CREATED = 1_767_225_600
 """2026-01-01 in Unix seconds: the first target was created then, each a second later."""
 
@@ -50,7 +51,8 @@ def make(folder: Path, count: int, port: int) -> None:
     ensure_ready(engine)
     make_pairs(folder, engine, {PROJECT: TARGET}, count, port)
     engine.dispose()
-    (folder / "milesync.toml").write_text(_settings(port))
+    (folder / "milesync.toml").write_text(_settings(port, "milesync.db", TARGET))
+    (folder / "new.toml").write_text(_settings(port, "new.db", EMPTY_TARGET))
 
 
 def make_pairs(
@@ -135,8 +137,8 @@ def _keep(store: Store, identity: PairIdentity, rules: MappingRules, known: list
         connection.execute(insert(links), columns)
 
 
-def _settings(port: int) -> str:
-    return f"""database_url = "sqlite:///milesync.db"
+def _settings(port: int, database: str, target: str) -> str:
+    return f"""database_url = "sqlite:///{database}"
 
 [testrail]
 url = "http://127.0.0.1:{port}"
@@ -151,7 +153,7 @@ rate_limit = "1000000/1s"
 
 [[projects]]
 testrail = {PROJECT}
-testably = "{TARGET}"
+testably = "{target}"
 """
 
 
