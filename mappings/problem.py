@@ -160,6 +160,7 @@ class ProblemKind(StrEnum):
         Effect.PASSES,
         "Let this account write it in Testably; what stands before Testably may refuse its text.",
     )
+    REDIRECTED = ("redirected", Effect.PASSES, "`milesync check` tries the address of Testably.")
     RATE_LIMITED = ("rate_limited", Effect.PASSES, "`milesync sync` tries it again.")
     MAINTENANCE = ("maintenance", Effect.PASSES, "`milesync sync` tries it again afterwards.")
     SERVER_ERROR = ("server_error", Effect.PASSES, "`milesync sync` tries it again.")
@@ -167,11 +168,7 @@ class ProblemKind(StrEnum):
     CONNECTION_LOST = ("connection_lost", Effect.PASSES, "`milesync sync` tries it again.")
     UNREADABLE = ("unreadable", Effect.PASSES, "`milesync sync` tries it again.")
     UNREACHABLE = ("unreachable", Effect.PASSES, "See that Testably answers: `milesync check`.")
-    CERTIFICATE = (
-        "certificate",
-        Effect.PASSES,
-        "See which certificate is refused: `milesync check`.",
-    )
+    CERTIFICATE = ("certificate", Effect.PASSES, "`milesync check` says what is wrong with it.")
     WRONG_PROTOCOL = (
         "wrong_protocol",
         Effect.PASSES,
@@ -227,6 +224,7 @@ class ProblemKind(StrEnum):
 _FAILURES = frozenset(
     {
         ProblemKind.ACCESS_DENIED,
+        ProblemKind.REDIRECTED,
         ProblemKind.NOT_FOUND,
         ProblemKind.RATE_LIMITED,
         ProblemKind.MAINTENANCE,

@@ -12,13 +12,14 @@ MilesyncError                    what happened, and a hint: what to do next
 │   └── NoLimiter                nor is it known when: Redis, which knows, is away
 └── ApiError                     a call to TestRail or Testably did not succeed
     ├── CredentialsRefused       401
-    ├── AccessDenied             403
+    ├── TurnedAway               not let through
+    │   ├── AccessDenied         403
+    │   └── Redirected           3xx: never followed, so credentials stay on their host
     ├── NotFound                 404
     │   └── MilestoneNotFound    of one milestone, while its project still answers
     ├── Refused                  any other 4xx: the API understood, and said no
     ├── UnknownId                TestRail's 400 for an id it does not know
     ├── TakesNoWrites            one write after the other failed: no milestone is to blame
-    ├── Redirected               3xx: never followed, so credentials stay on their host
     ├── AnswerTooLarge           more than the bound on one answer
     ├── Unreachable              the connection was never made
     │   └── Misdirected          only a corrected setting helps, no repetition
@@ -70,6 +71,7 @@ __all__ = [
     "TakesNoWrites",
     "TimedOut",
     "Transient",
+    "TurnedAway",
     "UnknownId",
     "Unreachable",
     "UnreadableAnswer",
@@ -167,7 +169,11 @@ class CredentialsRefused(ApiError):
     default_hint = "Check the user and API key, or the token; `milesync check` tries them."
 
 
-class AccessDenied(ApiError):
+class TurnedAway(ApiError):
+    """The request was not let through: one address may be meant, or everything."""
+
+
+class AccessDenied(TurnedAway):
     kind = "access_denied"
     default_hint = (
         "Give this account access to the project: to read in TestRail, to write in Testably."
@@ -195,7 +201,7 @@ class UnknownId(ApiError):
     default_hint = "Check the id; TestRail answers 400 for one that does not exist."
 
 
-class Redirected(ApiError):
+class Redirected(TurnedAway):
     kind = "redirected"
     default_hint = "Set the base URL to the address that the server really has."
 

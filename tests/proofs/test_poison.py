@@ -32,6 +32,11 @@ from worker.sync.report import RunReport, State
 from worker.sync.run import run_pair
 
 ALL = 40
+TURNED_AWAY = {
+    302: ProblemKind.REDIRECTED,
+    403: ProblemKind.ACCESS_DENIED,
+    404: ProblemKind.NOT_FOUND,
+}
 HOUR = 3600.0
 MANUAL, MIGRATE = Options(Trigger.MANUAL), Options(Trigger.MIGRATION)
 
@@ -177,8 +182,10 @@ def test_the_good_ones_arrive_in_the_first_run_and_the_bad_ones_are_quarantined_
     assert pair.sent(fourth) == 0
 
 
-@pytest.mark.parametrize("status", [403, 404])
-@pytest.mark.parametrize("method", ["PATCH", "POST"])
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("PATCH", 302), ("PATCH", 403), ("PATCH", 404), ("POST", 403), ("POST", 404)],
+)
 def test_one_to_which_access_is_denied_or_that_is_not_found_stops_no_other(
     pair: Pair, method: str, status: int
 ) -> None:
@@ -187,7 +194,7 @@ def test_one_to_which_access_is_denied_or_that_is_not_found_stops_no_other(
     if method == "PATCH":
         assert pair.run().state is State.SUCCEEDED
     pair.rename(2)
-    failing = ProblemKind.ACCESS_DENIED if status == 403 else ProblemKind.NOT_FOUND
+    failing = TURNED_AWAY[status]
     for count, kind in ((1, failing), (2, failing), (3, ProblemKind.KEEPS_FAILING)):
         report = pair.run()
         assert report.state is State.PARTIAL
@@ -196,17 +203,19 @@ def test_one_to_which_access_is_denied_or_that_is_not_found_stops_no_other(
     assert pair.sent(pair.run()) == 0
 
 
+@pytest.mark.parametrize(("status", "error"), [(302, "redirected"), (403, "access_denied")])
 @pytest.mark.parametrize("due", [3, ALL])
 def test_an_account_that_may_write_nothing_is_told_so_and_no_milestone_is_blamed(
-    pair: Pair, due: int
+    pair: Pair, due: int, status: int, error: str
 ) -> None:
+    """Nor where an address sends every write elsewhere."""
     pair.run()
-    pair.status = 403
+    pair.status = status
     for number, id_ in enumerate(pair.ids[:due]):
         pair.rail.update(id_, {"name": f"Renamed {number}"})
     pair.bad = {f"Renamed {number}" for number in range(due)}
     report = pair.run()
-    assert (report.state, report.error and report.error.kind) == (State.FAILED, "access_denied")
+    assert (report.state, report.error and report.error.kind) == (State.FAILED, error)
     assert not any(link.has_count for link in pair.links.values())
 
 

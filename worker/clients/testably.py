@@ -18,7 +18,7 @@ from worker.clients.records import parse_target
 from worker.clients.target_list import TargetList
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
-from worker.errors import AccessDenied, AnswerTooLarge, MilestoneNotFound, NotFound, Transient
+from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound, Transient, TurnedAway
 from worker.sync.lanes import Lanes
 from worker.sync.ports import NO_TARGET_KNOWN, TakeOne, TargetListing
 
@@ -113,7 +113,7 @@ class Testably:
         def read(key: int) -> None:
             try:
                 found = self._get(project_id, ids[key], lanes)
-            except (NotFound, AccessDenied, Transient) as error:
+            except (NotFound, TurnedAway, Transient) as error:
                 take(key, error)
             else:
                 take(key, found)

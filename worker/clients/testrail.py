@@ -27,7 +27,6 @@ from worker.clients.source_pages import PAGE, SourceList, SourcePage, goes_on, r
 from worker.clients.source_rows import SourceRows
 from worker.clients.transport import Transport
 from worker.errors import (
-    AccessDenied,
     AnswerTooLarge,
     ApiError,
     Maintenance,
@@ -35,6 +34,7 @@ from worker.errors import (
     RateLimited,
     Refused,
     Transient,
+    TurnedAway,
     UnknownId,
 )
 from worker.sync.ports import NOTHING_KNOWN, SourceListing
@@ -225,7 +225,7 @@ class TestRail:
                 into.forget(root)
             except (RateLimited, Maintenance):
                 raise
-            except (Transient, AccessDenied) as error:
+            except (Transient, TurnedAway) as error:
                 in_a_row += 1
                 if in_a_row >= _FAILURES_IN_A_ROW:
                     raise

@@ -96,6 +96,7 @@ _PROBLEMS: Final = {
     "held_up": "being written",
     "not_found": "not found",
     "access_denied": "access denied",
+    "redirected": "sent elsewhere",
     "rate_limited": "too many requests",
     "maintenance": "in maintenance",
     "server_error": "server error",

@@ -13,12 +13,12 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
-from worker.errors import AccessDenied, NotFound, Transient
+from worker.errors import NotFound, Transient, TurnedAway
 
 NOTHING_KNOWN: Final[Mapping[int, str]] = MappingProxyType({})
 NO_TARGET_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})
 
-OfOne = NotFound | AccessDenied | Transient
+OfOne = NotFound | TurnedAway | Transient
 """What may be answered of a single milestone without saying anything of another."""
 TakeOne = Callable[[int, TargetMilestone | OfOne], None]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mappings.problem import ProblemKind
-from worker.errors import AccessDenied, TakesNoWrites
+from worker.errors import TakesNoWrites, TurnedAway
 
 SPARING_AFTER = 5
 """After so many failures in a row each milestone gets one attempt."""
@@ -18,13 +18,13 @@ OUTAGE_AFTER = 10
 class Failure:
     """Why the write of one milestone failed for now; ``has_count`` is that of its link before.
 
-    ``denied`` is the error where access to it was denied.
+    ``denied`` is the error where it was turned away.
     """
 
     kind: ProblemKind
     why: str
     has_count: bool
-    denied: AccessDenied | None = None
+    denied: TurnedAway | None = None
 
 
 @dataclass(slots=True)
@@ -76,21 +76,21 @@ class Attempts:
 
     @property
     def is_denied(self) -> bool:
-        """Whether access to every write was denied, and to none before: that is the account's."""
+        """Whether every write was turned away, and none before: that is the account's, or an address."""
         return self._denied_to_all is not None
 
     @property
-    def _denied_to_all(self) -> AccessDenied | None:
+    def _denied_to_all(self) -> TurnedAway | None:
         is_new = not any(one.has_count for one in self.failed.values())
         return _last_denied(self.failed) if is_new and not self.wrote else None
 
     def require_access(self) -> None:
-        """Raises AccessDenied if it was denied to every write of a run that comes to its end."""
+        """Raises TurnedAway if every write of a run that comes to its end was turned away."""
         if self._denied_to_all is not None:
             raise self._denied_to_all
 
     def require_writes(self) -> None:
-        """Raises TakesNoWrites if the target takes none, AccessDenied where it says why."""
+        """Raises TakesNoWrites if the target takes none, TurnedAway where it says why."""
         if not self.is_down:
             return
         if (denied := _last_denied(self.row)) is not None:
@@ -113,7 +113,7 @@ class Attempts:
         return sum(not one.has_count for one in self.row.values()) >= OUTAGE_AFTER
 
 
-def _last_denied(failed: Mapping[int, Failure]) -> AccessDenied | None:
-    """The last error, if access to each of these was denied."""
+def _last_denied(failed: Mapping[int, Failure]) -> TurnedAway | None:
+    """The last error, if each of these was turned away."""
     errors = [one.denied for one in failed.values()]
     return errors[-1] if errors and None not in errors else None

@@ -15,7 +15,7 @@ from mappings.failing import failure_counts
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.problem import Problem, ProblemKind
-from worker.errors import AccessDenied, ApiError, MilestoneNotFound, Refused
+from worker.errors import ApiError, MilestoneNotFound, Refused, TurnedAway
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts, Failure
 from worker.sync.apply.links import RunLinks
@@ -155,7 +155,7 @@ class Items:
             self.links.keep(refused)
             problems = (refused.problem,) if refused.problem else ()
             return Outcome(action, Result.QUARANTINED, action.testably_id, problems)
-        denied = error if isinstance(error, AccessDenied) else None
+        denied = error if isinstance(error, TurnedAway) else None
         if not (denied or isinstance(error, MilestoneNotFound) or error.may_pass):
             raise error
         kind = ProblemKind[error.kind.upper()]

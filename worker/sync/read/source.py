@@ -11,7 +11,7 @@ from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import BadRecord, SourceMilestone
 from mappings.problem import ProblemKind
-from worker.errors import AccessDenied, NotFound, Transient, UnknownId
+from worker.errors import NotFound, Transient, TurnedAway, UnknownId
 from worker.sync.decide.absence import is_followed
 from worker.sync.decide.guards import living, mass_limit
 from worker.sync.decide.snapshot import TargetSnapshot, is_archived
@@ -80,7 +80,7 @@ class SourceReader:
                     unproved[id_] = "TestRail has a record of it that cannot be read."
             except UnknownId:
                 gone.add(id_)
-            except (AccessDenied, NotFound, Transient) as error:
+            except (TurnedAway, NotFound, Transient) as error:
                 unproved[id_] = error.message
                 failed += isinstance(error, Transient)
         return frozenset(gone), unproved, there
@@ -132,7 +132,7 @@ class SourceReader:
             self.source.get_milestone(testrail_id)
         except UnknownId:
             return True
-        except (AccessDenied, NotFound, Transient):
+        except (TurnedAway, NotFound, Transient):
             return False
         return False
 
