@@ -35,6 +35,7 @@ from worker.errors import (
     UnreadableAnswer,
 )
 from worker.sandbox.faults import Faults
+from worker.sandbox.rules import Problem, Record
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_app import TOKEN
@@ -274,7 +275,9 @@ def test_a_milestone_that_is_gone_is_not_found(build: Builder) -> None:
         side.target.update(PROJECT, created, {"name": "x"})
 
 
-def test_of_several_each_is_told_and_what_concerns_all_is_raised(build: Builder) -> None:
+def test_of_several_each_is_told_and_what_concerns_all_is_raised(
+    build: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     side = build.target()
     ids = {number: side.create(f"Release {number}") for number in range(4)}
     side.model.remove(ids[2])
@@ -284,7 +287,14 @@ def test_of_several_each_is_told_and_what_concerns_all_is_raised(build: Builder)
     told = {key: one.id for key, one in came.items() if isinstance(one, TargetMilestone)}
     assert told == {key: ids[key] for key in (0, 1, 3)}
     side.faults.script("redirect", method="GET", contains=ids[1])
-    with pytest.raises(Redirected):
+    side.target.get_each(PROJECT, ids, came.__setitem__)
+    assert isinstance(came[1], Redirected)
+
+    def refused(*_: object, **__: object) -> Record:
+        raise Problem(400, "Unknown API version")
+
+    monkeypatch.setattr(side.model, "get", refused)
+    with pytest.raises(Refused):
         side.target.get_each(PROJECT, ids, came.__setitem__)
 
 

@@ -29,6 +29,7 @@ from worker.errors import (
     ServerTrouble,
     TimedOut,
     Transient,
+    TurnedAway,
     UnknownId,
     UnreadableAnswer,
 )
@@ -236,7 +237,7 @@ class InMemoryTarget:
         for key, milestone_id in ids.items():
             try:
                 found = self.get(project_id, milestone_id)
-            except (NotFound, AccessDenied, Transient) as error:
+            except (NotFound, TurnedAway, Transient) as error:
                 take(key, error)
             else:
                 take(key, found)

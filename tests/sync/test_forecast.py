@@ -7,7 +7,7 @@ list hides what is completed, or sub-milestones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -21,11 +21,16 @@ from worker.sync.undo import undo
 
 Ids = dict[str, int]
 Event = Callable[[World, Ids], None]
-LISTS: Final[tuple[dict[str, bool], ...]] = (
+LISTS: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"list_holds_completed": False, "list_holds_archived": True},
     {"list_holds_subs": False},
     {"list_holds_completed": False, "list_holds_subs": False},
+    {"most_per_page": 4},
+    {"most_per_page": 11},
+    {"total": "missing"},
+    {"total": "missing", "most_per_page": 4},
+    {"total": "too_small"},
 )
 
 
@@ -99,10 +104,10 @@ def test_the_plan_after_a_migration_that_was_cut_off_is_what_the_next_one_does(
 
 
 @pytest.mark.parametrize("lists", LISTS)
-def test_a_plan_to_go_on_knows_what_the_list_hides(world: World, lists: dict[str, bool]) -> None:
+def test_a_plan_to_go_on_knows_what_the_list_hides(world: World, lists: dict[str, Any]) -> None:
     """Once one of each kind is there, it is seen to be missing from the list."""
     families(world)
-    world.behave(ably=TestablySwitches(**lists))  # type: ignore[arg-type]
+    world.behave(ably=TestablySwitches(**lists))
     stop_after(world, WRITES - 2)
     assert foretold(world).state is State.SUCCEEDED
 
@@ -265,14 +270,16 @@ EVENTS: Final[tuple[Event, ...]] = (
 )
 
 
-@pytest.mark.parametrize("lists", LISTS, ids=lambda one: ",".join(one) or "all")
+@pytest.mark.parametrize(
+    "lists", LISTS, ids=lambda one: ",".join(f"{k}={v}" for k, v in one.items()) or "all"
+)
 @pytest.mark.parametrize("event", EVENTS, ids=lambda one: one.__name__)
 def test_a_migration_takes_the_requests_of_its_plan(
-    world: World, event: Event, lists: dict[str, bool]
+    world: World, event: Event, lists: dict[str, Any]
 ) -> None:
     """Whatever has happened since the first one, and whatever Testably's list hides."""
     ids = families(world)
-    world.behave(ably=TestablySwitches(**lists))  # type: ignore[arg-type]
+    world.behave(ably=TestablySwitches(**lists))
     world.run(Trigger.MIGRATION)
     event(world, ids)
     before = len(world.changes)

@@ -14,7 +14,7 @@ from worker.clients.records import parse_target
 from worker.clients.same_rows import unchanged_target
 from worker.clients.shapes import moment_or_none
 from worker.clients.words import require_no_error
-from worker.sync.ports import NO_TARGET_KNOWN, Shown, TargetListing, newest_of
+from worker.sync.ports import NO_TARGET_KNOWN, Paging, Shown, TargetListing, newest_of
 
 PER_PAGE: Final = 100
 """The most rows that a page may be asked for (Testably page)."""
@@ -41,6 +41,11 @@ class TargetPage:
     def rows(self) -> int:
         """How many rows the page has."""
         return len(self.milestones) + len(self.problems) + len(self.unchanged)
+
+    @property
+    def cap(self) -> int | None:
+        """How many rows a page the server gives, where these are fewer than are asked for."""
+        return self.per_page if self.per_page and self.per_page < PER_PAGE else None
 
     @property
     def is_capped_and_full(self) -> bool:
@@ -118,7 +123,8 @@ class TargetRows:
         self._newest: str | None = None
         self._problems: dict[object, BadRecord] = {}
         self._ids: set[str] = set()
-        self._pages = self._rows = self._fullest = 0
+        self._pages = self._rows = self._fullest = self._filled = 0
+        self._cap: int | None = None
         self._total: int | None = None
         self._because = ""
 
@@ -127,6 +133,8 @@ class TargetRows:
         self._pages += 1
         self._rows += page.rows
         self._fullest = max(self._fullest, page.rows)
+        self._filled += page.rows > 0
+        self._cap = page.cap
         self._total = page.total
         ids = page.ids
         brought_new = not ids <= self._ids
@@ -176,7 +184,13 @@ class TargetRows:
             because,
             self._unchanged,
             self._newest,
+            self._paging,
         )
+
+    @property
+    def _paging(self) -> Paging:
+        rows = self._cap or (self._fullest if self._filled > 1 else PER_PAGE)
+        return Paging(rows, self._total != len(self._ids), self._cap is not None)
 
     @property
     def pages_left(self) -> int:

@@ -1,8 +1,9 @@
 """What a migration will ask once its plan is carried out, as far as this reading tells it. Pure.
 
 Its proof reads both sides once more. What Testably's plain list hides (completed milestones,
-sub-milestones) is taken from this reading; what nobody can know before the first such milestone
-is there is left out.
+sub-milestones), and how many rows a page has, is taken from this reading; what nobody can know
+before the first such milestone is there is left out, and so is which status Testably derives for a
+parent, which counts where the plain list hides completed ones.
 """
 
 from __future__ import annotations
@@ -21,9 +22,6 @@ from worker.sync.decide.absence import is_followed
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import Snapshot
-
-PAGE = 100
-"""Milestones on one page of Testably's list."""
 
 
 class _Row(NamedTuple):
@@ -80,17 +78,18 @@ class _After:
         """The lists, and what they do not show."""
         rows = Counter(self._rows())
         shown = Counter({row: n for row, n in rows.items() if self._is_plain(row)})
-        asked, statuses = _pages(shown.total()), {row.status for row in shown}
+        pages = self.snapshot.target.paging.pages
+        asked, statuses = pages(shown.total()), {row.status for row in shown}
         hidden = Counter(
             {row: n for row, n in rows.items() if row not in shown and row.is_expected}
         )
         if COMPLETED not in statuses and (hidden or self._creates):
             is_done = (row for row in rows if row.status == COMPLETED and self._is_listed(row))
             done = Counter({row: rows[row] for row in is_done})
-            asked += _pages(done.total())
+            asked += pages(done.total())
             shown, hidden = shown + done, hidden - done
         if ARCHIVED not in statuses and (hidden or self._others):
-            asked += _pages(sum(n for row, n in rows.items() if row.status == ARCHIVED))
+            asked += pages(sum(n for row, n in rows.items() if row.status == ARCHIVED))
         if not any(row.is_sub for row in shown):
             asked += self._below(shown.total())
         return asked + hidden.total() + self._details
@@ -215,8 +214,4 @@ def looks(snapshot: Snapshot) -> int:
     words = Counter(written_status(row.status) for row in target.milestones.values())
     words.update(written_status(shown.status) for shown in target.unchanged.values())
     lists = (words.total(), words[COMPLETED], words[ARCHIVED])
-    return 2 * (sum(map(_pages, lists)) + len(parents))
-
-
-def _pages(rows: int) -> int:
-    return max(1, -(-rows // PAGE))
+    return 2 * (sum(map(target.paging.pages, lists)) + len(parents))

@@ -54,6 +54,27 @@ class SourceListing:
     unchanged: Mapping[int, Unchanged] = field(default_factory=dict)
 
 
+class Paging(NamedTuple):
+    """How Testably deals out a list, as far as a reading of it showed.
+
+    There are at most so many ``rows`` on a page. One more page is asked for ``after_all`` of them
+    (where no total tells that they are), or ``after_full`` a last one.
+    """
+
+    rows: int = 100
+    after_all: bool = False
+    after_full: bool = False
+
+    def pages(self, count: int) -> int:
+        """The requests that a list of ``count`` rows takes."""
+        full, rest = divmod(count, self.rows)
+        one_more = count > 0 and (self.after_all or (self.after_full and not rest))
+        return max(1, full + (rest > 0)) + one_more
+
+
+AS_ASKED: Final = Paging()
+
+
 @dataclass(frozen=True, slots=True)
 class TargetListing:
     """The milestones that Testably listed for a project, each id once.
@@ -71,6 +92,7 @@ class TargetListing:
     incomplete_because: str = ""
     unchanged: Mapping[str, Shown] = field(default_factory=dict)
     newest_unchanged: str | None = None
+    paging: Paging = AS_ASKED
 
 
 def newest_of(milestones: Iterable[TargetMilestone], *others: str | None) -> str | None:

@@ -76,7 +76,7 @@ class Attempts:
 
     @property
     def is_denied(self) -> bool:
-        """Whether every write was turned away, and none before: that is the account's, or an address."""
+        """Whether every write was turned away, and none before: no milestone is to blame."""
         return self._denied_to_all is not None
 
     @property

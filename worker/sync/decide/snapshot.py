@@ -32,7 +32,7 @@ from mappings.milestone import (
 from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import Options, Policy
-from worker.sync.ports import Shown, SourceListing
+from worker.sync.ports import AS_ASKED, Paging, Shown, SourceListing
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -61,6 +61,7 @@ class TargetSnapshot:
     by_status: frozenset[str] = frozenset()
     singly: frozenset[str] = frozenset()
     newest: str | None = None
+    paging: Paging = AS_ASKED
     incomplete_because: str = ""
 
 

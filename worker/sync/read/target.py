@@ -20,7 +20,16 @@ from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
-from worker.sync.ports import OfOne, Shown, SourceListing, Target, TargetListing, newest_of
+from worker.sync.ports import (
+    AS_ASKED,
+    OfOne,
+    Paging,
+    Shown,
+    SourceListing,
+    Target,
+    TargetListing,
+    newest_of,
+)
 
 
 @dataclass(slots=True)
@@ -42,6 +51,7 @@ class TargetReader:
     _newest: list[str | None] = field(default_factory=list, init=False)
     _by_status: set[str] = field(default_factory=set, init=False)
     _singly: set[str] = field(default_factory=set, init=False)
+    _paging: Paging = field(default=AS_ASKED, init=False)
 
     def read(
         self, *, single: bool, list_target: bool, recalled: Mapping[str, TargetMilestone] | None
@@ -91,6 +101,8 @@ class TargetReader:
 
     def _list(self, status: str | None) -> TargetListing:
         listing = self.target.list_all(self.project, status, self.known)
+        if status is None:
+            self._paging = listing.paging
         self._unchanged.update(listing.unchanged)
         self._newest.append(listing.newest_unchanged)
         return listing
@@ -264,6 +276,7 @@ class TargetReader:
             by_status=frozenset(self._by_status),
             singly=frozenset(self._singly & read.keys()),
             newest=newest_of(read.values(), *self._newest),
+            paging=self._paging,
         )
 
     def _get(self, testably_id: str) -> TargetMilestone | None:
