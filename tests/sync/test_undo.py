@@ -448,6 +448,22 @@ def test_what_can_be_taken_back_is_although_one_field_is_refused(world: World) -
     assert str(world.in_target(one)["description"]).startswith("After")
 
 
+def test_of_a_name_and_a_description_refused_together_the_good_one_is_taken_back(
+    world: World,
+) -> None:
+    """Each goes alone at last."""
+    one = world.add("Longer than that", description="Before")
+    migrate(world)
+    world.edit(one, name="Short", description="After")
+    made = migrate(world)
+    world.behave(ably=TestablySwitches(max_name_length=10))
+    undone = taken_back(world, made)
+    assert (undone.state, undone.counts["quarantined"]) == (State.PARTIAL, 1)
+    assert str(world.in_target(one)["description"]).startswith("Before")
+    assert world.in_target(one)["name"] == "Short"
+    assert "refuses the name Longer than that" in undone.problems[0]["reason"]
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_the_target_of_an_adoption_that_was_undone_is_left_where_that_is_accepted(
     world: World, is_deleted: bool

@@ -10,6 +10,7 @@ import pytest
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
 from tests.support.world import PROJECT, World
+from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnTargetEdit, Policy, Trigger
 from worker.sync.report import State
@@ -84,6 +85,41 @@ def test_a_null_that_is_refused_is_told_and_the_rest_goes_without_it(one: World)
         assert dict(again.not_exact) == {"lifecycle": 1, "rejected": 1}
     one.edit(1, due_on=1_790_000_000)
     in_step_after(one, patches=1)
+
+
+@pytest.mark.parametrize("more", [{}, {"due_on": None}], ids=["alone", "beside a null"])
+def test_of_a_name_and_a_description_refused_together_the_good_one_arrives(
+    one: World, more: dict[str, None]
+) -> None:
+    """Each goes alone (R3); the refused one is told, and sent again only once it is another."""
+    one.behave(ably=replace(ABLY, max_name_length=10, null_clears=not more))
+    one.edit(1, name="Longer than that", description="A new text", **more)
+    report = one.run()
+    assert (report.state, report.counts["updated"]) == (State.PARTIAL, 1)
+    fields = sorted(failure.field for failure in one.links[1].failures)
+    assert fields == ["due_date", "name"] if more else ["name"]
+    assert str(one.in_target(1)["description"]).startswith("A new text")
+    assert one.in_target(1)["name"] == "One"
+    for _ in range(2):
+        assert (one.run().state, one.to_ably.writes) == (State.PARTIAL, {})
+    one.edit(1, name="Short", due_on=1_790_000_000)
+    assert one.run().state is State.SUCCEEDED
+    assert one.in_target(1)["name"] == "Short"
+
+
+def test_where_name_and_description_are_both_refused_the_milestone_is(
+    one: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose name alone is refused: it waits until TestRail's record changes."""
+
+    def refused(*_: object) -> Record:
+        raise Problem(400, "No such words here")
+
+    one.edit(1, name="Other", description="A new text")
+    monkeypatch.setattr(one.ably, "update", refused)
+    report = one.run()
+    assert (report.state, report.counts["quarantined"]) == (State.PARTIAL, 1)
+    assert (one.run().state, one.to_ably.writes) == (State.PARTIAL, {})
 
 
 def test_an_edit_that_cannot_be_taken_back_is_tried_once(one: World) -> None:

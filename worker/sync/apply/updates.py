@@ -42,8 +42,9 @@ def adopt(writer: TargetWriter, action: Action, link: Link) -> Link:
 def update(writer: TargetWriter, action: Action, link: Link) -> Link:
     """PATCH the action's fields; if the whole is refused, what can be without the doubtful ones.
 
-    Doubtful are a null (whether that clears a field is not documented), a status, and the dates
-    of a milestone with sub-milestones. A refused one is recorded, and the others go without it.
+    Doubtful are a null (whether that clears a field is not documented), a status, and dates; and
+    the name and the description where both are refused together. A refused one is recorded, and
+    the others go without it. Raises Refused where the texts are refused altogether.
     """
     if not action.push:
         return link
@@ -51,13 +52,37 @@ def update(writer: TargetWriter, action: Action, link: Link) -> Link:
     try:
         return _patch(writer, action, link, action.push)
     except Refused as error:
-        safe, doubtful = apart(action.push)
-        if not doubtful:
+        texts, doubtful = apart(action.push)
+        if not doubtful and len(texts) == 1:
             raise
         link = writer.reload(action.testrail_id)
-        if safe:
-            link = _patch(writer, action, link, safe)
+        if texts:
+            link = _texts(writer, action, link, texts, None if doubtful else error)
         return _one_by_one(writer, action, link, doubtful, error, spoken)
+
+
+def _texts(
+    writer: TargetWriter, action: Action, link: Link, texts: Values, refused: Refused | None
+) -> Link:
+    """PATCH the texts, each alone once they were ``refused`` together."""
+    if refused is None:
+        try:
+            return _patch(writer, action, link, texts)
+        except Refused as error:
+            if len(texts) == 1:
+                raise
+            refused = error
+    refusals: dict[str, Refused] = {}
+    for name, value in texts.items():
+        try:
+            link = _patch(writer, action, writer.reload(action.testrail_id), {name: value})
+        except Refused as error:
+            refusals[name] = error
+    if len(refusals) == len(texts):
+        raise refused
+    for name, refusal in refusals.items():
+        link = _rejected(writer, action, name, refusal)
+    return link
 
 
 def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> Link:
@@ -138,7 +163,8 @@ def why_rejected(name: str, value: str | None, refusal: Refused) -> str:
         return f"Testably refuses to clear the {field_name}. ({refusal.message})"
     if value == ARCHIVED:
         return f"Testably refuses to archive it. ({refusal.message})"
-    return f"Testably refuses the {field_name} {value}. ({refusal.message})"
+    told = field_name if name == "description" else f"{field_name} {value}"
+    return f"Testably refuses the {told}. ({refusal.message})"
 
 
 def _is_doubtful(name: str, value: str | None) -> bool:
