@@ -324,18 +324,16 @@ def test_on_a_terminal_a_command_logs_warnings_unless_a_level_is_set(
     assert ("run ended" in err.getvalue()) is seen
 
 
-@pytest.mark.parametrize(
-    ("typed", "code"), [("\x03", 130), ("\x04", 1), ("n\n", 1)], ids=["ctrl-c", "ctrl-d", "no"]
-)
+@pytest.mark.parametrize("typed", ["\x04", "n\n"], ids=["ctrl-d", "no"])
 def test_who_does_not_say_yes_leaves_no_run(
-    sandbox: Sandbox, milesync: Milesync, tmp_path: Path, typed: str, code: int
+    sandbox: Sandbox, milesync: Milesync, tmp_path: Path, typed: str
 ) -> None:
     """However the question of a migration is declined: nothing is written, and nothing recorded."""
     environ = dict(os.environ)
     with terminal(typed_command("migrate"), folder=tmp_path, environ=environ) as shown:
         shown.expect(r"Go on\? \[y/N\] $")
         shown.press(typed)
-        assert shown.end() == code
+        assert shown.end() == 1
         assert "Nothing was changed." in shown.shown
     assert milesync("runs", "--json").json["runs"] == []
     assert sandbox.testably.count("POST") == 0

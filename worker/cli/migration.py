@@ -59,20 +59,10 @@ class Migration:
         """Show the plans, ask unless ``yes``, and apply them."""
         if not (yes and as_json):
             self._show_plans(as_json=as_json)
-        self.is_declined = not yes and self._something_to_ask() and not self._consent()
+        self.is_declined = not yes and self._something_to_ask() and not consent("Go on?")
         if not self.is_declined:
             for run in self.runs:
                 self._apply(run)
-
-    def _consent(self) -> bool:
-        """Ask a person; an interrupt is a no that ends the command, and leaves no run either."""
-        try:
-            return consent("Go on?")
-        except KeyboardInterrupt as interrupt:
-            self.is_declined = True
-            for run in self.runs:
-                run.decline(interrupt)
-            raise
 
     def one_by_one(self) -> None:
         """Plan and apply each pair before the next."""

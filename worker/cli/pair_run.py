@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from contextvars import copy_context
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mappings.commands import for_project
 from mappings.errors import MilesyncError
 from worker.sync.context import PlannedRun
-from worker.sync.report import RunReport, State, told, unrecorded, worst
+from worker.sync.report import RunReport, State, unrecorded, worst
 from worker.sync.run import Run
 
 if TYPE_CHECKING:
@@ -120,13 +119,6 @@ class PairRun:
         except MilesyncError as worse:  # its end could not be recorded
             error = worse
         self._report = self._run.report if self._run else unrecorded(self.identity, error)
-
-    def decline(self, interrupt: BaseException | None = None) -> None:
-        """Let go of the pair, and of the run's record: nobody wanted it, or an interrupt came."""
-        if self._report is None:
-            self.end()
-            if interrupt is not None:
-                self._report = replace(self.report, error=told(interrupt))
 
     def __enter__(self) -> Self:
         return self
