@@ -661,7 +661,10 @@ def test_what_is_accepted_is_released_once_its_source_changes(world: World) -> N
 def test_a_parent_gets_back_what_its_first_sub_milestone_changed(
     world: World, footer: bool
 ) -> None:
-    """Testably took its dates and its status from it, and keeps them once it is archived."""
+    """Testably took its dates and its status from it, and keeps them once it is archived.
+
+    It is held if the run wrote to it: with a footer it did, which got the parent's own dates.
+    """
     world.rules = replace(world.rules, footer=footer)
     world.behave(ably=LEAVES)
     parent = world.add("Parent", due_on=1_780_272_000, is_completed=True)
@@ -676,7 +679,7 @@ def test_a_parent_gets_back_what_its_first_sub_milestone_changed(
     assert (undone.state, undone.counts["updated"], undone.counts["held"]) == (
         State.SUCCEEDED,
         1,
-        2,
+        1 + footer,
     )
     after = world.ably.get(PROJECT, world.id_of(parent))
     assert [after[name] for name in names] == [before[name] for name in names]

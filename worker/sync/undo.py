@@ -113,7 +113,7 @@ def _write_and_hold(
             return done.held(now, failure(*why), step.left)
         if step.adopted:
             return done.held_without_target(now, left)
-        return done.held(now, left, step.left)
+        return done if step.beside else done.held(now, left, step.left)
 
     if not step.fields:
         in_doubt = left is not None and left.kind is ProblemKind.IN_DOUBT
@@ -125,7 +125,7 @@ def _write_and_hold(
         return link.held(now, failure("its write was not answered."), step.left)
 
     # Held before it is sent: whatever becomes of the request, no schedule takes it up.
-    held, id_ = unanswered(link), step.change_id
+    held, id_ = link if step.beside else unanswered(link), step.change_id
     try:
         link = writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
     except Refused as error:

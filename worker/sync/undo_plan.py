@@ -45,6 +45,7 @@ class UndoStep:
     ``before`` those that stand there now. ``is_below`` says that it is a sub-milestone there;
     ``adopted`` ones are unlinked as well. ``blocked`` says why it is left, or those fields of it
     that are ``left``; ``live`` is the target as read, and ``goes`` says that the run created it.
+    ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
     """
 
     testrail_id: int
@@ -60,6 +61,7 @@ class UndoStep:
     left: frozenset[str] = frozenset()
     live: TargetMilestone | None = None
     goes: bool = False
+    beside: bool = False
 
     @property
     def turn(self) -> int:
@@ -205,7 +207,8 @@ class _Planner:
         ids = {id_: link.testably_id for id_, link in links.items() if link.testably_id}
         every = dict(steps)
         for id_, live in self._live(ids).items():
-            every[id_] = UndoStep(id_, live.id, links[id_].name, "nothing", first, live=live)
+            blank = UndoStep(id_, live.id, links[id_].name, "nothing", first, live=live)
+            every[id_] = replace(blank, beside=True)
         found = {id_: self._parent(every[id_], going[id_], first) for id_ in going if id_ in every}
         return {id_: step for id_, step in found.items() if step is not None}
 
