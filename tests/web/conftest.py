@@ -111,7 +111,14 @@ def _run(listed: str) -> str:
 @pytest.fixture
 def web(world: World) -> Iterator[TestClient]:
     """A browser without a screen, on the machine of the web process."""
-    settings = load_settings(environ=world.environ, cwd=Path("/"))
+    with browser_of(world.environ) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def browser_of(environ: dict[str, str]) -> Iterator[TestClient]:
+    """The same, of a web process with these settings."""
+    settings = load_settings(environ=environ, cwd=Path("/"))
     app = create_app(lambda: settings)
     yield TestClient(app, "http://localhost", client=("127.0.0.1", 50000))
     app.state.service.close()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
 from tests.service.test_intake import NOWHERE, client
-from tests.web.conftest import HOSTILE, LONG, World, milesync
+from tests.web.conftest import HOSTILE, LONG, World, browser_of, milesync
 from tests.web.page import Page, kind_of, walk
+from worker.sandbox.server import run_sandbox
 
 KINDS = {
     "/",
@@ -173,6 +175,23 @@ def test_a_milestone_that_cannot_be_read_says_so(web: TestClient, world: World) 
     page = Page(web.get(f"/pairs/1/proj_abc123/milestones/{world.unreadable}").text)
     assert "In TestRail its name is blank" in page.text
     assert "not compared" in page.text
+
+
+def test_of_a_milestone_that_is_gone_nothing_is_said_to_be_written(tmp_path: Path) -> None:
+    """Testably refuses to archive it, and its values in TestRail are those of a deleted one."""
+    with run_sandbox(count=0, rate=None, log=False) as sandbox:
+        database = f"sqlite:///{tmp_path / 'milesync.db'}"
+        environ = {**sandbox.settings, "MILESYNC_DATABASE_URL": database}
+        rail = sandbox.testrail.model
+        parent = int(str(rail.add(1, {"name": "Parent", "due_on": 1_780_272_000})["id"]))
+        rail.add(1, {"name": "Child", "parent_id": parent, "due_on": 1_779_000_000})
+        assert milesync(environ, "migrate", "--yes")[0] == 0
+        rail.delete(parent)
+        assert milesync(environ, "sync")[0] == 3
+        with browser_of(environ) as web:
+            page = Page(web.get(f"/pairs/1/proj_abc123/milestones/{parent}").text)
+    assert "Testably refuses to archive it" in page.text
+    assert "to be written" not in page.text
 
 
 def test_what_needs_you_is_what_failures_lists(web: TestClient, world: World) -> None:

@@ -10,6 +10,7 @@ from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import ACTIVE, SourceMilestone, TargetMilestone
 from mappings.paged import links_below
+from mappings.problem import ProblemKind
 from worker.clients.records import parse_source
 from worker.facts.lifecycles import zone_of
 from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
@@ -59,8 +60,14 @@ def family_of(deployment: Deployment, pair: Pair, link: Link) -> dict[int, Link]
 
 
 def _sources(links: Iterable[Link]) -> dict[int, SourceMilestone]:
-    there = {one.testrail_id: source_of(one) for one in links if one.state not in GONE}
+    there = {one.testrail_id: source_of(one) for one in links if not _is_gone(one)}
     return {id_: source for id_, source in there.items() if source is not None}
+
+
+def _is_gone(link: Link) -> bool:
+    """Whether TestRail has said that it does not exist any more, whatever became of its target."""
+    told = link.problem is not None and link.problem.kind is ProblemKind.IN_USE
+    return link.state in GONE or link.archive_failed or told
 
 
 def _as_observed(link: Link) -> TargetMilestone:
