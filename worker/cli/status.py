@@ -54,10 +54,9 @@ def _standings(
     """What tells the status of each chosen pair, after a few queries for all of them together."""
     from mappings.locks import settle_dead
     from mappings.overview import Standing, latest_runs, overview
-
-    settle_dead(deployment.runs)  # or it would show as running what has died
     from worker.stale import why_stale
 
+    settle_dead(deployment.runs)  # or it would show as running what has died
     known = {pair.id: (one, pair) for one, pair in chosen(deployment, projects) if pair}
     pairs = [pair for _, pair in known.values()]
     found = overview(deployment.store.engine, pairs)
@@ -68,11 +67,11 @@ def _standings(
         if pair is None:
             return _status(None, Standing(), [])
         configured, standing = known[pair.id][0], found[pair.id]
-        first = partial(deployment.runs.first_began, pair.id)
-        stale = why_stale(pair, standing, configured.schedule, now, first, kept=False)
+        stale = None
+        if configured.enabled:
+            first = partial(deployment.runs.first_began, pair.id)
+            stale = why_stale(pair, standing, configured.schedule, now, first, kept=False)
         project = deployment.project_to_name(configured.testrail)
-        if not configured.enabled:
-            stale = None
         return _status(pair, standing, latest[pair.id], stale, project)
 
     return status_of
