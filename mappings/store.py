@@ -28,6 +28,7 @@ from mappings.journal import Journal
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links, Outline
+from mappings.quiet import QuietReadings
 from mappings.rows import (
     COLUMN_OF,
     Pair,
@@ -55,6 +56,11 @@ class Store(Connected):
     def journal(self) -> Journal:
         """The writes to the target that are journaled with the links."""
         return Journal(self.engine)
+
+    @cached_property
+    def quiet(self) -> QuietReadings:
+        """What was read by runs that found nothing to do."""
+        return QuietReadings(self.engine)
 
     # --- pairs
 

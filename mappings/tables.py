@@ -172,6 +172,22 @@ answers = Table(
     Column("kept_at", UtcDateTime, nullable=False),
 )
 
+quiet_readings = Table(
+    "quiet_readings",
+    metadata,
+    Column("pair_id", ForeignKey("pairs.id"), primary_key=True),
+    Column("with_target", Boolean, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("links", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("until", BigInteger),
+    Column("listed", Boolean, nullable=False),
+    Column("in_step", Integer, nullable=False),
+    Column("exempt", JSON, nullable=False),
+    Column("not_exact", JSON, nullable=False),
+    Column("told", LargeBinary, nullable=False),
+)
+
 changes = Table(
     "changes",
     metadata,

@@ -271,6 +271,7 @@ class Deployment:
             seconds_per_request=self.seconds_per_request,
             lanes=partial(Lanes, self.settings.sync.most_in_flight),
             answers=answers,
+            submilestones=self.settings.testrail.submilestones,
         )
 
     def close(self) -> None:

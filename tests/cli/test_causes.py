@@ -396,12 +396,12 @@ def sent_elsewhere(w: World) -> Ended:
 
 
 def page_for_people(w: World) -> Ended:
-    w.env.setattr("worker.clients.transport.FIRST_DELAY", 0.0)
+    w.env.setattr("worker.clients.retries.FIRST_DELAY", 0.0)
     return w.run("plan", TESTRAIL_URL=answering(w, b"<html>Log in</html>", "200 OK"))
 
 
 def no_answer(w: World) -> Ended:
-    w.env.setattr("worker.clients.transport.FIRST_DELAY", 0.0)
+    w.env.setattr("worker.clients.retries.FIRST_DELAY", 0.0)
     over = Event()
     w.opened.callback(over.set)
 
@@ -449,7 +449,7 @@ def api_switched_off(w: World) -> Ended:
 def error_with_200(w: World) -> Ended:
     text = http(json.dumps({"error": "The project is locked, hush-1."}).encode())
     server = w.opened.enter_context(raw_server(lambda connection, _: connection.sendall(text)))
-    w.env.setattr("worker.clients.transport.FIRST_DELAY", 0.0)
+    w.env.setattr("worker.clients.retries.FIRST_DELAY", 0.0)
     return w.run("plan", TESTRAIL_URL=server.url, TESTRAIL_API_KEY="hush-1")
 
 

@@ -11,8 +11,8 @@ import pytest
 from tests.clients.certificates import AUTHORITY, EXPIRED, OTHER_HOST, SERVER, tls_server
 from tests.support.clock import FakeClock
 from tests.support.transports import Script, answer, http, raw_server, transport
+from worker.clients.retries import ATTEMPTS
 from worker.clients.tls import trusted_context
-from worker.clients.transport import ATTEMPTS
 from worker.errors import (
     AccessDenied,
     ApiError,

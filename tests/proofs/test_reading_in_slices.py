@@ -175,7 +175,7 @@ def test_a_long_reading_is_not_made_again_by_the_slices_that_write(
     assert (report.state, report.counts["created"]) == (State.SUCCEEDED, 30)
     assert pair.slices > 5
     assert pair.rail.count("GET") == 1 + 30
-    monkeypatch.setattr("worker.sync.read.answers._LONG", 30)
+    monkeypatch.setattr("worker.sync.read.reading._LONG", 30)
     for id_ in range(1, 31):
         pair.rail.model.update(id_, {"name": f"N{id_}"})
     pair.forget_requests()

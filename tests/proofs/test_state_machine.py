@@ -300,10 +300,11 @@ class PairLife(RuleBasedStateMachine):
         adopt_by_name: bool,
         create_anyway: bool,
     ) -> None:
-        """The second of two clean runs makes no write.
+        """The second of two clean runs makes no write, and what it says is what later ones say.
 
-        The third does not, where the target's text becomes another without an answer that shows
-        it: that may have been a person, so the second sends that text once more (R3), and only it.
+        It may be the third that writes nothing, where the target's text becomes another without
+        an answer that shows it: that may have been a person, so the second sends that text once
+        more (R3), and only it.
         """
         self.world.calm_down()
         self.named_adoption |= adopt_by_name
@@ -324,6 +325,10 @@ class PairLife(RuleBasedStateMachine):
         second = run_pair(self.world.context(policy), options, scope)
         assert second.state in (State.SUCCEEDED, State.PARTIAL), second
         assert self.world.writes[before:] == [], (first.as_json(), second.as_json())
+        for _ in range(2):  # what they read is what a quiet run has read
+            third = run_pair(self.world.context(policy), options, scope)
+            assert self.world.writes[before:] == []
+            assert _said(third) == _said(second)
 
     @rule(
         policy=POLICIES,
@@ -620,3 +625,8 @@ def test_many_long_lives() -> None:
     run_state_machine_as_test(
         PairLife, settings=settings(max_examples=4000, stateful_step_count=40)
     )
+
+
+def _said(report: RunReport) -> tuple[object, ...]:
+    """What a run says of both sides."""
+    return report.state, report.counts, report.not_exact, report.verified

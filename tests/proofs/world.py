@@ -32,6 +32,7 @@ from worker.sync.apply.writer import GRACE
 from worker.sync.context import PairContext
 from worker.sync.lanes import Lanes
 from worker.sync.options import Options, Policy, Trigger
+from worker.sync.read.answers import Answers
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport
 from worker.sync.run import run_pair
@@ -194,12 +195,20 @@ class World(PairWorld):
         it died, so many seconds later."""
         point = point or Boundaries()
         watched = _WatchedTarget(self, point, dies_late_by)
+        answers = Answers()
         target = InMemoryTarget(
-            cast(TestablyModel, watched), self.clock, faults, request_timeout=TIMEOUT, pace=1.0
+            cast(TestablyModel, watched),
+            self.clock,
+            faults,
+            request_timeout=TIMEOUT,
+            pace=1.0,
+            answers=answers,
         )
         if faults is not None:
             faults.on_late = lambda delay: self.under_way(TIMEOUT + delay, target.arrive)
-        source = InMemorySource(cast(TestRailModel, _WatchedSource(self.rail, point)))
+        source = InMemorySource(
+            cast(TestRailModel, _WatchedSource(self.rail, point)), answers=answers
+        )
         return PairContext(
             self.identity,
             self.rules,
@@ -213,6 +222,7 @@ class World(PairWorld):
             drift_check,
             heartbeat_every=NEVER,
             lanes=self.lanes,
+            answers=answers,
         )
 
     def migrate(self, policy: Policy | None = None) -> RunReport:

@@ -7,7 +7,10 @@ clients they never repeat a read by themselves: every fault is seen by the calle
 
 from __future__ import annotations
 
+import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, TypeVar
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
@@ -46,12 +49,14 @@ from worker.sync.ports import (
     TakeOne,
     TargetListing,
 )
+from worker.sync.read.answers import Answers
 
 FaultHook = Callable[[str, str], Fault | None]
 """Given the HTTP method and what is asked for, the fault of this request, or None."""
 
 _Answer = TypeVar("_Answer")
 _ATTEMPTS: Final = 3
+_TARGET_LIST: Final = re.compile(r"milestones\?status=(\w*)&page=(\d+)&per_page=\d+")
 
 _RAISED: Final[Mapping[FaultKind, tuple[type[ApiError], int | None]]] = {
     FaultKind.SERVER_ERROR: (ServerTrouble, 500),
@@ -76,11 +81,34 @@ _NOT_DONE: Final = (RateLimited, Maintenance, Refused)
 class _Wire:
     """Where HTTP would be: counts requests, turns refusals into errors, lets requests fail."""
 
-    def __init__(self, api: str, faults: FaultHook | None) -> None:
+    def __init__(self, api: str, faults: FaultHook | None, answers: Answers | None) -> None:
         self.requests = 0
+        self._answers = answers or Answers()
         self._api = api
         self._faults = faults
         self._under_way: list[Callable[[], object]] = []
+
+    def get(
+        self, project: str, what: str, work: Callable[[], _Answer], *, repeatable: bool = True
+    ) -> _Answer:
+        """The answer to a question, which the reading under way keeps, or has already."""
+        name = f"{self._api} {project}/{what}"
+        told = self._answers.recall(name)
+        if told is not None:
+            answer: _Answer = pickle.loads(told.body)
+            return answer
+        answer = self.call("GET", what, work)
+        self._answers.keep(name, pickle.dumps(answer), repeatable=repeatable)
+        return answer
+
+    def repeats(self, told: Mapping[str, str], work_of: Callable[[str, str], object]) -> bool:
+        """Whether questions are answered as before; ``work_of`` answers one of a project."""
+
+        def ask(name: str) -> bytes:
+            project, what = name.removeprefix(f"{self._api} ").split("/", 1)
+            return pickle.dumps(self.call("GET", what, lambda: work_of(project, what)))
+
+        return all(self._answers.repeat(n, told[n], partial(ask, n)) for n in told)
 
     def call(self, method: str, what: str, work: Callable[[], _Answer]) -> _Answer:
         """The answer of one request, or the error that a client would raise for it."""
@@ -131,9 +159,14 @@ class _Wire:
 class InMemorySource:
     """A `worker.sync.ports.Source` over a `TestRailModel`."""
 
-    def __init__(self, model: TestRailModel, faults: FaultHook | None = None) -> None:
+    def __init__(
+        self,
+        model: TestRailModel,
+        faults: FaultHook | None = None,
+        answers: Answers | None = None,
+    ) -> None:
         self.model = model
-        self._wire = _Wire("TestRail", faults)
+        self._wire = _Wire("TestRail", faults, answers)
 
     @property
     def requests(self) -> int:
@@ -152,10 +185,13 @@ class InMemorySource:
         return found if isinstance(found, SourceMilestone) else None
 
     def get_milestone(self, milestone_id: int) -> SourceListing:
-        row = self._wire.call(
-            "GET", f"get_milestone/{milestone_id}", lambda: self.model.get(milestone_id)
-        )
-        return _listing([row])
+        return _listing([self._record(milestone_id)])
+
+    def repeats(self, told: Mapping[str, str]) -> bool:
+        def page(project: str, what: str) -> Page:
+            return self.model.page(int(project), offset=int(what.rpartition("=")[2]))
+
+        return self._wire.repeats(told, page)
 
     def _all_pages(self, project_id: int) -> list[Record]:
         rows: list[Record] = []
@@ -167,13 +203,18 @@ class InMemorySource:
 
     def _page(self, project_id: int, offset: int) -> Page:
         what = f"get_milestones/{project_id}&limit={SOURCE_PAGE}&offset={offset}"
-        return self._wire.call("GET", what, lambda: self.model.page(project_id, offset=offset))
+        project = str(project_id)
+        return self._wire.get(project, what, lambda: self.model.page(project_id, offset=offset))
 
     def _detail(self, row: Record) -> Record:
         own = row.get("id")
         if type(own) is not int:
             return row
-        return self._wire.call("GET", f"get_milestone/{own}", lambda: self.model.get(own))
+        return self._record(own)
+
+    def _record(self, milestone_id: int) -> Record:
+        what = f"get_milestone/{milestone_id}"
+        return self._wire.get("", what, lambda: self.model.get(milestone_id), repeatable=False)
 
 
 def _listing(records: Iterable[object], known: Mapping[int, str] = NOTHING_KNOWN) -> SourceListing:
@@ -197,13 +238,14 @@ class InMemoryTarget:
         *,
         request_timeout: float = 30.0,
         pace: float = 0.0,
+        answers: Answers | None = None,
     ) -> None:
         self.model = model
         self.permits = 0
         self.request_timeout = request_timeout
         self._clock = clock
         self._pace = pace
-        self._wire = _Wire("Testably", faults)
+        self._wire = _Wire("Testably", faults, answers)
 
     @property
     def requests(self) -> int:
@@ -229,9 +271,20 @@ class InMemoryTarget:
     def check_project(self, project_id: str) -> None:
         self._page(project_id, None, 1)
 
+    def repeats(self, told: Mapping[str, str]) -> bool:
+        def answer(project: str, what: str) -> object:
+            if (page := _TARGET_LIST.fullmatch(what)) is not None:
+                return self.model.listing(project, page[1] or None, int(page[2]), TARGET_PAGE)
+            return self.model.get(project, what.removeprefix("milestones/"))
+
+        return self._wire.repeats(told, answer)
+
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
+        def work() -> Record:
+            return self.model.get(project_id, milestone_id)
+
         what = f"milestones/{milestone_id}"
-        return self._one("GET", what, lambda: self.model.get(project_id, milestone_id))
+        return self._read("GET", lambda: self._wire.get(project_id, what, work))
 
     def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
         for key, milestone_id in ids.items():
@@ -280,13 +333,16 @@ class InMemoryTarget:
 
     def _page(self, project_id: str, status: str | None, page: int) -> Listing:
         what = f"milestones?status={status or ''}&page={page}&per_page={TARGET_PAGE}"
-        return self._wire.call(
-            "GET", what, lambda: self.model.listing(project_id, status, page, TARGET_PAGE)
+        return self._wire.get(
+            project_id, what, lambda: self.model.listing(project_id, status, page, TARGET_PAGE)
         )
 
     def _one(self, method: str, what: str, work: Callable[[], Record]) -> TargetMilestone:
+        return self._read(method, lambda: self._wire.call(method, what, work))
+
+    def _read(self, method: str, call: Callable[[], Record]) -> TargetMilestone:
         try:
-            record = parse_target(self._wire.call(method, what, work))
+            record = parse_target(call())
         except TimedOut:
             self._pass(self.request_timeout)
             raise

@@ -29,6 +29,7 @@ from worker.sandbox.testrail_model import TestRailModel
 from worker.sync.context import PairContext, PlannedRun, preview
 from worker.sync.options import Options, Policy, Trigger
 from worker.sync.ports import NO_TARGET_KNOWN, SourceListing, TargetListing
+from worker.sync.read.answers import Answers
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport
 from worker.sync.run import run_pair
@@ -74,6 +75,9 @@ class Source(InMemorySource):
             return listing
         return replace(listing, complete=False, incomplete_because="A page was missing.")
 
+    def repeats(self, told: Mapping[str, str]) -> bool:
+        return not self.incomplete and super().repeats(told)
+
 
 class Target(InMemoryTarget):
     """A target whose lists may come incomplete, and that may act between request and answer."""
@@ -89,6 +93,9 @@ class Target(InMemoryTarget):
     ) -> TargetListing:
         listing = super().list_all(project_id, status, known)
         return replace(listing, complete=False) if self.incomplete else listing
+
+    def repeats(self, told: Mapping[str, str]) -> bool:
+        return not self.incomplete and super().repeats(told)
 
     def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:
         made = super().create(project_id, values, parent_id)
@@ -115,8 +122,9 @@ class World:
         self.rail = TestRailModel(clock=self.clock, url=URL, ids=itertools.count(1))
         self.ably = TestablyModel([PROJECT], clock=self.clock)
         self.to_rail, self.to_ably = Recorder(), Recorder()
-        self.source = Source(self.rail, self.to_rail)
-        self.target = Target(self.ably, self.clock, self.to_ably)
+        self.answers = Answers()
+        self.source = Source(self.rail, self.to_rail, self.answers)
+        self.target = Target(self.ably, self.clock, self.to_ably, answers=self.answers)
         self.store = Store(self.engine)
         self.identity = IDENTITY
 
@@ -162,6 +170,7 @@ class World:
             self.clock,
             "a test",
             self.drift_check,
+            answers=self.answers,
         )
 
     def mortal(self, point: Boundaries) -> PairContext:

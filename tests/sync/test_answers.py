@@ -16,8 +16,9 @@ from tests.support.clock import NOW
 from tests.support.world import IDENTITY
 from worker.errors import BudgetExhausted, GuardTripped, NotFound
 from worker.sync.options import Phase
-from worker.sync.read import answers
-from worker.sync.read.answers import Answers, Told
+from worker.sync.read import reading
+from worker.sync.read.answers import Answers
+from worker.sync.read.reading import Told
 
 OVER = BudgetExhausted("The slice is over.", 0.0)
 
@@ -86,7 +87,7 @@ def test_what_takes_too_much_memory_is_written_at_once(
     engine: Engine, run: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then it is there although the process dies."""
-    monkeypatch.setattr(answers, "_MOST_IN_MEMORY", 1)
+    monkeypatch.setattr(reading, "_MOST_IN_MEMORY", 1)
 
     def die(process: Answers) -> None:
         process.recall("page 1")
@@ -102,7 +103,7 @@ def test_more_than_may_be_kept_ends_the_run(
     engine: Engine, run: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else its slices would begin at the same page for ever."""
-    monkeypatch.setattr(answers, "_MOST_BYTES", 1)
+    monkeypatch.setattr(reading, "_MOST_BYTES", 1)
     with pytest.raises(GuardTripped, match="too much to be kept"):
         read(engine, run, ask("page 1"))
 

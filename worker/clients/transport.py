@@ -7,13 +7,12 @@ Addresses are put together by hand: TestRail's path is its query string, which a
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
-
-import structlog
 
 from worker.clients.answers import (
     Answer,
@@ -27,6 +26,7 @@ from worker.clients.connection import HTTP, Connection
 from worker.clients.credentials import Credentials
 from worker.clients.pauses import Pauses
 from worker.clients.rate_limit import Priority, RateLimiter, wait_for_permit
+from worker.clients.retries import ATTEMPTS, Retries
 from worker.clients.traffic import Traffic
 from worker.clients.words import shortened
 from worker.clock import Clock
@@ -39,13 +39,12 @@ from worker.errors import (
     SettingsError,
     UnknownId,
     Unreachable,
+    UnreadableAnswer,
 )
 from worker.sync.lanes import Lanes
-from worker.sync.read.answers import OK, Answers, Told
+from worker.sync.read.answers import Answers
+from worker.sync.read.reading import OK, Told
 
-ATTEMPTS: Final = 6
-RATE_LIMITED_ATTEMPTS: Final = 20
-FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
 _NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind, ProxyRefused.kind})
 _ALONE: Final = Lanes()
 T = TypeVar("T")
@@ -61,7 +60,6 @@ class Asked(Generic[T]):
 
 
 Observer = Callable[[str, str, str, float], None]
-log = structlog.get_logger(__name__)
 
 
 class Transport:
@@ -100,10 +98,11 @@ class Transport:
         self.base_url = _checked_base(api, base_url)
         self.request_timeout = request_timeout
         self.max_wait = max_wait
-        self._attempts, self._credentials = attempts, credentials
+        self._credentials = credentials
         self._rate_limiter = rate_limiter
         self._clock, self._priority = clock, priority
         self._on_wait, self._observer = on_wait, observer
+        self._retries = Retries(api, clock, attempts, self.wait_for_permit, on_wait)
         self._before_request = before_request
         self._answers = answers or Answers()
         self._traffic = Traffic()
@@ -165,26 +164,29 @@ class Transport:
         call = Call(self.api, "GET", path, by_id)
         known = self._answers.recall(f"{self.api} {path}", anew=anew)
         if known is not None:
-            return self._recalled(call, known, read)
-        failed = limited = 0
-        while True:
-            lanes.require()
-            with lanes.waiting():
-                self.wait_for_permit()
-            lanes.started()
-            try:
-                with lanes.waiting():
-                    return self._answered(call, read)
-            except RateLimited:
-                limited += 1
-                if limited >= RATE_LIMITED_ATTEMPTS or self._attempts == 1:
-                    raise
-            except ApiError as error:
-                failed += 1
-                if failed >= self._attempts or not error.may_pass:
-                    raise
-                with lanes.waiting():
-                    self._back_off(failed, error)
+            with suppress(UnreadableAnswer):  # what was asked by `repeats` nobody has read yet
+                return self._recalled(call, known, read)
+        return self._retries.until_answered(lambda: self._answered(call, read), lanes)
+
+    def repeats(self, asked: Mapping[str, str], lanes: Lanes = _ALONE) -> bool:
+        """Whether the questions of an earlier reading still have the answers of these digests.
+
+        They are asked in their order until one has not; the reading under way does not ask again
+        what was asked here.
+        """
+        is_same = True
+
+        def again(item: tuple[int, str]) -> None:
+            nonlocal is_same
+            name = item[1]
+            if is_same:
+                call = Call(self.api, "GET", name.removeprefix(f"{self.api} "))
+                send = partial(self._send, call, None)
+                ask = partial(self._retries.until_answered, lambda: send().body, lanes)
+                is_same = self._answers.repeat(name, asked[name], ask) and is_same
+
+        lanes.each(enumerate(asked), again, lambda item: (item[0], None))
+        return is_same
 
     def post(
         self, path: str, body: object, read: Callable[[object], T], *, by_id: bool = False
@@ -227,7 +229,8 @@ class Transport:
             self._answers.keep(name, denial, error.status or 404)
             raise
         value = self._read(call, answer, read)
-        return Asked(value, self._answers.keep(name, answer.body))
+        kept = self._answers.keep(name, answer.body, repeatable=not call.by_id)
+        return Asked(value, kept)
 
     def _recalled(self, call: Call, known: Told, read: Callable[[object], T]) -> Asked[T]:
         self._traffic.add(received=len(known.body))
@@ -273,21 +276,6 @@ class Transport:
         if isinstance(error, RateLimited):
             error.retry_after = self._pauses.begin(error.retry_after)
         raise error
-
-    # --- waiting ------------------------------------------------------------------------------
-
-    def _back_off(self, failed: int, error: ApiError) -> None:
-        longest = min(FIRST_DELAY * 2.0 ** (failed - 1), LONGEST_DELAY)
-        delay = max(longest * random.uniform(0.75, 1.25), min(error.retry_after or 0.0, 60.0))
-        log.info(
-            f"asking {self.api} again in {delay:.1f} s",
-            api=self.api,
-            kind=error.kind,
-            failed=failed,
-        )
-        if self._on_wait is not None:
-            self._on_wait(delay)
-        self._clock.sleep(delay)
 
 
 def _headers(credentials: Credentials) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ class PairContext:
 
     ``drift_check`` is how old the last target listing may be in a scheduled run: zero for
     always listing, None for never. ``lanes`` makes what does the items of a run; ``answers`` are
-    those that the two sides gave to an earlier slice of it.
+    those of the two sides while a run reads. ``submilestones`` is how the source looks for them.
     """
 
     identity: PairIdentity
@@ -48,11 +48,16 @@ class PairContext:
     heartbeat_every: float = HEARTBEAT_EVERY
     lanes: Callable[[], Lanes] = Lanes
     answers: Answers = field(default_factory=Answers)
+    submilestones: str = "auto"
 
     @property
     def requests(self) -> dict[str, int]:
         """How many requests were sent to each side so far, repeats included."""
         return {"testrail": self.source.requests, "testably": self.target.requests}
+
+    def requests_since(self, before: Mapping[str, int]) -> dict[str, int]:
+        """How many requests were sent to each side after ``requests`` was ``before``."""
+        return {name: number - before[name] for name, number in self.requests.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ def plan_run(context: PairContext, pair: Pair, options: Options, scope: Scope) -
     before = context.requests
     snapshot = read_snapshot(context, pair, options, scope)
     plan = make_plan(snapshot)
-    reads = {name: number - before[name] for name, number in context.requests.items()}
+    reads = context.requests_since(before)
     proof = dict.fromkeys(reads, 0)
     if options.proves and plan.changes:
         proof = proof_reads(snapshot, plan, reads)

@@ -64,6 +64,11 @@ class Options:
         return self.trigger is Trigger.MIGRATION
 
     @property
+    def is_routine(self) -> bool:
+        """Whether the run only keeps a whole project in step, and nobody looks at its plan."""
+        return self.trigger in (Trigger.SCHEDULE, Trigger.MANUAL) and self.only is None
+
+    @property
     def proves(self) -> bool:
         """Whether a run that writes ends with the proof: both sides are read once more."""
         return self.by_person and self.verify

@@ -20,12 +20,13 @@ from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.vocabulary import open_word_of
 from worker.sync.apply.writer import TargetWriter
 from worker.sync.collector import fewer_collections
-from worker.sync.context import PairContext, PlannedRun, plan_run
+from worker.sync.context import PairContext, PlannedRun
 from worker.sync.decide.action import Plan
 from worker.sync.decide.guards import rules_guard
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import WHOLE, Options, Phase, RunMode
 from worker.sync.proof import Apply, Proof, its_own, prove
+from worker.sync.quiet import plan_routine
 from worker.sync.read.scope import Scope, listing_is_due
 from worker.sync.recording import Recording, recording
 from worker.sync.report import (
@@ -137,7 +138,7 @@ class Run:
         is_due = listing_is_due(self.pair, self.options, now, longest)
         self.scope = scope or Scope(list_target=is_due)
         with self._reading():
-            planned = plan_run(self.context, self.pair, self.options, self.scope)
+            planned = plan_routine(self.context, self.pair, self.options, self.scope)
         self.planned = planned
         if self._listed_whole(planned.snapshot):
             now = planned.snapshot.now

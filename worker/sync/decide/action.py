@@ -127,16 +127,17 @@ IN_STEP = "In step."
 class InStep:
     """The milestones that agree as they did before: many, and nothing is to be decided of any.
 
-    Each is made into an action only while somebody looks at it. ``exempt`` counts the fields of
-    them all that are the target's own to say.
+    Each is made into an action only while somebody looks at it; ``unnamed`` more are only counted.
+    ``exempt`` counts the fields of them all that are the target's own to say.
     """
 
     named: Mapping[int, Unchanged] = field(default_factory=dict)
     links: Links = field(default_factory=Links)
     exempt: Mapping[str, int] = field(default_factory=dict)
+    unnamed: int = 0
 
     def __len__(self) -> int:
-        return len(self.named)
+        return len(self.named) + self.unnamed
 
     def __iter__(self) -> Iterator[Action]:
         for testrail_id, same in self.named.items():

@@ -1,0 +1,80 @@
+"""What a run read that found nothing to do: where the next one reads the same, neither has it.
+
+`worker.sync.quiet` says what may be concluded from it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, select
+
+from mappings.database import Connected
+from mappings.tables import links, quiet_readings
+
+
+class QuietReading(NamedTuple):
+    """What both sides answered, and what the run knew beside it, when there was nothing to do.
+
+    ``key`` stands for the settings and options of the run, ``links`` for the links as they were.
+    It began ``at`` and holds ``until`` (Unix seconds; None for ever), when a date turns the status
+    of a milestone. ``listed`` says whether the target was listed, ``in_step`` how many milestones
+    agreed; ``exempt`` and ``not_exact`` are those of its plan. ``told`` is the digest of the answer
+    to each question, in the order of asking.
+    """
+
+    key: str
+    links: str
+    at: datetime
+    until: int | None
+    listed: bool
+    in_step: int
+    exempt: Mapping[str, int]
+    not_exact: Mapping[str, int]
+    told: Mapping[str, str]
+
+
+class QuietReadings(Connected):
+    """Keeps of each pair the last quiet reading, with and without a list of the target."""
+
+    def find(self, pair_id: int, *, with_target: bool) -> QuietReading | None:
+        """The pair's last quiet reading of this kind."""
+        chosen = _of(pair_id, with_target=with_target)
+        columns = [quiet_readings.c[name] for name in QuietReading._fields]
+        with self._transaction() as connection:
+            row = connection.execute(select(*columns).where(chosen)).one_or_none()
+        return None if row is None else QuietReading._make((*row[:-1], _unpacked(row[-1])))
+
+    def keep(self, pair_id: int, reading: QuietReading, *, with_target: bool) -> None:
+        """Keep this one in place of the last of its kind."""
+        row = reading._asdict() | {"told": zlib.compress(json.dumps(dict(reading.told)).encode())}
+        with self._transaction() as connection:
+            connection.execute(delete(quiet_readings).where(_of(pair_id, with_target=with_target)))
+            connection.execute(
+                insert(quiet_readings).values(pair_id=pair_id, with_target=with_target, **row)
+            )
+
+    def links_of(self, pair_id: int) -> str:
+        """What stands for the pair's links: another text once any of them is another.
+
+        None is ever deleted, and each write makes its version greater; the mark to look again
+        alone is also set beside it.
+        """
+        marked = func.sum(case((links.c.look_again, 1), else_=0))
+        facts = (func.count(), func.sum(links.c.version), marked)
+        query = select(*facts).where(links.c.pair_id == pair_id)
+        with self._transaction() as connection:
+            return " ".join(str(int(number or 0)) for number in connection.execute(query).one())
+
+
+def _of(pair_id: int, *, with_target: bool) -> ColumnElement[bool]:
+    return and_(quiet_readings.c.pair_id == pair_id, quiet_readings.c.with_target == with_target)
+
+
+def _unpacked(packed: bytes) -> dict[str, str]:
+    told: dict[str, str] = json.loads(zlib.decompress(packed))
+    return told

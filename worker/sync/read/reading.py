@@ -1,0 +1,227 @@
+"""One reading of both sides: what was answered in it, and in the earlier slices of its run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+from typing import Final, NamedTuple
+
+import structlog
+
+from mappings.answers import AnswerStore, Kept
+from mappings.journal import Journal
+from mappings.run_record import RunRecord
+from worker.errors import ApiError, BudgetExhausted, GuardTripped
+from worker.sync.options import Phase
+
+OK: Final = 200
+_NOT_FOUND: Final = 404
+_BEGUN: Final = "begun"
+_LONG: Final = 100
+"""Answers. A reading of so many is not made again by the later slices of its run."""
+_MOST_BYTES: Final = 128 * 1024 * 1024
+"""Compressed, of one reading: a project of the most milestones takes a tenth of that."""
+_MOST_IN_MEMORY: Final = 8 * 1024 * 1024
+_MOST_AGAIN: Final = 32 * 1024 * 1024
+"""Compressed bytes of what was asked again: what takes more is not asked again as a whole."""
+
+log = structlog.get_logger(__name__)
+
+
+class Told(NamedTuple):
+    """An answer that was kept; ``part`` is the slice of the reading that got it, from 1."""
+
+    status: int
+    body: bytes
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """When a reading that goes on began, and after which change of its pair."""
+
+    run_id: str
+    at: datetime
+    change: int
+
+    def written_by_others(self, journal: Journal, pair_id: int) -> set[int]:
+        """The milestones that others have written since.
+
+        That is not in what was read before; so this run's own write of them has to lose the
+        compare-and-set (R8), as if all had been read in one go.
+        """
+        return journal.written_by_others(pair_id, self.run_id, self.change)
+
+    @property
+    def body(self) -> bytes:
+        return json.dumps({"at": self.at.isoformat(), "change": self.change}).encode()
+
+    @classmethod
+    def of(cls, run_id: str, body: bytes) -> Begun:
+        facts = json.loads(body)
+        return cls(run_id, datetime.fromisoformat(facts["at"]), facts["change"])
+
+
+@dataclass(slots=True)
+class Reading:
+    """What is asked and answered in one slice; `Answers` is how others use it.
+
+    ``digests`` tell by question what was answered. ``again`` is what was asked because an earlier
+    reading had asked it, packed, until this one comes to the question.
+    """
+
+    store: AnswerStore | None
+    run: RunRecord | None
+    phase: Phase
+    now: datetime
+    check: Callable[[], None]
+    require_project: Callable[[], object]
+    part: int = 1
+    size: int = 0
+    begun: Begun | None = None
+    begins: Kept | None = None
+    asked: Counter[str] = field(default_factory=Counter)
+    new: list[Kept] = field(default_factory=list)
+    in_memory: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
+    again: dict[str, bytes | ApiError] = field(default_factory=dict)
+    again_size: int = 0
+    is_repeatable: bool = True
+    _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        if self.store is None or self.run is None:
+            return
+        progress = self.store.progress(self.run.id, self.phase)
+        self.part, self.size = progress.parts + 1, progress.size
+        if not progress.parts:
+            here = Begun(self.run.id, self.now, self.store.newest_change())
+            self.begins = Kept(_BEGUN, 1, 1, OK, zlib.compress(here.body))
+            return
+        told = self.recall(_BEGUN)
+        assert told is not None  # noqa: S101  (it is kept before everything else)
+        self.begun = Begun.of(self.run.id, told.body)
+        log.info("the reading goes on", part=self.part)
+
+    def before_request(self) -> None:
+        with self._lock:  # several pages may be under way
+            self.check()
+
+    def recall(self, name: str, *, anew: bool = False) -> Told | None:
+        if name in self.again:
+            return self._told(self.again.pop(name))
+        if self.store is None or self.run is None:
+            return None
+        with self._lock:
+            self.asked[name] += 1
+            number = self.asked[name]
+        if anew or self.part == 1:
+            return None
+        kept = self.store.find(self.run.id, self.phase, name, number)
+        return None if kept is None else Told(kept.status, zlib.decompress(kept.body), kept.part)
+
+    def _told(self, answer: bytes | ApiError) -> Told:
+        if isinstance(answer, ApiError):
+            raise answer
+        return Told(OK, zlib.decompress(answer), self.part)
+
+    def keep(self, name: str, status: int, body: bytes, *, repeatable: bool) -> int:
+        with self._lock:
+            self.is_repeatable &= repeatable and status == OK and name not in self.digests
+            self.digests[name] = digest_of(body)
+        if self.store is not None:
+            self._keep(name, status, zlib.compress(body, 1))
+        return self.part
+
+    def _keep(self, name: str, status: int, packed: bytes) -> None:
+        with self._lock:
+            self.new.append(Kept(name, self.asked[name], self.part, status, packed))
+            self.in_memory += len(packed)
+            if self.in_memory > _MOST_IN_MEMORY:
+                self._write(with_denied=False)
+
+    # --- what an earlier reading asked
+
+    def repeat(self, name: str, digest: str, ask: Callable[[], bytes]) -> bool:
+        try:
+            body = ask()
+        except ApiError as error:
+            self.again[name] = error
+            return False
+        packed = self.again[name] = zlib.compress(body, 1)
+        self.digests[name] = digest_of(body)
+        if self.store is not None:
+            self.asked[name] += 1
+            self._keep(name, OK, packed)
+        self.again_size += len(packed)
+        return self.digests[name] == digest and self.again_size <= _MOST_AGAIN
+
+    @property
+    def told(self) -> Mapping[str, str] | None:
+        if self.part > 1 or not self.is_repeatable:
+            return None
+        return {name: told for name, told in self.digests.items() if name not in self.again}
+
+    # --- its end
+
+    def end(self) -> None:
+        """All is read. It is kept where it would take long to read it again for the next slice."""
+        if self.is_long:
+            if self.part > 1:
+                self.keep_for_next_slice()
+        elif self.store is not None and self.run is not None and self.size:
+            self.store.forget(self.run.id, self.phase)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the slices that apply the plan are not to read again."""
+        return self.phase is Phase.READING and (self.part > 1 or len(self.new) >= _LONG)
+
+    def keep_for_next_slice(self) -> None:
+        """Keep what is new of a reading that came to its end."""
+        if self.new:
+            self._write()
+
+    def save(self) -> None:
+        """Keep what is new of a reading that ends here."""
+        self.check = lambda: None
+        denied = any(one.status == _NOT_FOUND for one in self.new)
+        self._write(with_denied=not denied or self._has_project())
+
+    def require_room(self) -> None:
+        """Raise GuardTripped if more is kept than may be: then the reading cannot go on."""
+        if self.size > _MOST_BYTES:
+            raise GuardTripped(
+                f"What both sides list takes more than {_MOST_BYTES // 1024 // 1024} MiB, too"
+                " much to be kept from one slice of a run to the next.",
+                "Run `milesync migrate` for this project: a command reads it in one go.",
+            )
+
+    def _has_project(self) -> bool:
+        """Whether Testably still knows the project, and so is right about what it denied (R4)."""
+        try:
+            self.require_project()
+        except (ApiError, BudgetExhausted):
+            return False
+        return True
+
+    def _write(self, *, with_denied: bool = True) -> None:
+        """Keep what is new; without it, not what is denied, until more is known."""
+        if self.store is None or self.run is None:
+            return
+        left = [] if with_denied else [one for one in self.new if one.status == _NOT_FOUND]
+        new = [one for one in (self.begins, *self.new) if one is not None and one not in left]
+        self.store.keep(self.run, self.phase, new)
+        self.size += sum(len(one.body) for one in new)
+        self.begins, self.new, self.in_memory = None, left, 0
+
+
+def digest_of(body: bytes) -> str:
+    """Equal for equal answers."""
+    return hashlib.sha256(body).hexdigest()[:32]
