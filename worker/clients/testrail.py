@@ -220,13 +220,18 @@ class TestRail:
                 limit //= 2
 
     def _read_each(self, roots: Iterable[int], into: SourceRows) -> str:
-        """Read the roots' own records, forget those that are gone, and tell why others are not."""
+        """Read the roots' own records, forget those that are gone, and tell why some are missing.
+
+        What the list shows is not gone (R4), so the list is not whole where the record is: whether
+        it has gone meanwhile, and what hung below it, the next list tells.
+        """
         because, in_a_row = "", 0
         for root in roots:
             try:
                 into.add([self._record(root)])
             except UnknownId:
                 into.forget(root)
+                because = because or _gone_meanwhile(root)
             except (RateLimited, Maintenance):
                 raise
             except (Transient, TurnedAway) as error:
@@ -270,6 +275,10 @@ def _milestone(value: object) -> SourceMilestone:
 def _listing(rows: SourceRows, because: str) -> SourceListing:
     because = because or rows.because
     return SourceListing(rows.milestones, rows.problems, not because, because, rows.unchanged)
+
+
+def _gone_meanwhile(root: int) -> str:
+    return f"TestRail lists milestone {root} and answers that it does not exist"
 
 
 def _missing(root: int, error: ApiError) -> str:
