@@ -34,8 +34,11 @@ ROW = "x" * 900
 
 @contextmanager
 def servers(count: int) -> Iterator[tuple[str, str]]:
-    """The URLs of both sandbox servers, TestRail with so many milestones."""
-    words = (sys.executable, "-m", "benchmarks.sandbox_server", str(count))
+    """The URLs of both sandbox servers, TestRail with so many open milestones.
+
+    So each takes one POST, as in the script: a completed one would take a PATCH as well.
+    """
+    words = (sys.executable, "-m", "benchmarks.sandbox_server", str(count), "plain")
     with subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as one:

@@ -1,7 +1,8 @@
 """Both sandbox servers in a process of their own, without a rate limit.
 
-``python -m benchmarks.sandbox_server COUNT`` seeds TestRail with so many milestones and prints the
-two base URLs, then serves until it is ended.
+``python -m benchmarks.sandbox_server COUNT [plain]`` seeds TestRail with so many milestones and
+prints the two base URLs, then serves until it is ended. ``plain`` ones are open roots, each of
+which takes one request to create.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from worker.sandbox.testrail_model import TestRailModel
 
 def main() -> None:
     model = TestRailModel()
-    if count := int(sys.argv[1]):
+    count = int(sys.argv[1])
+    if sys.argv[2:] == ["plain"]:
+        for number in range(count):
+            text = {"name": f"Release {number}", "description": "x" * 200}
+            model.add(1, {**text, "start_on": 1_772_323_200 + 86_400 * number})
+    elif count:
         seed(model, 1, count)
     with serve_testrail(model) as testrail, serve_testably(rate=None) as testably:
         print(json.dumps([testrail.url, testably.url]), flush=True)
