@@ -300,7 +300,7 @@ class PairLife(RuleBasedStateMachine):
         adopt_by_name: bool,
         create_anyway: bool,
     ) -> None:
-        """The second of two clean runs makes no write, and what it says is what later ones say.
+        """The second of two clean runs makes no write, and the two after it say the same.
 
         It may be the third that writes nothing, where the target's text becomes another without
         an answer that shows it: that may have been a person, so the second sends that text once
@@ -322,10 +322,9 @@ class PairLife(RuleBasedStateMachine):
         second = run_pair(self.world.context(policy), options, scope)
         assert second.state in (State.SUCCEEDED, State.PARTIAL), second
         assert self.world.writes[before:] == [], (first.as_json(), second.as_json())
-        for _ in range(2):  # what they read is what a quiet run has read
-            third = run_pair(self.world.context(policy), options, scope)
-            assert self.world.writes[before:] == []
-            assert _said(third) == _said(second)
+        third, fourth = (run_pair(self.world.context(policy), options, scope) for _ in range(2))
+        assert self.world.writes[before:] == []
+        assert _said(third) == _said(fourth)  # what they read is what a quiet run has read
 
     def _settle_texts(self, policy: Policy, options: Options, scope: Scope) -> None:
         """A run that may send texts once more, and nothing else."""
