@@ -23,8 +23,8 @@ class QuietReading(NamedTuple):
     ``key`` stands for the settings and options of the run, ``links`` for the links as they were.
     It began ``at`` and holds ``until`` (Unix seconds; None for ever), when a date turns the status
     of a milestone. ``listed`` says whether the target was listed, ``in_step`` how many milestones
-    agreed; ``exempt`` and ``not_exact`` are those of its plan. ``told`` is the digest of the answer
-    to each question, in the order of asking.
+    agreed; ``exempt`` and ``not_exact`` are those of its plan. ``answered`` is the digest of the
+    answer to each question, as they came.
     """
 
     key: str
@@ -35,7 +35,7 @@ class QuietReading(NamedTuple):
     in_step: int
     exempt: Mapping[str, int]
     not_exact: Mapping[str, int]
-    told: Mapping[str, str]
+    answered: Mapping[str, str]
 
 
 class QuietReadings(Connected):
@@ -51,7 +51,7 @@ class QuietReadings(Connected):
 
     def keep(self, pair_id: int, reading: QuietReading, *, with_target: bool) -> None:
         """Keep this one in place of the last of its kind."""
-        row = reading._asdict() | {"told": zlib.compress(json.dumps(dict(reading.told)).encode())}
+        row = reading._asdict() | {"answered": _packed(reading.answered)}
         with self._transaction() as connection:
             connection.execute(delete(quiet_readings).where(_of(pair_id, with_target=with_target)))
             connection.execute(
@@ -75,6 +75,10 @@ def _of(pair_id: int, *, with_target: bool) -> ColumnElement[bool]:
     return and_(quiet_readings.c.pair_id == pair_id, quiet_readings.c.with_target == with_target)
 
 
+def _packed(digests: Mapping[str, str]) -> bytes:
+    return zlib.compress(json.dumps(dict(digests)).encode())
+
+
 def _unpacked(packed: bytes) -> dict[str, str]:
-    told: dict[str, str] = json.loads(zlib.decompress(packed))
-    return told
+    digests: dict[str, str] = json.loads(zlib.decompress(packed))
+    return digests

@@ -185,7 +185,7 @@ quiet_readings = Table(
     Column("in_step", Integer, nullable=False),
     Column("exempt", JSON, nullable=False),
     Column("not_exact", JSON, nullable=False),
-    Column("told", LargeBinary, nullable=False),
+    Column("answered", LargeBinary, nullable=False),
 )
 
 changes = Table(

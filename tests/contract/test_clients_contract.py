@@ -6,14 +6,14 @@ Each kind stands over a sandbox model of its own, which the tests fill and misbe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
 from pydantic import SecretStr
 
 from mappings.milestone import TargetMilestone
-from tests.support.clock import FakeClock
+from tests.support.clock import NOW, FakeClock
 from tests.support.in_memory import InMemorySource, InMemoryTarget
 from tests.support.transports import plenty
 from worker.clients.credentials import basic_auth, bearer
@@ -42,9 +42,20 @@ from worker.sandbox.testably_app import TOKEN
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_app import API_KEY, USER
 from worker.sandbox.testrail_model import TestRailModel
+from worker.sync.options import Phase
 from worker.sync.ports import OfOne, Source, Target, newest_of
+from worker.sync.read.answers import Answers
 
 PROJECT = "proj_abc123"
+
+
+@contextmanager
+def a_reading(answers: Answers) -> Iterator[dict[str, str]]:
+    """Inside, both sides are read; for the digests of what was told."""
+    with answers.reading(None, Phase.READING, NOW):
+        yield {}
+
+
 VALUES = {
     "name": "v2.0",
     "description": "Line one\nLine two – ü",
@@ -56,20 +67,22 @@ VALUES = {
 
 @dataclass
 class SourceSide:
-    """A source, and the model and faults behind it."""
+    """A source, and the model and faults behind it; ``answers`` are those of its readings."""
 
     source: Source
     model: TestRailModel
     faults: Faults
+    answers: Answers
 
 
 @dataclass
 class TargetSide:
-    """A target, and the model and faults behind it."""
+    """A target, and the model and faults behind it; ``answers`` are those of its readings."""
 
     target: Target
     model: TestablyModel
     faults: Faults
+    answers: Answers
 
     def create(self, name: str = "v2.0", parent_id: str | None = None) -> str:
         self.target.wait_for_permit()
@@ -85,9 +98,9 @@ class Builder:
         self._clock = FakeClock()
 
     def source(self, switches: TestRailSwitches | None = None) -> SourceSide:
-        model, faults = TestRailModel(switches=switches), Faults()
+        model, faults, answers = TestRailModel(switches=switches), Faults(), Answers()
         if not self._http:
-            return SourceSide(InMemorySource(model, faults), model, faults)
+            return SourceSide(InMemorySource(model, faults, answers), model, faults, answers)
         server = self._stack.enter_context(serve_testrail(model, faults=faults))
         credentials = basic_auth(USER, SecretStr(API_KEY))
         http = Transport(
@@ -97,13 +110,15 @@ class Builder:
             rate_limiter=plenty(self._clock),
             clock=self._clock,
             headers=HEADERS,
+            answers=answers,
         )
-        return SourceSide(TestRail(self._stack.enter_context(http)), model, faults)
+        return SourceSide(TestRail(self._stack.enter_context(http)), model, faults, answers)
 
     def target(self, switches: TestablySwitches | None = None) -> TargetSide:
-        model, faults = TestablyModel(switches=switches), Faults()
+        model, faults, answers = TestablyModel(switches=switches), Faults(), Answers()
         if not self._http:
-            return TargetSide(InMemoryTarget(model, self._clock, faults), model, faults)
+            target = InMemoryTarget(model, self._clock, faults, answers=answers)
+            return TargetSide(target, model, faults, answers)
         server = self._stack.enter_context(serve_testably(model, faults=faults, rate=None))
         http = Transport(
             "Testably",
@@ -111,8 +126,9 @@ class Builder:
             bearer(SecretStr(TOKEN)),
             rate_limiter=plenty(self._clock),
             clock=self._clock,
+            answers=answers,
         )
-        return TargetSide(Testably(self._stack.enter_context(http)), model, faults)
+        return TargetSide(Testably(self._stack.enter_context(http)), model, faults, answers)
 
 
 @pytest.fixture(params=["http", "in_memory"])
@@ -148,6 +164,25 @@ def test_an_empty_project_is_an_empty_and_complete_listing(build: Builder) -> No
     side = build.source()
     found = side.source.read_project(1)
     assert (dict(found.milestones), found.complete, side.source.requests) == ({}, True, 1)
+
+
+def test_a_source_repeats_what_it_was_asked(build: Builder) -> None:
+    """As long as it is answered the same; a reading does not ask again what was asked so."""
+    side = build.source()
+    fill(side.model, 251)
+    with a_reading(side.answers) as told:
+        before = dict(side.source.read_project(1).milestones)
+        told.update(side.answers.answered or {})
+    asked = side.source.requests
+    assert len(told) == asked == 2
+    with a_reading(side.answers):
+        assert side.source.repeats(told)
+        assert side.source.requests == 2 * asked
+    side.model.update(max(before), {"name": "Renamed"})
+    with a_reading(side.answers):
+        assert not side.source.repeats(told)
+        assert side.source.read_project(1).milestones[max(before)].name == "Renamed"
+        assert side.source.requests == 3 * asked
 
 
 def test_a_milestone_comes_with_its_sub_milestones(build: Builder) -> None:
@@ -348,3 +383,27 @@ def test_a_create_that_fails_is_sent_once(
     assert (raised.value.done, side.target.requests) == (done, 1)
     assert len(side.model.everything(PROJECT)) == made
     assert done is Done.MAYBE or made == 0
+
+
+@pytest.mark.parametrize("what", ["nothing", "a list", "a single one"])
+def test_a_target_repeats_what_it_was_asked(build: Builder, what: str) -> None:
+    """As long as it is answered the same; a reading does not ask again what was asked so."""
+    side = build.target()
+    ids = [side.create(f"v{number}") for number in range(101)]
+
+    def read() -> str:
+        names = [one.name for one in side.target.list_all(PROJECT).milestones.values()]
+        return f"{sorted(names)} {side.target.get(PROJECT, ids[0]).name}"
+
+    with a_reading(side.answers) as told:
+        read()
+        told.update(side.answers.answered or {})
+    assert len(told) == 3
+    if what != "nothing":
+        side.model.update(PROJECT, ids[0] if what == "a single one" else ids[-1], {"name": "v0.1"})
+    before = side.target.requests
+    with a_reading(side.answers):
+        assert side.target.repeats(told) is (what == "nothing")
+        if what != "nothing":
+            assert "v0.1" in read()
+        assert side.target.requests == before + 3

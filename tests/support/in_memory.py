@@ -101,14 +101,14 @@ class _Wire:
         self._answers.keep(name, pickle.dumps(answer), repeatable=repeatable)
         return answer
 
-    def repeats(self, told: Mapping[str, str], work_of: Callable[[str, str], object]) -> bool:
+    def repeats(self, digests: Mapping[str, str], work_of: Callable[[str, str], object]) -> bool:
         """Whether questions are answered as before; ``work_of`` answers one of a project."""
 
         def ask(name: str) -> bytes:
             project, what = name.removeprefix(f"{self._api} ").split("/", 1)
             return pickle.dumps(self.call("GET", what, lambda: work_of(project, what)))
 
-        return all(self._answers.repeat(n, told[n], partial(ask, n)) for n in told)
+        return all(self._answers.repeat(n, digests[n], partial(ask, n)) for n in digests)
 
     def call(self, method: str, what: str, work: Callable[[], _Answer]) -> _Answer:
         """The answer of one request, or the error that a client would raise for it."""
@@ -187,11 +187,11 @@ class InMemorySource:
     def get_milestone(self, milestone_id: int) -> SourceListing:
         return _listing([self._record(milestone_id)])
 
-    def repeats(self, told: Mapping[str, str]) -> bool:
+    def repeats(self, digests: Mapping[str, str]) -> bool:
         def page(project: str, what: str) -> Page:
             return self.model.page(int(project), offset=int(what.rpartition("=")[2]))
 
-        return self._wire.repeats(told, page)
+        return self._wire.repeats(digests, page)
 
     def _all_pages(self, project_id: int) -> list[Record]:
         rows: list[Record] = []
@@ -271,13 +271,13 @@ class InMemoryTarget:
     def check_project(self, project_id: str) -> None:
         self._page(project_id, None, 1)
 
-    def repeats(self, told: Mapping[str, str]) -> bool:
+    def repeats(self, digests: Mapping[str, str]) -> bool:
         def answer(project: str, what: str) -> object:
             if (page := _TARGET_LIST.fullmatch(what)) is not None:
                 return self.model.listing(project, page[1] or None, int(page[2]), TARGET_PAGE)
             return self.model.get(project, what.removeprefix("milestones/"))
 
-        return self._wire.repeats(told, answer)
+        return self._wire.repeats(digests, answer)
 
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
         def work() -> Record:

@@ -75,8 +75,8 @@ class Source(InMemorySource):
             return listing
         return replace(listing, complete=False, incomplete_because="A page was missing.")
 
-    def repeats(self, told: Mapping[str, str]) -> bool:
-        return not self.incomplete and super().repeats(told)
+    def repeats(self, digests: Mapping[str, str]) -> bool:
+        return not self.incomplete and super().repeats(digests)
 
 
 class Target(InMemoryTarget):
@@ -94,8 +94,8 @@ class Target(InMemoryTarget):
         listing = super().list_all(project_id, status, known)
         return replace(listing, complete=False) if self.incomplete else listing
 
-    def repeats(self, told: Mapping[str, str]) -> bool:
-        return not self.incomplete and super().repeats(told)
+    def repeats(self, digests: Mapping[str, str]) -> bool:
+        return not self.incomplete and super().repeats(digests)
 
     def create(self, project_id: str, values: Values, parent_id: str | None) -> TargetMilestone:
         made = super().create(project_id, values, parent_id)

@@ -147,3 +147,75 @@ def test_outside_of_a_reading_nothing_is_kept_or_recalled(engine: Engine, run: R
     process.before_request()
     assert process.begun is None
     assert not process.is_begun(run, Phase.READING)
+
+
+# --- what an earlier reading asked
+
+
+def repeated(process: Answers, body: bytes, digest: str | None = None) -> bool:
+    told = reading.digest_of(body) if digest is None else digest
+    return process.repeat("page 1", told, lambda: body)
+
+
+def test_what_is_asked_again_is_told_once(engine: Engine, run: RunRecord) -> None:
+    def work(process: Answers) -> None:
+        assert repeated(process, b"one")
+        assert process.answered is None  # the reading has not come to it
+        assert process.recall("page 1", anew=True) == Told(200, b"one", 1)
+        assert process.answered == {"page 1": reading.digest_of(b"one")}
+        assert process.recall("page 1") is None
+
+    read(engine, run, work)
+
+
+def test_an_error_in_place_of_an_answer_is_told_as_well(engine: Engine, run: RunRecord) -> None:
+    def fail() -> bytes:
+        raise NotFound("Testably", "no such page", status=404)
+
+    def work(process: Answers) -> None:
+        assert not process.repeat("page 1", "", fail)
+        with pytest.raises(NotFound, match="no such page"):
+            process.recall("page 1")
+        assert process.recall("page 1") is None
+
+    read(engine, run, work)
+
+
+def test_what_was_asked_again_is_there_in_the_next_slice(engine: Engine, run: RunRecord) -> None:
+    def work(process: Answers) -> None:
+        assert not repeated(process, b"another", "of one")
+        raise OVER
+
+    with pytest.raises(BudgetExhausted):
+        read(engine, run, work)
+    assert recalled(engine, run, "page 1") == Told(200, b"another", 1)
+
+
+def test_more_than_is_held_in_memory_is_not_asked_again(
+    engine: Engine, run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_MOST_REPEATED", 1)
+    read(engine, run, lambda process: _not(repeated(process, b"one")))
+
+
+def _not(held: bool) -> None:
+    assert not held
+
+
+@pytest.mark.parametrize("why", ["denied", "asked twice", "by its id"])
+def test_what_cannot_be_asked_again_is_not_told(engine: Engine, run: RunRecord, why: str) -> None:
+    def work(process: Answers) -> None:
+        process.recall("a")
+        process.keep("a", b"a", 404 if why == "denied" else 200, repeatable=why != "by its id")
+        if why == "asked twice":
+            process.recall("a")
+            process.keep("a", b"b")
+        assert process.answered is None
+
+    read(engine, run, work)
+
+
+def test_outside_of_a_reading_nothing_is_asked_again(engine: Engine) -> None:
+    process = Answers(AnswerStore(engine))
+    assert not repeated(process, b"one")
+    assert process.answered is None

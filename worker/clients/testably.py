@@ -90,9 +90,9 @@ class Testably:
                 break
         return found
 
-    def repeats(self, told: Mapping[str, str]) -> bool:
+    def repeats(self, digests: Mapping[str, str]) -> bool:
         """Whether the questions of an earlier reading are still answered as they were then."""
-        return self._transport.repeats(told, self._lanes())
+        return self._transport.repeats(digests, self._lanes())
 
     def check_project(self, project_id: str) -> None:
         """Return if the project answers. Raises NotFound: then no 404 says anything of an item."""

@@ -83,9 +83,9 @@ class TestRail:
         found = parse_source(dict(record), parent_id)
         return found if isinstance(found, SourceMilestone) else None
 
-    def repeats(self, told: Mapping[str, str]) -> bool:
+    def repeats(self, digests: Mapping[str, str]) -> bool:
         """Whether the questions of an earlier reading are still answered as they were then."""
-        return self._transport.repeats(told)
+        return self._transport.repeats(digests)
 
     def get_milestones(
         self,

@@ -43,7 +43,7 @@ from worker.errors import (
 )
 from worker.sync.lanes import Lanes
 from worker.sync.read.answers import Answers
-from worker.sync.read.reading import OK, Told
+from worker.sync.read.reading import OK, Told, digest_of
 
 _NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind, ProxyRefused.kind})
 _ALONE: Final = Lanes()
@@ -164,29 +164,34 @@ class Transport:
         call = Call(self.api, "GET", path, by_id)
         known = self._answers.recall(f"{self.api} {path}", anew=anew)
         if known is not None:
-            with suppress(UnreadableAnswer):  # what was asked by `repeats` nobody has read yet
+            with suppress(UnreadableAnswer):  # JSON of another shape that `repeats` was answered
                 return self._recalled(call, known, read)
         return self._retries.until_answered(lambda: self._answered(call, read), lanes)
 
-    def repeats(self, asked: Mapping[str, str], lanes: Lanes = _ALONE) -> bool:
+    def repeats(self, digests: Mapping[str, str], lanes: Lanes = _ALONE) -> bool:
         """Whether the questions of an earlier reading still have the answers of these digests.
 
         They are asked in their order until one has not; the reading under way does not ask again
         what was asked here.
         """
-        is_same = True
+        names, others = list(digests), list[str]()
 
-        def again(item: tuple[int, str]) -> None:
-            nonlocal is_same
-            name = item[1]
-            if is_same:
-                call = Call(self.api, "GET", name.removeprefix(f"{self.api} "))
-                send = partial(self._send, call, None)
-                ask = partial(self._retries.until_answered, lambda: send().body, lanes)
-                is_same = self._answers.repeat(name, asked[name], ask) and is_same
+        def repeat(number: int) -> None:
+            name = names[number]
+            ask = partial(self._retries.until_answered, partial(self._body, name, digests), lanes)
+            if not others and not self._answers.repeat(name, digests[name], ask):
+                others.append(name)
 
-        lanes.each(enumerate(asked), again, lambda item: (item[0], None))
-        return is_same
+        lanes.each(range(len(names)), repeat, lambda number: (number, None))
+        return not others
+
+    def _body(self, name: str, digests: Mapping[str, str]) -> bytes:
+        """The answer as it came; what is not as before must at least be JSON, or is no answer."""
+        call = Call(self.api, "GET", name.removeprefix(f"{self.api} "))
+        answer = self._send(call, None)
+        if digest_of(answer.body) != digests[name]:
+            self._read(call, answer, lambda _: None)
+        return answer.body
 
     def post(
         self, path: str, body: object, read: Callable[[object], T], *, by_id: bool = False

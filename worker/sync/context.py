@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from mappings.links import Links
 from mappings.milestone import MappingRules
@@ -88,11 +88,28 @@ class PlannedRun:
         return self.requests["testably"] * self.seconds_per_request / 60
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What was known before anything was asked: the links, and the time (aware).
+
+    Who writes a link after that is to win over what is decided from the answers (R8).
+    """
+
+    links: Links
+    now: datetime
+
+
 @fewer_collections()
-def read_snapshot(context: PairContext, pair: Pair, options: Options, scope: Scope) -> Snapshot:
-    """Read both sides and the links. Raises ApiError, StoreError."""
+def read_snapshot(
+    context: PairContext, pair: Pair, options: Options, scope: Scope, start: Start | None = None
+) -> Snapshot:
+    """Read both sides and the links; those of ``start`` if there is one.
+
+    Raises ApiError, StoreError.
+    """
     store, begun = context.store, context.answers.begun
     others = begun.written_by_others(store.journal, pair.id) if begun else ()
+    start = start or Start(store.outlines(pair.id), context.clock.now())
     reader = Reader(
         pair,
         context.source,
@@ -100,11 +117,11 @@ def read_snapshot(context: PairContext, pair: Pair, options: Options, scope: Sco
         context.rules,
         context.policy,
         options,
-        store.outlines(pair.id).outdated(others),
+        start.links.outdated(others),
         lambda ids: Links(store.links(pair.id, ids)).outdated(others).complete,
         store.targets_of_others(pair),
     )
-    snapshot = reader.snapshot(scope, context.clock.now())
+    snapshot = reader.snapshot(scope, start.now)
     return replace(snapshot, read_at=begun.at) if begun else snapshot
 
 
@@ -114,10 +131,12 @@ def preview(context: PairContext, options: Options) -> PlannedRun:
 
 
 @fewer_collections()
-def plan_run(context: PairContext, pair: Pair, options: Options, scope: Scope) -> PlannedRun:
+def plan_run(
+    context: PairContext, pair: Pair, options: Options, scope: Scope, start: Start | None = None
+) -> PlannedRun:
     """Read what is in scope and plan. Raises ApiError, StoreError."""
     before = context.requests
-    snapshot = read_snapshot(context, pair, options, scope)
+    snapshot = read_snapshot(context, pair, options, scope, start)
     plan = make_plan(snapshot)
     reads = context.requests_since(before)
     proof = dict.fromkeys(reads, 0)

@@ -125,11 +125,11 @@ class Source(Protocol):
     def recall(self, record: Mapping[str, object], parent_id: int | None) -> SourceMilestone | None:
         """A milestone from its ``raw`` record, or None if that cannot be read; asks nobody."""
 
-    def repeats(self, told: Mapping[str, str]) -> bool:
+    def repeats(self, digests: Mapping[str, str]) -> bool:
         """Whether the questions of an earlier reading are still answered as they were then.
 
-        ``told`` are the digests of the answers (`read.answers`). The questions are asked in their
-        order until one is answered otherwise, and not once more by the reading under way.
+        ``digests`` are those of the answers, by question (`read.answers`). The questions are asked
+        in their order until one is answered otherwise, and not again by the reading under way.
         """
 
 
@@ -159,11 +159,11 @@ class Target(Protocol):
         ``known`` are fingerprints by id: a milestone that has its own is not kept.
         """
 
-    def repeats(self, told: Mapping[str, str]) -> bool:
+    def repeats(self, digests: Mapping[str, str]) -> bool:
         """Whether the questions of an earlier reading are still answered as they were then.
 
-        ``told`` are the digests of the answers (`read.answers`). The questions are asked in their
-        order until one is answered otherwise, and not once more by the reading under way.
+        ``digests`` are those of the answers, by question (`read.answers`). The questions are asked
+        in their order until one is answered otherwise, and not again by the reading under way.
         """
 
     def check_project(self, project_id: str) -> None:

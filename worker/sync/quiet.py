@@ -19,7 +19,7 @@ from mappings.fingerprints import digest
 from mappings.links import Links
 from mappings.quiet import QuietReading
 from mappings.rows import Pair
-from worker.sync.context import PairContext, PlannedRun, plan_run
+from worker.sync.context import PairContext, PlannedRun, Start, plan_run
 from worker.sync.decide.action import InStep, Plan
 from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
 from worker.sync.options import Options
@@ -34,7 +34,7 @@ def plan_routine(context: PairContext, pair: Pair, options: Options, scope: Scop
     before = context.requests
     quiet = Quiet.of(context, pair, options, scope)
     again = quiet.again() if quiet else None
-    planned = again or plan_run(context, pair, options, scope)
+    planned = again or plan_run(context, pair, options, scope, quiet.start() if quiet else None)
     planned = replace(planned, reads=context.requests_since(before))
     if quiet and not again:
         quiet.keep(planned)
@@ -79,7 +79,7 @@ class Quiet:
         found = self.context.store.quiet.find(self.pair.id, with_target=self.with_target)
         if found is None or not self._is_as(found):
             return None
-        testrail, testably = (_of_api(found.told, api) for api in ("TestRail", "Testably"))
+        testrail, testably = (_of_api(found.answered, api) for api in ("TestRail", "Testably"))
         if not (self.context.source.repeats(testrail) and self.context.target.repeats(testably)):
             return None
         snapshot = Snapshot(
@@ -92,7 +92,19 @@ class Quiet:
             self.context.policy,
         )
         plan = Plan((), found.not_exact, in_step=InStep(exempt=found.exempt, unnamed=found.in_step))
-        return PlannedRun(snapshot, plan, {}, {}, 0, self.context.seconds_per_request)
+        none = dict.fromkeys(self.context.requests, 0)
+        return PlannedRun(snapshot, plan, none, none, 0, self.context.seconds_per_request)
+
+    def start(self) -> Start | None:
+        """With what the run reads after all: the links as they were before it asked anything.
+
+        If somebody has written one since, what was answered before that is asked for anew.
+        """
+        links = self.context.store.outlines(self.pair.id)
+        if self.context.store.quiet.links_of(self.pair.id) == self.links:
+            return Start(links, self.now)
+        self.context.answers.forget_repeated()
+        return None
 
     def _is_as(self, found: QuietReading) -> bool:
         ends = found.until is not None and found.until <= self.now.timestamp()
@@ -104,11 +116,12 @@ class Quiet:
 
         Each request must have been a question of its own: else something was read beside them.
         """
-        told, snapshot, plan = self.context.answers.told, planned.snapshot, planned.plan
+        answered, snapshot = self.context.answers.answered, planned.snapshot
+        plan = planned.plan
         whole = snapshot.source.complete and snapshot.target.complete
         if not whole or plan.actions or plan.guards:
             return
-        if told is None or len(told) != sum(planned.reads.values()):
+        if answered is None or len(answered) != sum(planned.reads.values()):
             return
         ends = [one.agreed_until for one in snapshot.links.outlines.values() if one.agreed_until]
         reading = QuietReading(
@@ -120,7 +133,7 @@ class Quiet:
             len(plan.in_step),
             plan.in_step.exempt,
             plan.not_exact,
-            told,
+            answered,
         )
         self.context.store.quiet.keep(self.pair.id, reading, with_target=self.with_target)
 
@@ -133,5 +146,5 @@ def _milesync() -> str:
         return ""
 
 
-def _of_api(told: Mapping[str, str], api: str) -> dict[str, str]:
-    return {name: digest for name, digest in told.items() if name.startswith(f"{api} ")}
+def _of_api(answered: Mapping[str, str], api: str) -> dict[str, str]:
+    return {name: told for name, told in answered.items() if name.startswith(f"{api} ")}

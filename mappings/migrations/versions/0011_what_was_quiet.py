@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("in_step", sa.Integer(), nullable=False),
         sa.Column("exempt", sa.JSON(), nullable=False),
         sa.Column("not_exact", sa.JSON(), nullable=False),
-        sa.Column("told", sa.LargeBinary(), nullable=False),
+        sa.Column("answered", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["pair_id"], ["pairs.id"], name=op.f("fk_quiet_readings_pair_id")),
         sa.PrimaryKeyConstraint("pair_id", "with_target", name=op.f("pk_quiet_readings")),
     )

@@ -75,13 +75,13 @@ class Answers:
         return None if self._reading is None else self._reading.begun
 
     @property
-    def told(self) -> Mapping[str, str] | None:
-        """The digest of the answer to each question of this reading, in the order of asking.
+    def answered(self) -> Mapping[str, str] | None:
+        """The digest of the answer to each question of this reading, as they came.
 
         None where there is no asking the same again: outside of a reading, of one that goes on
-        from an earlier slice, or where something was denied, or asked twice.
+        from an earlier slice, or where something was denied, or asked twice, or asked in vain.
         """
-        return None if self._reading is None else self._reading.told
+        return None if self._reading is None else self._reading.answered
 
     # --- for whoever sends requests
 
@@ -93,8 +93,9 @@ class Answers:
     def recall(self, name: str, *, anew: bool = False) -> Told | None:
         """The answer to this question, if an earlier slice or `repeat` has it; each is told once.
 
-        ``anew``: what an earlier slice was answered does not count. Raises the ApiError that
-        `repeat` met.
+        ``anew``: what an earlier slice was answered does not count, but what `repeat` was does.
+        Raises the ApiError that `repeat` met. With the first question that was not repeated,
+        what is left of those that were is forgotten.
         """
         return None if self._reading is None else self._reading.recall(name, anew=anew)
 
@@ -106,6 +107,11 @@ class Answers:
         if self._reading is None:
             return 1
         return self._reading.keep(name, status, body, repeatable=repeatable)
+
+    def forget_repeated(self) -> None:
+        """Have everything asked anew that `repeat` has asked."""
+        if self._reading is not None:
+            self._reading.forget_repeated()
 
     def repeat(self, name: str, digest: str, ask: Callable[[], bytes]) -> bool:
         """Whether ``ask`` still brings the answer with this digest; False outside of a reading.

@@ -28,8 +28,8 @@ _LONG: Final = 100
 _MOST_BYTES: Final = 128 * 1024 * 1024
 """Compressed, of one reading: a project of the most milestones takes a tenth of that."""
 _MOST_IN_MEMORY: Final = 8 * 1024 * 1024
-_MOST_AGAIN: Final = 32 * 1024 * 1024
-"""Compressed bytes of what was asked again: what takes more is not asked again as a whole."""
+_MOST_REPEATED: Final = 32 * 1024 * 1024
+"""Compressed bytes of what is asked again: where that takes more, the rest of it is not."""
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +72,8 @@ class Begun:
 class Reading:
     """What is asked and answered in one slice; `Answers` is how others use it.
 
-    ``digests`` tell by question what was answered. ``again`` is what was asked because an earlier
-    reading had asked it, packed, until this one comes to the question.
+    ``digests`` tell by question what was answered. ``repeated`` is what was asked because an
+    earlier reading had asked it, packed, until this one comes to the question.
     """
 
     store: AnswerStore | None
@@ -87,11 +87,11 @@ class Reading:
     begun: Begun | None = None
     begins: Kept | None = None
     asked: Counter[str] = field(default_factory=Counter)
-    new: list[Kept] = field(default_factory=list)
+    new: dict[tuple[str, int], Kept] = field(default_factory=dict)
     in_memory: int = 0
     digests: dict[str, str] = field(default_factory=dict)
-    again: dict[str, bytes | ApiError] = field(default_factory=dict)
-    again_size: int = 0
+    repeated: dict[str, bytes | ApiError] = field(default_factory=dict)
+    repeated_size: int = 0
     is_repeatable: bool = True
     _lock: Lock = field(default_factory=Lock)
 
@@ -114,8 +114,9 @@ class Reading:
             self.check()
 
     def recall(self, name: str, *, anew: bool = False) -> Told | None:
-        if name in self.again:
-            return self._told(self.again.pop(name))
+        if name in self.repeated:
+            return self._told(self.repeated.pop(name))
+        self.forget_repeated()  # this is another question, so those that are left were others
         if self.store is None or self.run is None:
             return None
         with self._lock:
@@ -133,18 +134,25 @@ class Reading:
 
     def keep(self, name: str, status: int, body: bytes, *, repeatable: bool) -> int:
         with self._lock:
-            self.is_repeatable &= repeatable and status == OK and name not in self.digests
-            self.digests[name] = digest_of(body)
+            self._note(name, body, repeatable=repeatable and status == OK)
         if self.store is not None:
             self._keep(name, status, zlib.compress(body, 1))
         return self.part
 
     def _keep(self, name: str, status: int, packed: bytes) -> None:
+        number = self.asked[name]
         with self._lock:
-            self.new.append(Kept(name, self.asked[name], self.part, status, packed))
+            self.new[name, number] = Kept(name, number, self.part, status, packed)
             self.in_memory += len(packed)
             if self.in_memory > _MOST_IN_MEMORY:
                 self._write(with_denied=False)
+
+    def _note(self, name: str, body: bytes, *, repeatable: bool) -> None:
+        self.is_repeatable &= repeatable and name not in self.digests
+        if self.is_repeatable:
+            self.digests[name] = digest_of(body)
+        else:
+            self.digests.clear()
 
     # --- what an earlier reading asked
 
@@ -152,21 +160,27 @@ class Reading:
         try:
             body = ask()
         except ApiError as error:
-            self.again[name] = error
+            self.repeated[name] = error
             return False
-        packed = self.again[name] = zlib.compress(body, 1)
-        self.digests[name] = digest_of(body)
+        packed = self.repeated[name] = zlib.compress(body, 1)
+        self._note(name, body, repeatable=True)
         if self.store is not None:
             self.asked[name] += 1
             self._keep(name, OK, packed)
-        self.again_size += len(packed)
-        return self.digests[name] == digest and self.again_size <= _MOST_AGAIN
+        self.repeated_size += len(packed)
+        return self.digests.get(name) == digest and self.repeated_size <= _MOST_REPEATED
+
+    def forget_repeated(self) -> None:
+        for name in self.repeated:
+            self.digests.pop(name, None)
+            self.new.pop((name, 1), None)
+            self.asked.pop(name, None)
+        self.repeated.clear()
 
     @property
-    def told(self) -> Mapping[str, str] | None:
-        if self.part > 1 or not self.is_repeatable:
-            return None
-        return {name: told for name, told in self.digests.items() if name not in self.again}
+    def answered(self) -> Mapping[str, str] | None:
+        is_whole = self.part == 1 and self.is_repeatable and not self.repeated
+        return self.digests if is_whole else None
 
     # --- its end
 
@@ -191,7 +205,7 @@ class Reading:
     def save(self) -> None:
         """Keep what is new of a reading that ends here."""
         self.check = lambda: None
-        denied = any(one.status == _NOT_FOUND for one in self.new)
+        denied = any(one.status == _NOT_FOUND for one in self.new.values())
         self._write(with_denied=not denied or self._has_project())
 
     def require_room(self) -> None:
@@ -215,10 +229,12 @@ class Reading:
         """Keep what is new; without it, not what is denied, until more is known."""
         if self.store is None or self.run is None:
             return
-        left = [] if with_denied else [one for one in self.new if one.status == _NOT_FOUND]
-        new = [one for one in (self.begins, *self.new) if one is not None and one not in left]
-        self.store.keep(self.run, self.phase, new)
-        self.size += sum(len(one.body) for one in new)
+        denied = {key: one for key, one in self.new.items() if one.status == _NOT_FOUND}
+        left = {} if with_denied else denied
+        new = [one for key, one in self.new.items() if key not in left]
+        kept = new if self.begins is None else [self.begins, *new]
+        self.store.keep(self.run, self.phase, kept)
+        self.size += sum(len(one.body) for one in kept)
         self.begins, self.new, self.in_memory = None, left, 0
 
 

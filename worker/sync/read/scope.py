@@ -149,8 +149,12 @@ class Reader:
     # --- what agrees as before, and has to be decided all the same
 
     def _complete(self, testrail_ids: Collection[int]) -> None:
-        if testrail_ids:
-            self.links = self.links.with_complete(self.complete_links(testrail_ids))
+        """Take up the whole of these links. Who has changed one since this began wins (R8)."""
+        if not testrail_ids:
+            return
+        found, known = self.complete_links(testrail_ids), self.links.outlines
+        late = [i for i, k in found.items() if i in known and known[i].version != k.version]
+        self.links = self.links.with_complete(found).outdated(late)
 
     def _opened_by_source(
         self, listing: SourceListing, families: Families, scope: Scope, now: datetime
