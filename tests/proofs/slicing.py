@@ -121,11 +121,11 @@ class Pair:
                     seen = recall.load(self.redis, run_id)
                     if seen is None and run.has_written:
                         AnswerStore(self.engine).forget(run_id, Phase.READING)
-                    run.plan(Scope(recalled=seen) if seen is not None else Scope())
+                    run.plan(seen or Scope())
                     return run.apply()
         except BudgetExhausted:
-            if run is not None and run.planned is not None:
-                recall.save(self.redis, run_id, run.planned.snapshot)
+            if run is not None:
+                recall.save(self.redis, run)
         except Died:
             dead = self.record(run_id)
             RunLog(self.engine).let_go(dead)

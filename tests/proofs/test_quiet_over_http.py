@@ -260,5 +260,5 @@ def test_faults_and_the_ends_of_slices_go_together(
     with quiet_pair(tmp_path / "one") as pair:
         fault(kind, 2, "page=2")(pair)
         edited_on_page(3)(pair)
-        report = pair.in_slices(seconds, SYNC, allowed=SECONDLY, applies_whole=True)
+        report = pair.in_slices(seconds, SYNC, allowed=SECONDLY)
         assert (report.state, report.counts["updated"]) == (State.SUCCEEDED, 1)

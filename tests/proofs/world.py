@@ -162,6 +162,7 @@ class World(PairWorld):
         self.forgotten: set[str] = set()
         self.on_write: Callable[[Write], None] = lambda _: None
         self.arriving = False
+        self.arrived = 0
         self.lanes: Callable[[], Lanes] = Lanes
 
     def close(self) -> None:
@@ -249,6 +250,7 @@ class World(PairWorld):
         """milesync wrote this."""
         self.on_write(write)
         self.writes.append(write)
+        self.arrived += self.arriving
         for name in write.body:
             self.authors[write.testably_id, name] = "milesync"
         if write.method == "POST":

@@ -211,12 +211,12 @@ def _recalled(deployment: Deployment, job: Job, run: Run) -> Scope | None:
     seen = recall.load(deployment.redis, job.run)
     if seen is None and run.has_written:
         AnswerStore(deployment.engine).forget(job.run, Phase.READING)
-    return None if seen is None else Scope(recalled=seen)
+    return seen
 
 
 def _keep_what_was_listed(deployment: Deployment, run: Run) -> None:
-    if run.report.state is State.UNFINISHED and run.planned is not None:
-        recall.save(deployment.redis, run.id, run.planned.snapshot)
+    if run.report.state is State.UNFINISHED:
+        recall.save(deployment.redis, run)
 
 
 def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[float], None]:

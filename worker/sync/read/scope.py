@@ -31,14 +31,16 @@ GONE_MEANWHILE = "a milestone was deleted while the list was read"
 class Scope:
     """What of a pair is read: the whole, or single milestones (a refresh).
 
-    ``recalled`` are the unlinked target milestones as the first part of this run listed them:
-    a run that goes on does not list the target again. ``every_absence`` asks TestRail for each
-    milestone that is missing, also for more than a run may archive.
+    ``recalled`` are target milestones as the first part of this run listed them, those that are
+    unlinked or still to be changed, and ``gone`` the ids that it found gone: a run that goes on
+    does not list the target again. ``every_absence`` asks TestRail for each milestone that is
+    missing, also for more than a run may archive.
     """
 
     milestone_ids: tuple[int, ...] = ()
     list_target: bool = True
     recalled: Mapping[str, TargetMilestone] | None = None
+    gone: frozenset[str] = frozenset()
     every_absence: bool = False
 
     @property
@@ -98,6 +100,7 @@ class Reader:
         target = self._target_reader(listing, gone, now).read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
+        target = replace(target, gone=target.gone | scope.gone) if scope.gone else target
         gone |= self._source_reader(whole=scope.whole).gone_for_good(listing, target)
         if scope.whole:
             read = target.listed and scope.recalled is None
