@@ -124,14 +124,19 @@ def measure(count: int, rounds: int, only: str) -> list[dict[str, object]]:
     """The median figures of every job at this size."""
     with big_pair(count) as (folder, port):
         every = jobs(folder, port, count)
-        first = measured(every[2].words, folder)
+        _, _, sync, scheduled, *_ = every
+        once = {
+            "sync, the first after a migration": measured(sync.words, folder),
+            "sync, the first that finds nothing to do": measured(sync.words, folder),
+            "scheduled, the first that finds nothing to do": measured(scheduled.words, folder),
+        }
         seen: dict[str, list[Figures]] = {job.name: [] for job in every}
         chosen = [job for job in every if only in job.name or job.name.startswith("floor")]
         for _ in range(rounds):
             for job in chosen:
                 seen[job.name].append(measured(job.words, folder))
     rows = [_row(count, job, seen) for job in chosen]
-    return [*rows, _first(count, first, seen)]
+    return [*rows, *(_once(count, name, one, seen) for name, one in once.items())]
 
 
 def _row(count: int, job: Job, seen: dict[str, list[Figures]]) -> dict[str, object]:
@@ -147,12 +152,15 @@ def _row(count: int, job: Job, seen: dict[str, list[Figures]]) -> dict[str, obje
     }
 
 
-def _first(count: int, first: Figures, seen: dict[str, list[Figures]]) -> dict[str, object]:
-    """The run that notes for the first time that both sides agree, measured once."""
-    floor = statistics.median(one.cpu for one in seen["floor, both sides"])
+def _once(
+    count: int, name: str, first: Figures, seen: dict[str, list[Figures]]
+) -> dict[str, object]:
+    """A run that cannot be repeated: it notes what the ones after it need not look into."""
+    beside = "floor, source only" if name.startswith("scheduled") else "floor, both sides"
+    floor = statistics.median(one.cpu for one in seen[beside])
     return {
         "milestones": count,
-        "job": "sync, the first after a migration (once)",
+        "job": f"{name} (once)",
         "cpu_seconds": round(first.cpu, 2),
         "times_the_floor": round(first.cpu / floor, 2),
         "peak_mib": round(first.mib),
