@@ -5,6 +5,9 @@ Where all of these are as they were, it is not made again: the questions are ask
 asked then, and their answers are compared as they came, byte by byte. No link is read for it, and
 nothing is decoded. That is most runs of a schedule. As soon as an answer differs, the run reads
 as any other does, and does not ask again what it was answered already (`read.answers`).
+
+Links and time are those of before the first question: who writes a link after that has to win over
+what is decided from the answers (R8).
 """
 
 from __future__ import annotations
@@ -43,7 +46,10 @@ def plan_routine(context: PairContext, pair: Pair, options: Options, scope: Scop
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """What a plan follows from beside the answers, of a run that may be as quiet as another."""
+    """What a plan follows from beside the answers, as it was before the run asked anything.
+
+    ``links`` stands for the links of its pair, ``with_target`` says that the target is listed.
+    """
 
     context: PairContext
     pair: Pair
