@@ -236,10 +236,9 @@ class Deployment:
             if known is not None:
                 notices.look(known, pair.schedule, kept=scheduled)
         except StoreError as error:
-            import structlog
+            from structlog import get_logger
 
-            log = structlog.get_logger(__name__)
-            log.warning("no notice could be decided about", error=str(error))
+            get_logger(__name__).warning("no notice could be decided about", error=str(error))
 
     def send_test_notice(self) -> bool:
         """Send one notice to every address; whether all of them took it."""

@@ -98,8 +98,7 @@ class Transport:
         self.base_url = _checked_base(api, base_url)
         self.request_timeout = request_timeout
         self.max_wait = max_wait
-        self._credentials = credentials
-        self._rate_limiter = rate_limiter
+        self._credentials, self._rate_limiter = credentials, rate_limiter
         self._clock, self._priority = clock, priority
         self._on_wait, self._observer = on_wait, observer
         self._retries = Retries(api, clock, attempts, self.wait_for_permit, on_wait)

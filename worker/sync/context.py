@@ -92,11 +92,13 @@ class PlannedRun:
 class Start:
     """What was known before anything was asked: the links, and the time (aware).
 
-    Who writes a link after that is to win over what is decided from the answers (R8).
+    Who writes a link after that is to win over what is decided from the answers (R8). ``requests``
+    are those that were sent before.
     """
 
     links: Links
     now: datetime
+    requests: Mapping[str, int]
 
 
 @fewer_collections()
@@ -109,7 +111,7 @@ def read_snapshot(
     """
     store, begun = context.store, context.answers.begun
     others = begun.written_by_others(store.journal, pair.id) if begun else ()
-    start = start or Start(store.outlines(pair.id), context.clock.now())
+    start = start or Start(store.outlines(pair.id), context.clock.now(), context.requests)
     reader = Reader(
         pair,
         context.source,
@@ -135,7 +137,7 @@ def plan_run(
     context: PairContext, pair: Pair, options: Options, scope: Scope, start: Start | None = None
 ) -> PlannedRun:
     """Read what is in scope and plan. Raises ApiError, StoreError."""
-    before = context.requests
+    before = start.requests if start else context.requests
     snapshot = read_snapshot(context, pair, options, scope, start)
     plan = make_plan(snapshot)
     reads = context.requests_since(before)

@@ -13,7 +13,7 @@ what is decided from the answers (R8).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Self
@@ -34,13 +34,14 @@ NOTHING = SourceListing({})
 
 def plan_routine(context: PairContext, pair: Pair, options: Options, scope: Scope) -> PlannedRun:
     """`plan_run`, for a run at whose plan nobody looks: what is in step it may only count."""
-    before = context.requests
     quiet = Quiet.of(context, pair, options, scope)
-    again = quiet.again() if quiet else None
-    planned = again or plan_run(context, pair, options, scope, quiet.start() if quiet else None)
-    planned = replace(planned, reads=context.requests_since(before))
-    if quiet and not again:
-        quiet.keep(planned)
+    if quiet is None:
+        return plan_run(context, pair, options, scope)
+    again = quiet.again()
+    if again is not None:
+        return again
+    planned = plan_run(context, pair, options, scope, quiet.start())
+    quiet.keep(planned)
     return planned
 
 
@@ -48,7 +49,8 @@ def plan_routine(context: PairContext, pair: Pair, options: Options, scope: Scop
 class Quiet:
     """What a plan follows from beside the answers, as it was before the run asked anything.
 
-    ``links`` stands for the links of its pair, ``with_target`` says that the target is listed.
+    ``links`` stands for the links of its pair, ``with_target`` says that the target is listed,
+    ``requests`` are those that were sent before.
     """
 
     context: PairContext
@@ -57,6 +59,7 @@ class Quiet:
     with_target: bool
     links: str
     now: datetime
+    requests: Mapping[str, int]
 
     @classmethod
     def of(cls, context: PairContext, pair: Pair, options: Options, scope: Scope) -> Self | None:
@@ -71,7 +74,8 @@ class Quiet:
         if context.store.targets_of_others(pair):
             return None
         links = context.store.quiet.links_of(pair.id)
-        return cls(context, pair, options, scope.list_target, links, context.clock.now())
+        now, sent = context.clock.now(), context.requests
+        return cls(context, pair, options, scope.list_target, links, now, sent)
 
     @property
     def key(self) -> str:
@@ -98,8 +102,8 @@ class Quiet:
             self.context.policy,
         )
         plan = Plan((), found.not_exact, in_step=InStep(exempt=found.exempt, unnamed=found.in_step))
-        none = dict.fromkeys(self.context.requests, 0)
-        return PlannedRun(snapshot, plan, none, none, 0, self.context.seconds_per_request)
+        reads, none = self.context.requests_since(self.requests), dict.fromkeys(self.requests, 0)
+        return PlannedRun(snapshot, plan, reads, none, 0, self.context.seconds_per_request)
 
     def start(self) -> Start | None:
         """With what the run reads after all: the links as they were before it asked anything.
@@ -108,7 +112,7 @@ class Quiet:
         """
         links = self.context.store.outlines(self.pair.id)
         if self.context.store.quiet.links_of(self.pair.id) == self.links:
-            return Start(links, self.now)
+            return Start(links, self.now, self.requests)
         self.context.answers.forget_repeated()
         return None
 
