@@ -160,13 +160,16 @@ class Store(Connected):
             rows = _mappings(connection, query.order_by(links.c.testrail_id).limit(most))
             return [link_of(row) for row in rows]
 
-    def targets_of_others(self, pair: Pair) -> frozenset[str]:
-        """The target ids that other pairs hold in this pair's Testably project (R7)."""
+    def targets_of_others(self, pair: Pair, most: int | None = None) -> frozenset[str]:
+        """The target ids that other pairs hold in this pair's Testably project (R7).
+
+        With ``most``, only so many.
+        """
         query = select(links.c.testably_id).where(
             links.c.testably_id.is_not(None), links.c.pair_id.in_(_beside(pair))
         )
         with self._transaction() as connection:
-            return frozenset(connection.execute(query).scalars())
+            return frozenset(connection.execute(query.limit(most)).scalars())
 
     def creates_of_others(self, pair: Pair) -> list[ForeignCreate]:
         """The creates in doubt at the root that other pairs of this Testably project have (R2).

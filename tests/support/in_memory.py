@@ -108,7 +108,8 @@ class _Wire:
             project, what = name.removeprefix(f"{self._api} ").split("/", 1)
             return pickle.dumps(self.call("GET", what, lambda: work_of(project, what)))
 
-        return all(self._answers.repeat(n, digests[n], partial(ask, n)) for n in digests)
+        own = [name for name in digests if name.startswith(f"{self._api} ")]
+        return all(self._answers.repeat(name, digests[name], partial(ask, name)) for name in own)
 
     def call(self, method: str, what: str, work: Callable[[], _Answer]) -> _Answer:
         """The answer of one request, or the error that a client would raise for it."""

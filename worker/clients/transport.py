@@ -168,12 +168,13 @@ class Transport:
         return self._retries.until_answered(lambda: self._answered(call, read), lanes)
 
     def repeats(self, digests: Mapping[str, str], lanes: Lanes = _ALONE) -> bool:
-        """Whether the questions of an earlier reading still have the answers of these digests.
+        """Whether this API's questions among those still have the answers of these digests.
 
         They are asked in their order until one has not; the reading under way does not ask again
         what was asked here.
         """
-        names, others = list(digests), list[str]()
+        names = [name for name in digests if name.startswith(f"{self.api} ")]
+        others: list[str] = []
 
         def repeat(number: int) -> None:
             name = names[number]

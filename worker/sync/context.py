@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 from mappings.links import Links
 from mappings.milestone import MappingRules
@@ -100,6 +101,11 @@ class Start:
     now: datetime
     requests: Mapping[str, int]
 
+    @classmethod
+    def of(cls, context: PairContext, pair: Pair) -> Self:
+        """As it is now. Raises StoreError."""
+        return cls(context.store.outlines(pair.id), context.clock.now(), context.requests)
+
 
 @fewer_collections()
 def read_snapshot(
@@ -111,7 +117,7 @@ def read_snapshot(
     """
     store, begun = context.store, context.answers.begun
     others = begun.written_by_others(store.journal, pair.id) if begun else ()
-    start = start or Start(store.outlines(pair.id), context.clock.now(), context.requests)
+    start = start or Start.of(context, pair)
     reader = Reader(
         pair,
         context.source,
@@ -137,10 +143,10 @@ def plan_run(
     context: PairContext, pair: Pair, options: Options, scope: Scope, start: Start | None = None
 ) -> PlannedRun:
     """Read what is in scope and plan. Raises ApiError, StoreError."""
-    before = start.requests if start else context.requests
+    start = start or Start.of(context, pair)
     snapshot = read_snapshot(context, pair, options, scope, start)
     plan = make_plan(snapshot)
-    reads = context.requests_since(before)
+    reads = context.requests_since(start.requests)
     proof = dict.fromkeys(reads, 0)
     if options.proves and plan.changes:
         proof = proof_reads(snapshot, plan, reads)

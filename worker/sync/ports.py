@@ -128,8 +128,9 @@ class Source(Protocol):
     def repeats(self, digests: Mapping[str, str]) -> bool:
         """Whether the questions of an earlier reading are still answered as they were then.
 
-        ``digests`` are those of the answers, by question (`read.answers`). The questions are asked
-        in their order until one is answered otherwise, and not again by the reading under way.
+        ``digests`` are those of the answers, by question (`read.answers`), of the other side too.
+        Its own questions are asked in their order until one is answered otherwise, and not again
+        by the reading under way.
         """
 
 
@@ -162,8 +163,9 @@ class Target(Protocol):
     def repeats(self, digests: Mapping[str, str]) -> bool:
         """Whether the questions of an earlier reading are still answered as they were then.
 
-        ``digests`` are those of the answers, by question (`read.answers`). The questions are asked
-        in their order until one is answered otherwise, and not again by the reading under way.
+        ``digests`` are those of the answers, by question (`read.answers`), of the other side too.
+        Its own questions are asked in their order until one is answered otherwise, and not again
+        by the reading under way.
         """
 
     def check_project(self, project_id: str) -> None:

@@ -71,7 +71,7 @@ class Quiet:
         is_plain = options.is_routine and scope == Scope(list_target=scope.list_target)
         if not is_plain or pair.rules != context.rules.fingerprint or context.answers.begun:
             return None
-        if context.store.targets_of_others(pair):
+        if context.store.targets_of_others(pair, most=1):
             return None
         links = context.store.quiet.links_of(pair.id)
         now, sent = context.clock.now(), context.requests
@@ -89,8 +89,8 @@ class Quiet:
         found = self.context.store.quiet.find(self.pair.id, with_target=self.with_target)
         if found is None or not self._is_as(found):
             return None
-        testrail, testably = (_of_api(found.answered, api) for api in ("TestRail", "Testably"))
-        if not (self.context.source.repeats(testrail) and self.context.target.repeats(testably)):
+        source, target = self.context.source, self.context.target
+        if not (source.repeats(found.answered) and target.repeats(found.answered)):
             return None
         snapshot = Snapshot(
             self.context.rules,
@@ -154,7 +154,3 @@ def _milesync() -> str:
         return version("milesync")
     except PackageNotFoundError:  # it runs from its source
         return ""
-
-
-def _of_api(answered: Mapping[str, str], api: str) -> dict[str, str]:
-    return {name: told for name, told in answered.items() if name.startswith(f"{api} ")}

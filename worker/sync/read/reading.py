@@ -70,7 +70,9 @@ class Begun:
 
 @dataclass(slots=True)
 class Reading:
-    """What is asked and answered in one slice; `Answers` is how others use it.
+    """What is asked and answered in one slice.
+
+    `Answers` is how others use it, and says what each method takes and gives.
 
     ``digests`` tell by question what was answered. ``repeated`` is what was asked because an
     earlier reading had asked it, packed, until this one comes to the question.
