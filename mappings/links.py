@@ -58,7 +58,7 @@ class Links(Mapping[int, Link]):
     @cached_property
     def by_target(self) -> Mapping[str, int]:
         """The TestRail id of the milestone that holds each target."""
-        held = {k.testably_id: id_ for id_, k in self.complete.items() if k.testably_id}
+        held = {link.testably_id: id_ for id_, link in self.complete.items() if link.testably_id}
         return held | {one.testably_id: id_ for id_, one in self.outlines.items()}
 
     def with_complete(self, links: Mapping[int, Link]) -> Links:
@@ -74,7 +74,9 @@ class Links(Mapping[int, Link]):
         They were changed after what is decided from was read, and that is the compare-and-set of R8
         for it.
         """
-        complete = {i: k.outdated() if i in testrail_ids else k for i, k in self.complete.items()}
+        complete = {
+            i: link.outdated() if i in testrail_ids else link for i, link in self.complete.items()
+        }
         outlines = {
             id_: one._replace(version=0) if id_ in testrail_ids else one
             for id_, one in self.outlines.items()

@@ -1,6 +1,6 @@
-"""What a run read that found nothing to do: where the next one reads the same, neither has it.
+"""Stores the quiet reading of each pair: what the last sync read that had nothing to do.
 
-`worker.sync.quiet` says what may be concluded from it.
+`worker.sync.quiet` says what the next sync may conclude from it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mappings.tables import links, quiet_readings
 
 
 class QuietReading(NamedTuple):
-    """What both sides answered, and what the run knew beside it, when there was nothing to do.
+    """What a sync read that had nothing to do, and all else that its plan depended on.
 
-    ``key`` stands for the settings and options of the run, ``links`` for the links as they were.
-    It began ``at`` and holds ``until`` (Unix seconds; None for ever), when a date turns the status
-    of a milestone. ``listed`` says whether the target was listed, ``in_step`` how many milestones
-    agreed; ``exempt`` and ``not_exact`` are those of its plan. ``answered`` is the digest of the
-    answer to each question, as they came.
+    ``key`` stands for its settings and options, ``links`` for the links. It began ``at`` (aware)
+    and is valid ``until`` a date changes the status of a milestone (Unix seconds; None: for ever).
+    ``listed`` says whether the target was listed, ``in_step`` how many milestones agreed;
+    ``exempt`` and ``not_exact`` are those of its plan. ``answered`` maps each request, in the order
+    of requests, to the digest of its answer.
     """
 
     key: str
@@ -39,10 +39,10 @@ class QuietReading(NamedTuple):
 
 
 class QuietReadings(Connected):
-    """Keeps of each pair the last quiet reading, with and without a list of the target."""
+    """Keeps the last quiet reading of each pair, one with a list of the target and one without."""
 
     def find(self, pair_id: int, *, with_target: bool) -> QuietReading | None:
-        """The pair's last quiet reading of this kind."""
+        """The pair's last quiet reading of this kind; None if there is none. Raises StoreError."""
         chosen = _of(pair_id, with_target=with_target)
         columns = [quiet_readings.c[name] for name in QuietReading._fields]
         with self._transaction() as connection:
@@ -50,7 +50,7 @@ class QuietReadings(Connected):
         return None if row is None else QuietReading._make((*row[:-1], _unpacked(row[-1])))
 
     def keep(self, pair_id: int, reading: QuietReading, *, with_target: bool) -> None:
-        """Keep this one in place of the last of its kind."""
+        """Replace the pair's last quiet reading of this kind. Raises StoreError."""
         row = reading._asdict() | {"answered": _packed(reading.answered)}
         with self._transaction() as connection:
             connection.execute(delete(quiet_readings).where(_of(pair_id, with_target=with_target)))
@@ -59,10 +59,10 @@ class QuietReadings(Connected):
             )
 
     def links_of(self, pair_id: int) -> str:
-        """What stands for the pair's links: another text once any of them is another.
+        """A text that changes whenever any link of the pair changes.
 
-        None is ever deleted, and each write makes its version greater; the mark to look again
-        alone is also set beside it.
+        Links are never deleted, and each write increases a link's version; only the mark to look
+        again can change without it, so it is counted too.
         """
         marked = func.sum(case((links.c.look_again, 1), else_=0))
         facts = (func.count(), func.sum(links.c.version), marked)

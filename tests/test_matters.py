@@ -95,4 +95,4 @@ def test_what_the_proof_has_mended_is_counted_as_done() -> None:
     ],
 )
 def test_progress_is_of_writes(far: Progress, told: str, left: str) -> None:
-    assert (far.told, far.time_left) == (told, left)
+    assert (far.text, far.time_left) == (told, left)

@@ -69,16 +69,20 @@ class Notice:
 
 
 def decide(
-    now_topics: Topics, told: Sequence[str], told_at: datetime | None, now: datetime, gap: timedelta
+    now_topics: Topics,
+    reported: Sequence[str],
+    reported_at: datetime | None,
+    now: datetime,
+    gap: timedelta,
 ) -> str | None:
     """Which event is due: something began to need a person, or all of it is over.
 
     What begins waits until ``gap`` has passed since the last notice; what is over does not.
     """
-    if told and not now_topics:
+    if reported and not now_topics:
         return "over"
-    begins = set(now_topics) - set(told)
-    if not begins or (told_at is not None and told and now - told_at < gap):
+    begins = set(now_topics) - set(reported)
+    if not begins or (reported_at is not None and reported and now - reported_at < gap):
         return None
     return "needs_a_person"
 
@@ -148,8 +152,10 @@ def _about_none(last: RunRecord | None) -> Topics:
 def _called(pair: Pair, link: Link, one: Failure) -> str:
     """A milestone by its id and name, or by its address in TestRail if it has no name."""
     name = " ".join(link.name.split())
-    told = name or f"(no name) {marker_url(pair.identity.testrail_url, link.testrail_id)}"
-    return f"{link.testrail_id} {told}" + (f" ({one.field.replace('_', ' ')})" if one.field else "")
+    name_or_url = name or f"(no name) {marker_url(pair.identity.testrail_url, link.testrail_id)}"
+    return f"{link.testrail_id} {name_or_url}" + (
+        f" ({one.field.replace('_', ' ')})" if one.field else ""
+    )
 
 
 def _refused_credentials(runs: RunLog, pair: Pair) -> Mapping[str, Any] | None:
@@ -172,7 +178,7 @@ def _unless_since(run: RunRecord | None, better: RunRecord | None) -> Mapping[st
 
 
 def notice_of(
-    event: str, pair: Pair, topics: Topics, told: Sequence[str], project: int | None = None
+    event: str, pair: Pair, topics: Topics, reported: Sequence[str], project: int | None = None
 ) -> Notice:
     """The digest of a pair: what is new first, then what still is as it was."""
     identity = pair.identity
@@ -181,7 +187,7 @@ def notice_of(
     ids = (identity.testrail_project, identity.testably_project)
     if event == "over":
         return Notice(event, f"milesync: {where} needs nobody any more.", (), *ids)
-    lines = _by_milestone(topics, told)
+    lines = _by_milestone(topics, reported)
     number = len(lines)
     things = "one thing needs" if number == 1 else f"{number} things need"
     shown = [f"- {line}" for line in lines[:MOST_LINES]]
@@ -189,18 +195,18 @@ def notice_of(
     of_runs = _OF_RUNS & topics.keys()
     advice = ["`milesync failures` lists what needs a person."] if topics.keys() - of_runs else []
     advice += ["`milesync status` shows the last runs."] if of_runs else []
-    told_last = for_project(" ".join(advice), project)
-    return Notice(event, f"milesync: {where}: {things} a person.", (*shown, told_last), *ids)
+    last_line = for_project(" ".join(advice), project)
+    return Notice(event, f"milesync: {where}: {things} a person.", (*shown, last_line), *ids)
 
 
-def _by_milestone(topics: Topics, told: Sequence[str]) -> list[str]:
+def _by_milestone(topics: Topics, reported: Sequence[str]) -> list[str]:
     """What there is to tell, each milestone once: those with something new first."""
     found: dict[str, list[str]] = defaultdict(list)
     for key in topics:
         about = key.partition(" ")[0]
         found[about if about.isdecimal() else key].append(key)
-    new = [keys for keys in found.values() if not all(key in told for key in keys)]
-    old = [keys for keys in found.values() if all(key in told for key in keys)]
+    new = [keys for keys in found.values() if not all(key in reported for key in keys)]
+    old = [keys for keys in found.values() if all(key in reported for key in keys)]
     lines = ["\n  ".join(topics[key] for key in keys) for keys in new]
     return [*lines, *("Still: " + "\n  ".join(topics[key] for key in keys) for keys in old)]
 
@@ -225,13 +231,13 @@ class Notices:
         topics = topics_of(
             self.store, self.runs, pair, self.now(), schedule, kept=kept, project=project
         )
-        told = list(pair.noticed or ())
-        event = decide(topics, told, pair.noticed_at, self.now(), self.gap)
+        reported = list(pair.noticed or ())
+        event = decide(topics, reported, pair.noticed_at, self.now(), self.gap)
         if event is None:
-            still = [key for key in told if key in topics]
-            if still != told:
+            still = [key for key in reported if key in topics]
+            if still != reported:
                 self.store.update_pair(pair.id, noticed=still)
             return
-        if self.send(notice_of(event, pair, topics, told, project)):
+        if self.send(notice_of(event, pair, topics, reported, project)):
             self.store.update_pair(pair.id, noticed=sorted(topics), noticed_at=self.now())
-            log.info("told people", event_=event, pair=str(pair.id), topics=len(topics))
+            log.info("notice sent", event_=event, pair=str(pair.id), topics=len(topics))

@@ -56,8 +56,8 @@ def why_stale(
     since = well or first_began()
     if since is None or not is_stale(schedule, since, now):
         return None
-    told = f"{since:%Y-%m-%d %H:%M} UTC"
-    never = f"No run has ever ended well; the first began on {told}."
-    ended = never if well is None else f"No run has ended well since {told}."
+    since_text = f"{since:%Y-%m-%d %H:%M} UTC"
+    never = f"No run has ever ended well; the first began on {since_text}."
+    ended = never if well is None else f"No run has ended well since {since_text}."
     why = "" if ended_well or not last.error else f" The last one: {last.error['message']}"
     return f"The pair is stale. {ended}{why}"

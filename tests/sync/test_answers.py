@@ -18,7 +18,7 @@ from worker.errors import BudgetExhausted, GuardTripped, NotFound
 from worker.sync.options import Phase
 from worker.sync.read import reading
 from worker.sync.read.answers import Answers
-from worker.sync.read.reading import Told
+from worker.sync.read.reading import CachedAnswer
 
 OVER = BudgetExhausted("The slice is over.", 0.0)
 
@@ -53,8 +53,8 @@ def ask(name: str, status: int = 200) -> Callable[[Answers], None]:
     return work
 
 
-def recalled(engine: Engine, run: RunRecord, name: str) -> Told | None:
-    found: list[Told | None] = []
+def recalled(engine: Engine, run: RunRecord, name: str) -> CachedAnswer | None:
+    found: list[CachedAnswer | None] = []
 
     def work(process: Answers) -> None:
         found.append(process.recall(name))
@@ -68,7 +68,7 @@ def recalled(engine: Engine, run: RunRecord, name: str) -> Told | None:
 def test_an_answer_is_recalled_in_the_next_slice(engine: Engine, run: RunRecord) -> None:
     with pytest.raises(BudgetExhausted):
         read(engine, run, ask("page 1"))
-    assert recalled(engine, run, "page 1") == Told(200, b"page 1", 1)
+    assert recalled(engine, run, "page 1") == CachedAnswer(200, b"page 1", 1)
     assert recalled(engine, run, "page 2") is None
 
 
@@ -96,7 +96,7 @@ def test_what_takes_too_much_memory_is_written_at_once(
 
     with pytest.raises(KeyboardInterrupt):
         read(engine, run, die)
-    assert recalled(engine, run, "page 1") == Told(200, b"page 1", 1)
+    assert recalled(engine, run, "page 1") == CachedAnswer(200, b"page 1", 1)
 
 
 def test_more_than_may_be_kept_ends_the_run(
@@ -161,7 +161,7 @@ def test_what_is_asked_again_is_told_once(engine: Engine, run: RunRecord) -> Non
     def work(process: Answers) -> None:
         assert repeated(process, b"one")
         assert process.answered is None  # the reading has not come to it
-        assert process.recall("page 1", anew=True) == Told(200, b"one", 1)
+        assert process.recall("page 1", anew=True) == CachedAnswer(200, b"one", 1)
         assert process.answered == {"page 1": reading.digest_of(b"one")}
         assert process.recall("page 1") is None
 
@@ -188,7 +188,7 @@ def test_what_was_asked_again_is_there_in_the_next_slice(engine: Engine, run: Ru
 
     with pytest.raises(BudgetExhausted):
         read(engine, run, work)
-    assert recalled(engine, run, "page 1") == Told(200, b"another", 1)
+    assert recalled(engine, run, "page 1") == CachedAnswer(200, b"another", 1)
 
 
 def test_more_than_is_held_in_memory_is_not_asked_again(

@@ -16,7 +16,7 @@ from mappings.problem import Problem, ProblemKind
 from tests.support.build import RULES
 from tests.support.clock import NOW
 from worker.sync.apply.creates import NOWHERE
-from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
+from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
 
 BEFORE, NEWEST, SINCE = "2026-03-01T09:59:59Z", "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z"
 URL = RULES.testrail_url
@@ -52,13 +52,13 @@ def decided(one: Doubt) -> Doubt:
     return replace(one, link=asked(one).link.retried())
 
 
-def told(doubts: list[Doubt], *targets: TargetMilestone) -> dict[int, tuple[Verdict, list[str]]]:
+def told(doubts: list[Doubt], *targets: TargetMilestone) -> dict[int, tuple[Fate, list[str]]]:
     """The verdicts, with the ids of the targets they are about."""
-    found = tell(doubts, targets, RULES)
-    return {id_: (one.verdict, sorted(t.id for t in one.targets)) for id_, one in found.items()}
+    found = judge(doubts, targets, RULES)
+    return {id_: (one.fate, sorted(t.id for t in one.targets)) for id_, one in found.items()}
 
 
-def one_told(one: Doubt, *targets: TargetMilestone) -> tuple[Verdict, list[str]]:
+def one_told(one: Doubt, *targets: TargetMilestone) -> tuple[Fate, list[str]]:
     return told([one], *targets)[one.link.testrail_id]
 
 
@@ -69,24 +69,24 @@ def test_the_marker_tells_it_whatever_else_was_changed() -> None:
     """Another name, other dates, another parent: a person edited it since."""
     edited = left(name="Renamed", description=marked(1), parent_id="ms_9", due_date=SINCE)
     other = left("ms_2")
-    assert one_told(doubt(), edited, other) == (Verdict.FOUND, ["ms_1"])
+    assert one_told(doubt(), edited, other) == (Fate.FOUND, ["ms_1"])
 
 
 def test_several_living_markers_are_for_a_person() -> None:
     """An archived one counts only where no other does."""
     one, two = left(description=marked(1)), left("ms_2", description=marked(1))
     away = replace(two, status="archived")
-    assert one_told(doubt(), one, two) == (Verdict.PERSON, ["ms_1", "ms_2"])
-    assert tell([doubt()], [one, two], RULES)[1].kind is ProblemKind.SEVERAL_MARKED
-    assert one_told(doubt(), one, away) == (Verdict.FOUND, ["ms_1"])
-    assert one_told(doubt(), away) == (Verdict.FOUND, ["ms_2"])
+    assert one_told(doubt(), one, two) == (Fate.PERSON, ["ms_1", "ms_2"])
+    assert judge([doubt()], [one, two], RULES)[1].kind is ProblemKind.SEVERAL_MARKED
+    assert one_told(doubt(), one, away) == (Fate.FOUND, ["ms_1"])
+    assert one_told(doubt(), away) == (Fate.FOUND, ["ms_2"])
 
 
 @pytest.mark.parametrize("url", [URL, "https://other.example"])
 def test_what_carries_another_marker_is_not_it(url: str) -> None:
     """Of this TestRail or of another one."""
     other = left(description=marked(2, url))
-    assert one_told(doubt(description=marked(2, url)), other) == (Verdict.NOTHING, [])
+    assert one_told(doubt(description=marked(2, url)), other) == (Fate.NOTHING, [])
 
 
 def test_its_own_marker_in_other_letters_is_not_anothers() -> None:
@@ -94,21 +94,21 @@ def test_its_own_marker_in_other_letters_is_not_anothers() -> None:
     url = "https://Rail.Example"
     one = replace(doubt(description=marked(1, url)), marker=marker_url(url, 1))
     small = left(description=marked(1, url.lower()))
-    assert tell([one], [small], MappingRules(url))[1].verdict is Verdict.PERSON
+    assert judge([one], [small], MappingRules(url))[1].fate is Fate.PERSON
 
 
 def test_a_marker_that_was_cut_inside_its_id_is_not_anothers() -> None:
     """It reads as the marker of another milestone; name, dates and the text above tell whose."""
     one = doubt(123, description=marked(123))
     cut = left(description=marked(12))
-    assert one_told(one, cut) == (Verdict.FOUND, ["ms_1"])
-    assert one_told(one, replace(cut, name="Another")) == (Verdict.NOTHING, [])
-    assert one_told(one, replace(cut, description=marked(13))) == (Verdict.NOTHING, [])
+    assert one_told(one, cut) == (Fate.FOUND, ["ms_1"])
+    assert one_told(one, replace(cut, name="Another")) == (Fate.NOTHING, [])
+    assert one_told(one, replace(cut, description=marked(13))) == (Fate.NOTHING, [])
     whole = with_footer("Text", Footer(marker_url(URL, 12), refs="RF-1"))
-    assert one_told(one, replace(cut, description=whole)) == (Verdict.NOTHING, [])
+    assert one_told(one, replace(cut, description=whole)) == (Fate.NOTHING, [])
     twelve = doubt(12, "Twelve", description=marked(12))
-    assert told([one, twelve], cut)[12] == (Verdict.FOUND, ["ms_1"])
-    assert told([one, twelve], cut)[123] == (Verdict.NOTHING, [])
+    assert told([one, twelve], cut)[12] == (Fate.FOUND, ["ms_1"])
+    assert told([one, twelve], cut)[123] == (Fate.NOTHING, [])
 
 
 # --- what a create can have left
@@ -118,7 +118,7 @@ def test_what_is_equal_in_everything_is_it() -> None:
     """Name, dates, parent and description."""
     fields: dict[str, Any] = {"start_date": SINCE, "due_date": SINCE, "description": LONG}
     assert one_told(doubt(**fields, parent="ms_9"), left(**fields, parent_id="ms_9")) == (
-        Verdict.FOUND,
+        Fate.FOUND,
         ["ms_1"],
     )
 
@@ -129,13 +129,13 @@ def test_what_is_equal_in_everything_is_it() -> None:
 )
 def test_a_description_may_have_been_cut_or_set_otherwise(shown: str) -> None:
     """Reduced to letters and digits it is what was sent, or a beginning of that."""
-    assert one_told(doubt(description=LONG), left(description=shown)) == (Verdict.FOUND, ["ms_1"])
+    assert one_told(doubt(description=LONG), left(description=shown)) == (Fate.FOUND, ["ms_1"])
 
 
 @pytest.mark.parametrize("shown", [None, "", "Made by hand, in Testably", LONG[:15], LONG + "more"])
 def test_another_description_is_for_a_person(shown: str | None) -> None:
     """Its name says that it can be it; nothing says that it is."""
-    assert one_told(doubt(description=LONG), left(description=shown)) == (Verdict.PERSON, ["ms_1"])
+    assert one_told(doubt(description=LONG), left(description=shown)) == (Fate.PERSON, ["ms_1"])
 
 
 @pytest.mark.parametrize("field", ["start_date", "due_date"])
@@ -144,40 +144,40 @@ def test_other_dates_are_for_a_person(field: str, shown: str | None) -> None:
     """A target may keep the day alone."""
     sent: Any = {field: "2026-03-02T10:00:00Z"}
     live: Any = {field: shown}
-    assert one_told(doubt(**sent), left(**live)) == (Verdict.PERSON, ["ms_1"])
+    assert one_told(doubt(**sent), left(**live)) == (Fate.PERSON, ["ms_1"])
 
 
 @pytest.mark.parametrize("shown", ["A name th", "A  name - that is long", "A"])
 def test_a_name_that_was_cut_or_set_otherwise_is_for_a_person(shown: str) -> None:
     """Reduced to letters and digits it is the sent one, or begins it."""
     one = doubt(name="A name, that is long")
-    assert one_told(one, left(name=shown)) == (Verdict.PERSON, ["ms_1"])
+    assert one_told(one, left(name=shown)) == (Fate.PERSON, ["ms_1"])
 
 
 @pytest.mark.parametrize("shown", ["Two", "One more", "ne", "!"])
 def test_another_name_is_not_it(shown: str) -> None:
     """It may be created again."""
-    assert one_told(doubt(), left(name=shown)) == (Verdict.NOTHING, [])
+    assert one_told(doubt(), left(name=shown)) == (Fate.NOTHING, [])
 
 
 def test_a_name_without_letters_is_told_by_what_is_shown() -> None:
     """Nothing begins everything: an empty name is no hint."""
     rocket = "\N{ROCKET}"
-    assert one_told(doubt(name=rocket), left(name=rocket)) == (Verdict.FOUND, ["ms_1"])
-    assert one_told(doubt(name=rocket), left(name="??")) == (Verdict.PERSON, ["ms_1"])
-    assert one_told(doubt(name=rocket), left(name="Any")) == (Verdict.NOTHING, [])
+    assert one_told(doubt(name=rocket), left(name=rocket)) == (Fate.FOUND, ["ms_1"])
+    assert one_told(doubt(name=rocket), left(name="??")) == (Fate.PERSON, ["ms_1"])
+    assert one_told(doubt(name=rocket), left(name="Any")) == (Fate.NOTHING, [])
 
 
 @pytest.mark.parametrize(
     ("parent", "shown", "verdict"),
     [
-        (None, "ms_9", Verdict.NOTHING),
-        ("ms_9", "ms_8", Verdict.NOTHING),
-        ("ms_9", None, Verdict.PERSON),
+        (None, "ms_9", Fate.NOTHING),
+        ("ms_9", "ms_8", Fate.NOTHING),
+        ("ms_9", None, Fate.PERSON),
     ],
 )
 def test_what_hangs_elsewhere_is_not_it(
-    parent: str | None, shown: str | None, verdict: Verdict
+    parent: str | None, shown: str | None, verdict: Fate
 ) -> None:
     """A target that tells no parent may have lost it, so that a person decides."""
     assert one_told(doubt(parent=parent), left(parent_id=shown))[0] is verdict
@@ -189,17 +189,17 @@ def test_what_hangs_elsewhere_is_not_it(
 @pytest.mark.parametrize(
     ("created_at", "newest", "verdict"),
     [
-        (SINCE, NEWEST, Verdict.FOUND),
-        (NEWEST, NEWEST, Verdict.FOUND),
-        ("2026-03-01T11:00:00+01:00", NEWEST, Verdict.FOUND),
-        (BEFORE, NEWEST, Verdict.NOTHING),
-        (BEFORE, None, Verdict.FOUND),
-        (None, NEWEST, Verdict.PERSON),
-        (None, None, Verdict.PERSON),
+        (SINCE, NEWEST, Fate.FOUND),
+        (NEWEST, NEWEST, Fate.FOUND),
+        ("2026-03-01T11:00:00+01:00", NEWEST, Fate.FOUND),
+        (BEFORE, NEWEST, Fate.NOTHING),
+        (BEFORE, None, Fate.FOUND),
+        (None, NEWEST, Fate.PERSON),
+        (None, None, Fate.PERSON),
     ],
 )
 def test_the_targets_own_times_tell_what_has_appeared_since(
-    created_at: str | None, newest: str | None, verdict: Verdict
+    created_at: str | None, newest: str | None, verdict: Fate
 ) -> None:
     """Not older than the newest that was there; where nothing was, everything has appeared."""
     assert one_told(doubt(newest=newest), left(created_at=created_at))[0] is verdict
@@ -208,8 +208,8 @@ def test_the_targets_own_times_tell_what_has_appeared_since(
 def test_what_was_listed_before_the_create_is_not_it() -> None:
     """Although it was made in the same second as the newest, or shows no time."""
     one = doubt(before={"ms_1"})
-    assert one_told(one, left(created_at=NEWEST)) == (Verdict.NOTHING, [])
-    assert one_told(one, left(created_at=None)) == (Verdict.NOTHING, [])
+    assert one_told(one, left(created_at=NEWEST)) == (Fate.NOTHING, [])
+    assert one_told(one, left(created_at=None)) == (Fate.NOTHING, [])
 
 
 # --- one to one
@@ -218,26 +218,26 @@ def test_what_was_listed_before_the_create_is_not_it() -> None:
 def test_equal_creates_get_the_targets_in_the_order_of_ids() -> None:
     """As many as there are creates."""
     assert told([doubt(2), doubt(1)], left("ms_b"), left("ms_a")) == {
-        1: (Verdict.FOUND, ["ms_a"]),
-        2: (Verdict.FOUND, ["ms_b"]),
+        1: (Fate.FOUND, ["ms_a"]),
+        2: (Fate.FOUND, ["ms_b"]),
     }
 
 
 def test_more_targets_than_creates_are_for_a_person() -> None:
     """Every one of the creates waits for that."""
     targets = [left(f"ms_{letter}") for letter in "abc"]
-    every = (Verdict.PERSON, ["ms_a", "ms_b", "ms_c"])
+    every = (Fate.PERSON, ["ms_a", "ms_b", "ms_c"])
     assert told([doubt(1), doubt(2)], *targets) == {1: every, 2: every}
 
 
 def test_archived_ones_count_only_while_there_are_not_too_many() -> None:
     """Somebody may have put away what the create left, or what it did not."""
     away = left("ms_a", status="archived")
-    assert one_told(doubt(), away) == (Verdict.FOUND, ["ms_a"])
-    assert one_told(doubt(), away, left("ms_b")) == (Verdict.FOUND, ["ms_b"])
+    assert one_told(doubt(), away) == (Fate.FOUND, ["ms_a"])
+    assert one_told(doubt(), away, left("ms_b")) == (Fate.FOUND, ["ms_b"])
     assert told([doubt(1), doubt(2)], away, left("ms_b")) == {
-        1: (Verdict.FOUND, ["ms_a"]),
-        2: (Verdict.FOUND, ["ms_b"]),
+        1: (Fate.FOUND, ["ms_a"]),
+        2: (Fate.FOUND, ["ms_b"]),
     }
 
 
@@ -245,40 +245,40 @@ def test_archived_ones_count_only_while_there_are_not_too_many() -> None:
 def test_fewer_targets_than_creates_are_given_away_and_the_rest_made_again(past: bool) -> None:
     """But not while an equal create may still be under way."""
     found = told([doubt(1), doubt(2), doubt(3, is_ready=past)], left("ms_a"))
-    rest: tuple[Verdict, list[str]] = (Verdict.NOTHING if past else Verdict.OPEN, [])
-    assert found == {1: (Verdict.FOUND, ["ms_a"]), 2: rest, 3: rest}
+    rest: tuple[Fate, list[str]] = (Fate.NOTHING if past else Fate.OPEN, [])
+    assert found == {1: (Fate.FOUND, ["ms_a"]), 2: rest, 3: rest}
 
 
 def test_what_may_still_be_under_way_elsewhere_gets_nothing_before_the_others() -> None:
     """Whose wait is over comes first."""
     found = told([doubt(1, is_ready=False), doubt(2)], left("ms_a"))
-    assert found == {1: (Verdict.OPEN, []), 2: (Verdict.FOUND, ["ms_a"])}
+    assert found == {1: (Fate.OPEN, []), 2: (Fate.FOUND, ["ms_a"])}
 
 
 def test_names_that_differ_in_white_space_share_their_targets() -> None:
     """One target is not given to both."""
     found = told([doubt(1, "Beta"), doubt(2, " Beta ")], left(name="Beta"))
-    assert found == {1: (Verdict.FOUND, ["ms_1"]), 2: (Verdict.NOTHING, [])}
+    assert found == {1: (Fate.FOUND, ["ms_1"]), 2: (Fate.NOTHING, [])}
 
 
 def test_a_description_tells_which_of_equal_creates_it_was() -> None:
     """What can be only one of them is that one, whatever the order of ids says."""
     one, two = doubt(1, description=LONG), doubt(2, description=LONG + LONG)
     found = told([one, two], left("ms_a", description=LONG + LONG), left("ms_b", description=LONG))
-    assert found == {1: (Verdict.FOUND, ["ms_b"]), 2: (Verdict.FOUND, ["ms_a"])}
+    assert found == {1: (Fate.FOUND, ["ms_b"]), 2: (Fate.FOUND, ["ms_a"])}
 
 
 def test_two_targets_for_one_of_two_creates_are_for_a_person() -> None:
     """The other create left none; which of the two is the first one's cannot be told."""
     one, two = doubt(1, description=LONG), doubt(2, description="Short")
     targets = left("ms_a", description=LONG), left("ms_b", description=LONG)
-    assert {verdict for verdict, _ in told([one, two], *targets).values()} == {Verdict.PERSON}
+    assert {verdict for verdict, _ in told([one, two], *targets).values()} == {Fate.PERSON}
 
 
 def test_a_target_that_another_create_was_given_is_no_hint() -> None:
     """Of "Release" and "Release 2" only the first arrived: the second is made again."""
     found = told([doubt(1, "Release"), doubt(2, "Release 2")], left(name="Release"))
-    assert found == {1: (Verdict.FOUND, ["ms_1"]), 2: (Verdict.NOTHING, [])}
+    assert found == {1: (Fate.FOUND, ["ms_1"]), 2: (Fate.NOTHING, [])}
 
 
 # --- after a person has decided
@@ -288,40 +288,40 @@ def test_what_a_person_left_is_its_own() -> None:
     """Whatever its description and dates, and although it shows no time of its own."""
     other = left(description="Rewritten", due_date=SINCE, created_at=None)
     away = left("ms_2", status="archived")
-    assert one_told(doubt(description=LONG), other, away)[0] is Verdict.PERSON
-    assert one_told(decided(doubt(description=LONG)), other, away) == (Verdict.FOUND, ["ms_1"])
+    assert one_told(doubt(description=LONG), other, away)[0] is Fate.PERSON
+    assert one_told(decided(doubt(description=LONG)), other, away) == (Fate.FOUND, ["ms_1"])
 
 
 def test_where_a_person_left_nothing_it_is_created_again() -> None:
     """Archived ones are not its own."""
     away = left(status="archived")
-    assert one_told(decided(doubt()), away) == (Verdict.NOTHING, [])
-    assert one_told(decided(doubt()), replace(away, description=marked(1))) == (Verdict.NOTHING, [])
+    assert one_told(decided(doubt()), away) == (Fate.NOTHING, [])
+    assert one_told(decided(doubt()), replace(away, description=marked(1))) == (Fate.NOTHING, [])
 
 
 def test_where_a_person_left_several_it_stays_for_a_person() -> None:
     """`retry` alone decides nothing."""
     again = one_told(decided(doubt()), left("ms_1"), left("ms_2"))
-    assert again == (Verdict.PERSON, ["ms_1", "ms_2"])
+    assert again == (Fate.PERSON, ["ms_1", "ms_2"])
 
 
 def test_an_equal_create_that_is_for_a_person_keeps_its_target() -> None:
     """Two creates and two targets: the one that was decided first takes one of them."""
     first, second = decided(doubt(1)), asked(doubt(2))
     found = told([first, second], left("ms_a"), left("ms_b"))
-    assert found[1] == (Verdict.FOUND, ["ms_a"])
+    assert found[1] == (Fate.FOUND, ["ms_a"])
 
 
 def test_an_equal_create_that_is_for_a_person_is_not_under_way() -> None:
     """So the one that was decided first is created again, where nothing is left for it."""
-    assert told([decided(doubt(1)), asked(doubt(2))])[1] == (Verdict.NOTHING, [])
+    assert told([decided(doubt(1)), asked(doubt(2))])[1] == (Fate.NOTHING, [])
 
 
 def test_a_create_whose_parent_lost_its_target_left_nothing_for_certain() -> None:
     """What has its name at the root is for a person."""
     one = doubt(parent=NOWHERE)
-    assert one_told(one, left()) == (Verdict.PERSON, ["ms_1"])
-    assert one_told(one, left(parent_id="ms_9")) == (Verdict.NOTHING, [])
+    assert one_told(one, left()) == (Fate.PERSON, ["ms_1"])
+    assert one_told(one, left(parent_id="ms_9")) == (Fate.NOTHING, [])
 
 
 # --- laws
@@ -354,25 +354,23 @@ def test_no_target_is_given_away_twice_and_every_create_has_a_verdict(
     doubts: list[Doubt], targets: list[TargetMilestone]
 ) -> None:
     """The order in which they are read does not matter."""
-    found = tell(doubts, targets, RULES)
-    given_away = [
-        t.id for one in found.values() if one.verdict is Verdict.FOUND for t in one.targets
-    ]
-    assert len(given_away) == len(set(given_away)) == _count(found, Verdict.FOUND)
+    found = judge(doubts, targets, RULES)
+    given_away = [t.id for one in found.values() if one.fate is Fate.FOUND for t in one.targets]
+    assert len(given_away) == len(set(given_away)) == _count(found, Fate.FOUND)
     assert found.keys() == {d.link.testrail_id for d in doubts}
-    assert tell(doubts[::-1], targets[::-1], RULES).keys() == found.keys()
-    backwards = tell(doubts[::-1], targets[::-1], RULES)
-    assert {id_: one.verdict for id_, one in backwards.items()} == {
-        id_: one.verdict for id_, one in found.items()
+    assert judge(doubts[::-1], targets[::-1], RULES).keys() == found.keys()
+    backwards = judge(doubts[::-1], targets[::-1], RULES)
+    assert {id_: one.fate for id_, one in backwards.items()} == {
+        id_: one.fate for id_, one in found.items()
     }
     for one in doubts:
-        if found[one.link.testrail_id].verdict is Verdict.NOTHING:
+        if found[one.link.testrail_id].fate is Fate.NOTHING:
             free = [t for t in targets if t.id not in given_away]
             assert not any(one.is_certain(t) for t in free)
 
 
-def _count(found: dict[int, Told], verdict: Verdict) -> int:
-    return sum(one.verdict is verdict for one in found.values())
+def _count(found: dict[int, Judgement], verdict: Fate) -> int:
+    return sum(one.fate is verdict for one in found.values())
 
 
 # --- other pairs that write into the same project
@@ -381,15 +379,15 @@ def _count(found: dict[int, Told], verdict: Verdict) -> int:
 def test_creates_of_other_pairs_are_matched_with_what_they_can_have_left() -> None:
     """As many targets as creates, of whichever pair: none is for a person."""
     ours, theirs = doubt(1), replace(doubt(1, is_ready=False), pair=2, is_over=True)
-    assert told([ours, theirs], left("ms_a"), left("ms_b")) == {1: (Verdict.FOUND, ["ms_a"])}
-    assert told([ours], left("ms_a"), left("ms_b"))[1][0] is Verdict.PERSON
+    assert told([ours, theirs], left("ms_a"), left("ms_b")) == {1: (Fate.FOUND, ["ms_a"])}
+    assert told([ours], left("ms_a"), left("ms_b"))[1][0] is Fate.PERSON
 
 
 def test_what_another_pair_may_still_be_creating_is_waited_for() -> None:
     """Nothing is there yet, and what comes can be that of either."""
     theirs = replace(doubt(7, is_ready=False), pair=2)
-    assert told([doubt(1), theirs]) == {1: (Verdict.OPEN, [])}
-    assert told([doubt(1), replace(theirs, is_over=True)]) == {1: (Verdict.NOTHING, [])}
+    assert told([doubt(1), theirs]) == {1: (Fate.OPEN, [])}
+    assert told([doubt(1), replace(theirs, is_over=True)]) == {1: (Fate.NOTHING, [])}
 
 
 @pytest.mark.parametrize("url", [URL, "https://other.example"])
@@ -397,5 +395,5 @@ def test_a_marker_of_another_pairs_create_tells_whose_it_is(url: str) -> None:
     """Of the same TestRail or of another one."""
     theirs = Doubt(doubt(7).link, marker_url(url, 7), is_ready=False, pair=2, is_over=True)
     its = left("ms_a", description=marked(7, url))
-    assert told([doubt(1), theirs], its) == {1: (Verdict.NOTHING, [])}
-    assert told([doubt(1), theirs], its, left("ms_b")) == {1: (Verdict.FOUND, ["ms_b"])}
+    assert told([doubt(1), theirs], its) == {1: (Fate.NOTHING, [])}
+    assert told([doubt(1), theirs], its, left("ms_b")) == {1: (Fate.FOUND, ["ms_b"])}

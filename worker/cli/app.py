@@ -16,7 +16,7 @@ from typer.main import get_command
 from mappings.errors import MilesyncError
 from worker.cli import help as help_text
 from worker.cli.output import Exit, failure, print_json, print_text
-from worker.cli.signals import ending, exit_code, told
+from worker.cli.signals import ending, exit_code, interruption_of
 from worker.cli.streams import OutputLost, silence
 from worker.errors import SettingsError, UsageError
 from worker.say import say_error
@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         silence(sys.stdout)
         return Exit.OK
     except KeyboardInterrupt as ended:
-        if (interrupted := told(ended)) is not None:
+        if (interrupted := interruption_of(ended)) is not None:
             _failed(args, interrupted, "aborted")
         return exit_code(ended)
     except Exception as error:

@@ -112,4 +112,4 @@ def _line(run: RunRecord, far: Progress) -> str:
     if not is_open(run):
         return f"Run {run.id}: {words.run_state(run.state)}; {summary_of(run)}."
     left = f", {far.time_left} left" if far.time_left else ""
-    return f"Run {run.id}: {words.run_state(run.state)}, {far.told}{left}."
+    return f"Run {run.id}: {words.run_state(run.state)}, {far.text}{left}."

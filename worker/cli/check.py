@@ -57,15 +57,15 @@ def check(config: Config = None, as_json: Json = False, projects: Projects = Non
     checks: list[Check] = []
     out = console(sys.stdout)
 
-    def told(one: Check) -> None:
+    def report(one: Check) -> None:
         checks.append(one)
         if not as_json:
             _print(out, one)
 
     try:
-        order = _check(config, projects, told)
+        order = _check(config, projects, report)
     except SettingsError as error:
-        told(Check("settings", False, error.message, error.hint))
+        report(Check("settings", False, error.message, error.hint))
         _end(out, checks, as_json=as_json, error=error)
         return Exit.USAGE
     _end(out, sorted(checks, key=lambda one: order.index(one.name)), as_json=as_json)
@@ -73,7 +73,7 @@ def check(config: Config = None, as_json: Json = False, projects: Projects = Non
 
 
 def _check(
-    config: Path | None, projects: Sequence[int] | None, told: Callable[[Check], None]
+    config: Path | None, projects: Sequence[int] | None, report: Callable[[Check], None]
 ) -> list[str]:
     """Try everything and tell of each as soon as it is known; the names in their order."""
     from worker.bootstrap import require_usable_addresses
@@ -83,8 +83,8 @@ def _check(
         pairs = pairs_to_call(settings, projects)
         settings.web.require_strong_secrets()
         require_usable_addresses(settings)
-        told(Check("settings", True, _settings_read(deployment, pairs)))
-        told(Check("web", True, _web(deployment)))
+        report(Check("settings", True, _settings_read(deployment, pairs)))
+        report(Check("web", True, _web(deployment)))
         attempts: dict[str, Callable[[], str]] = {"database": partial(_database, deployment)}
         for pair in pairs:
             attempts[f"testrail {pair.testrail}"] = partial(_testrail, deployment, pair)
@@ -93,7 +93,7 @@ def _check(
             attempts["redis"] = partial(_redis, deployment)
         began, all_is_well = time.monotonic(), True
         for one in _at_once(attempts, settings.sync.http_timeout):
-            told(one)
+            report(one)
             all_is_well &= one.ok
         left = settings.sync.http_timeout - (time.monotonic() - began)
         if all_is_well and left > 0:
@@ -203,10 +203,10 @@ def _end(
         if ok:
             out.print("All is well. `milesync plan` shows what a migration would do.")
         return
-    told = [
+    shown = [
         {"name": one.name, "ok": one.ok, "message": one.message, "hint": one.hint} for one in checks
     ]
-    document: dict[str, Any] = {"ok": ok, "checks": told, "state": "succeeded" if ok else "failed"}
+    document: dict[str, Any] = {"ok": ok, "checks": shown, "state": "succeeded" if ok else "failed"}
     if error is not None:
         document["error"] = {"kind": error.kind, "message": error.message, "hint": error.hint}
     print_json(document)

@@ -40,8 +40,8 @@ def demo(config: NoConfig = None, as_json: Json = False) -> int:  # noqa: ARG001
 
     folder = Path(tempfile.mkdtemp(prefix="milesync-demo-"))
     with run_sandbox(count=COUNT, rate=ServerRate(A_MINUTE, 60.0), log=False) as sandbox:
-        told = _quiet if as_json else _aloud
-        demonstration = _Demo(sandbox, folder, told)
+        say = _quiet if as_json else _aloud
+        demonstration = _Demo(sandbox, folder, say)
         demonstration.play()
     steps = [step.as_json() for step in demonstration.steps]
     ok = all(step.ok for step in demonstration.steps)

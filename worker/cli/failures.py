@@ -277,9 +277,9 @@ def _named(deployment: Deployment, pair: Pair, ids: frozenset[str]) -> list[Link
     """Those with these ids; without ids what failed, and not what is wholly accepted."""
     if ids:
         every = deployment.store.links(pair.id).values()
-        return [k for k in every if {str(k.testrail_id), k.testably_id} & ids]
+        return [link for link in every if {str(link.testrail_id), link.testably_id} & ids]
     listed = deployment.store.links_with_problems(pair.id)
-    return [k for k in listed if not all(one.accepted for one in k.failures)]
+    return [link for link in listed if not all(one.accepted for one in link.failures)]
 
 
 def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:

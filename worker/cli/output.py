@@ -43,8 +43,8 @@ def exit_of(state: State) -> Exit:
 
 def failure(error: MilesyncError, state: str = "failed") -> dict[str, Any]:
     """The document of a command that could not do its work."""
-    told = {"kind": error.kind, "message": error.message, "hint": error.hint}
-    return {"state": state, "error": told}
+    described = {"kind": error.kind, "message": error.message, "hint": error.hint}
+    return {"state": state, "error": described}
 
 
 def show(document: Mapping[str, Any], human: Human, *, as_json: bool) -> None:

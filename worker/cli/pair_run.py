@@ -160,9 +160,9 @@ def _named(project: dict[str, Any], name: Naming) -> dict[str, Any]:
     """One project's object whose hints name the project in their commands, where they have to."""
     id_ = name(project["testrail_project"])
 
-    def told(one: dict[str, Any]) -> dict[str, Any]:
+    def described(one: dict[str, Any]) -> dict[str, Any]:
         return {**one, "hint": for_project(one["hint"], id_)}
 
-    error = {"error": told(project["error"])} if "error" in project else {}
-    guards = {"guards": list(map(told, project["guards"]))} if "guards" in project else {}
+    error = {"error": described(project["error"])} if "error" in project else {}
+    guards = {"guards": list(map(described, project["guards"]))} if "guards" in project else {}
     return {**project, **error, **guards}

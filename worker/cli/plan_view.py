@@ -188,10 +188,10 @@ def _needs_you(action: Action) -> bool:
     from mappings.problem import Effect
     from worker.sync.apply.outcome import unattempted
 
-    told = unattempted(action)
+    outcome = unattempted(action)
     if not action.is_change:
-        return told.needs_person
-    stays = (one.kind for one in told.problems if one.kind.effect is not Effect.PASSES)
+        return outcome.needs_person
+    stays = (one.kind for one in outcome.problems if one.kind.effect is not Effect.PASSES)
     return any(kind.needs_person for kind in stays)
 
 

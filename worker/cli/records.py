@@ -201,12 +201,12 @@ def _csv(found: Sequence[Facts]) -> str:
 
     rows = [
         (
-            *(k[name] for name in ("testrail_id", "testably_id", "state")),
-            *(k["pushed"].get(name) for name in PUSHED),
-            *(k[name] for name in lifecycles.COLUMNS),
+            *(link[name] for name in ("testrail_id", "testably_id", "state")),
+            *(link["pushed"].get(name) for name in PUSHED),
+            *(link[name] for name in lifecycles.COLUMNS),
         )
         for facts in found
-        for k in facts["links"]
+        for link in facts["links"]
     ]
     columns = ("testrail_id", "testably_id", "state", *PUSHED, *lifecycles.COLUMNS)
     return csv_text(columns, rows, for_terminal=sys.stdout.isatty())

@@ -104,8 +104,8 @@ def show_run(
     out.print(f"{where}: {words.run_state(report.state.value)}", style="bold")
     if any(report.counts.values()) or report.error is None:
         state = report.state.value
-        told = ending.counted(report.counts, report.problems, state, is_undo=is_undo)
-        out.print(f"  {told[:1].upper()}{told[1:]}.")
+        line = ending.counted(report.counts, report.problems, state, is_undo=is_undo)
+        out.print(f"  {line[:1].upper()}{line[1:]}.")
     if report.not_exact:
         out.print(f"  {ending.inexact(report.not_exact, report.state.value)}.")
     if report.verified is not None:

@@ -205,9 +205,9 @@ def _when(run: Facts) -> str:
 
 def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
     first, last = changes[0], changes[-1]
-    told = written(first["kind"])
+    verb = written(first["kind"])
     name = printable(first["name"] or last["after"].get("name") or "")
-    out.print(f"{told}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}", hang=4)
+    out.print(f"{verb}  {first['testrail_id']} {name} → {last['testably_id'] or 'unknown'}", hang=4)
     done = [change for change in changes if change["state"] == DONE]
     for change in done:
         # the headline says the name of a new one, unless it has another by now
@@ -215,8 +215,8 @@ def _show_milestone(out: Console, changes: Sequence[Facts]) -> None:
         render.changes(
             out, [one for one in fields_of(change) if (one.name, one.before, one.after) != said]
         )
-    for told in dict.fromkeys(_not_done(change) for change in changes if change not in done):
-        out.print(f"    {printable(told)}")
+    for reason in dict.fromkeys(_not_done(change) for change in changes if change not in done):
+        out.print(f"    {printable(reason)}")
 
 
 def _not_done(change: Facts) -> str:

@@ -39,7 +39,7 @@ class EndedBySignal(KeyboardInterrupt):
         self.error = Interrupted(f"Interrupted by {name}.")
 
 
-def told(ended: BaseException) -> Interrupted | None:
+def interruption_of(ended: BaseException) -> Interrupted | None:
     """What a person is told about an interrupt, whoever raised it; None for any other error."""
     if isinstance(ended, EndedBySignal):
         return ended.error

@@ -142,8 +142,8 @@ def _beside(one: Verification) -> list[str]:
     """What is compared by nobody, left by a setting, or lived with, in one line."""
     kept, accepted = ({found.testrail_id for found in some} for some in (one.kept, one.accepted))
     left = stays.left_alone(len(kept), len(accepted))
-    told = [text for text in (stays.of_parents(one.exempt or {}), left) if text]
-    return [f"Not counted: {'; '.join(told)}."] if told else []
+    parts = [text for text in (stays.of_parents(one.exempt or {}), left) if text]
+    return [f"Not counted: {'; '.join(parts)}."] if parts else []
 
 
 _WAITS = "waits"
@@ -176,6 +176,6 @@ def _advice(one: Verification) -> list[str]:
     advice += [text for kind, text in _EXTRA_ADVICE.items() if kind in kinds]
     if one.guards:
         stopped = {_ADVICE["push"], _EXTRA_ADVICE["push"]}
-        told = [f"{guard.message} {guard.hint}" for guard in one.guards]
-        advice = [*told, *(text for text in advice if text not in stopped)]
+        stopped_by = [f"{guard.message} {guard.hint}" for guard in one.guards]
+        advice = [*stopped_by, *(text for text in advice if text not in stopped)]
     return list(dict.fromkeys(advice))

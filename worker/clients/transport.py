@@ -43,7 +43,7 @@ from worker.errors import (
 )
 from worker.sync.lanes import Lanes
 from worker.sync.read.answers import Answers
-from worker.sync.read.reading import OK, Told, digest_of
+from worker.sync.read.reading import OK, CachedAnswer, digest_of
 
 _NEVER_SENT: Final = frozenset({Unreachable.kind, CertificateRefused.kind, ProxyRefused.kind})
 _ALONE: Final = Lanes()
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[T]):
-    """What a question brought, and in which slice of its reading: an earlier one if recalled."""
+    """What a GET brought, and which slice of its reading sent it; an earlier one if recalled."""
 
     value: T
     part: int
@@ -71,8 +71,8 @@ class Transport:
     for what may pass. ``observer`` is told the API, the method, the status or the error's kind,
     and the seconds of each request. ``before_request`` is called before a permit is taken, and may
     raise to end the work there.
-    ``answers`` are those that an earlier slice of a reading got. Every call may raise ApiError and,
-    where it waits, BudgetExhausted.
+    ``answers`` caches what is answered, for later slices of a reading. Every call may raise
+    ApiError and, where it waits, BudgetExhausted.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Transport:
         anew: bool = False,
         lanes: Lanes = _ALONE,
     ) -> Asked[T]:
-        """`get`, with the slice that got the answer: this one with ``anew``, whatever is kept.
+        """`get`, with the slice that got the answer; ``anew`` uses no answer of an earlier slice.
 
         Other items of ``lanes`` go on while it waits.
         """
@@ -168,10 +168,10 @@ class Transport:
         return self._retries.until_answered(lambda: self._answered(call, read), lanes)
 
     def repeats(self, digests: Mapping[str, str], lanes: Lanes = _ALONE) -> bool:
-        """Whether this API's questions among those still have the answers of these digests.
+        """Repeat this API's requests among these; whether each answer still has its digest.
 
-        They are asked in their order until one has not; the reading under way does not ask again
-        what was asked here.
+        Ends with the first that has another. The reading under way is then given the answers that
+        came, so that no request is sent twice.
         """
         names = [name for name in digests if name.startswith(f"{self.api} ")]
         others: list[str] = []
@@ -186,7 +186,7 @@ class Transport:
         return not others
 
     def _body(self, name: str, digests: Mapping[str, str]) -> bytes:
-        """The answer as it came; what is not as before must at least be JSON, or is no answer."""
+        """The body of the answer; another than before counts as an answer only if it is JSON."""
         call = Call(self.api, "GET", name.removeprefix(f"{self.api} "))
         answer = self._send(call, None)
         if digest_of(answer.body) != digests[name]:
@@ -237,7 +237,7 @@ class Transport:
         kept = self._answers.keep(name, answer.body, repeatable=not call.by_id)
         return Asked(value, kept)
 
-    def _recalled(self, call: Call, known: Told, read: Callable[[object], T]) -> Asked[T]:
+    def _recalled(self, call: Call, known: CachedAnswer, read: Callable[[object], T]) -> Asked[T]:
         self._traffic.add(received=len(known.body))
         answer = Answer(known.status, {}, known.body)
         if known.status != OK:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from worker.facts import words
-from worker.facts.matters import told_counts
+from worker.facts.matters import shown_counts
 
 _NOTHING: Final = {
     "running": "nothing so far",
@@ -26,8 +26,8 @@ def counted(
     is_undo: bool = False,
 ) -> str:
     """What came of the milestones of a run in this state: ``30 new, 3 changed, 1 needs you``."""
-    told, among = told_counts(counts, problems, is_undo=is_undo)
-    return words.counted(told, _NOTHING.get(state, "nothing to do"), among)
+    shown, among = shown_counts(counts, problems, is_undo=is_undo)
+    return words.counted(shown, _NOTHING.get(state, "nothing to do"), among)
 
 
 def inexact(counts: Mapping[str, int], state: str) -> str:

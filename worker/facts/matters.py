@@ -74,7 +74,7 @@ def _needs_person(problem: Mapping[str, Any]) -> bool:
     return kind not in ProblemKind.__members__ or ProblemKind[kind].needs_person
 
 
-def told_counts(
+def shown_counts(
     counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]], *, is_undo: bool = False
 ) -> tuple[dict[str, int], dict[str, int]]:
     """A run's counts as people are told them, and what they are told of those that need them.
@@ -85,19 +85,19 @@ def told_counts(
     """
     from worker.sync.apply.outcome import DONE, NEEDS_PERSON, Result
 
-    told, waiting = Counter(counts), needing(problems)
+    shown, waiting = Counter(counts), needing(problems)
     among = Counter(one.result for one in waiting)
-    told.subtract({result: n for result, n in among.items() if result and result not in DONE})
+    shown.subtract({result: n for result, n in among.items() if result and result not in DONE})
     known = {one.testrail_id for one in waiting}
     left = [one for one in kept(problems) if one.testrail_id not in known]
-    told["kept"] = sum(one.result == Result.UNCHANGED for one in left)
-    told[Result.UNCHANGED.value] -= told["kept"]
-    blocked = sum(max(told.pop(result.value, 0), 0) for result in NEEDS_PERSON)
-    told["needs_you"] = len(waiting) + blocked
+    shown["kept"] = sum(one.result == Result.UNCHANGED for one in left)
+    shown[Result.UNCHANGED.value] -= shown["kept"]
+    blocked = sum(max(shown.pop(result.value, 0), 0) for result in NEEDS_PERSON)
+    shown["needs_you"] = len(waiting) + blocked
     if is_undo:
-        del told[Result.HELD.value]
+        del shown[Result.HELD.value]
     written = sum(among[result.value] for result in DONE)
-    return dict(told), among_them(written, among[Result.HELD.value])
+    return dict(shown), among_them(written, among[Result.HELD.value])
 
 
 def among_them(written: int, held: int) -> dict[str, int]:

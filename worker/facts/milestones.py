@@ -33,7 +33,7 @@ class Row:
     """One field: what TestRail says of it in Testably's terms, and what Testably has.
 
     ``verdict`` is what the difference means, in the words of the JSON, or ``same``; None where
-    nothing was compared. ``told`` says it in words, ``counts`` whether the pair is out of step
+    nothing was compared. ``text`` says it in words, ``counts`` whether the pair is out of step
     by it.
     """
 
@@ -41,7 +41,7 @@ class Row:
     testrail: str | None
     testably: str | None
     verdict: str | None = None
-    told: str = ""
+    text: str = ""
     counts: bool = False
 
     @property
@@ -102,13 +102,13 @@ def _rows(snapshot: Snapshot, source: SourceMilestone, link: Link, action: Actio
 
 
 def _row(one: Difference, action: Action) -> Row:
-    told = words.verdict(one.verdict.value)
+    text = words.verdict(one.verdict.value)
     if one.cause:
-        told = f"{told}: {one.cause.value}"
+        text = f"{text}: {one.cause.value}"
     if one.verdict is Verdict.PUSH and one.field not in action.push:
-        told = "differs, and is not written now"
+        text = "differs, and is not written now"
     facts = (one.field, one.desired, one.live, one.verdict.value)
-    return Row(*facts, told, counts=one.verdict.counts)
+    return Row(*facts, text, counts=one.verdict.counts)
 
 
 def _same(link: Link, name: str, desired: str | None) -> Row:

@@ -26,7 +26,7 @@ class Progress:
     seconds_left: float = 0.0
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """How far it is, in words."""
         if self.planned is None:
             return f"{words.number_of(self.done, 'write', 'writes')} done"

@@ -66,8 +66,8 @@ def _sources(links: Iterable[Link]) -> dict[int, SourceMilestone]:
 
 def _is_gone(link: Link) -> bool:
     """Whether TestRail has said that it does not exist any more, whatever became of its target."""
-    told = link.problem is not None and link.problem.kind is ProblemKind.IN_USE
-    return link.state in GONE or link.archive_failed or told
+    is_in_use = link.problem is not None and link.problem.kind is ProblemKind.IN_USE
+    return link.state in GONE or link.archive_failed or is_in_use
 
 
 def _as_observed(link: Link) -> TargetMilestone:

@@ -177,7 +177,9 @@ def _by_milestone(changes: Sequence[Change]) -> dict[int, list[Facts]]:
 def _shown(links: Mapping[int, Link], changes: Mapping[int, Any]) -> dict[int, Link]:
     if len(links) <= MOST:
         return dict(links)
-    about = [k for k in links.values() if k.testrail_id in changes or k.problem is not None]
+    about = [
+        link for link in links.values() if link.testrail_id in changes or link.problem is not None
+    ]
     return {link.testrail_id: link for link in about[:MOST]}
 
 

@@ -13,19 +13,19 @@ def held(number: int, accepted: int, project: int | None) -> str:
 
     ``project`` is what that command names, as in `for_project`.
     """
-    told = f"{words.number_of(number, 'milestone is', 'milestones are')} held after an undo"
+    text = f"{words.number_of(number, 'milestone is', 'milestones are')} held after an undo"
     if accepted == number:
-        told += " and accepted; `milesync accept --revoke ID` takes that back."
+        text += " and accepted; `milesync accept --revoke ID` takes that back."
     else:
         them = "the others" if accepted else "it" if number == 1 else "them"
-        told += f", {accepted} of them accepted" if accepted else ""
-        told += f"; `milesync migrate` releases {them}."
-    return for_project(told, project)
+        text += f", {accepted} of them accepted" if accepted else ""
+        text += f"; `milesync migrate` releases {them}."
+    return for_project(text, project)
 
 
 def of_parents(exempt: Mapping[str, int]) -> str:
     """The fields that are Testably's own to say; empty where there are none."""
-    told = [
+    parts = [
         words.number_of(exempt[name], one, several)
         for name, one, several in (
             ("parent_status", "status", "statuses"),
@@ -33,14 +33,14 @@ def of_parents(exempt: Mapping[str, int]) -> str:
         )
         if exempt.get(name)
     ]
-    if not told:
+    if not parts:
         return ""
     is_one = sum(exempt.get(name, 0) for name in words.OF_PARENTS) == 1
-    return f"{' and '.join(told)} of {'a parent is' if is_one else 'parents are'} Testably's own"
+    return f"{' and '.join(parts)} of {'a parent is' if is_one else 'parents are'} Testably's own"
 
 
 def left_alone(kept: int, accepted: int) -> str:
     """The milestones with differences that nobody counts: a setting or a person leaves them."""
-    told = [f"{kept} edited in Testably and kept"] if kept else []
-    told += [f"{accepted} accepted by a person"] if accepted else []
-    return "; ".join(told)
+    parts = [f"{kept} edited in Testably and kept"] if kept else []
+    parts += [f"{accepted} accepted by a person"] if accepted else []
+    return "; ".join(parts)

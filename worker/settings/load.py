@@ -93,12 +93,12 @@ def _toml(file: SettingsFile) -> dict[str, Any]:
     try:
         found = tomllib.loads(file.text)
     except (ValueError, RecursionError) as error:
-        told = "it holds a number that is too long"  # which is no error of TOML
+        reason = "it holds a number that is too long"  # which is no error of TOML
         if isinstance(error, RecursionError):
-            told = "it is nested too deeply"
+            reason = "it is nested too deeply"
         elif isinstance(error, tomllib.TOMLDecodeError):
-            told = str(error)
-        raise SettingsError(f"{file.path} cannot be read: {told}.") from None
+            reason = str(error)
+        raise SettingsError(f"{file.path} cannot be read: {reason}.") from None
     return {key: _without_blanks(value) for key, value in found.items() if not _is_blank(value)}
 
 
@@ -164,8 +164,8 @@ class _Layers:
         if found is None or self.problems:
             raise SettingsError("\n".join(dict.fromkeys(self.problems)))
         made = Settings.model_construct(**dict(found), source_file=self.file)
-        told = [line for file in files for line in file.warnings(made.secrets)]
-        return made.model_copy(update={"warnings": (*self.warnings, *told)})
+        warnings = [line for file in files for line in file.warnings(made.secrets)]
+        return made.model_copy(update={"warnings": (*self.warnings, *warnings)})
 
     def _look_at_addresses(self, found: FileSettings) -> None:
         """Refuse to send credentials over a network without TLS; warn of an open Redis."""

@@ -206,10 +206,12 @@ def looks(snapshot: Snapshot) -> int:
     """The requests of two looks at the three lists, and at the parents of creates in doubt (R2)."""
     links, target = snapshot.links, snapshot.target
     every = links.complete.values()
-    in_doubt = [k for k in every if k.state is LinkState.CREATING and not k.awaits_person]
+    in_doubt = [
+        link for link in every if link.state is LinkState.CREATING and not link.awaits_person
+    ]
     if not in_doubt:
         return 0
-    above = [links.get(k.parent_id) for k in in_doubt if k.parent_id is not None]
+    above = [links.get(link.parent_id) for link in in_doubt if link.parent_id is not None]
     parents = {parent.testably_id for parent in above if parent is not None and parent.has_target}
     words = Counter(written_status(row.status) for row in target.milestones.values())
     words.update(written_status(shown.status) for shown in target.unchanged.values())

@@ -1,13 +1,14 @@
-"""A run finds nothing to do where it reads what an earlier one read that found nothing to do.
+"""Ends a sync early if nothing has changed since the last sync that had nothing to do.
 
-A plan follows from what both sides answer, the links, the settings and the time (`decide.plan`).
-Where all of these are as they were, it is not made again: the questions are asked as they were
-asked then, and their answers are compared as they came, byte by byte. No link is read for it, and
-nothing is decoded. That is most runs of a schedule. As soon as an answer differs, the run reads
-as any other does, and does not ask again what it was answered already (`read.answers`).
+The plan is a function of the API answers, the links, the settings and the time (`decide.plan` is
+pure). A sync that has nothing to do therefore stores what it read: a digest of each answer, and
+what stands for the links and the settings (a *quiet reading*). The next sync sends the same
+requests and compares the digests. If all are equal, its plan would be empty again, so it decodes no
+answer and reads no link; most scheduled syncs end like this. At the first answer that differs it
+reads as usual, and uses the answers that it already has instead of asking again (`read.answers`).
 
-Links and time are those of before the first question: who writes a link after that has to win over
-what is decided from the answers (R8).
+Links and time are taken before the first request: a write to a link after that moment must win
+over what this sync decides from the answers (R8).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ NOTHING = SourceListing({})
 
 
 def plan_routine(context: PairContext, pair: Pair, options: Options, scope: Scope) -> PlannedRun:
-    """`plan_run`, for a run at whose plan nobody looks: what is in step it may only count."""
+    """`plan_run` for a sync whose plan no person looks at, so that an early end is possible."""
     quiet = Quiet.of(context, pair, options, scope)
     if quiet is None:
         return plan_run(context, pair, options, scope)
@@ -47,10 +48,10 @@ def plan_routine(context: PairContext, pair: Pair, options: Options, scope: Scop
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """What a plan follows from beside the answers, as it was before the run asked anything.
+    """What the plan of a sync depends on beside the answers, as it was before the first request.
 
     ``links`` stands for the links of its pair, ``with_target`` says that the target is listed,
-    ``requests`` are those that were sent before.
+    ``requests`` is how many requests each client had sent by then.
     """
 
     context: PairContext
@@ -63,10 +64,10 @@ class Quiet:
 
     @classmethod
     def of(cls, context: PairContext, pair: Pair, options: Options, scope: Scope) -> Self | None:
-        """That of this run; None where it is to read and decide whatever was before.
+        """That of this sync; None if it must read and decide in any case.
 
-        So it does where something of the plan is from elsewhere: from an earlier slice of the run,
-        or from other pairs that write into the same project.
+        It must where the plan also depends on something else: on an earlier slice of the run, or
+        on other pairs that write into the same project.
         """
         is_plain = options.is_routine and scope == Scope(list_target=scope.list_target)
         if not is_plain or pair.rules != context.rules.fingerprint or context.answers.begun:
@@ -79,13 +80,16 @@ class Quiet:
 
     @property
     def key(self) -> str:
-        """Equal for runs under the same settings, by the same milesync."""
+        """Equal for syncs with equal settings and options, by the same version of milesync."""
         context, options = self.context, self.options.as_json()
         facts = (context.rules.fingerprint, context.policy, context.submilestones)
         return digest((_milesync(), *facts, sorted(options.items())))
 
     def again(self) -> PlannedRun | None:
-        """The plan of nothing, if both sides answer as they did; raises what a reading raises."""
+        """The empty plan, if both sides answer as they did before, else None.
+
+        Raises ApiError, BudgetExhausted and StoreError, as a reading does.
+        """
         found = self.context.store.quiet.find(self.pair.id, with_target=self.with_target)
         if found is None or not self._is_as(found):
             return None
@@ -106,9 +110,9 @@ class Quiet:
         return PlannedRun(snapshot, plan, reads, none, 0, self.context.seconds_per_request)
 
     def start(self) -> Start | None:
-        """With what the run reads after all: the links as they were before it asked anything.
+        """The links and the time from before the first request, for a sync that reads after all.
 
-        If somebody has written one since, what was answered before that is asked for anew.
+        None if a link was written since: then the answers so far are forgotten, and asked for anew.
         """
         links = self.context.store.outlines(self.pair.id)
         if self.context.store.quiet.links_of(self.pair.id) == self.links:
@@ -122,9 +126,9 @@ class Quiet:
         return same and found.at <= self.now and not ends
 
     def keep(self, planned: PlannedRun) -> None:
-        """Remember what was read, if there was nothing to do about it.
+        """Store the reading of a plan that has nothing to do.
 
-        Each request must have been a question of its own: else something was read beside them.
+        Not if a request was repeated or recalled: then the digests are not all that was read.
         """
         answered, snapshot = self.context.answers.answered, planned.snapshot
         plan = planned.plan
@@ -149,8 +153,8 @@ class Quiet:
 
 
 def _milesync() -> str:
-    """Which milesync decides: another may decide otherwise."""
+    """The installed version; another one may make another plan of the same answers."""
     try:
         return version("milesync")
-    except PackageNotFoundError:  # it runs from its source
+    except PackageNotFoundError:  # run from a source tree
         return ""

@@ -11,8 +11,8 @@ lease → POST ─┬─ created ───────────────�
                    └─ it cannot be told ──────────────► a person decides, then `milesync retry`
 ```
 
-`Creates.create` is the first half and `Creates.resolve` the second. What the looks tell is decided
-in `worker.sync.decide.in_doubt`, which is pure.
+`Creates.create` is the first half and `Creates.resolve` the second. `worker.sync.decide.in_doubt`,
+which is pure, judges what became of a create.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mappings.rows import Change, ChangeState
 from mappings.store import ForeignCreate
 from worker.errors import Done, NotFound, Transient, UnreadableAnswer
 from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Patience, TargetWriter
-from worker.sync.decide.in_doubt import Doubt, Told, Verdict, tell
+from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
 from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.ports import TargetListing, newest_of
 
@@ -129,26 +129,26 @@ class Creates:
     # --- in doubt: wait, look twice, conclude
 
     def resolve(self, links: Links, ready: Collection[int]) -> list[Resolution]:
-        """What became of the creates in doubt that are ``ready``, as far as it can be told.
+        """What became of the creates in doubt that are ``ready``, as far as it can be judgement.
 
         ``links`` are all links of the pair. Left out is what has to be looked for again. Raises
         ApiError where Testably's lists cannot be read.
         """
-        in_doubt = [k for k in links.complete.values() if k.state is LinkState.CREATING]
-        self._wait([k for k in in_doubt if k.testrail_id in ready])
-        doubts = [self._doubt(k, links, ready) for k in in_doubt]
+        in_doubt = [link for link in links.complete.values() if link.state is LinkState.CREATING]
+        self._wait([link for link in in_doubt if link.testrail_id in ready])
+        doubts = [self._doubt(link, links, ready) for link in in_doubt]
         looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
         if not looks.look_twice():
             return []
         others = map(self._foreign, self.writer.store.creates_of_others(self.writer.pair))
-        found = tell([*doubts, *others], looks.free(), self.rules)
+        judged = judge([*doubts, *others], looks.free(), self.rules)
         self.seen = replace(self.seen, milestones=looks.seen, newest=newest_of(looks.seen.values()))
         resolved = []
         for doubt in doubts:
-            told = found[doubt.link.testrail_id]
-            if doubt.is_ready and told.verdict is not Verdict.OPEN:
+            judgement = judged[doubt.link.testrail_id]
+            if doubt.is_ready and judgement.fate is not Fate.OPEN:
                 try:
-                    resolved.append(self._conclude(doubt, told))
+                    resolved.append(self._conclude(doubt, judgement))
                 except LostLeaseError:  # whoever has it knows what became of it
                     resolved.append(Resolution(self.writer.reload(doubt.link.testrail_id)))
         return resolved
@@ -201,10 +201,10 @@ class Creates:
             left = sent.until - self.writer.clock.monotonic()
         return min(max(left, 0.0), self._longest)
 
-    def _conclude(self, doubt: Doubt, told: Told) -> Resolution:
+    def _conclude(self, doubt: Doubt, judgement: Judgement) -> Resolution:
         writer, link = self.writer, doubt.link
-        if told.verdict is Verdict.FOUND:
-            (left,) = told.targets
+        if judgement.fate is Fate.FOUND:
+            (left,) = judgement.targets
             sure = not link.is_decided or doubt.is_certain(left)
             made = (
                 link.found(left, doubt.parent or None, writer.since())
@@ -212,8 +212,8 @@ class Creates:
                 else link.adopted(left)
             )
             return Resolution(writer.conclude(made, ChangeState.DONE, left.values))
-        if told.verdict is Verdict.PERSON:
-            problem = Problem(told.kind, _why_asked(told.targets))
+        if judgement.fate is Fate.PERSON:
+            problem = Problem(judgement.kind, _why_asked(judgement.targets))
             asked = writer.keep(link.left_to_person(problem, writer.clock.now()))
             return Resolution(asked, problem)
         return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))

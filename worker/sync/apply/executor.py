@@ -94,7 +94,7 @@ class Executor:
             self._leave(item)
         for item in archives:
             self._attempts.require_writes()
-            self._take_away(item)
+            self._archive_item(item)
         parents = self._links.parents()
         self._side_by_side(items, partial(self._complete, parents))
         self._items.retry_leased()
@@ -212,7 +212,7 @@ class Executor:
 
     # --- archives and late statuses
 
-    def _take_away(self, item: Item) -> None:
+    def _archive_item(self, item: Item) -> None:
         """Archive; where a create was cut off, there may be nothing, or nobody knows yet."""
         number, action = item
         link = self._links.of(action)

@@ -238,6 +238,6 @@ def archive(writer: TargetWriter, action: Action, link: Link, *, read_again: boo
 
 def _require_unused(writer: TargetWriter, link: Link) -> None:
     live = writer.target.get(writer.project, link.testably_id or "")
-    used = used_by(live, {k.testably_id for k in writer.store.links(writer.pair.id).values()})
+    used = used_by(live, {link.testably_id for link in writer.store.links(writer.pair.id).values()})
     if used is not None:
         raise InUseError(used)

@@ -21,7 +21,7 @@ _LIVING = frozenset({LinkState.LINKED, LinkState.HELD})
 def living(links: Links) -> int:
     """How many links there are that a run keeps up to date."""
     complete = links.complete.values()
-    return sum(k.has_target and k.state in _LIVING for k in complete) + len(links.outlines)
+    return sum(link.has_target and link.state in _LIVING for link in complete) + len(links.outlines)
 
 
 def mass_limit(links: int) -> int:

@@ -1,8 +1,9 @@
-"""What two looks at the target tell of creates in doubt (R2). Pure.
+"""Judges creates in doubt by what two looks at the target showed (R2). Pure.
 
-First comes the marker. Where nothing carries it, a create is matched with what it can have left:
-the target may have stored the text otherwise, and the marker with it. What cannot be told for
-certain is for a person, and nothing is created meanwhile.
+A target that carries the marker of a create was made by it. Where no target carries it, the create
+is matched with the targets that it can have made, since a target may store the text, and the marker
+in it, otherwise than it was sent. What cannot be known for certain is left to a person, and nothing
+is created meanwhile.
 """
 
 from __future__ import annotations
@@ -29,23 +30,27 @@ Key = tuple[int, int]
 """The pair (0 is the run's own) and the TestRail id of a create."""
 
 
-class Verdict(Enum):
-    """What two looks tell of a create in doubt."""
+class Fate(Enum):
+    """What became of a create in doubt."""
 
     FOUND = auto()
+    """It was carried out, and this is the target that it made."""
     NOTHING = auto()
-    """It left nothing: it may be created again."""
+    """It was not carried out: the milestone may be created again."""
     PERSON = auto()
-    """It cannot be told."""
+    """Nobody but a person can know."""
     OPEN = auto()
-    """A create that is equal may still be under way: to be looked for again."""
+    """A create of equal values may still be under way: the next run looks again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The verdict on one create, and the targets that it is about."""
+class Judgement:
+    """The fate of one create, and the targets that it may have made.
 
-    verdict: Verdict
+    ``kind`` is the problem that a person is asked about.
+    """
+
+    fate: Fate
     targets: Sequence[TargetMilestone] = ()
     kind: ProblemKind = ProblemKind.IN_DOUBT_FOR_A_PERSON
 
@@ -121,7 +126,7 @@ class Doubt:
         return self.marker != footer.url and self.marker.startswith(footer.url)
 
     def _is_since(self, target: TargetMilestone) -> bool:
-        """Told by the target's own times: not older than what was there before the create."""
+        """Judgement by the target's own times: not older than what was there before the create."""
         if target.id in self.before:
             return False
         newest = self.link.attempt_newest
@@ -140,14 +145,15 @@ class Doubt:
         return (self.parent, self.reduced_name, *(posted.get(name) for name in DATE_FIELDS))
 
 
-def tell(
+def judge(
     doubts: Sequence[Doubt], free: Sequence[TargetMilestone], rules: MappingRules
-) -> dict[int, Told]:
-    """What became of each create of the run's own pair, by TestRail id.
+) -> dict[int, Judgement]:
+    """The judgement on each create of the run's own pair, by TestRail id.
 
-    ``free`` are the targets that nobody holds.
+    ``doubts`` may include creates of other pairs, which compete for the same targets. ``free`` are
+    the targets that no link holds.
     """
-    found: dict[Key, Told] = {}
+    found: dict[Key, Judgement] = {}
     equal: dict[tuple[str | None, ...], list[Doubt]] = defaultdict(list)
     marked = by_marker(free, rules)
     for doubt in sorted(doubts, key=lambda d: (not d.is_ready, d.key)):
@@ -156,8 +162,8 @@ def tell(
             own = [target for target in free if doubt.is_named_by(target)]
         own = living(own) if doubt.link.is_decided else living(own) or own
         if own:
-            verdict = Verdict.FOUND if len(own) == 1 else Verdict.PERSON
-            found[doubt.key] = Told(verdict, own, ProblemKind.SEVERAL_MARKED)
+            fate = Fate.FOUND if len(own) == 1 else Fate.PERSON
+            found[doubt.key] = Judgement(fate, own, ProblemKind.SEVERAL_MARKED)
         else:
             equal[doubt.likeness].append(doubt)
     claimed = {target.id for one in found.values() for target in one.targets}
@@ -172,8 +178,8 @@ def tell(
     groups = [_Group.of(some, unmarked) for some in equal.values()]
     taken = frozenset[str]().union(*(group.taken for group in groups))
     for group in groups:
-        found.update(group.tell(taken))
-    return {id_: told for (pair, id_), told in found.items() if not pair}
+        found.update(group.judge(taken))
+    return {id_: judgement for (pair, id_), judgement in found.items() if not pair}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,20 +205,20 @@ class _Group:
     def taken(self) -> frozenset[str]:
         return frozenset(target.id for target in self.matched.values())
 
-    def tell(self, taken: Collection[str]) -> Iterator[tuple[Key, Told]]:
-        """The verdict on each create; ``taken`` are the targets that any create was given."""
+    def judge(self, taken: Collection[str]) -> Iterator[tuple[Key, Judgement]]:
+        """The judgement on each create; ``taken`` are the targets that any create was given."""
         is_over = all(doubt.is_past for doubt in self.doubts)
         for doubt in self.doubts:
             key = doubt.key
             hints = [t for t in self.near if t.id not in taken and doubt.is_hinted_by(t)]
             if self.taken != self.pool:
-                yield key, Told(Verdict.PERSON, [t for t in self.near if t.id in self.pool])
+                yield key, Judgement(Fate.PERSON, [t for t in self.near if t.id in self.pool])
             elif key in self.matched:
-                yield key, Told(Verdict.FOUND, [self.matched[key]])
+                yield key, Judgement(Fate.FOUND, [self.matched[key]])
             elif hints and not doubt.link.is_decided:
-                yield key, Told(Verdict.PERSON, hints)
+                yield key, Judgement(Fate.PERSON, hints)
             else:
-                yield key, Told(Verdict.NOTHING if is_over else Verdict.OPEN)
+                yield key, Judgement(Fate.NOTHING if is_over else Fate.OPEN)
 
 
 def _ids(fits: Mapping[Key, Iterable[TargetMilestone]]) -> frozenset[str]:

@@ -206,11 +206,13 @@ class Snapshot:
         read = {row.id for row in rows}
         if any(not is_archived(sub) and sub.id not in read for sub in live.sub_milestones):
             return None
-        linked = [k for k in self._linked_below.get(live.id, ()) if k.testably_id not in read]
-        if any(self._is_living(k) and k.testably_id not in self.target.milestones for k in linked):
+        below = self._linked_below.get(live.id, ())
+        linked = [link for link in below if link.testably_id not in read]
+        unread = [link for link in linked if link.testably_id not in self.target.milestones]
+        if any(map(self._is_living, unread)):
             return None
         alive = [row.values for row in rows if not is_archived(row)]
-        every = [*(row.values for row in rows), *(k.observed for k in linked)]
+        every = [*(row.values for row in rows), *(link.observed for link in linked)]
         return [extremes(alive), extremes(every)]
 
     @cached_property

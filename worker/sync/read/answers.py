@@ -1,8 +1,8 @@
-"""What both APIs answer while a run reads, kept from one slice of the run to the next.
+"""Caches the API responses of a reading, so that the next slice of the run does not ask again.
 
-A reading asks its questions in the same order in each slice: those that an earlier slice has
-answers to are not sent again. So the readers need not know of slices; only whoever reads a list
-page by page has to see that it is still the same list (`worker.clients.passes`).
+A reading makes its requests in the same order in each slice. A request that an earlier slice has
+an answer to is not sent. So the readers need not know of slices; only the code that reads a list
+page by page must check that it is still the same list (`worker.clients.passes`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from mappings.errors import LostLock
 from mappings.run_record import RunRecord
 from worker.errors import BudgetExhausted
 from worker.sync.options import Phase
-from worker.sync.read.reading import OK, Begun, Reading, Told
+from worker.sync.read.reading import OK, Begun, CachedAnswer, Reading
 
 
 class Answers:
-    """The answers of one process's reading; outside of a reading nothing is kept or recalled."""
+    """The cached answers of the reading under way; outside of a reading it caches nothing."""
 
     def __init__(self, store: AnswerStore | None = None) -> None:
         self._store = store
@@ -37,11 +37,11 @@ class Answers:
         check: Callable[[], None] = lambda: None,
         require_project: Callable[[], object] = lambda: None,
     ) -> Iterator[None]:
-        """Read inside. ``check`` is called before each request, and may raise to end the slice.
+        """Read inside of this context. ``check`` is called before each request; it may raise.
 
-        With a ``run``, what was answered is kept if the reading does not come to its end, and
-        recalled in its next slice. ``require_project`` raises ApiError where Testably does not
-        know the project: then what it denied proves nothing (R4), and is not kept.
+        With a ``run``, the answers are stored if the reading is cut off, and its next slice uses
+        them. ``require_project`` raises ApiError where Testably does not know the project: then a
+        404 of Testably proves nothing (R4), and is not stored.
         """
         store = None if run is None else self._store
         reading = self._reading = Reading(store, run, phase, now, check, require_project)
@@ -61,62 +61,62 @@ class Answers:
             self._reading = None
 
     def keep_for_next_slice(self) -> None:
-        """Keep the last reading, if it was long: the run goes on in another slice."""
+        """Store the last complete reading, if it was long, because the run goes on."""
         if self._whole is not None:
             self._whole.keep_for_next_slice()
 
     def is_begun(self, run: RunRecord, phase: Phase) -> bool:
-        """Whether an earlier slice of the run has begun to read in this phase."""
+        """Whether an earlier slice of the run has begun the reading of this phase."""
         return self._store is not None and self._store.progress(run.id, phase).parts > 0
 
     @property
     def begun(self) -> Begun | None:
-        """When the reading began, if that was in an earlier slice."""
+        """When the reading began, if an earlier slice began it; else None."""
         return None if self._reading is None else self._reading.begun
 
     @property
     def answered(self) -> Mapping[str, str] | None:
-        """The digest of the answer to each question of this reading, as they came.
+        """The digest of the answer to each request of this reading, in the order of requests.
 
-        None where there is no asking the same again: outside of a reading, of one that goes on
-        from an earlier slice, or where something was denied, or asked twice, or asked in vain.
+        None where a later run could not repeat the requests and compare: outside of a reading, in
+        one that an earlier slice began, or where an answer was an error, a request was made twice,
+        or a request that `repeat` sent ahead was not needed.
         """
         return None if self._reading is None else self._reading.answered
 
-    # --- for whoever sends requests
+    # --- for the clients, which send the requests
 
     def before_request(self) -> None:
-        """Raises what ends the reading here."""
+        """Call ``check`` of the reading; raises what it raises."""
         if self._reading is not None:
             self._reading.before_request()
 
-    def recall(self, name: str, *, anew: bool = False) -> Told | None:
-        """The answer to this question, if an earlier slice or `repeat` has it; each is told once.
+    def recall(self, name: str, *, anew: bool = False) -> CachedAnswer | None:
+        """The answer that an earlier slice or `repeat` got to this request; each is given once.
 
-        ``anew``: what an earlier slice was answered does not count, but what `repeat` was does.
-        Raises the ApiError that `repeat` met. With the first question that was not repeated,
-        what is left of those that were is forgotten.
+        ``anew`` leaves out answers of earlier slices. Raises the ApiError that `repeat` got. The
+        first request that `repeat` has not sent makes the rest of its answers void.
         """
         return None if self._reading is None else self._reading.recall(name, anew=anew)
 
     def keep(self, name: str, body: bytes, status: int = OK, *, repeatable: bool = True) -> int:
-        """Keep what was answered to the question that was recalled last; the part it belongs to.
+        """Cache the answer to the request that `recall` was last asked for; returns its slice.
 
-        ``repeatable``: whether the same question can be asked without knowing more than its name.
+        ``repeatable`` says whether a later run can repeat the request from its name alone.
         """
         if self._reading is None:
             return 1
         return self._reading.keep(name, status, body, repeatable=repeatable)
 
     def forget_repeated(self) -> None:
-        """Have everything asked anew that `repeat` has asked."""
+        """Forget the answers that `repeat` got, so that their requests are sent again."""
         if self._reading is not None:
             self._reading.forget_repeated()
 
     def repeat(self, name: str, digest: str, ask: Callable[[], bytes]) -> bool:
-        """Whether ``ask`` still brings the answer with this digest; False outside of a reading.
+        """Send the request by ``ask``; whether its answer has this digest (False outside).
 
-        Whatever it brings, an ApiError too, is what `recall` gives or raises when the reading comes
-        to this question.
+        `recall` later gives that answer, or raises the ApiError that ``ask`` raised, so that the
+        request is not sent twice.
         """
         return self._reading is not None and self._reading.repeat(name, digest, ask)

@@ -1,4 +1,4 @@
-"""One reading of both sides: what was answered in it, and in the earlier slices of its run."""
+"""One reading of both sides: the API responses that this slice and earlier ones of its run got."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ OK: Final = 200
 _NOT_FOUND: Final = 404
 _BEGUN: Final = "begun"
 _LONG: Final = 100
-"""Answers. A reading of so many is not made again by the later slices of its run."""
+"""Answers. The later slices of a run do not repeat a reading of so many."""
 _MOST_BYTES: Final = 128 * 1024 * 1024
-"""Compressed, of one reading: a project of the most milestones takes a tenth of that."""
+"""Compressed bytes of one reading: the largest project takes a tenth of that."""
 _MOST_IN_MEMORY: Final = 8 * 1024 * 1024
 _MOST_REPEATED: Final = 32 * 1024 * 1024
-"""Compressed bytes of what is asked again: where that takes more, the rest of it is not."""
+"""Compressed bytes that `repeat` may hold: beyond that it gives up."""
 
 log = structlog.get_logger(__name__)
 
 
-class Told(NamedTuple):
-    """An answer that was kept; ``part`` is the slice of the reading that got it, from 1."""
+class CachedAnswer(NamedTuple):
+    """The API's answer to a request, sent by slice ``part`` (from 1) of the reading."""
 
     status: int
     body: bytes
@@ -44,17 +44,17 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """When a reading that goes on began, and after which change of its pair."""
+    """When a reading of several slices began, and the last change of its pair before that."""
 
     run_id: str
     at: datetime
     change: int
 
     def written_by_others(self, journal: Journal, pair_id: int) -> set[int]:
-        """The milestones that others have written since.
+        """The milestones that other runs have written since the reading began.
 
-        That is not in what was read before; so this run's own write of them has to lose the
-        compare-and-set (R8), as if all had been read in one go.
+        Answers of earlier slices do not show these writes. So this run must lose the
+        compare-and-set (R8) on these milestones, as it would if it had read all in one slice.
         """
         return journal.written_by_others(pair_id, self.run_id, self.change)
 
@@ -70,12 +70,10 @@ class Begun:
 
 @dataclass(slots=True)
 class Reading:
-    """What is asked and answered in one slice.
+    """The requests and answers of one slice. Others use it through `Answers`, which documents it.
 
-    `Answers` is how others use it, and says what each method takes and gives.
-
-    ``digests`` tell by question what was answered. ``repeated`` is what was asked because an
-    earlier reading had asked it, packed, until this one comes to the question.
+    ``digests`` maps each request to the digest of its answer. ``repeated`` holds, compressed, the
+    answers to requests that `repeat` has sent ahead, until the reading itself makes the request.
     """
 
     store: AnswerStore | None
@@ -115,10 +113,10 @@ class Reading:
         with self._lock:  # several pages may be under way
             self.check()
 
-    def recall(self, name: str, *, anew: bool = False) -> Told | None:
+    def recall(self, name: str, *, anew: bool = False) -> CachedAnswer | None:
         if name in self.repeated:
             return self._told(self.repeated.pop(name))
-        self.forget_repeated()  # this is another question, so those that are left were others
+        self.forget_repeated()  # the reading takes another course than the earlier one did
         if self.store is None or self.run is None:
             return None
         with self._lock:
@@ -127,12 +125,16 @@ class Reading:
         if anew or self.part == 1:
             return None
         kept = self.store.find(self.run.id, self.phase, name, number)
-        return None if kept is None else Told(kept.status, zlib.decompress(kept.body), kept.part)
+        return (
+            None
+            if kept is None
+            else CachedAnswer(kept.status, zlib.decompress(kept.body), kept.part)
+        )
 
-    def _told(self, answer: bytes | ApiError) -> Told:
+    def _told(self, answer: bytes | ApiError) -> CachedAnswer:
         if isinstance(answer, ApiError):
             raise answer
-        return Told(OK, zlib.decompress(answer), self.part)
+        return CachedAnswer(OK, zlib.decompress(answer), self.part)
 
     def keep(self, name: str, status: int, body: bytes, *, repeatable: bool) -> int:
         with self._lock:
@@ -156,7 +158,7 @@ class Reading:
         else:
             self.digests.clear()
 
-    # --- what an earlier reading asked
+    # --- the requests of an earlier reading, sent ahead
 
     def repeat(self, name: str, digest: str, ask: Callable[[], bytes]) -> bool:
         try:
@@ -187,7 +189,7 @@ class Reading:
     # --- its end
 
     def end(self) -> None:
-        """All is read. It is kept where it would take long to read it again for the next slice."""
+        """End a complete reading; store it only where it would take long to repeat."""
         if self.is_long:
             if self.part > 1:
                 self.keep_for_next_slice()
@@ -196,16 +198,16 @@ class Reading:
 
     @property
     def is_long(self) -> bool:
-        """Whether the slices that apply the plan are not to read again."""
+        """Whether the slices that apply the plan use these answers instead of reading again."""
         return self.phase is Phase.READING and (self.part > 1 or len(self.new) >= _LONG)
 
     def keep_for_next_slice(self) -> None:
-        """Keep what is new of a reading that came to its end."""
+        """Store the new answers of a complete reading."""
         if self.new:
             self._write()
 
     def save(self) -> None:
-        """Keep what is new of a reading that ends here."""
+        """Store the new answers of a reading that was cut off here."""
         self.check = lambda: None
         denied = any(one.status == _NOT_FOUND for one in self.new.values())
         self._write(with_denied=not denied or self._has_project())
@@ -220,7 +222,7 @@ class Reading:
             )
 
     def _has_project(self) -> bool:
-        """Whether Testably still knows the project, and so is right about what it denied (R4)."""
+        """Whether Testably still knows the project; only then does its 404 prove absence (R4)."""
         try:
             self.require_project()
         except (ApiError, BudgetExhausted):
@@ -228,7 +230,7 @@ class Reading:
         return True
 
     def _write(self, *, with_denied: bool = True) -> None:
-        """Keep what is new; without it, not what is denied, until more is known."""
+        """Store the new answers; ``with_denied`` says whether those of 404 are stored too."""
         if self.store is None or self.run is None:
             return
         denied = {key: one for key, one in self.new.items() if one.status == _NOT_FOUND}

@@ -156,7 +156,7 @@ class Reader:
         if not testrail_ids:
             return
         found, known = self.complete_links(testrail_ids), self.links.outlines
-        late = [i for i, k in found.items() if i in known and known[i].version != k.version]
+        late = [i for i, link in found.items() if i in known and known[i].version != link.version]
         self.links = self.links.with_complete(found).outdated(late)
 
     def _opened_by_source(

@@ -90,7 +90,9 @@ class SourceReader:
 
     def _missing(self, listing: SourceListing) -> list[int]:
         missing = self.links.missing_from(_known(listing))
-        followed = (k for k in missing if is_followed(k, self.options) and not k.archive_failed)
+        followed = (
+            link for link in missing if is_followed(link, self.options) and not link.archive_failed
+        )
         return [link.testrail_id for link in followed]
 
     def _archive_limit(self) -> int:
@@ -106,11 +108,11 @@ class SourceReader:
         if not self._tells_absence(listing):
             return frozenset()
         known = _known(listing)
-        missing = [k for id_, k in self.links.complete.items() if id_ not in known]
+        missing = [link for id_, link in self.links.complete.items() if id_ not in known]
         every, held = target.milestones.values(), self.links.by_target
         unlinked = [t for t in every if t.id not in held and t.id not in target.foreign]
         marked = {marked_id(one.description, self.url) for one in unlinked if not is_archived(one)}
-        proved = {k.testrail_id for k in missing if self._was_gone(k, target, marked)}
+        proved = {link.testrail_id for link in missing if self._was_gone(link, target, marked)}
         asked = {id_ for id_ in marked if id_ is not None and id_ not in known} - proved
         asked -= {id_ for id_ in asked if id_ in self.links and self.links[id_].has_target}
         return frozenset(proved | {id_ for id_ in sorted(asked) if self._is_gone(id_)})

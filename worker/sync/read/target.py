@@ -94,9 +94,9 @@ class TargetReader:
         unreadable = {str(one.id): f"In Testably its {one.reason}." for one in first.problems}
         missing = self._missing({**found, **unreadable})
         below = self._below_known_parents(found)
-        self._singly.update(below, (k.testably_id or "" for k in missing))
+        self._singly.update(below, (link.testably_id or "" for link in missing))
         found.update(below)
-        details = [k for k in self._to_archive(found) if k not in missing]
+        details = [link for link in self._to_archive(found) if link not in missing]
         return self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
 
     def _list(self, status: str | None) -> TargetListing:
@@ -115,7 +115,7 @@ class TargetReader:
             if one.testably_id not in self._unchanged and one.testably_id not in seen
         ]
         complete = self.links.complete.values()
-        found += [k for k in complete if _is_expected(k) and k.testably_id not in seen]
+        found += [link for link in complete if _is_expected(link) and link.testably_id not in seen]
         return found
 
     def _needs_completed(self, found: Mapping[str, TargetMilestone]) -> bool:
@@ -219,8 +219,8 @@ class TargetReader:
             return []
         links = [self.links[id_] for id_ in sorted(self.gone) if id_ in self.links]
         links = [link for link in links if not link.archive_failed]
-        alive = [k for k in links if k.testably_id in found]
-        return [k for k in alive if not is_archived(found[k.testably_id or ""])]
+        alive = [link for link in links if link.testably_id in found]
+        return [link for link in alive if not is_archived(found[link.testably_id or ""])]
 
     def _doubtful(self, *, single: bool) -> list[Link]:
         """All that a refresh is about; in a run that trusts the last listing, the doubtful."""
@@ -231,10 +231,10 @@ class TargetReader:
             # an edit in the target would win over what is pushed (R3)
             doubtful.update(changed_at_source(self.listing, self.links, self.rules))
         return [
-            k
-            for k in (*self.links.complete.values(), *self._outlined(doubtful))
-            if _is_expected(k)
-            and (k.look_again or k.in_flight is not None or k.testrail_id in doubtful)
+            link
+            for link in (*self.links.complete.values(), *self._outlined(doubtful))
+            if _is_expected(link)
+            and (link.look_again or link.in_flight is not None or link.testrail_id in doubtful)
         ]
 
     def _outlined(self, testrail_ids: Collection[int]) -> list[Link]:

@@ -63,7 +63,7 @@ def page(template: str) -> Callable[[Callable[[Request], Facts]], Callable[[Requ
     return made
 
 
-def told(error: Mapping[str, Any]) -> str:
+def error_text(error: Mapping[str, Any]) -> str:
     """The error of a run, as the pages show it: a server's own words hold its address."""
     return _HIDDEN.get(str(error.get("kind")), str(error.get("message")))
 
@@ -115,7 +115,7 @@ def _templates() -> Environment:
         what=runs.what,
         took=runs.took,
         written=runs.written,
-        told=told,
+        error_text=error_text,
         day=_day,
         advice=_advice,
         testrail_address=marker_url,

@@ -57,8 +57,8 @@ class Known:
     def names(self) -> str:
         """The names of both projects, as far as they are known; the ids where they are not."""
         found = (self.pair.testrail_name, self.pair.testably_name) if self.pair else ()
-        told = " → ".join(dict.fromkeys(name for name in found if name))
-        return told or f"Project {self.configured.testrail}"
+        names = " → ".join(dict.fromkeys(name for name in found if name))
+        return names or f"Project {self.configured.testrail}"
 
     @property
     def path(self) -> str:
@@ -104,8 +104,8 @@ def _recorded(here: Deployment, configured: ProjectPair) -> Pair | None:
 
 def in_words(conditions: Counter[Condition], disabled: int) -> str:
     """How many pairs are in each condition, the worst first."""
-    told = [f"{count} {_HOW_MANY[one]}" for one, count in sorted(conditions.items())]
-    return ", ".join(told + ([f"{disabled} not enabled"] if disabled else []))
+    parts = [f"{count} {_HOW_MANY[one]}" for one, count in sorted(conditions.items())]
+    return ", ".join(parts + ([f"{disabled} not enabled"] if disabled else []))
 
 
 _HOW_MANY: Final = {
