@@ -31,9 +31,9 @@ class Journal(Connected):
     def lease(
         self, pair_id: int, link: Link, change: Change, until: datetime | None
     ) -> tuple[Link, int] | None:
-        """Journal a write before it is sent (R1): the link's claim and the change, or neither.
+        """Journal a write before it is sent (R1): the link's lease and the change, or neither.
 
-        ``link`` already carries what is intended. Returns the claimed link and the change's id,
+        ``link`` already carries what is intended. Returns the leased link and the change's id,
         or None if somebody else changed or holds the link. Without ``until`` there is nothing to
         send: the change is recorded, and nothing is held.
         """
@@ -59,9 +59,9 @@ class Journal(Connected):
         echo: Values | None = None,
         note: str = "",
     ) -> Link | None:
-        """Commit what became of a write that this caller sent, and let go of the claim.
+        """Commit what became of a write that this caller sent, and let go of the lease.
 
-        Returns the saved link; None if the claim had run out and somebody else took the link,
+        Returns the saved link; None if the lease had run out and somebody else took the link,
         in which case it is marked to be looked at again. The change keeps what the caller's own
         answer says of it; an answer that says nothing (AMBIGUOUS) replaces no other.
         """

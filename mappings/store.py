@@ -218,7 +218,7 @@ class Store(Connected):
             connection.execute(noted, rows)
 
     def save(self, pair_id: int, link: Link, now: datetime) -> Link | None:
-        """Write a link if nobody changed it since it was read, and nobody else holds a claim.
+        """Write a link if nobody changed it since it was read, and nobody else holds a lease.
 
         Returns the link as it stands now, or None to the loser of the compare-and-set.
         """

@@ -57,10 +57,10 @@ def undo(
 
 
 def _wait_for_writes_under_way(writer: TargetWriter) -> None:
-    """A process that died may have left claims, and requests that the server still carries out."""
+    """A process that died may have left leases, and requests that the server still carries out."""
     links = writer.store.outlines(writer.pair.id).complete.values()
-    claims = [link.lease_until for link in links if link.lease_until is not None]
-    writer.wait_until(max(claims, default=None))
+    leases = [link.lease_until for link in links if link.lease_until is not None]
+    writer.wait_until(max(leases, default=None))
 
 
 def _take_back(writer: TargetWriter, step: UndoStep, run_id: str) -> Outcome:

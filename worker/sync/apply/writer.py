@@ -28,7 +28,7 @@ from worker.sync.ports import Target
 GRACE = timedelta(seconds=10)
 """How long after its deadline a request may still be carried out by the server (R2)."""
 STALL = timedelta(seconds=5)
-"""A claim older than this before its request is sent is given back: the machine was asleep."""
+"""A lease older than this before its request is sent is given back: the machine was asleep."""
 BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the attempts at what is safe to repeat."""
 LIMITED_ATTEMPTS = 20
@@ -209,9 +209,9 @@ class TargetWriter:
         self.store.mark_to_look_again(self.pair.id, testrail_id)
 
     def wait_until(self, moment: datetime | None) -> None:
-        """Return when the clock has passed ``moment``, or when the longest claim would be over.
+        """Return when the clock has passed ``moment``, or when the longest lease would be over.
 
-        However the clock was set meanwhile, no claim and no request lasts longer than that.
+        However the clock was set meanwhile, no lease and no request lasts longer than that.
         """
         if moment is not None:
             longest = timedelta(seconds=self.target.request_timeout) + STALL + GRACE
