@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Milesync
+from tests.cli.conftest import SEEDED, Milesync
 from tests.cli.schemas import FAILURES, must_fit
 from worker.sandbox.server import Sandbox
 
@@ -124,3 +124,20 @@ def test_a_rebuild_is_called_a_rebuild(milesync: Milesync, monkeypatch: pytest.M
         said = milesync(*command).out
         assert "rebuild" in said
         assert "sync " not in re.sub(r"`milesync [^`]*`", "", said)
+
+
+def test_an_undo_that_nobody_is_asked_about_reads_each_target_once(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """It says all the same what it takes back; with ``--json`` that is on neither stream."""
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    before = len(sandbox.testably.requests)
+    undone = milesync("undo", run, "--yes")
+    requests = [one.method for one in sandbox.testably.requests[before:]]
+    assert (requests.count("GET"), requests.count("PATCH")) == (SEEDED, SEEDED)
+    assert f"What taking back run {run} means:" in undone.out
+    assert milesync("migrate", "--yes").code == 0
+    run = milesync("runs", "--json").json["runs"][0]["run"]
+    quiet = milesync("undo", run, "--yes", "--json")
+    assert quiet.json["state"] == "succeeded"
+    assert "means:" not in quiet.out + quiet.err

@@ -118,7 +118,7 @@ def test_what_ends_an_undo_ends_all_that_is_under_way_and_the_next_one_goes_on(
 
     assert done.run is not None
     with pytest.raises((ServerTrouble, Redirected, GuardTripped)):
-        undo(context, done.run, on_outcome=disturb)
+        undo(context, done.run, begin=lambda _: disturb)
     assert 3 <= len(outcomes) < len(above)
     world.to_ably.faults.clear()
     assert [link for link in world.links.values() if link.lease_until is not None] == []
@@ -159,7 +159,7 @@ def test_a_person_can_stop_an_undo_which_goes_on_when_it_is_done_again(world: Wo
 
     assert done.run is not None
     with pytest.raises(GuardTripped, match="stopped") as stopped:
-        undo(context, done.run, on_outcome=stop)
+        undo(context, done.run, begin=lambda _: stop)
     assert "Undo it again" in stopped.value.hint
     assert len(world.ably.live(PROJECT)) == 2
     assert taken_back(world, done).counts["held"] == 3

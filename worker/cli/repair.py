@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -11,7 +12,7 @@ from mappings.errors import MilesyncError
 from worker.cli import render
 from worker.cli.options import Config, Json, Projects, RunName, Yes
 from worker.cli.output import Exit, console, exit_of, show
-from worker.cli.progress import progress
+from worker.cli.progress import OnOutcome, progress
 from worker.cli.records import recorded
 from worker.cli.session import consent, declined, each, opened, pairs_to_call, require_consent
 from worker.errors import UsageError
@@ -59,12 +60,11 @@ def undo(
         pair = _pair_of(deployment, run)
         deployment.settings.require_credentials([pair])
         with deployment.context(pair) as context:
-            plan = plan_undo(context, run, force=force)
-            if not (yes and as_json):
-                _show_undo(console(sys.stderr if as_json else sys.stdout), plan)
-            if not yes and not consent("Go on?"):
-                return declined("Nothing was changed.", as_json=as_json)
-            report = _undo(deployment, context, plan, force=force)
+            if not yes:
+                _show_undo(plan_undo(context, run, force=force), as_json=as_json)
+                if not consent("Go on?"):
+                    return declined("Nothing was changed.", as_json=as_json)
+            report = _undo(deployment, context, run, force=force, shows=yes and not as_json)
         heading = render.title_of(deployment, deployment.identity(pair))
         project = deployment.project_to_name(pair.testrail)
     show(
@@ -76,14 +76,21 @@ def undo(
 
 
 def _undo(
-    deployment: Deployment, context: PairContext, plan: UndoPlan, *, force: bool
+    deployment: Deployment, context: PairContext, run: str, *, force: bool, shows: bool
 ) -> RunReport:
+    """Take the run back; ``shows`` the plan, where nobody was asked who has seen it."""
     from worker.sync.undo import undo as undo_run
 
-    writes = sum(bool(step.fields) for step in plan.steps)
-    name = deployment.runs.shortest_name(plan.run_id)  # a whole id would be cut beside the bar
-    with progress(deployment, f"Undo of {name}", writes) as on_outcome:
-        return undo_run(context, plan.run_id, force=force, on_outcome=on_outcome)
+    name = deployment.runs.shortest_name(run)  # a whole id would be cut beside the bar
+    with ExitStack() as stack:
+
+        def begin(plan: UndoPlan) -> OnOutcome:
+            if shows:
+                _show_undo(plan)
+            writes = sum(bool(step.fields) for step in plan.steps)
+            return stack.enter_context(progress(deployment, f"Undo of {name}", writes))
+
+        return undo_run(context, run, force=force, begin=begin)
 
 
 def _pair_of(deployment: Deployment, run: str) -> ProjectPair:
@@ -99,7 +106,8 @@ def _pair_of(deployment: Deployment, run: str) -> ProjectPair:
     )
 
 
-def _show_undo(out: Console, plan: UndoPlan) -> None:
+def _show_undo(plan: UndoPlan, *, as_json: bool = False) -> None:
+    out = console(sys.stderr if as_json else sys.stdout)
     rows = [
         (_DOES[s.does], s.testrail_id, s.testably_id, s.name, s.blocked or "") for s in plan.steps
     ]

@@ -24,7 +24,7 @@ from worker.sync.decide.action import Action, Kind
 from worker.sync.options import Options, Phase, RunMode, Trigger
 from worker.sync.report import RunReport, state_after
 from worker.sync.run import OnOutcome, Run
-from worker.sync.undo_plan import TURNS, UndoStep, plan_undo
+from worker.sync.undo_plan import TURNS, UndoPlan, UndoStep, plan_undo
 
 
 def undo(
@@ -32,14 +32,19 @@ def undo(
     run_id: str,
     *,
     force: bool = False,
-    on_outcome: OnOutcome = lambda _: None,
+    begin: Callable[[UndoPlan], OnOutcome] = lambda _: lambda _: None,
 ) -> RunReport:
-    """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on."""
+    """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on.
+
+    ``begin`` is called with the plan before the first write, and returns what is called with each
+    outcome.
+    """
     with Run(context, Options(trigger=Trigger.MANUAL), RunMode(undoes=run_id)) as run:
         writer = run.writer()
         _wait_for_writes_under_way(writer)
         with run.recording.reading(Phase.READING, ()):
             plan = plan_undo(context, run_id, force=force)
+        on_outcome = begin(plan)
         run.enter(Phase.APPLYING)
 
         def take_back(number: int) -> None:
@@ -103,9 +108,9 @@ def _write_and_hold(
         link = link.seen_as(step.live)
 
     def failure(*why: str) -> Problem:
-        told = [f"The undo of run {run_id} did not take it back:", *why]
-        told += [left.reason] if left is not None else []
-        return Problem(ProblemKind.UNDO_FAILED, " ".join(filter(None, told)))
+        parts = [f"The undo of run {run_id} did not take it back:", *why]
+        parts += [left.reason] if left is not None else []
+        return Problem(ProblemKind.UNDO_FAILED, " ".join(filter(None, parts)))
 
     def hold(done: Link, failed: str = "") -> Link:
         why = [failed, *(one.reason for one in done.field_problems.values())]
@@ -131,8 +136,8 @@ def _write_and_hold(
     except Refused as error:
         failed = _in_parts(writer, step, error, unanswered)
         link = writer.keep(hold(writer.reload(step.testrail_id), failed))
-    told = link.problem
-    return told if told is not None and told.kind is ProblemKind.UNDO_FAILED else None
+    problem = link.problem
+    return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
 
 
 def _in_parts(
