@@ -137,6 +137,14 @@ class Journal(Connected):
             rows = connection.execute(query.group_by(changes.c.run_id))
             return {row[0]: row[1] for row in rows}
 
+    def first_done(self, run_id: str) -> dict[int, str]:
+        """The kind of the first change that a run has carried out, by TestRail id."""
+        done = and_(changes.c.run_id == run_id, changes.c.state == ChangeState.DONE.value)
+        query = select(changes.c.testrail_id, changes.c.kind).where(done)
+        with self._transaction() as connection:
+            latest_first = connection.execute(query.order_by(changes.c.id.desc()))
+            return {row[0]: row[1] for row in latest_first}
+
     def written_by_others(self, pair_id: int, run_id: str, since: int) -> set[int]:
         """The milestones that other runs of the pair have written after the change ``since``."""
         query = select(changes.c.testrail_id).where(

@@ -15,11 +15,12 @@ from mappings.locks import IsHeld
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from worker.errors import BudgetExhausted, GuardTripped
-from worker.sync.apply.outcome import DONE, Outcome
+from worker.sync.apply.outcome import DONE, Outcome, Result
 from worker.sync.context import PairContext
+from worker.sync.decide.action import Plan
 from worker.sync.heartbeat import Heartbeat
 from worker.sync.options import Options, Phase, RunMode
-from worker.sync.report import RunReport, added, count, error_json, unrecorded
+from worker.sync.report import RunReport, count, error_json, unrecorded
 
 REFRESHES_COUNT_ONCE: Final = timedelta(minutes=15)
 """What refreshes of a milestone fail in this time counts once (R6)."""
@@ -31,8 +32,10 @@ log = structlog.get_logger(__name__)
 class Recording:
     """One run in the database, which every method but `counts` and `requests` changes.
 
-    ``in_step`` is how many milestones agree as before, of which there are no outcomes. The methods
-    raise LostLock once the run is another process's: what that one records is left alone.
+    ``written`` are the milestones that earlier parts of the run have written, and the result that
+    each counts under. ``in_step`` is how many others agree as before, of which there are no
+    outcomes. The methods raise LostLock once the run is another process's: what that one records
+    is left alone.
     """
 
     context: PairContext
@@ -40,8 +43,9 @@ class Recording:
     record: RunRecord
     heartbeat: Heartbeat
     _before: Mapping[str, int] = field(default_factory=dict)
-    _checked: float = 0.0
+    written: Mapping[int, Result] = field(default_factory=dict)
     in_step: int = 0
+    _checked: float = 0.0
 
     def check(self, outcomes: Iterable[Outcome], *, is_reading: bool = False) -> None:
         """Once a second: note how far the run is, and whether it has to end here.
@@ -78,21 +82,25 @@ class Recording:
             lambda: context.target.check_project(context.identity.testably_project),
         )
 
-    def plan(self, writes: int, in_step: int) -> None:
+    def plan(self, plan: Plan) -> None:
         """Note how many writes are planned, unless an earlier part of the run has."""
-        self.in_step = in_step
+        self.in_step = len(plan.in_step) - len(plan.in_step.named.keys() & self.written.keys())
         if self.record.planned is None:
-            self._note(planned=writes)
+            self._note(planned=plan.writes)
 
     def counts(self, outcomes: Iterable[Outcome]) -> dict[str, int]:
         """How many milestones there are of each result, earlier parts of the run included.
 
-        A part that has counted none yet tells what the earlier parts did.
+        What an earlier part has written counts as that, whatever this part finds or writes of it.
+        A part that has counted none yet says what the earlier parts counted.
         """
-        counted = count(outcomes, self.in_step)
+        others = (one for one in outcomes if one.action.testrail_id not in self.written)
+        counted = count(others, self.in_step)
         if not any(counted.values()):
             return {**counted, **self.record.counts}
-        return added(self.record.counts, counted)
+        for result in self.written.values():
+            counted[result.value] += 1
+        return counted
 
     @property
     def counted_since(self) -> datetime:
@@ -103,8 +111,7 @@ class Recording:
 
     def has_written(self, outcomes: Iterable[Outcome]) -> bool:
         """Whether a part of the run has written anything."""
-        counts = self.counts(outcomes)
-        return any(counts.get(result.value, 0) for result in DONE)
+        return bool(self.written) or any(outcome.result in DONE for outcome in outcomes)
 
     def requests(self) -> dict[str, int]:
         """The requests to each side, those of earlier parts of the run included."""
@@ -166,7 +173,25 @@ def recording(
     origin = structlog.contextvars.get_contextvars().get("correlation", record.id)
     names = {"run": record.id, "pair": str(pair.id), "correlation": origin}
     with structlog.contextvars.bound_contextvars(**names), heartbeat.every(context.heartbeat_every):
-        yield Recording(context, mode, record, heartbeat, context.requests)
+        written = _written(context, mode)
+        yield Recording(context, mode, record, heartbeat, context.requests, written)
+
+
+_RESULTS: Final = {
+    "create": Result.CREATED,
+    "adopt": Result.ADOPTED,
+    "update": Result.UPDATED,
+    "archive": Result.ARCHIVED,
+}
+"""The result that a milestone counts under, by the kind of a run's first change to it."""
+
+
+def _written(context: PairContext, mode: RunMode) -> dict[int, Result]:
+    """What earlier parts of the run have written, by TestRail id."""
+    if mode.of is None:
+        return {}
+    kinds = context.store.journal.first_done(mode.of)
+    return {id_: _RESULTS[kind] for id_, kind in kinds.items() if kind in _RESULTS}
 
 
 def _begin(context: PairContext, pair: Pair, options: Options, mode: RunMode) -> RunRecord:

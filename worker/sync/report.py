@@ -78,17 +78,6 @@ def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:
     return {result.value: found[result.value] for result in Result}
 
 
-def added(earlier: Mapping[str, int], latest: Mapping[str, int]) -> dict[str, int]:
-    """The counts of a run's latest part, with what its earlier parts did.
-
-    What those wrote, the latest part finds unchanged; it is counted once.
-    """
-    done = {result.value: earlier.get(result.value, 0) for result in DONE}
-    total = {name: number + done.get(name, 0) for name, number in latest.items()}
-    total["unchanged"] = max(latest["unchanged"] - sum(done.values()), 0)
-    return total
-
-
 def after_proof(outcomes: Iterable[Outcome], told: Iterable[Outcome]) -> list[Outcome]:
     """What came of a run's milestones by its end.
 

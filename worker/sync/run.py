@@ -159,7 +159,7 @@ class Run:
             raise GuardTripped(guard.message, guard.hint)
         self.enter(Phase.APPLYING)
         self.context.store.update_pair(self.pair.id, rules=self.context.rules.fingerprint)
-        self.recording.plan(plan.writes, len(plan.in_step))
+        self.recording.plan(plan)
         self._apply(snapshot, plan, self.outcomes, on_outcome)
         self.enter(Phase.PROVING)
         self.proof = self._prove(snapshot, plan)
