@@ -122,6 +122,26 @@ def test_keep(family: World) -> None:
     quiet(family)
 
 
+@pytest.mark.parametrize("between", OnSourceDelete)
+def test_what_a_person_brings_back_stays_where_testably_s_edits_win(
+    family: World, between: OnSourceDelete
+) -> None:
+    """In every later run too, whatever the setting for deleted ones was between them."""
+    family.rail.delete(3)
+    family.run()
+    family.edit_target(3, status="active")
+    for deletes in (between, OnSourceDelete.ARCHIVE, OnSourceDelete.ARCHIVE):
+        family.policy = Policy(OnTargetEdit.TARGET, deletes)
+        report = family.run()
+        assert (report.state, family.to_ably.writes) == (State.SUCCEEDED, {})
+        assert status(family, 3) == "active"
+        assert (report.verified or {"in_step": True})["in_step"]
+    family.policy = Policy(OnTargetEdit.SOURCE)
+    assert family.run().counts["archived"] == 1
+    assert status(family, 3) == "archived"
+    quiet(family)
+
+
 def test_without_access_nothing_is_proved(family: World) -> None:
     """403 means no access, never deleted."""
     family.rail.plant({"id": 3, "name": "Other"}, project_id=2)

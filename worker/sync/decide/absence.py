@@ -197,8 +197,9 @@ def _archive(snapshot: Snapshot, link: Link, live: TargetMilestone | None) -> Ac
     """Archive it, unless people work in it or Testably has refused it."""
     since = moment(snapshot.now.isoformat())
     sides = Sides(link, {"status": ARCHIVED}, live, snapshot.policy.on_target_edit, since)
-    was_archived = snapshot.link(link.testrail_id).state is LinkState.ARCHIVED
-    compared = compare(sides) if was_archived or link.archive_failed else _to_archive(link, live)
+    before = snapshot.link(link.testrail_id)
+    again = _was_archived(before)
+    compared = compare(sides) if again or link.archive_failed else _to_archive(link, live)
     used = None
     if compared.push and live is not None and not snapshot.options.archive_in_use:
         used = used_by(live, snapshot.links.by_target.keys())
@@ -207,13 +208,20 @@ def _archive(snapshot: Snapshot, link: Link, live: TargetMilestone | None) -> Ac
         told = compared.link.with_problem(problem, snapshot.now)
         return _about(Kind.CONFLICT, problem.reason, link, told, problem=problem)
     if compared.push:
-        before = {one.field: one.live for one in compared.differences}
-        action = _about(Kind.ARCHIVE, GONE, link, compared.link, push=compared.push, before=before)
+        now = {one.field: one.live for one in compared.differences}
+        action = _about(Kind.ARCHIVE, GONE, link, compared.link, push=compared.push, before=now)
     else:
         why = " ".join(one.reason for one in compared.differences)
-        ended = compared.link.with_problem(None, snapshot.now)
-        action = _about(Kind.SKIP, f"{GONE} {why}", snapshot.link(link.testrail_id), ended)
+        # What a person brought back stays known as archived, so that it is kept the next time too.
+        ended = (before if again else compared.link).with_problem(None, snapshot.now)
+        action = _about(Kind.SKIP, f"{GONE} {why}", before, ended)
     return replace(action, differences=compared.differences)
+
+
+def _was_archived(link: Link) -> bool:
+    """Whether it was archived when its source had gone, so that a person has brought it back."""
+    by_us = link.last_applied.get("status") == ARCHIVED
+    return link.state is LinkState.ARCHIVED or (link.state is LinkState.ORPHANED and by_us)
 
 
 def _to_archive(link: Link, live: TargetMilestone | None) -> Comparison:
