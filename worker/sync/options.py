@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from mappings.milestone import SourceMilestone
 
@@ -43,6 +43,10 @@ class Phase(StrEnum):
     READING = "reading"
     APPLYING = "applying"
     PROVING = "proving"
+
+
+LOOKS: Final = "looks"
+"""The reading that tells what creates in doubt have left (R2); others are named for their phase."""
 
 
 @dataclass(frozen=True, slots=True)

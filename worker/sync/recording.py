@@ -19,7 +19,7 @@ from worker.sync.apply.outcome import DONE, Outcome, Result
 from worker.sync.context import PairContext
 from worker.sync.decide.action import Plan
 from worker.sync.heartbeat import Heartbeat
-from worker.sync.options import Options, Phase, RunMode
+from worker.sync.options import Options, RunMode
 from worker.sync.report import RunReport, count, error_json, unrecorded
 
 REFRESHES_COUNT_ONCE: Final = timedelta(minutes=15)
@@ -66,10 +66,12 @@ class Recording:
         if self.mode.is_over() or (not is_reading and self.mode.gives_way()):
             raise BudgetExhausted("This slice of the run is over; the next one goes on.", 0.0)
 
-    def reading(self, phase: Phase, outcomes: Collection[Outcome]) -> AbstractContextManager[None]:
-        """Inside, both sides are read: in several slices, where the service does the run.
+    def reading(
+        self, phase: str, outcomes: Collection[Outcome], about: Collection[int] = ()
+    ) -> AbstractContextManager[None]:
+        """Inside, much is read: in several slices, where the service does the run.
 
-        A refresh reads so little that it is not asked whether to end.
+        `Answers.reading` says what a reading is ``about``. A refresh is not asked whether to end.
         """
         if not self.mode.exclusive:
             return nullcontext()
@@ -80,6 +82,7 @@ class Recording:
             context.clock.now(),
             lambda: self.check(outcomes, is_reading=True),
             lambda: context.target.check_project(context.identity.testably_project),
+            about,
         )
 
     def plan(self, plan: Plan) -> None:

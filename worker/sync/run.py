@@ -24,7 +24,7 @@ from worker.sync.context import PairContext, PlannedRun
 from worker.sync.decide.action import Plan
 from worker.sync.decide.guards import rules_guard
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.options import WHOLE, Options, Phase, RunMode
+from worker.sync.options import LOOKS, WHOLE, Options, Phase, RunMode
 from worker.sync.proof import Apply, Proof, its_own, prove
 from worker.sync.quiet import plan_routine
 from worker.sync.read.scope import Scope, listing_is_due
@@ -124,8 +124,8 @@ class Run:
 
     # --- reading
 
-    def _reading(self) -> AbstractContextManager[None]:
-        return self.recording.reading(self.phase, self.outcomes.values())
+    def _reading(self, name: str = "", about: Collection[int] = ()) -> AbstractContextManager[None]:
+        return self.recording.reading(name or self.phase, self.outcomes.values(), about)
 
     def plan(self, scope: Scope | None = None) -> PlannedRun:
         """Read and plan. Raises ApiError; GuardTripped if the mapping's settings changed."""
@@ -182,6 +182,7 @@ class Run:
             archive_in_use=self.options.archive_in_use,
             check=self.check,
             on_outcome=on_outcome,
+            looking=lambda about: self._reading(LOOKS, about),
         ).apply(plan)
         return outcomes.values()
 

@@ -5,7 +5,8 @@ lease → POST ─┬─ created ───────────────�
               ├─ refused (certainly not carried out) ─► sent again, or given up
               └─ in doubt
                    → its time-out and a grace are over, and nothing of this run is in flight
-                   → two complete looks, shared by all creates in doubt
+                   → two complete looks, shared by all creates in doubt; those that are longer than
+                     a slice of the run go on in the next one, and begin anew after another create
                    ├─ it is found ────────────────────► linked
                    ├─ nothing can be it ──────────────► not created: it may be sent again
                    └─ it cannot be told ──────────────► a person decides, then `milesync retry`
@@ -17,8 +18,8 @@ which is pure, judges what became of a create.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence, Set
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -42,6 +43,7 @@ from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Pati
 from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
 from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.ports import TargetListing, newest_of
+from worker.sync.read.answers import InVainError
 
 POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
@@ -50,6 +52,19 @@ LOOK_GAP = timedelta(seconds=3)
 
 NOWHERE = ""
 """The parent of a create whose parent has lost its target: no target hangs below it."""
+
+
+Looking = Callable[[Collection[int]], AbstractContextManager[None]]
+"""Gives the context in which the looks at what came of these changes are taken.
+
+An error in it ends them for now, and what they have seen is kept for the next slice of the run. It
+counts only for creates whose wait was over when they began: so the change of each is told.
+"""
+
+
+def at_once(_about: Collection[int]) -> AbstractContextManager[None]:
+    """Looks are taken in one go."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,7 @@ class Creates:
     writer: TargetWriter
     rules: MappingRules
     seen: TargetSnapshot
+    looking: Looking = at_once
     _sent: dict[int, _Sent] = field(default_factory=dict)
 
     # --- lease, POST
@@ -135,10 +151,14 @@ class Creates:
         ApiError where Testably's lists cannot be read.
         """
         in_doubt = [link for link in links.complete.values() if link.state is LinkState.CREATING]
-        self._wait([link for link in in_doubt if link.testrail_id in ready])
+        waited = [link for link in in_doubt if link.testrail_id in ready]
+        self._wait(waited)
         doubts = [self._doubt(link, links, ready) for link in in_doubt]
         looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
-        if not looks.look_twice():
+        try:
+            with self.looking([link.change_id or 0 for link in waited]):
+                looks.look_twice()
+        except InVainError:
             return []
         others = map(self._foreign, self.writer.store.creates_of_others(self.writer.pair))
         judged = judge([*doubts, *others], looks.free(), self.rules)
@@ -234,14 +254,15 @@ class _Looks:
     seen: dict[str, TargetMilestone] = field(default_factory=dict)
     linked: Set[str] = frozenset()
 
-    def look_twice(self) -> bool:
-        """Whether both looks were complete. Raises ApiError."""
+    def look_twice(self) -> None:
+        """Look. Raises InVainError if one of both looks was not complete, ApiError."""
         self.linked = self._linked()
         first = self._look()
         self.writer.clock.sleep(LOOK_GAP.total_seconds())
         complete = self._look() and first
         self.linked = self._linked()
-        return complete
+        if not complete:
+            raise InVainError
 
     def free(self) -> list[TargetMilestone]:
         """What nobody holds, in the order of ids."""

@@ -19,7 +19,7 @@ from mappings.milestone import MappingRules
 from mappings.problem import ProblemKind
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts
-from worker.sync.apply.creates import Creates, Resolution
+from worker.sync.apply.creates import Creates, Looking, Resolution, at_once
 from worker.sync.apply.items import Item, Items
 from worker.sync.apply.links import RunLinks
 from worker.sync.apply.outcome import (
@@ -45,7 +45,8 @@ class Executor:
 
     ``outcomes`` holds what has come of it so far, also after an error. Failures that were counted
     after ``counted_since`` are those of this run. ``check`` is called before each item and may
-    raise. ``archive_in_use`` archives also what people work in (R12).
+    raise. ``archive_in_use`` archives also what people work in (R12). Creates in doubt are looked
+    for inside of ``looking``.
     """
 
     def __init__(
@@ -60,13 +61,14 @@ class Executor:
         archive_in_use: bool = False,
         check: Callable[[], None] = lambda: None,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
+        looking: Looking = at_once,
     ) -> None:
         self._read_at = snapshot.read_at or snapshot.now
         self._archive_in_use = archive_in_use
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
         self._lanes = writer.lanes
         self._links = RunLinks(writer, snapshot.links.with_complete({}))
-        self._creates = Creates(writer, rules, snapshot.target)
+        self._creates = Creates(writer, rules, snapshot.target, looking)
         self._items = Items(
             writer, self._links, outcomes, attempts, counted_since, check, on_outcome
         )

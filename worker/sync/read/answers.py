@@ -7,7 +7,7 @@ page by page must check that it is still the same list (`worker.clients.passes`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -17,6 +17,10 @@ from mappings.run_record import RunRecord
 from worker.errors import BudgetExhausted
 from worker.sync.options import Phase
 from worker.sync.read.reading import OK, Begun, CachedAnswer, Reading
+
+
+class InVainError(Exception):
+    """A reading came to its end, and what it read is not whole: nothing follows from it."""
 
 
 class Answers:
@@ -32,22 +36,29 @@ class Answers:
     def reading(
         self,
         run: RunRecord | None,
-        phase: Phase,
+        phase: str,
         now: datetime,
         check: Callable[[], None] = lambda: None,
         require_project: Callable[[], object] = lambda: None,
+        about: Collection[int] = (),
     ) -> Iterator[None]:
         """Read inside of this context. ``check`` is called before each request; it may raise.
 
         With a ``run``, the answers are stored if the reading is cut off, and its next slice uses
         them. ``require_project`` raises ApiError where Testably does not know the project: then a
-        404 of Testably proves nothing (R4), and is not stored.
+        404 of Testably proves nothing (R4), and is not stored. The reading is to show what came of
+        the changes ``about`` which it is: what earlier slices read counts only if it was begun
+        about all of these, else it is begun anew. One that ends with InVainError is not repeated by
+        later slices either, if it took several.
         """
         store = None if run is None else self._store
-        reading = self._reading = Reading(store, run, phase, now, check, require_project)
+        reading = self._reading = Reading(store, run, phase, now, check, require_project, about)
         try:
             yield
         except LostLock:
+            raise
+        except InVainError:
+            reading.end(in_vain=True)
             raise
         except Exception as error:
             reading.save()
@@ -56,7 +67,8 @@ class Answers:
             raise
         else:
             reading.end()
-            self._whole = reading if reading.is_long else None
+            if phase is Phase.READING:
+                self._whole = reading if reading.is_long else None
         finally:
             self._reading = None
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
@@ -44,11 +44,15 @@ class CachedAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """When a reading of several slices began, and the last change of its pair before that."""
+    """When a reading of several slices began, and the last change of its pair before that.
+
+    ``about`` are the changes that had been waited for when it began.
+    """
 
     run_id: str
     at: datetime
     change: int
+    about: Collection[int] = ()
 
     def written_by_others(self, journal: Journal, pair_id: int) -> set[int]:
         """The milestones that other runs have written since the reading began.
@@ -60,12 +64,14 @@ class Begun:
 
     @property
     def body(self) -> bytes:
-        return json.dumps({"at": self.at.isoformat(), "change": self.change}).encode()
+        facts = {"at": self.at.isoformat(), "change": self.change, "about": sorted(self.about)}
+        return json.dumps(facts).encode()
 
     @classmethod
     def of(cls, run_id: str, body: bytes) -> Begun:
         facts = json.loads(body)
-        return cls(run_id, datetime.fromisoformat(facts["at"]), facts["change"])
+        at = datetime.fromisoformat(facts["at"])
+        return cls(run_id, at, facts["change"], facts.get("about", ()))
 
 
 @dataclass(slots=True)
@@ -78,10 +84,11 @@ class Reading:
 
     store: AnswerStore | None
     run: RunRecord | None
-    phase: Phase
+    phase: str
     now: datetime
     check: Callable[[], None]
     require_project: Callable[[], object]
+    about: Collection[int] = ()
     part: int = 1
     size: int = 0
     begun: Begun | None = None
@@ -99,15 +106,17 @@ class Reading:
         if self.store is None or self.run is None:
             return
         progress = self.store.progress(self.run.id, self.phase)
-        self.part, self.size = progress.parts + 1, progress.size
-        if not progress.parts:
-            here = Begun(self.run.id, self.now, self.store.newest_change())
-            self.begins = Kept(_BEGUN, 1, 1, OK, zlib.compress(here.body))
+        told = self.store.find(self.run.id, self.phase, _BEGUN, 1) if progress.parts else None
+        begun = told and Begun.of(self.run.id, zlib.decompress(told.body))
+        if begun is not None and set(self.about) <= set(begun.about):
+            self.begun, self.part, self.size = begun, progress.parts + 1, progress.size
+            log.info("the reading goes on", reading=self.phase, part=self.part)
             return
-        told = self.recall(_BEGUN)
-        assert told is not None  # noqa: S101  (it is kept before everything else)
-        self.begun = Begun.of(self.run.id, told.body)
-        log.info("the reading goes on", part=self.part)
+        if progress.parts:
+            self.store.forget(self.run.id, self.phase)
+            log.info("the reading begins anew", reading=self.phase)
+        here = Begun(self.run.id, self.now, self.store.newest_change(), self.about)
+        self.begins = Kept(_BEGUN, 1, 1, OK, zlib.compress(here.body))
 
     def before_request(self) -> None:
         with self._lock:  # several pages may be under way
@@ -188,9 +197,9 @@ class Reading:
 
     # --- its end
 
-    def end(self) -> None:
-        """End a complete reading; store it only where it would take long to repeat."""
-        if self.is_long:
+    def end(self, *, in_vain: bool = False) -> None:
+        """End a reading; store it only where later slices would take long to repeat it."""
+        if self.is_long or (in_vain and self.part > 1):
             if self.part > 1:
                 self.keep_for_next_slice()
         elif self.store is not None and self.run is not None and self.size:
