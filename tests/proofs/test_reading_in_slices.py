@@ -6,6 +6,7 @@ On a virtual clock, over HTTP: a request takes a second, a slice a few of them (
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.support.database import fresh_engine
 from tests.support.mortal import Boundaries
 from worker.clients.passes import CHANGED
 from worker.clients.rate_limit import RateLimit
+from worker.errors import GuardTripped
 from worker.sandbox.seed import edit_some, seed
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.options import Options, RunMode, Trigger
@@ -386,6 +388,170 @@ def test_whatever_people_do_meanwhile_nothing_is_doubled_or_lost(make: Make, see
     assert again.verified is not None
     assert again.verified["in_step"] or again.problems
     assert [ids for ids in pair.living().values() if len(ids) > 1] == []
+
+
+# --- what a create in doubt has left, in a list that takes several slices (R2)
+
+NEW = 61
+BELOW = 62
+
+
+def a_large_one(make: Make) -> Pair:
+    """Sixty milestones that are in step, thirty pages of Testably; one is new, with one below."""
+    made = make(ably=TestablySwitches(most_per_page=2))
+    for number in range(60):
+        made.rail.model.add(1, {"name": f"M{number + 1}", "start_on": 1_772_323_200})
+    migrated(made)
+    made.rail.model.add(1, {"name": "New", "start_on": 1_772_323_200})
+    made.rail.model.add(1, {"name": "Below", "start_on": 1_772_323_200, "parent_id": NEW})
+    return made
+
+
+def a_broad_one(make: Make) -> Pair:
+    """One that is new below a milestone whose sub-milestones, made by people, are in no list."""
+    made = make(ably=TestablySwitches(list_holds_subs=False))
+    made.rail.model.add(1, {"name": "Above", "start_on": 1_772_323_200})
+    made.rail.model.add(1, {"name": "First", "start_on": 1_772_323_200, "parent_id": 1})
+    migrated(made)
+    above = made.target_of(1)
+    for number in range(20):
+        made.ably.model.create(PROJECT, {"name": f"By hand {number}", "parent_id": above})
+    made.rail.model.add(1, {"name": "New", "start_on": 1_772_323_200, "parent_id": 1})
+    return made
+
+
+def answer_is_lost(pair: Pair, kind: str = "server_error_after") -> None:
+    """The next create is in doubt; it is carried out, unless its fault is another."""
+    pair.ably.faults.script(kind, method="POST")
+
+
+def pages_since_post(pair: Pair) -> Counter[str]:
+    """How often each page of each list was asked for after the last create that was in doubt."""
+    log = pair.ably.requests
+    last = max(i for i, one in enumerate(log) if one.method == "POST" and one.status >= 500)
+    return Counter(one.path for one in log[last:] if one.method == "GET" and "?page=" in one.path)
+
+
+@pytest.mark.parametrize("kind", ["server_error_after", "server_error"])
+@pytest.mark.parametrize("a_one", [a_large_one, a_broad_one])
+@pytest.mark.parametrize("seconds", [6.0, 20.0, 77.0])
+def test_looks_that_are_longer_than_a_slice_find_what_one_go_finds(
+    make: Make, a_one: Callable[[Make], Pair], seconds: float, kind: str
+) -> None:
+    """Linked where it was carried out, created again where it was not; with what is below it."""
+    whole, sliced = a_one(make), a_one(make)
+    for pair in (whole, sliced):
+        answer_is_lost(pair, kind)
+    one, other = whole.in_one_go(SCHEDULE), sliced.in_slices(seconds, SCHEDULE)
+    assert sliced.slices > 1 or seconds > 60.0
+    assert (one.state, other.state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert sliced.writes() == whole.writes()
+    assert sliced.targets() == whole.targets()
+    assert {**other.counts, "unchanged": 0} == {**one.counts, "unchanged": 0}
+    assert {len(ids) for ids in sliced.living().values()} == {1}
+    assert sliced.living().keys() == {row["id"] for row in sliced.rail.model.everything(1)}
+    assert kept(sliced) == 0
+
+
+def test_a_migration_with_long_looks_ends_with_its_proof(make: Make) -> None:
+    pair = a_large_one(make)
+    answer_is_lost(pair)
+    report = pair.in_slices(30.0)
+    assert report.verified == {**(report.verified or {}), "in_step": True, "compared": 62}
+    below = next(row for row in pair.targets() if row["name"] == "Below")
+    assert below["parent_id"] == pair.target_of(NEW)
+
+
+@pytest.mark.parametrize("seconds", [20.0, 50.0])
+def test_no_page_of_a_look_is_asked_for_in_two_slices(make: Make, seconds: float) -> None:
+    """But one where pages of two slices meet, and the first at the end: of the first look too."""
+    whole, sliced = a_large_one(make), a_large_one(make)
+    for pair in (whole, sliced):
+        answer_is_lost(pair)
+    whole.in_one_go(SCHEDULE)
+    sliced.in_slices(seconds, SCHEDULE)
+    once, often = pages_since_post(whole), pages_since_post(sliced)
+    assert set(once.values()) == {2}
+    assert often.keys() == once.keys()
+    assert sliced.slices > 2
+    assert once.total() < often.total() <= once.total() + 2 * (sliced.slices - 1)
+
+
+def test_a_new_create_in_doubt_begins_the_looks_anew(make: Make) -> None:
+    """What was seen before it was sent tells nothing of it."""
+    pair = a_large_one(make)
+    answer_is_lost(pair)
+
+    def meanwhile() -> None:
+        assert len(pages_since_post(pair)) > 10
+        pair.rail.model.add(1, {"name": "Newer", "start_on": 1_772_323_200})
+        answer_is_lost(pair)
+
+    report = pair.in_slices(60.0, SCHEDULE, once(meanwhile, 2))
+    assert (report.state, len(pair.living()[63])) == (State.SUCCEEDED, 1)
+    assert [body for method, _, body in pair.writes() if '"New"' in body and method == "POST"] != []
+    pages = pages_since_post(pair)
+    assert len(pages) >= 31
+    assert set(pages.values()) <= {2, 3, 4}
+
+
+def test_looks_at_a_list_that_changes_in_every_slice_come_to_an_end(make: Make) -> None:
+    """They are good for nothing, and not repeated by that run; the next one finds it."""
+    pair = a_large_one(make)
+    answer_is_lost(pair)
+    number = 0
+
+    def meanwhile(_: int) -> None:
+        nonlocal number
+        if pair.writes():
+            number += 1
+            pair.ably.model.create(PROJECT, {"name": f"Stray {number}"})
+
+    report = pair.in_slices(20.0, SCHEDULE, meanwhile)
+    assert (report.state, report.counts["waiting"]) == (State.PARTIAL, 2)
+    assert max(pages_since_post(pair).values()) < 2 * 3 * 4
+    assert sum(method == "POST" for method, _, _ in pair.writes()) == 1
+    assert kept(pair) == 0
+    with pair.process(allowed=PLENTY) as context:
+        again = run_pair(context, MIGRATION, Scope())
+    assert (again.state, len(pair.living()[NEW])) == (State.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize("every", [7, 25])
+def test_whoever_dies_while_it_looks_nothing_is_made_twice(make: Make, every: int) -> None:
+    pair = a_large_one(make)
+    answer_is_lost(pair)
+
+    def point_of(number: int) -> Boundaries | None:
+        return Boundaries(dies_at=number * every % 60 + 1) if number < 20 else None
+
+    report = pair.in_slices(30.0, SCHEDULE, point_of=point_of)
+    assert report.state is State.SUCCEEDED
+    assert {len(ids) for ids in pair.living().values()} == {1}
+    assert pair.living().keys() == set(range(1, BELOW + 1))
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_person_stops_a_run_that_looks(make: Make, in_background: bool) -> None:
+    pair = a_large_one(make)
+    answer_is_lost(pair)
+    runs = RunLog(pair.engine)
+
+    def stop() -> None:
+        assert len(pages_since_post(pair)) > 3
+        runs.stop(runs.latest(Store(pair.engine).pair(pair.identity).id, 1)[0].id)
+
+    pair.clock.alarm(90.0, stop)
+    if in_background:
+        with pytest.raises(GuardTripped):
+            pair.in_slices(500.0, SCHEDULE)
+    else:
+        assert pair.in_one_go(SCHEDULE).state is State.ABORTED
+    assert len(pair.living()[NEW]) == 1
+    assert len(pages_since_post(pair)) < 30
+    assert kept(pair) == 0
+    assert pair.in_one_go(SCHEDULE).state is State.SUCCEEDED
+    assert {len(ids) for ids in pair.living().values()} == {1}
 
 
 # --- what was written meanwhile, and what was denied

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import Engine
@@ -15,9 +16,9 @@ from mappings.store import Store
 from tests.support.clock import NOW
 from tests.support.world import IDENTITY
 from worker.errors import BudgetExhausted, GuardTripped, NotFound
-from worker.sync.options import Phase
+from worker.sync.options import LOOKS, Phase
 from worker.sync.read import reading
-from worker.sync.read.answers import Answers
+from worker.sync.read.answers import Answers, InVainError
 from worker.sync.read.reading import CachedAnswer
 
 OVER = BudgetExhausted("The slice is over.", 0.0)
@@ -219,3 +220,50 @@ def test_outside_of_a_reading_nothing_is_asked_again(engine: Engine) -> None:
     process = Answers(AnswerStore(engine))
     assert not repeated(process, b"one")
     assert process.answered is None
+
+
+def test_what_was_read_before_a_change_was_waited_for_does_not_count(
+    engine: Engine, run: RunRecord
+) -> None:
+    """A reading goes on for what it was begun about, and for less; for more it begins anew."""
+
+    def slice_about(about: set[int], name: str) -> CachedAnswer | None:
+        process = Answers(AnswerStore(engine))
+        with suppress(BudgetExhausted), process.reading(run, LOOKS, NOW, about=about):
+            known = process.recall(name)
+            if known is None:
+                process.keep(name, name.encode())
+            raise OVER
+        return known
+
+    assert slice_about({3, 5}, "a") is None
+    assert slice_about({3, 5}, "a") is not None
+    assert slice_about({5}, "a") is not None
+    assert slice_about({5, 4}, "a") is None
+    assert slice_about({3}, "a") is None
+    assert slice_about({3}, "a") is not None
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_what_was_read_in_vain_is_kept_only_if_it_took_several_slices(
+    engine: Engine, run: RunRecord, slices: int
+) -> None:
+    process = Answers(AnswerStore(engine))
+    for number in range(slices):
+        error = InVainError() if number == slices - 1 else OVER
+        with suppress(type(error)), process.reading(run, LOOKS, NOW):
+            process.recall(f"page {number}")
+            process.keep(f"page {number}", b"page")
+            raise error
+    assert process.is_begun(run, LOOKS) is (slices == 2)
+
+
+def test_the_looks_do_not_replace_the_reading_that_was_long(
+    engine: Engine, run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_LONG", 1)
+    process = read(engine, run, lambda process: (process.recall("a"), process.keep("a", b"a"))[0])
+    with process.reading(run, LOOKS, NOW):
+        pass
+    process.keep_for_next_slice()
+    assert recalled(engine, run, "a") is not None

@@ -190,10 +190,9 @@ class Executor:
         if problem is not None:
             self._items.finish(number, Outcome(action, Result.CONFLICTS, None, (problem,)))
         elif link.state is LinkState.LINKED and action.kind is Kind.CREATE:
-            posted = number in self._outcomes
-            if posted:
+            if number in self._outcomes:
                 self._attempts.succeeded(number)
-            result = Result.CREATED if posted else Result.ADOPTED
+            result = Result.CREATED if self._links.was_written(link) else Result.ADOPTED
             self._items.do((number, updates.catch_up(action, link)), updates.update, result)
 
     def _leave(self, item: Item) -> None:

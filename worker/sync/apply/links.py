@@ -52,6 +52,12 @@ class RunLinks:
         leased = link.lease_until is not None and link.lease_until > self.writer.clock.now()
         return is_planned or not leased
 
+    def was_written(self, link: Link) -> bool:
+        """Whether this run has sent anything for the milestone, also in an earlier slice."""
+        writer, id_ = self.writer, link.testrail_id
+        sent = writer.store.journal.changes(writer.pair.id, testrail_id=id_, run_id=writer.run_id)
+        return bool(sent)
+
     def put(self, link: Link) -> None:
         """Take a link as it was just recorded."""
         self.known.put(link)

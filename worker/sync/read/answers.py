@@ -77,7 +77,7 @@ class Answers:
         if self._whole is not None:
             self._whole.keep_for_next_slice()
 
-    def is_begun(self, run: RunRecord, phase: Phase) -> bool:
+    def is_begun(self, run: RunRecord, phase: str) -> bool:
         """Whether an earlier slice of the run has begun the reading of this phase."""
         return self._store is not None and self._store.progress(run.id, phase).parts > 0
 
