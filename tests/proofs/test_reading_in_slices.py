@@ -428,7 +428,7 @@ def answer_is_lost(pair: Pair, kind: str = "server_error_after") -> None:
 def pages_since_post(pair: Pair) -> Counter[str]:
     """How often each page of each list was asked for after the last create that was in doubt."""
     log = pair.ably.requests
-    last = max(i for i, one in enumerate(log) if one.method == "POST" and one.status >= 500)
+    last = max(i for i, one in enumerate(log) if one.method == "POST" and (one.status or 0) >= 500)
     return Counter(one.path for one in log[last:] if one.method == "GET" and "?page=" in one.path)
 
 

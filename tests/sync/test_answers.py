@@ -262,7 +262,12 @@ def test_the_looks_do_not_replace_the_reading_that_was_long(
     engine: Engine, run: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "_LONG", 1)
-    process = read(engine, run, lambda process: (process.recall("a"), process.keep("a", b"a"))[0])
+
+    def work(process: Answers) -> None:
+        process.recall("a")
+        process.keep("a", b"a")
+
+    process = read(engine, run, work)
     with process.reading(run, LOOKS, NOW):
         pass
     process.keep_for_next_slice()
