@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from mappings.answers import AnswerStore
 from mappings.errors import LostLock
+from mappings.journal import Journal
 from mappings.run_record import RunRecord
 from worker.errors import BudgetExhausted
 from worker.sync.options import Phase
@@ -27,6 +29,8 @@ class Answers:
         self._reading: Reading | None = None
         self._whole: Reading | None = None
         """The last long reading that came to its end."""
+        self.began: Begun | None = None
+        """When the plan's reading began that came to its end; of a run that goes on in slices."""
 
     @contextmanager
     def reading(
@@ -57,6 +61,7 @@ class Answers:
         else:
             reading.end()
             self._whole = reading if reading.is_long else None
+            self.began = reading.began if phase is Phase.READING else self.began
         finally:
             self._reading = None
 
@@ -68,6 +73,16 @@ class Answers:
     def is_begun(self, run: RunRecord, phase: Phase) -> bool:
         """Whether an earlier slice of the run has begun the reading of this phase."""
         return self._store is not None and self._store.progress(run.id, phase).parts > 0
+
+    def forget_overwritten(self, run: RunRecord, journal: Journal) -> None:
+        """Forget what the target answered to the plan's reading before the run itself wrote."""
+        begun = None if self._store is None else Begun.find(self._store, run, Phase.READING)
+        if self._store is None or begun is None:
+            return
+        if journal.has_written(run.id, begun.target_change):
+            anew = replace(begun, target_change=self._store.newest_change())
+            self._store.forget(run.id, Phase.READING, api="Testably")
+            self._store.keep(run, Phase.READING, [anew.kept])
 
     @property
     def begun(self) -> Begun | None:

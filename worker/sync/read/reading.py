@@ -44,11 +44,16 @@ class CachedAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """When a reading of several slices began, and the last change of its pair before that."""
+    """When a reading of several slices began, and the newest journaled change at that time.
+
+    ``target_change`` is the newest change when the target was first read: later than ``change``
+    where that had to be begun anew.
+    """
 
     run_id: str
     at: datetime
     change: int
+    target_change: int
 
     def written_by_others(self, journal: Journal, pair_id: int) -> set[int]:
         """The milestones that other runs have written since the reading began.
@@ -59,13 +64,24 @@ class Begun:
         return journal.written_by_others(pair_id, self.run_id, self.change)
 
     @property
-    def body(self) -> bytes:
-        return json.dumps({"at": self.at.isoformat(), "change": self.change}).encode()
+    def kept(self) -> Kept:
+        """As it is stored beside the answers."""
+        facts = {
+            "at": self.at.isoformat(),
+            "change": self.change,
+            "target_change": self.target_change,
+        }
+        return Kept(_BEGUN, 1, 1, OK, zlib.compress(json.dumps(facts).encode()))
 
     @classmethod
-    def of(cls, run_id: str, body: bytes) -> Begun:
-        facts = json.loads(body)
-        return cls(run_id, datetime.fromisoformat(facts["at"]), facts["change"])
+    def find(cls, store: AnswerStore, run: RunRecord, phase: Phase) -> Begun | None:
+        """That of the run's reading in this phase, if an earlier slice has begun it."""
+        kept = store.find(run.id, phase, _BEGUN, 1)
+        if kept is None:
+            return None
+        facts = json.loads(zlib.decompress(kept.body))
+        at, change = datetime.fromisoformat(facts["at"]), facts["change"]
+        return cls(run.id, at, change, facts.get("target_change", change))
 
 
 @dataclass(slots=True)
@@ -85,6 +101,9 @@ class Reading:
     part: int = 1
     size: int = 0
     begun: Begun | None = None
+    """Of a reading that an earlier slice has begun."""
+    began: Begun | None = None
+    """Of this reading, whichever slice has begun it."""
     begins: Kept | None = None
     asked: Counter[str] = field(default_factory=Counter)
     new: dict[tuple[str, int], Kept] = field(default_factory=dict)
@@ -101,12 +120,11 @@ class Reading:
         progress = self.store.progress(self.run.id, self.phase)
         self.part, self.size = progress.parts + 1, progress.size
         if not progress.parts:
-            here = Begun(self.run.id, self.now, self.store.newest_change())
-            self.begins = Kept(_BEGUN, 1, 1, OK, zlib.compress(here.body))
+            change = self.store.newest_change()
+            self.began = Begun(self.run.id, self.now, change, change)
+            self.begins = self.began.kept
             return
-        told = self.recall(_BEGUN)
-        assert told is not None  # noqa: S101  (it is kept before everything else)
-        self.begun = Begun.of(self.run.id, told.body)
+        self.begun = self.began = Begun.find(self.store, self.run, self.phase)
         log.info("the reading goes on", part=self.part)
 
     def before_request(self) -> None:
