@@ -82,10 +82,13 @@ class AnswerStore(Connected):
             if rows:
                 connection.execute(insert(answers), rows)
 
-    def forget(self, run_id: str, phase: str) -> None:
-        """Delete what is kept of a reading: it has come to its end, or is begun anew."""
+    def forget(self, run_id: str, phase: str, *, api: str = "") -> None:
+        """Delete what is kept of a reading, or only what one API answered."""
+        chosen = _of(run_id, phase)
+        if api:
+            chosen = and_(chosen, answers.c.name.startswith(f"{api} ", autoescape=True))
         with self._transaction() as connection:
-            connection.execute(delete(answers).where(_of(run_id, phase)))
+            connection.execute(delete(answers).where(chosen))
 
     def purge(self) -> None:
         """Delete what nobody goes on with: of runs that have ended, and what is too old."""

@@ -145,6 +145,12 @@ class Journal(Connected):
             latest_first = connection.execute(query.order_by(changes.c.id.desc()))
             return {row[0]: row[1] for row in latest_first}
 
+    def has_written(self, run_id: str, since: int) -> bool:
+        """Whether the run has journaled a write after the change ``since``."""
+        query = select(changes.c.id).where(changes.c.run_id == run_id, changes.c.id > since)
+        with self._transaction() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def written_by_others(self, pair_id: int, run_id: str, since: int) -> set[int]:
         """The milestones that other runs of the pair have written after the change ``since``."""
         query = select(changes.c.testrail_id).where(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import fakeredis
 from sqlalchemy import Engine
 
-from mappings.answers import AnswerStore
 from mappings.footer import marked_id
 from mappings.milestone import ARCHIVED
 from mappings.rows import PairIdentity
 from mappings.run_record import RunRecord
 from mappings.runs import RunLog
 from mappings.store import Store
-from tests.proofs.over_http import PROJECT, http_context
+from tests.proofs.over_http import PLENTY, PROJECT, http_context
 from tests.support.clock import FakeClock
+from tests.support.database import fresh_engine
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import URL
 from worker.clients.rate_limit import RateLimit
@@ -32,10 +33,11 @@ from worker.sandbox.testrail_model import TestRailModel
 from worker.sync.context import PairContext
 from worker.sync.options import Options, Phase, RunMode, Trigger
 from worker.sync.read.scope import Scope
-from worker.sync.report import RunReport
+from worker.sync.report import RunReport, State
 from worker.sync.run import Run, run_pair
 from worker.tasks import recall
 
+LISTED = Scope()
 SECONDLY = RateLimit(60, 60)
 """A request takes 1.02 seconds of the clock, and nothing else takes any."""
 MIGRATION = Options(trigger=Trigger.MIGRATION)
@@ -72,19 +74,20 @@ class Pair:
         between: Callable[[int], None] = lambda _: None,
         point_of: Callable[[int], Boundaries | None] = lambda _: None,
         applies_whole: bool = False,
+        scope: Scope | None = LISTED,
         **how: Any,
     ) -> RunReport:
         """A run of the service, each slice of so many seconds, in a process of its own.
 
         ``between`` is called with the number of the slice that is over, ``point_of`` gives the
         boundaries of a slice, at which it may die. With ``applies_whole``, slices end only while
-        both sides are read.
+        both sides are read. Without a ``scope`` the target is listed where that is due.
         """
         run, self.slices = self._handed_over(options), 0
         while self.slices < 500:
             self.slices += 1
             ends = (self.clock.monotonic() + seconds, applies_whole)
-            report = self._slice(run, options, ends, point_of(self.slices), how)
+            report = self._slice(run, options, ends, point_of(self.slices), scope, how)
             if report is not None:
                 return report
             between(self.slices)
@@ -103,6 +106,7 @@ class Pair:
         options: Options,
         ends: tuple[float, bool],
         point: Boundaries | None,
+        how_much: Scope | None,
         how: dict[str, Any],
     ) -> RunReport | None:
         run: Run | None = None
@@ -118,10 +122,7 @@ class Pair:
                 with run:
                     if run.is_proving:
                         return run.prove()
-                    seen = recall.load(self.redis, run_id)
-                    if seen is None and run.has_written:
-                        AnswerStore(self.engine).forget(run_id, Phase.READING)
-                    run.plan(seen or Scope())
+                    run.plan(recall.scope_of(self.redis, run) or how_much)
                     return run.apply()
         except BudgetExhausted:
             if run is not None:
@@ -202,3 +203,28 @@ def a_pair(
     ):
         testrail.model.url = testrail.url
         yield Pair(testrail, testably, engine, clock)
+
+
+Make = Callable[..., Pair]
+
+
+@contextmanager
+def pairs_in(folder: Path) -> Iterator[Make]:
+    """Makes pairs, with the switches of both sides; each has a database of its own there."""
+    with ExitStack() as stack:
+
+        def made(**switches: Any) -> Pair:
+            own = folder / str(len(list(folder.iterdir())))
+            own.mkdir()
+            engine = fresh_engine(own)
+            stack.callback(engine.dispose)
+            return stack.enter_context(a_pair(engine, **switches))
+
+        yield made
+
+
+def migrated(pair: Pair) -> None:
+    """Bring both sides in step, by a command that need not wait."""
+    with pair.process(allowed=PLENTY) as context:
+        assert run_pair(context, MIGRATION, Scope()).state is State.SUCCEEDED
+    pair.forget_requests()

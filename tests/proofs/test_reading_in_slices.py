@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from mappings.runs import RunLog
 from mappings.store import Store
 from mappings.tables import answers
 from tests.proofs.over_http import PLENTY, PROJECT
-from tests.proofs.slicing import MIGRATION, Pair, a_pair
-from tests.support.database import fresh_engine
+from tests.proofs.slicing import MIGRATION, Make, Pair, migrated, pairs_in
 from tests.support.mortal import Boundaries
 from worker.clients.passes import CHANGED
 from worker.clients.rate_limit import RateLimit
@@ -34,21 +32,12 @@ from worker.sync.run import run_pair
 from worker.tasks.slices import SLICE
 
 SCHEDULE = Options(trigger=Trigger.SCHEDULE)
-Make = Callable[..., Pair]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     """Makes pairs, with the switches of both sides."""
-    with ExitStack() as stack:
-
-        def made(**switches: Any) -> Pair:
-            folder = tmp_path / str(len(list(tmp_path.iterdir())))
-            folder.mkdir()
-            engine = fresh_engine(folder)
-            stack.callback(engine.dispose)
-            return stack.enter_context(a_pair(engine, **switches))
-
+    with pairs_in(tmp_path) as made:
         yield made
 
 
@@ -60,13 +49,6 @@ def pair(make: Make) -> Pair:
         made.rail.model.add(1, {"name": f"M{number + 1}", "start_on": 1_772_323_200})
     migrated(made)
     return made
-
-
-def migrated(pair: Pair) -> None:
-    """Bring both sides in step, by a command that need not wait."""
-    with pair.process(allowed=PLENTY) as context:
-        assert run_pair(context, MIGRATION, Scope()).state is State.SUCCEEDED
-    pair.forget_requests()
 
 
 def a_year_later(pair: Pair) -> None:

@@ -562,11 +562,13 @@ class PairLife(RuleBasedStateMachine):
     def _changes_in_secret(self) -> bool:
         """Whether a text becomes another without an answer to a write of it that shows that.
 
-        It is another at each reading, or stored with more than was sent and answered as sent.
+        It is another at each reading; or more is stored than was sent, that is cut off in its
+        middle, and the answer shows what was sent.
         """
         ably = self.world.ably.switches
-        half_a_link = ably.links_addresses != "no" and ably.cuts_description_at is not None
-        return ably.unsteady or (ably.echo_differs and half_a_link)
+        adds = ably.links_addresses != "no" or ably.paragraphs or ably.html_entities
+        cut_in_its_middle = adds and ably.cuts_description_at is not None
+        return ably.unsteady or (ably.echo_differs and cut_in_its_middle)
 
     def _rows(self) -> list[Record]:
         return [_plain_row(row) for row in self.world.rows()]

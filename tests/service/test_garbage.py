@@ -122,9 +122,9 @@ def test_what_was_listed_is_whole_or_nothing(redis: Redis, put: Put, row: Any) -
     key = "milesync:listed:r"
     for text in [*TEXTS, *(zlib.compress(text) for text in TEXTS)]:
         put(key, text)
-        assert recall.load(redis, "r") is None
+        assert recall.find(redis, "r") is None
     put(key, zlib.compress(json.dumps({"rows": [row], "gone": []}).encode()))
-    assert recall.load(redis, "r") is None
+    assert recall.find(redis, "r") is None
 
 
 @pytest.mark.parametrize("size", [1, 3])

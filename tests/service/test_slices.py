@@ -93,7 +93,7 @@ def test_without_what_was_listed_the_target_is_listed_again(stack: Stack, here: 
         stack.testrail.model.add(1, {"name": f"M{number}"})
     after = work(here, job(here), NEVER, After(here, 1))
     assert after is not None
-    assert recall.load(here.redis, after.run or "") is not None
+    assert recall.find(here.redis, after.run or "") is not None
     stack.redis.flushall()
     assert work(here, job(here, after=after), NEVER) is None
     assert latest(here).counts["conflicts"] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from mappings.rows import Pair
@@ -55,6 +56,13 @@ class Proof:
     def is_whole(self) -> bool:
         """Whether it speaks of everything, and nothing was edited while it was made."""
         return self.scope == "all" and not self.changed_since
+
+    @property
+    def proved_at(self) -> datetime | None:
+        """When the reading began that found everything in step; None if none did."""
+        if self.snapshot is None or not (self.is_whole and self.in_step):
+            return None
+        return self.snapshot.read_at or self.snapshot.now
 
     def as_json(self) -> dict[str, Any]:
         """The contract's ``verified``."""
@@ -143,7 +151,8 @@ def _compared_again(
         if (link := ids[action.testrail_id]) is not None
     ]
     fresh = second_look(context, snapshot, found)
-    return replace(fresh, links=links, now=context.clock.now(), _desired={})
+    began_at = snapshot.read_at or snapshot.now
+    return replace(fresh, links=links, now=context.clock.now(), read_at=began_at, _desired={})
 
 
 def _is_pushed(action: Action) -> bool:

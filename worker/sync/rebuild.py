@@ -25,7 +25,7 @@ def rebuild(context: PairContext) -> RunReport:
     with Run(context, Options(trigger=Trigger.REBUILD)) as run:
         planned = run.plan()
         run.enter(Phase.APPLYING)
-        run.recording.in_step = len(planned.plan.in_step)
+        run.recording.in_step = planned.plan.in_step
         for number, action in enumerate(planned.plan.actions):
             run.check()
             outcome = _rebuilt(run, planned.snapshot, action)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from mappings.run_record import RunRecord
 from worker.errors import BudgetExhausted, GuardTripped
 from worker.sync.apply.outcome import DONE, Outcome, Result
 from worker.sync.context import PairContext
-from worker.sync.decide.action import Plan
+from worker.sync.decide.action import InStep, Plan
 from worker.sync.heartbeat import Heartbeat
 from worker.sync.options import Options, RunMode
 from worker.sync.report import RunReport, count, error_json, unrecorded
@@ -33,9 +34,8 @@ class Recording:
     """One run in the database, which every method but `counts` and `requests` changes.
 
     ``written`` are the milestones that earlier parts of the run have written, and the result that
-    each counts under. ``in_step`` is how many others agree as before, of which there are no
-    outcomes. The methods raise LostLock once the run is another process's: what that one records
-    is left alone.
+    each counts under; ``in_step`` are those that agree as before. The methods raise LostLock once
+    the run is another process's: what that one records is left alone.
     """
 
     context: PairContext
@@ -44,7 +44,7 @@ class Recording:
     heartbeat: Heartbeat
     _before: Mapping[str, int] = field(default_factory=dict)
     written: Mapping[int, Result] = field(default_factory=dict)
-    in_step: int = 0
+    in_step: InStep = field(default_factory=InStep)
     _checked: float = 0.0
 
     def check(self, outcomes: Iterable[Outcome], *, is_reading: bool = False) -> None:
@@ -87,7 +87,7 @@ class Recording:
 
     def plan(self, plan: Plan) -> None:
         """Note how many writes are planned, unless an earlier part of the run has."""
-        self.in_step = len(plan.in_step) - len(plan.in_step.named.keys() & self.written.keys())
+        self.in_step = plan.in_step
         if self.record.planned is None:
             self._note(planned=plan.writes)
 
@@ -95,15 +95,17 @@ class Recording:
         """How many milestones there are of each result, earlier parts of the run included.
 
         What an earlier part has written counts as that, whatever this part finds or writes of it.
-        A part that has counted none yet says what the earlier parts counted.
+        A part that has counted none yet says what the earlier parts counted beside it.
         """
-        others = (one for one in outcomes if one.action.testrail_id not in self.written)
-        counted = count(others, self.in_step)
-        if not any(counted.values()):
-            return {**counted, **self.record.counts}
-        for result in self.written.values():
-            counted[result.value] += 1
-        return counted
+        others = [one for one in outcomes if one.action.testrail_id not in self.written]
+        written = Counter(result.value for result in self.written.values())
+        counted_apart = self.written.keys() | {one.action.testrail_id for one in others}
+        in_step = len(self.in_step) - len(self.in_step.named.keys() & counted_apart)
+        counted = count(others, in_step)
+        if any(counted.values()):
+            return {name: number + written[name] for name, number in counted.items()}
+        done = {result.value: written[result.value] for result in DONE}
+        return {**counted, **self.record.counts, **(done if written else {})}
 
     @property
     def counted_since(self) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -78,13 +78,15 @@ def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:
     return {result.value: found[result.value] for result in Result}
 
 
-def after_proof(outcomes: Iterable[Outcome], told: Iterable[Outcome]) -> list[Outcome]:
+def after_proof(outcomes: Iterable[Outcome], told: Collection[Outcome]) -> list[Outcome]:
     """What came of a run's milestones by its end.
 
     What it wrote stays written; of all else the proof that it ended with, by what it ``told``, has
-    the last word.
+    the last word. What the proof itself has written counts too.
     """
+    outcomes = list(outcomes)
     last = {outcome.action.testrail_id: outcome.result for outcome in told}
+    known = {outcome.action.testrail_id for outcome in outcomes}
 
     def by_its_end(outcome: Outcome) -> Outcome:
         id_ = outcome.action.testrail_id
@@ -92,7 +94,8 @@ def after_proof(outcomes: Iterable[Outcome], told: Iterable[Outcome]) -> list[Ou
             return outcome
         return replace(outcome, result=last.get(id_, Result.UNCHANGED))
 
-    return list(map(by_its_end, outcomes))
+    pushed = [o for o in told if o.result in DONE and o.action.testrail_id not in known]
+    return [*map(by_its_end, outcomes), *pushed]
 
 
 def problems_of(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from structlog.contextvars import bind_contextvars, bound_contextvars
@@ -101,12 +100,7 @@ class Run:
         self.recording = stack.enter_context(begun)
         stack.enter_context(bound_contextvars(phase=self.phase.value))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         with self._held:
             if error is None and self.report.state is State.ABORTED:
                 self.report = self.recording.forget()
@@ -141,12 +135,11 @@ class Run:
             planned = plan_routine(self.context, self.pair, self.options, self.scope)
         self.planned = planned
         if self._listed_whole(planned.snapshot):
-            now = planned.snapshot.now
-            self.context.store.update_pair(self.pair.id, listed_at=now, paused_because=None)
+            self.context.store.update_pair(self.pair.id, paused_because=None)
         return planned
 
     def _listed_whole(self, snapshot: Snapshot) -> bool:
-        """Whether this part of the run itself has just read all of the target."""
+        """Whether this part of the run itself has read all of the target."""
         return snapshot.target.listed and snapshot.target.complete and self.scope.recalled is None
 
     # --- applying
@@ -235,16 +228,23 @@ class Run:
         """Close a run that came to its end; ``snapshot`` is what its plan was made from."""
         unread = self.proof is not None and self.proof.found is None
         self.close(State.PARTIAL if unread else state_after(self._told(), snapshot))
-        self._note_what_follows()
+        self._note_what_follows(snapshot)
         return self.report
 
-    def _note_what_follows(self) -> None:
-        """Remember with the pair what a run that ended in step has proved and made needless."""
+    def _note_what_follows(self, snapshot: Snapshot | None) -> None:
+        """Remember with the pair what a run has listed, proved and made needless.
+
+        What was listed in a run that did not come to its end is listed again by the next one.
+        """
+        context, proof, record = self.context, self.proof, self.recording.record
+        if snapshot is not None and snapshot.target.listed and snapshot.target.complete:
+            recalled = self.scope.recalled_from
+            listed_at = recalled.at if recalled else snapshot.read_at or snapshot.now
+            context.store.update_pair(self.pair.id, listed_at=listed_at)
         if self.report.state is not State.SUCCEEDED:
             return
-        context, proof, record = self.context, self.proof, self.recording.record
-        if proof is not None and proof.snapshot is not None and proof.is_whole and proof.in_step:
-            context.store.update_pair(self.pair.id, proved_at=proof.snapshot.now)
+        if proof is not None and proof.proved_at is not None:
+            context.store.update_pair(self.pair.id, proved_at=proof.proved_at)
         if self.mode.exclusive and self.options.only is None and not record.in_background:
             context.runs.supersede(self.pair.id, record.id, context.clock.now())
 

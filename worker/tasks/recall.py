@@ -2,7 +2,7 @@
 
 Kept are the milestones that no link holds, which a create must not double, those that are still to
 be changed, and the ids that are gone. All others stand in the database as they were last observed.
-Where Redis has lost it, the target is listed again.
+Where Redis has lost it, a run that has to list the target lists it again.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -20,6 +21,7 @@ from redis.exceptions import RedisError
 
 from mappings.milestone import TargetMilestone
 from worker.sync.apply.outcome import DONE
+from worker.sync.read.reading import Begun
 from worker.sync.read.scope import Scope
 from worker.sync.run import Run
 
@@ -34,17 +36,22 @@ _NAMES: Final = [
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Listed:
+    """What is kept of a list; ``at`` and ``change`` are those of the reading's `Begun`."""
+
     rows: list[TargetMilestone]
     gone: list[str]
+    at: datetime
+    change: int
 
 
-_KEPT: Final = TypeAdapter(_Kept)
+_LISTED: Final = TypeAdapter(Listed)
 
 
 def save(redis: Redis | None, run: Run) -> None:
     """Keep what the run's complete listing showed, for an hour; nothing before it has a plan."""
-    if redis is None or run.planned is None:
+    began = run.scope.recalled_from or run.context.answers.began
+    if redis is None or run.planned is None or began is None:
         return
     snapshot = run.planned.snapshot
     if not (snapshot.target.listed and snapshot.target.complete):
@@ -55,7 +62,12 @@ def save(redis: Redis | None, run: Run) -> None:
         for id_, target in snapshot.target.milestones.items()
         if id_ not in settled
     ]
-    kept = {"rows": rows, "gone": sorted(snapshot.target.gone)}
+    kept = {
+        "rows": rows,
+        "gone": sorted(snapshot.target.gone),
+        "at": began.at.isoformat(),
+        "change": began.change,
+    }
     with suppress(RedisError):
         redis.set(_key(run.id), zlib.compress(json.dumps(kept).encode()), ex=KEPT_FOR)
 
@@ -68,8 +80,26 @@ def _still_to_change(run: Run) -> set[str]:
     return {a.testably_id for a in changes if a.testably_id and a.testrail_id not in done}
 
 
-def load(redis: Redis | None, run_id: str) -> Scope | None:
-    """The scope of a slice that goes on from there; None if there is nothing that can be read."""
+def scope_of(redis: Redis | None, run: Run) -> Scope | None:
+    """The scope of a run that goes on; None if it is to read the target itself.
+
+    What another run has written since (a refresh) is later than what was listed: of that the links
+    tell. Where nothing is recalled, what the target answered before this run wrote is out of date.
+    """
+    kept = find(redis, run.id)
+    if kept is None:
+        run.context.answers.forget_overwritten(run.recording.record, run.context.store.journal)
+        return None
+    store, pair = run.context.store, run.pair.id
+    others = store.journal.written_by_others(pair, run.id, kept.change)
+    later = {link.testably_id for link in store.links(pair, others).values()}
+    rows = {row.id: row for row in kept.rows if row.id not in later}
+    began = Begun(run.id, kept.at, kept.change, kept.change)
+    return Scope(recalled=rows, gone=frozenset(kept.gone) - later, recalled_from=began)
+
+
+def find(redis: Redis | None, run_id: str) -> Listed | None:
+    """What an earlier slice of the run has kept; None if there is nothing that can be read."""
     if redis is None:
         return None
     try:
@@ -79,11 +109,10 @@ def load(redis: Redis | None, run_id: str) -> Scope | None:
     if packed is None:
         return None
     try:
-        kept = _KEPT.validate_json(zlib.decompressobj().decompress(packed, _LARGEST), strict=True)
+        return _LISTED.validate_json(zlib.decompressobj().decompress(packed, _LARGEST), strict=True)
     except (zlib.error, ValueError) as error:
         log.warning("what was listed is unreadable; it is listed again", error=type(error).__name__)
         return None
-    return Scope(recalled={row.id: row for row in kept.rows}, gone=frozenset(kept.gone))
 
 
 def _key(run_id: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any, Final
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from mappings.answers import AnswerStore
 from mappings.deliveries import FAILED, Deliveries
 from mappings.errors import LostLock
 from mappings.rows import Pair
@@ -33,8 +32,7 @@ from worker.errors import (
     Unreachable,
 )
 from worker.settings import ProjectPair
-from worker.sync.options import Only, Options, Phase, RunMode, Trigger
-from worker.sync.read.scope import Scope
+from worker.sync.options import Only, Options, RunMode, Trigger
 from worker.sync.report import RunReport, State, unrecorded
 from worker.sync.run import Run
 from worker.tasks import recall
@@ -189,7 +187,7 @@ def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) ->
                 with run:
                     if run.is_proving:
                         return _Done(run.prove())
-                    run.plan(_recalled(deployment, job, run))
+                    run.plan(recall.scope_of(deployment.redis, run) if job.run else None)
                     return _Done(run.apply())
             finally:
                 _keep_what_was_listed(deployment, run)
@@ -198,20 +196,6 @@ def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) ->
             log.exception("a fault of milesync ended the run")
         identity = deployment.identity(job.pair)
         return _Done(run.report if run else unrecorded(identity, error, job.run), error)
-
-
-def _recalled(deployment: Deployment, job: Job, run: Run) -> Scope | None:
-    """What the first slice of the run listed, so that a later one need not list it again.
-
-    Where that is lost, a run that has written reads everything anew: in what is kept of its first
-    reading, what it has made is missing.
-    """
-    if job.run is None:
-        return None
-    seen = recall.load(deployment.redis, job.run)
-    if seen is None and run.has_written:
-        AnswerStore(deployment.engine).forget(job.run, Phase.READING)
-    return seen
 
 
 def _keep_what_was_listed(deployment: Deployment, run: Run) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from mappings.answers import AnswerStore
 from mappings.errors import LostLock
+from mappings.journal import Journal
 from mappings.run_record import RunRecord
 from worker.errors import BudgetExhausted
 from worker.sync.options import Phase
@@ -31,6 +33,8 @@ class Answers:
         self._reading: Reading | None = None
         self._whole: Reading | None = None
         """The last long reading that came to its end."""
+        self.began: Begun | None = None
+        """When the plan's reading began that came to its end; of a run that goes on in slices."""
 
     @contextmanager
     def reading(
@@ -46,10 +50,12 @@ class Answers:
 
         With a ``run``, the answers are stored if the reading is cut off, and its next slice uses
         them. ``require_project`` raises ApiError where Testably does not know the project: then a
-        404 of Testably proves nothing (R4), and is not stored. The reading is to show what came of
-        the changes ``about`` which it is: what earlier slices read counts only if it was begun
-        about all of these, else it is begun anew. One that ends with InVainError is not repeated by
-        later slices either, if it took several.
+        404 of Testably proves nothing (R4), and is not stored.
+
+        ``about`` are the changes (their ids in the journal) whose outcome the reading is to show:
+        what earlier slices read counts only if theirs was about all of these, else it is begun
+        anew. A reading of several slices that ends with InVainError is not made again by later
+        slices of the run: they are told the same.
         """
         store = None if run is None else self._store
         reading = self._reading = Reading(store, run, phase, now, check, require_project, about)
@@ -69,6 +75,7 @@ class Answers:
             reading.end()
             if phase is Phase.READING:
                 self._whole = reading if reading.is_long else None
+                self.began = reading.began
         finally:
             self._reading = None
 
@@ -80,6 +87,16 @@ class Answers:
     def is_begun(self, run: RunRecord, phase: str) -> bool:
         """Whether an earlier slice of the run has begun the reading of this phase."""
         return self._store is not None and self._store.progress(run.id, phase).parts > 0
+
+    def forget_overwritten(self, run: RunRecord, journal: Journal) -> None:
+        """Forget what the target answered to the plan's reading before the run itself wrote."""
+        begun = None if self._store is None else Begun.find(self._store, run, Phase.READING)
+        if self._store is None or begun is None:
+            return
+        if journal.has_written(run.id, begun.target_change):
+            anew = replace(begun, target_change=self._store.newest_change())
+            self._store.forget(run.id, Phase.READING, api="Testably")
+            self._store.keep(run, Phase.READING, [anew.kept])
 
     @property
     def begun(self) -> Begun | None:

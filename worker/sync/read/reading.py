@@ -44,14 +44,16 @@ class CachedAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """When a reading of several slices began, and the last change of its pair before that.
+    """When a reading of several slices began, and the newest journaled change at that time.
 
-    ``about`` are the changes that had been waited for when it began.
+    ``target_change`` is the newest change when the target was first read: later than ``change``
+    where that had to be begun anew. `Answers.reading` says what ``about`` are.
     """
 
     run_id: str
     at: datetime
     change: int
+    target_change: int
     about: Collection[int] = ()
 
     def written_by_others(self, journal: Journal, pair_id: int) -> set[int]:
@@ -63,15 +65,26 @@ class Begun:
         return journal.written_by_others(pair_id, self.run_id, self.change)
 
     @property
-    def body(self) -> bytes:
-        facts = {"at": self.at.isoformat(), "change": self.change, "about": sorted(self.about)}
-        return json.dumps(facts).encode()
+    def kept(self) -> Kept:
+        """As it is stored beside the answers."""
+        facts = {
+            "at": self.at.isoformat(),
+            "change": self.change,
+            "target_change": self.target_change,
+            "about": sorted(self.about),
+        }
+        return Kept(_BEGUN, 1, 1, OK, zlib.compress(json.dumps(facts).encode()))
 
     @classmethod
-    def of(cls, run_id: str, body: bytes) -> Begun:
-        facts = json.loads(body)
-        at = datetime.fromisoformat(facts["at"])
-        return cls(run_id, at, facts["change"], facts.get("about", ()))
+    def find(cls, store: AnswerStore, run: RunRecord, phase: str) -> Begun | None:
+        """That of the run's reading in this phase, if an earlier slice has begun it."""
+        kept = store.find(run.id, phase, _BEGUN, 1)
+        if kept is None:
+            return None
+        facts = json.loads(zlib.decompress(kept.body))
+        at, change = datetime.fromisoformat(facts["at"]), facts["change"]
+        target_change, about = facts.get("target_change", change), facts.get("about", ())
+        return cls(run.id, at, change, target_change, about)
 
 
 @dataclass(slots=True)
@@ -92,6 +105,9 @@ class Reading:
     part: int = 1
     size: int = 0
     begun: Begun | None = None
+    """Of a reading that an earlier slice has begun."""
+    began: Begun | None = None
+    """Of this reading, whichever slice has begun it."""
     begins: Kept | None = None
     asked: Counter[str] = field(default_factory=Counter)
     new: dict[tuple[str, int], Kept] = field(default_factory=dict)
@@ -106,17 +122,18 @@ class Reading:
         if self.store is None or self.run is None:
             return
         progress = self.store.progress(self.run.id, self.phase)
-        told = self.store.find(self.run.id, self.phase, _BEGUN, 1) if progress.parts else None
-        begun = told and Begun.of(self.run.id, zlib.decompress(told.body))
+        begun = Begun.find(self.store, self.run, self.phase) if progress.parts else None
         if begun is not None and set(self.about) <= set(begun.about):
-            self.begun, self.part, self.size = begun, progress.parts + 1, progress.size
+            self.begun = self.began = begun
+            self.part, self.size = progress.parts + 1, progress.size
             log.info("the reading goes on", reading=self.phase, part=self.part)
             return
         if progress.parts:
             self.store.forget(self.run.id, self.phase)
             log.info("the reading begins anew", reading=self.phase)
-        here = Begun(self.run.id, self.now, self.store.newest_change(), self.about)
-        self.begins = Kept(_BEGUN, 1, 1, OK, zlib.compress(here.body))
+        change = self.store.newest_change()
+        self.began = Begun(self.run.id, self.now, change, change, self.about)
+        self.begins = self.began.kept
 
     def before_request(self) -> None:
         with self._lock:  # several pages may be under way

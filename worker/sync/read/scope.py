@@ -21,6 +21,7 @@ from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
 from worker.sync.decide.unchanged import Families, as_observed
 from worker.sync.options import Options, Policy, Trigger
 from worker.sync.ports import Source, SourceListing, Target, Unchanged
+from worker.sync.read.reading import Begun
 from worker.sync.read.source import SourceReader
 from worker.sync.read.target import TargetReader
 
@@ -32,15 +33,16 @@ class Scope:
     """What of a pair is read: the whole, or single milestones (a refresh).
 
     ``recalled`` are target milestones as the first part of this run listed them, those that are
-    unlinked or still to be changed, and ``gone`` the ids that it found gone: a run that goes on
-    does not list the target again. ``every_absence`` asks TestRail for each milestone that is
-    missing, also for more than a run may archive.
+    unlinked or still to be changed, and ``gone`` the ids that it found gone; ``recalled_from`` says
+    when that reading began. A run that goes on does not list the target again. ``every_absence``
+    asks TestRail for each milestone that is missing, also for more than a run may archive.
     """
 
     milestone_ids: tuple[int, ...] = ()
     list_target: bool = True
     recalled: Mapping[str, TargetMilestone] | None = None
     gone: frozenset[str] = frozenset()
+    recalled_from: Begun | None = None
     every_absence: bool = False
 
     @property

@@ -1,0 +1,134 @@
+"""A run whose slices end while it writes: it ends, forgets nothing, and says what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mappings.rows import Pair as RecordedPair
+from mappings.store import Store
+from tests.proofs.slicing import Make, Pair, migrated, pairs_in
+from worker.sandbox.switches import TestablySwitches, TestRailSwitches
+from worker.sync.options import Options, RunMode, Trigger
+from worker.sync.read.scope import Scope
+from worker.sync.report import State
+from worker.sync.run import run_pair
+
+SCHEDULE = Options(trigger=Trigger.SCHEDULE)
+NOON = 1_772_366_400
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes pairs, with the switches of both sides."""
+    with pairs_in(tmp_path) as made:
+        yield made
+
+
+def in_step(make: Make, count: int, **switches: Any) -> Pair:
+    """A pair of so many roots, which has just been migrated."""
+    pair = make(**switches)
+    for number in range(count):
+        pair.rail.model.add(1, {"name": f"M{number + 1}", "start_on": NOON})
+    migrated(pair)
+    return pair
+
+
+def recorded(pair: Pair) -> RecordedPair:
+    return Store(pair.engine).pair(pair.identity)
+
+
+def rename(pair: Pair, *ids: int) -> None:
+    for testrail_id in ids:
+        pair.rail.model.update(testrail_id, {"name": f"Renamed {testrail_id}"})
+
+
+def names(pair: Pair) -> set[str]:
+    return {str(row["name"]) for row in pair.ably.model.live("proj_abc123")}
+
+
+def test_a_run_that_does_not_list_testably_asks_testrail_once(make: Make) -> None:
+    """Its reading is longer than a slice, and several slices write: each is read in one of them."""
+    pair = in_step(make, 40, rail=TestRailSwitches(sub_milestones="roots_only"))
+    rename(pair, *range(1, 31))
+    report = pair.in_slices(14.0, SCHEDULE, scope=None)
+    assert (report.state, report.counts["updated"]) == (State.SUCCEEDED, 30)
+    assert pair.slices >= 5
+    assert (pair.lists(), pair.ably.count("PATCH")) == (0, 30)
+    assert pair.rail.count("GET", "get_milestone/") == 40
+
+
+def test_a_run_comes_to_its_end_though_redis_loses_what_it_had_listed(make: Make) -> None:
+    """Its list is longer than a slice, so it is made anew in several, and not in each again."""
+    pair = in_step(make, 40, ably=TestablySwitches(most_per_page=2))
+    rename(pair, *range(1, 31))
+    lost: list[int] = []
+
+    def lose(number: int) -> None:
+        if not lost and pair.ably.count("PATCH"):
+            pair.redis.flushall()
+            lost.append(number)
+
+    report = pair.in_slices(12.0, between=lose)
+    assert (report.state, report.counts["updated"], len(lost)) == (State.SUCCEEDED, 30, 1)
+    assert (pair.ably.count("PATCH"), pair.rail.count("GET")) == (30, 2)  # and one for the proof
+    assert {f"Renamed {number}" for number in range(1, 31)} <= names(pair)
+
+
+@pytest.mark.parametrize("seconds", [7.0, 16.0, 30.0])
+def test_what_was_edited_in_testably_is_put_right_though_redis_loses_it(
+    make: Make, seconds: float
+) -> None:
+    """A scheduled run that lists because that was due does so again where the list is lost."""
+    pair = in_step(make, 20, ably=TestablySwitches(most_per_page=5))
+    pair.clock.sleep(7200)
+    for number in range(1, 21):
+        edit = {"name": f"By hand {number}"}
+        pair.ably.model.update("proj_abc123", pair.target_of(number), edit)
+
+    def lose(_: int) -> None:
+        if pair.ably.count("PATCH") < 10:
+            pair.redis.flushall()
+
+    report = pair.in_slices(seconds, SCHEDULE, between=lose, scope=None)
+    assert (report.state, report.counts["updated"]) == (State.SUCCEEDED, 20)
+    assert names(pair) == {f"M{number}" for number in range(1, 21)}
+
+
+@pytest.mark.parametrize("edits", [0, 15])
+def test_a_pair_was_listed_and_proved_when_the_reading_began(make: Make, edits: int) -> None:
+    """Not when its last slice read: what was edited meanwhile may not be in it."""
+    pair = in_step(make, 40, ably=TestablySwitches(most_per_page=2))
+    pair.clock.sleep(7200)
+    rename(pair, *range(1, edits + 1))
+    began = pair.clock.now()
+    report = pair.in_slices(9.0, SCHEDULE, scope=None)
+    assert (report.state, report.counts["updated"]) == (State.SUCCEEDED, edits)
+    assert pair.slices > 2
+    found = recorded(pair)
+    assert found.listed_at is not None
+    assert found.proved_at is not None
+    assert found.listed_at - began < timedelta(seconds=2)
+    assert edits or found.proved_at - began < timedelta(seconds=2)
+
+
+def test_what_a_refresh_wrote_between_two_slices_is_not_written_again(make: Make) -> None:
+    """What was listed before it is older than what the refresh has noted."""
+    pair = in_step(make, 20)
+    rename(pair, *range(1, 21))
+
+    def refresh(number: int) -> None:
+        if number == 1:
+            with pair.process() as context:
+                mode = RunMode(exclusive=False)
+                run_pair(context, Options(Trigger.WEBHOOK), Scope((20,)), mode=mode)
+
+    report = pair.in_slices(9.0, between=refresh)
+    assert report.state is State.SUCCEEDED
+    written = [path.rpartition("/")[2] for _, path, _ in pair.writes()]
+    assert len(written) == len(set(written)) == 20
+    assert (report.verified or {})["in_step"]
