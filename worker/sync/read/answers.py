@@ -53,9 +53,8 @@ class Answers:
         404 of Testably proves nothing (R4), and is not stored.
 
         ``about`` are the changes (their ids in the journal) whose outcome the reading is to show:
-        what earlier slices read counts only if theirs was about all of these, else it is begun
-        anew. A reading of several slices that ends with InVainError is not made again by later
-        slices of the run: they are told the same.
+        what earlier slices read for fewer does not count. A reading of several slices that ends
+        with InVainError is not made again by later ones: they are told the same.
         """
         store = None if run is None else self._store
         reading = self._reading = Reading(store, run, phase, now, check, require_project, about)
