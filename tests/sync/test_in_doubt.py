@@ -72,6 +72,26 @@ def test_the_marker_tells_it_whatever_else_was_changed() -> None:
     assert one_told(doubt(), edited, other) == (Fate.FOUND, ["ms_1"])
 
 
+@pytest.mark.parametrize(
+    ("text", "fate"),
+    [
+        (f"<p>---<br />TestRail: {marker_url(URL, 1)}</p> (16)", Fate.PERSON),
+        (f"Text {marker_url(URL, 1)} and more", Fate.PERSON),
+        (f"Text {marker_url(URL, 12)} and more", Fate.NOTHING),
+        ("Text", Fate.NOTHING),
+    ],
+)
+def test_a_marker_that_stands_in_no_footer_is_for_a_person(text: str, fate: Fate) -> None:
+    """The target stored the text otherwise, and somebody has renamed it since."""
+    renamed = left(name="Renamed", description=text)
+    ids = ["ms_1"] if fate is Fate.PERSON else []
+    assert one_told(doubt(), renamed) == (fate, ids)
+    before = doubt(before={"ms_1"})
+    assert one_told(before, renamed) == (Fate.NOTHING, [])
+    if fate is Fate.PERSON:
+        assert one_told(decided(doubt()), renamed) == (Fate.FOUND, ["ms_1"])
+
+
 def test_several_living_markers_are_for_a_person() -> None:
     """An archived one counts only where no other does."""
     one, two = left(description=marked(1)), left("ms_2", description=marked(1))

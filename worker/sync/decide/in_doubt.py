@@ -87,6 +87,16 @@ class Doubt:
         _, footer = split_footer(target.description)
         return footer is not None and footer.url == plain_text(self.marker)
 
+    def is_mentioned_in(self, target: TargetMilestone) -> bool:
+        """Whether its marker stands anywhere in a target's description, also where no footer is.
+
+        So it does where the target has stored the text otherwise, whatever its name is by now.
+        """
+        shown = target.description or ""
+        if not _MARKER.search(shown):
+            return False
+        return bool(re.search(re.escape(plain_text(self.marker)) + r"(?!\d)", plain_text(shown)))
+
     def is_met_by(self, target: TargetMilestone) -> bool:
         """Whether it left this: for certain, or because a person put away what it did not."""
         if self.link.is_decided:
@@ -104,7 +114,7 @@ class Doubt:
         return can_be_description(shown, posted.get("description")) and self.is_hinted_by(target)
 
     def is_hinted_by(self, target: TargetMilestone) -> bool:
-        """Whether it can have left this, of whose name the caller knows that it can be it."""
+        """Whether it can have left this, of which the caller knows that it is near it."""
         is_elsewhere = target.parent_id not in (None, self.parent)
         return self._is_since(target) and not (is_elsewhere or self._is_of_another(target))
 
@@ -184,7 +194,10 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Creates that are equal, with the targets of such a name, and the pairs that were made."""
+    """Creates that are equal, with the targets that are near them, and the pairs that were made.
+
+    Near is what has such a name, or mentions a marker of theirs.
+    """
 
     doubts: Sequence[Doubt]
     near: Sequence[TargetMilestone]
@@ -195,7 +208,11 @@ class _Group:
     def of(cls, doubts: Sequence[Doubt], unmarked: Iterable[tuple[TargetMilestone, str]]) -> _Group:
         """``unmarked`` come with their names, `reduced`; archived ones count where they fit."""
         name = doubts[0].reduced_name
-        near = [target for target, shown in unmarked if can_be_name(shown, name)]
+        near = [
+            target
+            for target, shown in unmarked
+            if can_be_name(shown, name) or any(d.is_mentioned_in(target) for d in doubts)
+        ]
         fits = {d.key: [t for t in near if d.is_met_by(t)] for d in doubts}
         if len(_ids(fits)) > len(doubts):
             fits = {key: living(some) for key, some in fits.items()}
