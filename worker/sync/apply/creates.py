@@ -145,7 +145,7 @@ class Creates:
     # --- in doubt: wait, look twice, conclude
 
     def resolve(self, links: Links, ready: Collection[int]) -> list[Resolution]:
-        """What became of the creates in doubt that are ``ready``, as far as it can be judgement.
+        """What became of the creates in doubt that are ``ready``, as far as it can be known.
 
         ``links`` are all links of the pair. Left out is what has to be looked for again. Raises
         ApiError where Testably's lists cannot be read.

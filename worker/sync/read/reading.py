@@ -104,10 +104,8 @@ class Reading:
     about: Collection[int] = ()
     part: int = 1
     size: int = 0
-    begun: Begun | None = None
-    """Of a reading that an earlier slice has begun."""
     began: Begun | None = None
-    """Of this reading, whichever slice has begun it."""
+    """When it began, in whichever slice; None where nothing is kept."""
     begins: Kept | None = None
     asked: Counter[str] = field(default_factory=Counter)
     new: dict[tuple[str, int], Kept] = field(default_factory=dict)
@@ -124,7 +122,7 @@ class Reading:
         progress = self.store.progress(self.run.id, self.phase)
         begun = Begun.find(self.store, self.run, self.phase) if progress.parts else None
         if begun is not None and set(self.about) <= set(begun.about):
-            self.begun = self.began = begun
+            self.began = begun
             self.part, self.size = progress.parts + 1, progress.size
             log.info("the reading goes on", reading=self.phase, part=self.part)
             return
@@ -134,6 +132,11 @@ class Reading:
         change = self.store.newest_change()
         self.began = Begun(self.run.id, self.now, change, change, self.about)
         self.begins = self.began.kept
+
+    @property
+    def begun(self) -> Begun | None:
+        """When it began, if an earlier slice began it."""
+        return self.began if self.part > 1 else None
 
     def before_request(self) -> None:
         with self._lock:  # several pages may be under way
@@ -151,11 +154,9 @@ class Reading:
         if anew or self.part == 1:
             return None
         kept = self.store.find(self.run.id, self.phase, name, number)
-        return (
-            None
-            if kept is None
-            else CachedAnswer(kept.status, zlib.decompress(kept.body), kept.part)
-        )
+        if kept is None:
+            return None
+        return CachedAnswer(kept.status, zlib.decompress(kept.body), kept.part)
 
     def _told(self, answer: bytes | ApiError) -> CachedAnswer:
         if isinstance(answer, ApiError):
