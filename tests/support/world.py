@@ -27,7 +27,7 @@ from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sandbox.testably_model import TestablyModel
 from worker.sandbox.testrail_model import TestRailModel
 from worker.sync.context import PairContext, PlannedRun, preview
-from worker.sync.options import Options, Policy, Trigger
+from worker.sync.options import Options, Policy, RunMode, Trigger
 from worker.sync.ports import NO_TARGET_KNOWN, SourceListing, TargetListing
 from worker.sync.read.answers import Answers
 from worker.sync.read.scope import Scope
@@ -195,7 +195,8 @@ class World:
     ) -> RunReport:
         """One run, a minute after whatever was before."""
         self._forget_requests()
-        return run_pair(self.context(), Options(trigger=trigger, **options), scope)
+        mode = RunMode(exclusive=trigger is not Trigger.WEBHOOK)
+        return run_pair(self.context(), Options(trigger=trigger, **options), scope, mode=mode)
 
     def preview(self, **options: Any) -> PlannedRun:
         """The dry run."""

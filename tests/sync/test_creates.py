@@ -742,7 +742,36 @@ def test_a_refresh_does_not_wait_for_what_a_living_run_creates(world: World) -> 
     assert world.to_ably.count("GET") == 1
 
 
-def test_an_answer_that_lost_its_claim_is_left_to_the_next_run(world: World) -> None:
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_refresh_leaves_a_create_in_doubt_to_a_run_of_the_pair(
+    world: World, carried_out: bool
+) -> None:
+    """Looking twice at a large pair takes longer than the task of a refresh may."""
+    parent = world.add("Release 1")
+    world.run()
+    child = world.add("Build 1", parent)
+    create = world.target.create
+
+    def died(*given: Any) -> Any:
+        if carried_out:
+            create(*given)
+        raise Died
+
+    world.target.create = died  # type: ignore[method-assign, assignment]
+    with pytest.raises(Died):
+        world.run()
+    world.target.create = create  # type: ignore[method-assign]
+    assert world.links[child].state is LinkState.CREATING
+    report = world.run(Trigger.WEBHOOK, Scope((parent,)))
+    assert (report.state, report.counts["waiting"]) == (State.PARTIAL, 1)
+    assert world.links[child].state is LinkState.CREATING
+    assert (world.to_ably.writes, world.to_ably.count("GET")) == ({}, 1)
+    assert world.run(Trigger.SCHEDULE).state is State.SUCCEEDED
+    assert world.links[child].state is LinkState.LINKED
+    assert doubled(world) == []
+
+
+def test_an_answer_that_lost_its_lease_is_left_to_the_next_run(world: World) -> None:
     """The POST was made, but another process took the link meanwhile: it is looked at again."""
     world.add("One")
     create = world.target.create

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from structlog.contextvars import bind_contextvars, bound_contextvars
@@ -159,12 +160,10 @@ class Run:
         return self._end(snapshot)
 
     def _apply(
-        self,
-        snapshot: Snapshot,
-        plan: Plan,
-        outcomes: dict[int, Outcome],
-        on_outcome: OnOutcome = lambda _: None,
+        self, snapshot: Snapshot, plan: Plan, outcomes: dict[int, Outcome], on_outcome: OnOutcome
     ) -> Collection[Outcome]:
+        # A refresh leaves creates in doubt to a run of the whole pair: looking for them may take
+        # longer than its task.
         Executor(
             self.writer(),
             self.context.rules,
@@ -175,7 +174,7 @@ class Run:
             archive_in_use=self.options.archive_in_use,
             check=self.check,
             on_outcome=on_outcome,
-            looking=lambda about: self._reading(LOOKS, about),
+            looking=partial(self._reading, LOOKS) if self.mode.exclusive else None,
         ).apply(plan)
         return outcomes.values()
 
@@ -210,7 +209,7 @@ class Run:
         return self._read_again() if self.options.proves else None
 
     def _read_again(self) -> Proof:
-        push: Apply = lambda now, plan: self._apply(now, plan, {})  # noqa: E731
+        push: Apply = lambda now, plan: self._apply(now, plan, {}, lambda _: None)  # noqa: E731
         return prove(self.context, self.pair, self.options, push, self._reading)
 
     @property

@@ -96,7 +96,6 @@ class Creates:
     writer: TargetWriter
     rules: MappingRules
     seen: TargetSnapshot
-    looking: Looking = at_once
     _sent: dict[int, _Sent] = field(default_factory=dict)
 
     # --- lease, POST
@@ -144,11 +143,11 @@ class Creates:
 
     # --- in doubt: wait, look twice, conclude
 
-    def resolve(self, links: Links, ready: Collection[int]) -> list[Resolution]:
+    def resolve(self, links: Links, ready: Collection[int], looking: Looking) -> list[Resolution]:
         """What became of the creates in doubt that are ``ready``, as far as it can be known.
 
-        ``links`` are all links of the pair. Left out is what has to be looked for again. Raises
-        ApiError where Testably's lists cannot be read.
+        ``links`` are all links of the pair; both looks are taken inside of ``looking``. Left out is
+        what has to be looked for again. Raises ApiError where Testably's lists cannot be read.
         """
         in_doubt = [link for link in links.complete.values() if link.state is LinkState.CREATING]
         waited = [link for link in in_doubt if link.testrail_id in ready]
@@ -156,7 +155,7 @@ class Creates:
         doubts = [self._doubt(link, links, ready) for link in in_doubt]
         looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
         try:
-            with self.looking([link.change_id or 0 for link in waited]):
+            with looking([link.change_id or 0 for link in waited]):
                 looks.look_twice()
         except InVainError:
             return []

@@ -46,7 +46,7 @@ class Executor:
     ``outcomes`` holds what has come of it so far, also after an error. Failures that were counted
     after ``counted_since`` are those of this run. ``check`` is called before each item and may
     raise. ``archive_in_use`` archives also what people work in (R12). Creates in doubt are looked
-    for inside of ``looking``.
+    for inside of ``looking``; with None they stay in doubt, and wait for another run.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Executor:
         archive_in_use: bool = False,
         check: Callable[[], None] = lambda: None,
         on_outcome: Callable[[Outcome], None] = lambda _: None,
-        looking: Looking = at_once,
+        looking: Looking | None = at_once,
     ) -> None:
         self._read_at = snapshot.read_at or snapshot.now
         self._archive_in_use = archive_in_use
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
-        self._lanes = writer.lanes
+        self._lanes, self._looking = writer.lanes, looking
         self._links = RunLinks(writer, snapshot.links.with_complete({}))
-        self._creates = Creates(writer, rules, snapshot.target, looking)
+        self._creates = Creates(writer, rules, snapshot.target)
         self._items = Items(
             writer, self._links, outcomes, attempts, counted_since, check, on_outcome
         )
@@ -171,13 +171,13 @@ class Executor:
     # --- creates in doubt
 
     def _resolve_creates(self, items: list[Item]) -> bool:
-        """Find out what became of creates in doubt; False if there were none."""
+        """Find out what became of creates in doubt; False if there were none to look for."""
         by_id = {item[1].testrail_id: item for item in items}
         ready = self._links.pending(by_id.keys())
-        if not ready:
+        if not ready or self._looking is None:
             return False
         self._check()
-        for resolution in self._creates.resolve(self._links.known, ready):
+        for resolution in self._creates.resolve(self._links.known, ready, self._looking):
             self._links.put(resolution.link)
             item = by_id.get(resolution.link.testrail_id)
             if item is not None:
