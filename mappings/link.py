@@ -13,7 +13,7 @@ replaces a link's fields.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -68,9 +68,19 @@ class Link(LinkValues):
             problem=self._failure,
         )
 
-    def left_to_person(self, problem: Problem, now: datetime) -> Link:
-        """What its create left behind cannot be told; it stays in doubt until `retry`."""
-        asked = replace(self, attempt_deadline=self.attempt_deadline or now)
+    def left_to_person(
+        self, problem: Problem, now: datetime, left: Iterable[TargetMilestone] = ()
+    ) -> Link:
+        """What its create left behind cannot be told; it stays in doubt until `retry`.
+
+        ``left`` is what a person is asked about: none of it is too old to be it afterwards.
+        """
+        newest = self.attempt_newest
+        if newest is not None:
+            times = [newest, *(one.created_at for one in left if one.created_at)]
+            newest = min(times, key=datetime.fromisoformat)
+        deadline = self.attempt_deadline or now
+        asked = replace(self, attempt_deadline=deadline, attempt_newest=newest)
         return asked.with_problem(problem, now)
 
     def created(self, made: TargetMilestone, parent: str | None, since: str) -> Link:

@@ -74,8 +74,9 @@ class LinkRecord:
 
     *Attempt*: ``in_flight`` is journaled before a write; ``sent`` counts values that were sent
     and not yet seen by a reading. Of a create, ``attempt_newest`` is the newest ``created_at``
-    that the target had shown before it, ``attempt_deadline`` until when its request was given up;
-    None while it is in doubt, once a person has decided.
+    that the target had shown before it (or an older one of what a person was asked about),
+    ``attempt_deadline`` until when its request was given up; None while it is in doubt, once a
+    person has decided.
 
     *Lease*: ``version`` counts every change of the row; a write leases the row by comparing it.
 

@@ -417,6 +417,30 @@ def test_the_targets_clock_may_go_before_or_after_ours(
 
 
 @FOOTER
+@pytest.mark.parametrize("kind", ["timeout_after", "timeout"])
+def test_the_targets_clock_may_be_set_back(world: World, kind: str, footer: bool) -> None:
+    """What it made since looks older than what was there: without a marker, a person tells."""
+    without_footer(world, footer)
+    world.add("Other")
+    world.run()
+    world.behave(ably=replace(ABLY, clock_offset=-600.0))
+    world.add("One")
+    world.to_ably.faults.script(kind, method="POST")
+    report = world.run()
+    assert doubled(world) == []
+    if footer or kind == "timeout":
+        assert (report.state, report.counts["created"]) == (State.SUCCEEDED, 1)
+        return
+    for trigger in (Trigger.MANUAL, Trigger.SCHEDULE):
+        assert [(p["kind"], p["testrail_id"]) for p in report.problems] == [(IN_DOUBT, 2)]
+        report = world.run(trigger)
+        assert world.to_ably.writes == {}
+    world.store.save(world.pair.id, world.links[2].retried(), world.clock.now())
+    assert world.run().state is State.SUCCEEDED
+    assert doubled(world) == []
+
+
+@FOOTER
 def test_what_a_person_made_meanwhile_is_not_taken(world: World, footer: bool) -> None:
     """The POST failed, and somebody made one of the name: a person tells whose it is."""
     without_footer(world, footer)

@@ -232,6 +232,13 @@ def test_what_was_listed_before_the_create_is_not_it() -> None:
     assert one_told(one, left(created_at=None)) == (Fate.NOTHING, [])
 
 
+def test_what_was_not_listed_before_the_create_and_is_older_by_its_time_is_for_a_person() -> None:
+    """The target's clock was set back, or its list left it out; a restarted run knows no list."""
+    older = left(created_at=BEFORE)
+    assert one_told(doubt(before=set()), older) == (Fate.PERSON, ["ms_1"])
+    assert one_told(doubt(), older) == (Fate.NOTHING, [])
+
+
 # --- one to one
 
 

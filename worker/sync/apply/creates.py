@@ -183,7 +183,7 @@ class Creates:
             marker_url(self.rules.testrail_url, link.testrail_id),
             parent,
             is_ready=link.testrail_id in ready,
-            before=frozenset() if sent is None else sent.before,
+            before=None if sent is None else sent.before,
         )
 
     def _foreign(self, create: ForeignCreate) -> Doubt:
@@ -233,8 +233,8 @@ class Creates:
             return Resolution(writer.conclude(made, ChangeState.DONE, left.values))
         if judgement.fate is Fate.PERSON:
             problem = Problem(judgement.kind, _why_asked(judgement.targets))
-            asked = writer.keep(link.left_to_person(problem, writer.clock.now()))
-            return Resolution(asked, problem)
+            asked = link.left_to_person(problem, writer.clock.now(), judgement.targets)
+            return Resolution(writer.keep(asked), problem)
         return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
 
 

@@ -60,15 +60,16 @@ class Doubt:
     """A create in doubt that was posted below ``parent`` with this ``marker``.
 
     ``is_ready`` says that its wait is over and that this run may conclude about it; ``before``
-    are target ids that were there before it. One of another ``pair`` that writes into the same
-    project only takes part: ``is_over`` says that its wait is over.
+    are the ids of all targets that were there before it, where this run has sent it. One of another
+    ``pair`` that writes into the same project only takes part: ``is_over`` says that its wait is
+    over.
     """
 
     link: Link
     marker: str
     parent: str | None = None
     is_ready: bool = True
-    before: Collection[str] = frozenset()
+    before: Collection[str] | None = None
     pair: int = 0
     is_over: bool = False
 
@@ -104,19 +105,21 @@ class Doubt:
         return self.is_certain(target)
 
     def is_certain(self, target: TargetMilestone) -> bool:
-        """Same name, dates and parent, a description that can be it, and there since then."""
+        """Same name, dates and parent, a description that can be it, and no older by its time."""
         posted = self.link.in_flight or {}
         names = ("name", *DATE_FIELDS)
         same = all(same_value(name, posted.get(name), target.values[name]) for name in names)
         if not same or target.parent_id != self.parent or target.created_at is None:
             return False
-        shown = target.description
-        return can_be_description(shown, posted.get("description")) and self.is_hinted_by(target)
+        if not (self._is_as_young(target) and self.is_hinted_by(target)):
+            return False
+        return can_be_description(target.description, posted.get("description"))
 
     def is_hinted_by(self, target: TargetMilestone) -> bool:
         """Whether it can have left this, of which the caller knows that it is near it."""
-        is_elsewhere = target.parent_id not in (None, self.parent)
-        return self._is_since(target) and not (is_elsewhere or self._is_of_another(target))
+        if target.parent_id not in (None, self.parent) or self._is_of_another(target):
+            return False
+        return self._is_as_young(target) if self.before is None else target.id not in self.before
 
     def _is_of_another(self, target: TargetMilestone) -> bool:
         """Whether it carries the marker of another TestRail milestone."""
@@ -135,10 +138,12 @@ class Doubt:
             return False
         return self.marker != footer.url and self.marker.startswith(footer.url)
 
-    def _is_since(self, target: TargetMilestone) -> bool:
-        """Judgement by the target's own times: not older than what was there before the create."""
-        if target.id in self.before:
-            return False
+    def _is_as_young(self, target: TargetMilestone) -> bool:
+        """Whether it is not older, by the target's own times, than all that was there before.
+
+        True where it has no time. Not being as young proves nothing where ``before`` is known: the
+        target's clock may have been set back.
+        """
         newest = self.link.attempt_newest
         if target.created_at is None or newest is None:
             return True
