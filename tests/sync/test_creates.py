@@ -367,7 +367,7 @@ def at_the_first_post(world: World, work: Callable[[], object]) -> None:
     world.to_ably.before = before
 
 
-def by_hand(world: World, **fields: object) -> object:
+def by_hand(world: World, **fields: object) -> dict[str, Any]:
     """A person makes a milestone of the same name and date."""
     body = {"name": "One", "start_date": "2026-03-01T00:00:00Z"}
     return world.ably.create(PROJECT, {**body, **fields})
@@ -414,6 +414,27 @@ def test_the_targets_clock_may_go_before_or_after_ours(
     assert doubled(world) == []
     world.run()
     assert world.to_ably.writes == {}
+
+
+@FOOTER
+@pytest.mark.parametrize("kind", ["timeout_after", "timeout"])
+@pytest.mark.parametrize("status", ["archived", "completed"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_a_person_had_put_away_before_is_not_it(
+    world: World, kind: str, status: str, listed: bool, footer: bool
+) -> None:
+    """Also where the plain list shows neither archived nor completed ones."""
+    held = {f"list_holds_{status}": listed}
+    world.behave(ably=replace(ABLY, **held))  # type: ignore[arg-type]
+    without_footer(world, footer)
+    world.ably.update(PROJECT, str(by_hand(world)["id"]), {"status": status})
+    world.clock.sleep(60)
+    by_hand(world, name="Other")
+    world.add("One")
+    world.to_ably.faults.script(kind, method="POST")
+    report = world.run(create_anyway=True)
+    assert (report.state, report.counts["created"]) == (State.SUCCEEDED, 1)
+    assert len(world.ably.everything(PROJECT)) == 3
 
 
 @FOOTER

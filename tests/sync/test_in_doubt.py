@@ -239,6 +239,13 @@ def test_what_was_not_listed_before_the_create_and_is_older_by_its_time_is_for_a
     assert one_told(doubt(), older) == (Fate.NOTHING, [])
 
 
+def test_an_archived_one_that_was_not_listed_before_need_not_be_new() -> None:
+    """Where archived ones are listed apart, they are not asked for before a create."""
+    one, away = doubt(before=set()), left(status="archived")
+    assert one_told(one, replace(away, created_at=BEFORE)) == (Fate.NOTHING, [])
+    assert one_told(one, away) == (Fate.FOUND, ["ms_1"])
+
+
 # --- one to one
 
 

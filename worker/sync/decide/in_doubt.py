@@ -60,9 +60,8 @@ class Doubt:
     """A create in doubt that was posted below ``parent`` with this ``marker``.
 
     ``is_ready`` says that its wait is over and that this run may conclude about it; ``before``
-    are the ids of all targets that were there before it, where this run has sent it. One of another
-    ``pair`` that writes into the same project only takes part: ``is_over`` says that its wait is
-    over.
+    are the ids of what was listed before it, if this run has sent it. One of another ``pair`` that
+    writes into the same project only takes part: ``is_over`` says that its wait is over.
     """
 
     link: Link
@@ -117,9 +116,8 @@ class Doubt:
 
     def is_hinted_by(self, target: TargetMilestone) -> bool:
         """Whether it can have left this, of which the caller knows that it is near it."""
-        if target.parent_id not in (None, self.parent) or self._is_of_another(target):
-            return False
-        return self._is_as_young(target) if self.before is None else target.id not in self.before
+        is_elsewhere = target.parent_id not in (None, self.parent)
+        return self._is_since(target) and not (is_elsewhere or self._is_of_another(target))
 
     def _is_of_another(self, target: TargetMilestone) -> bool:
         """Whether it carries the marker of another TestRail milestone."""
@@ -138,11 +136,18 @@ class Doubt:
             return False
         return self.marker != footer.url and self.marker.startswith(footer.url)
 
+    def _is_since(self, target: TargetMilestone) -> bool:
+        """Whether it can have appeared since. A plain list need not show archived ones."""
+        if self.before is not None and target.id in self.before:
+            return False
+        is_new = self.before is not None and not is_archived(target)
+        return is_new or self._is_as_young(target)
+
     def _is_as_young(self, target: TargetMilestone) -> bool:
         """Whether it is not older, by the target's own times, than all that was there before.
 
-        True where it has no time. Not being as young proves nothing where ``before`` is known: the
-        target's clock may have been set back.
+        True where it has no time. What is older can still be new, if the target's clock was set
+        back.
         """
         newest = self.link.attempt_newest
         if target.created_at is None or newest is None:
