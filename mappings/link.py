@@ -13,7 +13,7 @@ replaces a link's fields.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -42,9 +42,17 @@ class Link(LinkValues):
         return replace(self, parent_id=parent_id)
 
     def begin_create(
-        self, posted: Values, at: datetime, deadline: datetime, newest: str | None = None
+        self,
+        posted: Values,
+        at: datetime,
+        deadline: datetime,
+        newest: str | None = None,
+        before: tuple[str, ...] | None = None,
     ) -> Link:
-        """A POST is about to be sent at ``at``, and given up at ``deadline``, both aware."""
+        """A POST is about to be sent at ``at``, and given up at ``deadline``, both aware.
+
+        ``newest`` and ``before`` are what an attempt records of what was there before it.
+        """
         return replace(
             self,
             state=LinkState.CREATING,
@@ -52,6 +60,7 @@ class Link(LinkValues):
             attempt_at=at,
             attempt_deadline=deadline,
             attempt_newest=newest,
+            attempt_before=before,
         )
 
     def in_doubt(self, deadline: datetime) -> Link:
@@ -68,19 +77,9 @@ class Link(LinkValues):
             problem=self._failure,
         )
 
-    def left_to_person(
-        self, problem: Problem, now: datetime, left: Iterable[TargetMilestone] = ()
-    ) -> Link:
-        """What its create left behind cannot be told; it stays in doubt until `retry`.
-
-        ``left`` is what a person is asked about: none of it is too old to be it afterwards.
-        """
-        newest = self.attempt_newest
-        if newest is not None:
-            times = [newest, *(one.created_at for one in left if one.created_at)]
-            newest = min(times, key=datetime.fromisoformat)
-        deadline = self.attempt_deadline or now
-        asked = replace(self, attempt_deadline=deadline, attempt_newest=newest)
+    def left_to_person(self, problem: Problem, now: datetime) -> Link:
+        """What its create left behind cannot be told; it stays in doubt until `retry`."""
+        asked = replace(self, attempt_deadline=self.attempt_deadline or now)
         return asked.with_problem(problem, now)
 
     def created(self, made: TargetMilestone, parent: str | None, since: str) -> Link:
@@ -103,6 +102,7 @@ class Link(LinkValues):
             attempt_at=None,
             attempt_deadline=None,
             attempt_newest=None,
+            attempt_before=None,
             attempts=0,
             problem=None,
         )
@@ -138,6 +138,7 @@ class Link(LinkValues):
             attempt_at=None,
             attempt_deadline=None,
             attempt_newest=None,
+            attempt_before=None,
             attempts=0,
         )
 

@@ -40,6 +40,7 @@ FULL = Link(
     attempt_at=NOW - HOUR,
     attempt_deadline=NOW,
     attempt_newest="2026-02-02T00:00:00Z",
+    attempt_before=("ms_2",),
     attempts=2,
     change_id=9,
     lease_until=NOW + HOUR,
@@ -63,6 +64,7 @@ NO_ATTEMPT: dict[str, Any] = {
     "attempt_at": None,
     "attempt_deadline": None,
     "attempt_newest": None,
+    "attempt_before": None,
     "attempts": 0,
 }
 FORGOTTEN: dict[str, Any] = {
@@ -91,13 +93,14 @@ Steps = dict[str, tuple[Callable[[Link], Link], dict[str, Any]]]
 STEPS: Steps = {
     "below": (lambda k: k.below(4), {"parent_id": 4}),
     "begin_create": (
-        lambda k: k.begin_create({"name": "x"}, NOW, NOW + HOUR, "newest"),
+        lambda k: k.begin_create({"name": "x"}, NOW, NOW + HOUR, "newest", ("ms_1",)),
         {
             "state": LinkState.CREATING,
             "in_flight": {"name": "x"},
             "attempt_at": NOW,
             "attempt_deadline": NOW + HOUR,
             "attempt_newest": "newest",
+            "attempt_before": ("ms_1",),
         },
     ),
     "in_doubt": (lambda k: k.in_doubt(NOW + HOUR), {"attempts": 3, "attempt_deadline": NOW + HOUR}),

@@ -28,7 +28,8 @@ def doubt(id_: int = 1, name: str = "One", *, newest: str | None = NEWEST, **mor
     named = {"description", "start_date", "due_date"}
     sent = {"description": None, "start_date": None, "due_date": None}
     sent |= {key: more.pop(key) for key in named & more.keys()}
-    link = Link(id_, name=name).begin_create({"name": name, **sent}, NOW, NOW, newest)
+    before = more.pop("before", None)
+    link = Link(id_, name=name).begin_create({"name": name, **sent}, NOW, NOW, newest, before)
     return Doubt(link, marker_url(URL, id_), **more)
 
 
@@ -86,7 +87,7 @@ def test_a_marker_that_stands_in_no_footer_is_for_a_person(text: str, fate: Fate
     renamed = left(name="Renamed", description=text)
     ids = ["ms_1"] if fate is Fate.PERSON else []
     assert one_told(doubt(), renamed) == (fate, ids)
-    before = doubt(before={"ms_1"})
+    before = doubt(before=("ms_1",))
     assert one_told(before, renamed) == (Fate.NOTHING, [])
     if fate is Fate.PERSON:
         assert one_told(decided(doubt()), renamed) == (Fate.FOUND, ["ms_1"])
@@ -227,7 +228,7 @@ def test_the_targets_own_times_tell_what_has_appeared_since(
 
 def test_what_was_listed_before_the_create_is_not_it() -> None:
     """Although it was made in the same second as the newest, or shows no time."""
-    one = doubt(before={"ms_1"})
+    one = doubt(before=("ms_1",))
     assert one_told(one, left(created_at=NEWEST)) == (Fate.NOTHING, [])
     assert one_told(one, left(created_at=None)) == (Fate.NOTHING, [])
 
@@ -235,15 +236,8 @@ def test_what_was_listed_before_the_create_is_not_it() -> None:
 def test_what_was_not_listed_before_the_create_and_is_older_by_its_time_is_for_a_person() -> None:
     """The target's clock was set back, or its list left it out; a restarted run knows no list."""
     older = left(created_at=BEFORE)
-    assert one_told(doubt(before=set()), older) == (Fate.PERSON, ["ms_1"])
+    assert one_told(doubt(before=()), older) == (Fate.PERSON, ["ms_1"])
     assert one_told(doubt(), older) == (Fate.NOTHING, [])
-
-
-def test_an_archived_one_that_was_not_listed_before_need_not_be_new() -> None:
-    """Where archived ones are listed apart, they are not asked for before a create."""
-    one, away = doubt(before=set()), left(status="archived")
-    assert one_told(one, replace(away, created_at=BEFORE)) == (Fate.NOTHING, [])
-    assert one_told(one, away) == (Fate.FOUND, ["ms_1"])
 
 
 # --- one to one
@@ -264,14 +258,16 @@ def test_more_targets_than_creates_are_for_a_person() -> None:
     assert told([doubt(1), doubt(2)], *targets) == {1: every, 2: every}
 
 
-def test_archived_ones_count_only_while_there_are_not_too_many() -> None:
-    """Somebody may have put away what the create left, or what it did not."""
+def test_an_archived_one_is_for_a_person_unless_a_living_one_fits() -> None:
+    """It was put away since, or was there before: a plain list need not show archived ones."""
     away = left("ms_a", status="archived")
-    assert one_told(doubt(), away) == (Fate.FOUND, ["ms_a"])
-    assert one_told(doubt(), away, left("ms_b")) == (Fate.FOUND, ["ms_b"])
+    assert one_told(doubt(before=()), away) == (Fate.PERSON, ["ms_a"])
+    assert one_told(doubt(before=("ms_a",)), away) == (Fate.NOTHING, [])
+    assert one_told(doubt(before=()), replace(away, created_at=BEFORE)) == (Fate.NOTHING, [])
+    assert one_told(doubt(before=()), away, left("ms_b")) == (Fate.FOUND, ["ms_b"])
     assert told([doubt(1), doubt(2)], away, left("ms_b")) == {
-        1: (Fate.FOUND, ["ms_a"]),
-        2: (Fate.FOUND, ["ms_b"]),
+        1: (Fate.FOUND, ["ms_b"]),
+        2: (Fate.PERSON, ["ms_a"]),
     }
 
 
@@ -418,10 +414,12 @@ def test_creates_of_other_pairs_are_matched_with_what_they_can_have_left() -> No
 
 
 def test_what_another_pair_may_still_be_creating_is_waited_for() -> None:
-    """Nothing is there yet, and what comes can be that of either."""
+    """What is there, or comes, can be that of either."""
     theirs = replace(doubt(7, is_ready=False), pair=2)
     assert told([doubt(1), theirs]) == {1: (Fate.OPEN, [])}
     assert told([doubt(1), replace(theirs, is_over=True)]) == {1: (Fate.NOTHING, [])}
+    assert told([doubt(1), theirs], left("ms_a")) == {1: (Fate.OPEN, ["ms_a"])}
+    assert told([doubt(1), replace(theirs, is_over=True)], left("ms_a"))[1][0] is Fate.FOUND
 
 
 @pytest.mark.parametrize("url", [URL, "https://other.example"])

@@ -18,7 +18,7 @@ which is pure, judges what became of a create.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Container, Iterable, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -39,9 +39,10 @@ from mappings.problem import Problem
 from mappings.rows import Change, ChangeState
 from mappings.store import ForeignCreate
 from worker.errors import Done, NotFound, Transient, UnreadableAnswer
-from worker.sync.apply.writer import GRACE, STALL, Attempt, LostLeaseError, Patience, TargetWriter
+from worker.sync.apply.writer import GRACE, STALL, LostLeaseError, Patience, TargetWriter
 from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
 from worker.sync.decide.snapshot import TargetSnapshot
+from worker.sync.decide.there_before import ThereBefore
 from worker.sync.ports import TargetListing, newest_of
 from worker.sync.read.answers import InVainError
 
@@ -78,25 +79,20 @@ class Resolution:
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A create that this run sent: until when it may arrive, and what was there before.
-
-    ``until`` is on the clock that only goes forward.
-    """
-
-    until: float
-    before: Collection[str]
-
-
 @dataclass(slots=True)
 class Creates:
-    """The creates of one run. ``seen`` is what the last complete listing showed."""
+    """The creates of one run.
+
+    ``seen`` is what the complete listings showed, ``linked`` are the targets that links hold.
+    """
 
     writer: TargetWriter
     rules: MappingRules
     seen: TargetSnapshot
-    _sent: dict[int, _Sent] = field(default_factory=dict)
+    linked: Container[str] = frozenset()
+    _before: ThereBefore | None = None
+    _until: dict[int, float] = field(default_factory=dict)
+    """Until when a create that this run sent may arrive, on the clock that only goes forward."""
 
     # --- lease, POST
 
@@ -108,16 +104,17 @@ class Creates:
         """
         writer = self.writer
         posted = {name: desired[name] for name in POSTED}
+        before = self._there_before().near(posted["name"] or "", link.testrail_id)
 
         def intend(at: datetime) -> tuple[Link, Change]:
             deadline = writer.deadline(at) + STALL
-            creating = link.begin_create(posted, at, deadline, self.seen.newest)
+            creating = link.begin_create(posted, at, deadline, self.seen.newest, before)
             change = Change(writer.run_id, link.testrail_id, None, "create", {}, posted, at)
             return creating, change
 
         while True:
             attempt = writer.send(intend, lambda: self._post(posted, parent))
-            self._remember(attempt)
+            self._until[link.testrail_id] = attempt.started + self._longest
             if attempt.answer is not None:
                 made = attempt.link.created(attempt.answer, parent, writer.since())
                 return writer.settle(made, attempt)
@@ -136,10 +133,14 @@ class Creates:
             raise UnreadableAnswer("Testably", text, done=Done.MAYBE)
         return made
 
-    def _remember(self, attempt: Attempt) -> None:
-        until = attempt.started + self._longest
-        before = self.seen.milestones.keys()
-        self._sent[attempt.link.testrail_id] = _Sent(until, before)
+    def _there_before(self) -> ThereBefore:
+        """What nobody holds of what was seen; unreadable records among it."""
+        if self._before is None:
+            seen = self.seen.milestones.items()
+            free = [target for id_, target in seen if id_ not in self.linked]
+            unread = (TargetMilestone(id_, "") for id_ in self.seen.unproved)
+            self._before = ThereBefore([*free, *unread])
+        return self._before
 
     # --- in doubt: wait, look twice, conclude
 
@@ -161,7 +162,9 @@ class Creates:
             return []
         others = map(self._foreign, self.writer.store.creates_of_others(self.writer.pair))
         judged = judge([*doubts, *others], looks.free(), self.rules)
-        self.seen = replace(self.seen, milestones=looks.seen, newest=newest_of(looks.seen.values()))
+        seen = {**self.seen.milestones, **looks.seen}
+        self.seen = replace(self.seen, milestones=seen, newest=newest_of(seen.values()))
+        self.linked, self._before = looks.linked, None
         resolved = []
         for doubt in doubts:
             judgement = judged[doubt.link.testrail_id]
@@ -177,14 +180,8 @@ class Creates:
         if link.parent_id is not None:
             above = links.get(link.parent_id)
             parent = (above.testably_id if above is not None else None) or NOWHERE
-        sent = self._sent.get(link.testrail_id)
-        return Doubt(
-            link,
-            marker_url(self.rules.testrail_url, link.testrail_id),
-            parent,
-            is_ready=link.testrail_id in ready,
-            before=None if sent is None else sent.before,
-        )
+        marker = marker_url(self.rules.testrail_url, link.testrail_id)
+        return Doubt(link, marker, parent, is_ready=link.testrail_id in ready)
 
     def _foreign(self, create: ForeignCreate) -> Doubt:
         """One of another pair, which can have left the same as one of this pair."""
@@ -215,9 +212,9 @@ class Creates:
         if link.attempt_deadline is None:
             return 0.0
         left = (link.attempt_deadline + GRACE - self.writer.clock.now()).total_seconds()
-        sent = self._sent.get(link.testrail_id)
-        if sent is not None:
-            left = sent.until - self.writer.clock.monotonic()
+        until = self._until.get(link.testrail_id)
+        if until is not None:
+            left = until - self.writer.clock.monotonic()
         return min(max(left, 0.0), self._longest)
 
     def _conclude(self, doubt: Doubt, judgement: Judgement) -> Resolution:
@@ -233,8 +230,8 @@ class Creates:
             return Resolution(writer.conclude(made, ChangeState.DONE, left.values))
         if judgement.fate is Fate.PERSON:
             problem = Problem(judgement.kind, _why_asked(judgement.targets))
-            asked = link.left_to_person(problem, writer.clock.now(), judgement.targets)
-            return Resolution(writer.keep(asked), problem)
+            asked = writer.keep(link.left_to_person(problem, writer.clock.now()))
+            return Resolution(asked, problem)
         return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
 
 

@@ -68,7 +68,7 @@ class Executor:
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
         self._lanes, self._looking = writer.lanes, looking
         self._links = RunLinks(writer, snapshot.links.with_complete({}))
-        self._creates = Creates(writer, rules, snapshot.target)
+        self._creates = Creates(writer, rules, snapshot.target, snapshot.links.by_target)
         self._items = Items(
             writer, self._links, outcomes, attempts, counted_since, check, on_outcome
         )

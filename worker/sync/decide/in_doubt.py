@@ -22,9 +22,7 @@ from mappings.problem import ProblemKind
 from mappings.stored_text import can_be_description, can_be_name, reduced
 from mappings.text import plain_text
 from worker.sync.decide.snapshot import by_marker, is_archived, living
-
-_MARKER = re.compile(r"/milestones/view/\d")
-
+from worker.sync.decide.there_before import MENTION, is_nameless
 
 Key = tuple[int, int]
 """The pair (0 is the run's own) and the TestRail id of a create."""
@@ -40,7 +38,8 @@ class Fate(Enum):
     PERSON = auto()
     """Nobody but a person can know."""
     OPEN = auto()
-    """A create of equal values may still be under way: the next run looks again."""
+    """A create of equal values may still be under way, and what is there may be of that one: the
+    next run looks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +58,15 @@ class Judgement:
 class Doubt:
     """A create in doubt that was posted below ``parent`` with this ``marker``.
 
-    ``is_ready`` says that its wait is over and that this run may conclude about it; ``before``
-    are the ids of what was listed before it, if this run has sent it. One of another ``pair`` that
-    writes into the same project only takes part: ``is_over`` says that its wait is over.
+    ``is_ready`` says that its wait is over and that this run may conclude about it. One of another
+    ``pair`` that writes into the same project only takes part: ``is_over`` says that its wait is
+    over.
     """
 
     link: Link
     marker: str
     parent: str | None = None
     is_ready: bool = True
-    before: Collection[str] | None = None
     pair: int = 0
     is_over: bool = False
 
@@ -93,7 +91,7 @@ class Doubt:
         So it does where the target has stored the text otherwise, whatever its name is by now.
         """
         shown = target.description or ""
-        if not _MARKER.search(shown):
+        if not MENTION.search(shown):
             return False
         return bool(re.search(re.escape(plain_text(self.marker)) + r"(?!\d)", plain_text(shown)))
 
@@ -104,13 +102,16 @@ class Doubt:
         return self.is_certain(target)
 
     def is_certain(self, target: TargetMilestone) -> bool:
-        """Same name, dates and parent, a description that can be it, and no older by its time."""
+        """Same name, dates and parent, a description that can be it, and no older by its time.
+
+        An archived one never is: it may have been there, and left out of the list.
+        """
         posted = self.link.in_flight or {}
         names = ("name", *DATE_FIELDS)
         same = all(same_value(name, posted.get(name), target.values[name]) for name in names)
         if not same or target.parent_id != self.parent or target.created_at is None:
             return False
-        if not (self._is_as_young(target) and self.is_hinted_by(target)):
+        if is_archived(target) or not (self._is_as_young(target) and self.is_hinted_by(target)):
             return False
         return can_be_description(target.description, posted.get("description"))
 
@@ -122,7 +123,7 @@ class Doubt:
     def _is_of_another(self, target: TargetMilestone) -> bool:
         """Whether it carries the marker of another TestRail milestone."""
         _, footer = split_footer(target.description)
-        if footer is None or not _MARKER.search(footer.url) or self.can_have_cut(target):
+        if footer is None or not MENTION.search(footer.url) or self.can_have_cut(target):
             return False
         return reduced(footer.url).casefold() != reduced(self.marker).casefold()
 
@@ -132,15 +133,16 @@ class Doubt:
         What is left of it then reads as the marker of another milestone.
         """
         _, footer = split_footer(target.description)
-        if footer is None or len(footer.lines) > 1 or not _MARKER.search(footer.url):
+        if footer is None or len(footer.lines) > 1 or not MENTION.search(footer.url):
             return False
         return self.marker != footer.url and self.marker.startswith(footer.url)
 
     def _is_since(self, target: TargetMilestone) -> bool:
         """Whether it can have appeared since. A plain list need not show archived ones."""
-        if self.before is not None and target.id in self.before:
+        before = self.link.attempt_before
+        if before is not None and target.id in before:
             return False
-        is_new = self.before is not None and not is_archived(target)
+        is_new = before is not None and not is_archived(target)
         return is_new or self._is_as_young(target)
 
     def _is_as_young(self, target: TargetMilestone) -> bool:
@@ -211,22 +213,22 @@ class _Group:
 
     doubts: Sequence[Doubt]
     near: Sequence[TargetMilestone]
-    pool: frozenset[str]
+    fits: Mapping[Key, Sequence[TargetMilestone]]
     matched: Mapping[Key, TargetMilestone]
 
     @classmethod
     def of(cls, doubts: Sequence[Doubt], unmarked: Iterable[tuple[TargetMilestone, str]]) -> _Group:
-        """``unmarked`` come with their names, `reduced`; archived ones count where they fit."""
+        """``unmarked`` come with their names, `reduced`; what has none can be any."""
         name = doubts[0].reduced_name
         near = [
             target
             for target, shown in unmarked
-            if can_be_name(shown, name) or any(d.is_mentioned_in(target) for d in doubts)
+            if is_nameless(target)
+            or can_be_name(shown, name)
+            or any(d.is_mentioned_in(target) for d in doubts)
         ]
         fits = {d.key: [t for t in near if d.is_met_by(t)] for d in doubts}
-        if len(_ids(fits)) > len(doubts):
-            fits = {key: living(some) for key, some in fits.items()}
-        return cls(doubts, near, _ids(fits), _one_to_one(fits))
+        return cls(doubts, near, fits, _one_to_one(fits))
 
     @property
     def taken(self) -> frozenset[str]:
@@ -235,21 +237,19 @@ class _Group:
     def judge(self, taken: Collection[str]) -> Iterator[tuple[Key, Judgement]]:
         """The judgement on each create; ``taken`` are the targets that any create was given."""
         is_over = all(doubt.is_past for doubt in self.doubts)
+        is_theirs = any(doubt.pair and not doubt.is_past for doubt in self.doubts)
+        pool = frozenset(target.id for some in self.fits.values() for target in some)
         for doubt in self.doubts:
             key = doubt.key
             hints = [t for t in self.near if t.id not in taken and doubt.is_hinted_by(t)]
-            if self.taken != self.pool:
-                yield key, Judgement(Fate.PERSON, [t for t in self.near if t.id in self.pool])
+            if self.fits[key] and self.taken != pool:
+                yield key, Judgement(Fate.PERSON, [t for t in self.near if t.id in pool])
             elif key in self.matched:
-                yield key, Judgement(Fate.FOUND, [self.matched[key]])
+                yield key, Judgement(Fate.OPEN if is_theirs else Fate.FOUND, [self.matched[key]])
             elif hints and not doubt.link.is_decided:
                 yield key, Judgement(Fate.PERSON, hints)
             else:
                 yield key, Judgement(Fate.NOTHING if is_over else Fate.OPEN)
-
-
-def _ids(fits: Mapping[Key, Iterable[TargetMilestone]]) -> frozenset[str]:
-    return frozenset(target.id for some in fits.values() for target in some)
 
 
 def _one_to_one(fits: Mapping[Key, Sequence[TargetMilestone]]) -> dict[Key, TargetMilestone]:

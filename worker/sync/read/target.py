@@ -73,7 +73,7 @@ class TargetReader:
 
     def _listed(self) -> TargetSnapshot:
         first = self._list(None)
-        found = dict(first.milestones)
+        found, problems = dict(first.milestones), [*first.problems]
         complete, because = first.complete, first.incomplete_because
         for status, is_needed in (
             (COMPLETED, self._needs_completed),
@@ -84,6 +84,7 @@ class TargetReader:
                 more = self._list(status)
                 self._by_status |= (more.milestones.keys() | more.unchanged.keys()) - shown
                 found.update(more.milestones)
+                problems += more.problems
                 complete, because = more.complete, more.incomplete_because
         if not complete:
             unseen = self.links.by_target.keys() - found.keys() - self._unchanged.keys()
@@ -91,7 +92,7 @@ class TargetReader:
             unproved = dict.fromkeys(unseen, why)
             view = TargetSnapshot(found, self._unchanged, complete=False, unproved=unproved)
             return replace(view, foreign=self.foreign, incomplete_because=because)
-        unreadable = {str(one.id): f"In Testably its {one.reason}." for one in first.problems}
+        unreadable = {str(one.id): f"In Testably its {one.reason}." for one in problems}
         missing = self._missing({**found, **unreadable})
         below = self._below_known_parents(found)
         self._singly.update(below, (link.testably_id or "" for link in missing))

@@ -1,0 +1,221 @@
+"""What was there before a create is not taken for what it left, however the run went on (R2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mappings.footer import marker_url
+from mappings.link import Link
+from mappings.milestone import TargetMilestone
+from mappings.stored_text import can_be_name, reduced
+from tests.support.mortal import Boundaries, Died
+from tests.support.world import PROJECT, URL, World
+from worker.errors import ConnectionLost
+from worker.sandbox.switches import TestablySwitches
+from worker.sync.decide.in_doubt import Doubt
+from worker.sync.decide.there_before import ThereBefore, is_nameless
+from worker.sync.options import Options
+from worker.sync.report import State
+from worker.sync.run import run_pair
+
+ABLY = TestablySwitches()
+START = "2026-03-01T00:00:00Z"
+IN_DOUBT = "in_doubt_for_a_person"
+BOTH = pytest.mark.parametrize("footer", [True, False], ids=["footer", "no footer"])
+
+names = st.text("Ab 1-.", max_size=4)
+descriptions = st.sampled_from(
+    [None, "Text", marker_url(URL, 1), f"See {marker_url(URL, 12)}, and {marker_url(URL, 2)}."]
+)
+targets = st.builds(TargetMilestone, st.uuids().map(str), names, description=descriptions)
+
+
+@given(st.lists(targets), names, st.sampled_from([1, 2, 12, 3]))
+def test_near_is_what_the_judgement_could_take_for_the_create(
+    there: list[TargetMilestone], name: str, testrail_id: int
+) -> None:
+    """The same as looking at each of them."""
+
+    def is_near(target: TargetMilestone) -> bool:
+        doubt = Doubt(Link(testrail_id), marker_url(URL, testrail_id))
+        mentions = doubt.is_mentioned_in(target)
+        of_name = can_be_name(reduced(target.name), reduced(name))
+        return is_nameless(target) or of_name or mentions
+
+    expected = sorted(target.id for target in there if is_near(target))
+    assert list(ThereBefore(there).near(name, testrail_id)) == expected
+
+
+def by_hand(world: World, name: str = "One", **fields: object) -> str:
+    """A person makes a milestone; its id."""
+    body = {"name": name, "start_date": START, **fields}
+    return str(world.ably.create(PROJECT, body)["id"])
+
+
+def started(world: World, *, footer: bool = True, **switches: Any) -> World:
+    """A pair that has run once, with another milestone."""
+    world.behave(ably=replace(ABLY, **switches))
+    world.rules = replace(world.rules, footer=footer)
+    world.add("Other")
+    world.run()
+    return world
+
+
+def problems(report: Any) -> list[tuple[int, str]]:
+    return [(one["testrail_id"], one["kind"]) for one in report.problems]
+
+
+def retry(world: World, testrail_id: int) -> None:
+    """`milesync retry ID`."""
+    link = world.links[testrail_id]
+    assert link.can_be_retried
+    world.store.save(world.pair.id, link.retried(), world.clock.now())
+
+
+@BOTH
+@pytest.mark.parametrize("hidden", [True, False])
+def test_after_retry_nothing_is_taken_that_was_there_before(
+    world: World, footer: bool, hidden: bool
+) -> None:
+    """The person archived what was asked about: so the milestone is created."""
+    started(world, footer=footer, hides_created_at=hidden)
+    old = by_hand(world, "Release")
+    one = world.add("Release 2")
+    asked: list[str] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not asked:
+            asked.append(by_hand(world, "Release 2", description="A person's"))
+            world.to_ably.faults.script("reset", method="POST")
+
+    world.to_ably.before = meanwhile
+    report = world.run()
+    assert problems(report) == [(one, IN_DOUBT)]
+    reason = str(report.problems[0]["reason"])
+    assert (asked[0] in reason, old in reason) == (True, False)
+    world.ably.update(PROJECT, asked[0], {"status": "archived"})
+    retry(world, one)
+    assert world.run().counts["created"] == 1
+    assert world.links[one].testably_id not in (None, old, *asked)
+
+
+@BOTH
+@pytest.mark.parametrize("boundary", ["before POST", "after POST"])
+def test_a_process_that_died_knew_what_was_there(world: World, footer: bool, boundary: str) -> None:
+    """A person's of the same name is as young as the newest that was listed."""
+    started(world, footer=footer)
+    old = by_hand(world)
+    one = world.add("One")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on=boundary)), Options(create_anyway=True))
+    report = world.run(create_anyway=True)
+    assert report.state is State.SUCCEEDED
+    assert world.links[one].testably_id not in (None, old)
+    assert len(world.ably.everything(PROJECT)) == 3
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_the_targets_clock_was_set_back_and_its_lists_could_not_be_read(
+    world: World, carried_out: bool
+) -> None:
+    """The next run knows as well as the one that sent the create what had not been there."""
+    started(world, footer=False)
+    world.behave(ably=replace(ABLY, clock_offset=-600.0))
+    one = world.add("One")
+    world.to_ably.faults.script("timeout_after" if carried_out else "timeout", method="POST")
+
+    def fail(method: str, _what: str) -> None:
+        if method == "GET" and world.to_ably.writes:
+            raise ConnectionLost("Testably", "The connection was lost.")
+
+    world.to_ably.before = fail
+    assert world.run().state is not State.SUCCEEDED
+    world.to_ably.before = lambda _method, _what: None
+    report = world.run()
+    if not carried_out:
+        assert (report.state, report.counts["created"]) == (State.SUCCEEDED, 1)
+        return
+    assert (problems(report), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+    retry(world, one)
+    assert world.run().state is State.SUCCEEDED
+    assert len(world.ably.live(PROJECT)) == 2
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("status", ["active", "completed"])
+def test_a_record_that_could_not_be_read_was_there_before(
+    world: World, listed: bool, status: str
+) -> None:
+    """It is not asked about, though its name is the beginning of the create's."""
+    started(world, list_holds_completed=listed)
+    bad: dict[str, object] = {"id": "ms_bad", "name": "Release", "status": status}
+    bad["due_date"] = "soon"
+    world.ably.plant(PROJECT, bad)
+    world.add("Release 2")
+    world.to_ably.faults.script("reset", method="POST")
+    assert world.run().counts["created"] == 1
+    assert world.to_ably.writes == {"POST": 2}
+
+
+@pytest.mark.parametrize("shown", [{"name": {"en": "One"}}, {"name": 7.5}, {"due_date": "soon"}])
+def test_a_record_that_cannot_be_read_since_may_be_the_create(
+    world: World, shown: Mapping[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its name cannot be read: it is not made once more."""
+    started(world)
+    one = world.add("One")
+    show = world.ably._shown
+
+    def otherwise(key: str) -> dict[str, Any]:
+        return {**show(key), **(shown if key != world.id_of(1) else {})}
+
+    monkeypatch.setattr(world.ably, "_shown", otherwise)
+    assert problems(world.run()) == [(one, IN_DOUBT)]
+    assert world.to_ably.writes == {"POST": 1}
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+@pytest.mark.parametrize("lost", [9, 10])
+def test_what_hangs_below_other_parents_stays_known_after_a_look(world: World, lost: int) -> None:
+    """After ten lost answers the rest waits for the looks, which read below fewer parents."""
+    started(world, list_holds_subs=False)
+    parent = world.add("Parent")
+    world.add("First", parent)
+    world.run()
+    by_hand(world, "Kid", parent_id=world.id_of(parent))
+    for number in range(lost):
+        world.add(f"Root {number}")
+    world.add("Kid 2", parent)
+    world.to_ably.faults.script("timeout_after", method="POST", times=lost)
+    world.to_ably.faults.script("reset", method="POST")
+    report = world.run()
+    assert (report.state, report.counts["created"]) == (State.SUCCEEDED, lost + 1)
+
+
+def test_an_equal_create_that_came_later_is_not_asked_about_what_the_first_one_is(
+    world: World,
+) -> None:
+    """Both things that a person has to tell about were there before it."""
+    started(world, footer=False)
+    first = world.add("Same")
+    world.to_ably.faults.script("reset", method="POST")
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and len(world.ably.everything(PROJECT)) == 1:
+            by_hand(world, "Same")
+            by_hand(world, "Same")
+
+    world.to_ably.before = meanwhile
+    assert problems(world.run()) == [(first, IN_DOUBT)]
+    second = world.add("Same")
+    world.to_ably.faults.script("reset", method="POST")
+    report = world.run(create_anyway=True)
+    assert problems(report) == [(first, IN_DOUBT)]
+    assert world.links[second].has_target
