@@ -132,3 +132,25 @@ def test_what_a_refresh_wrote_between_two_slices_is_not_written_again(make: Make
     written = [path.rpartition("/")[2] for _, path, _ in pair.writes()]
     assert len(written) == len(set(written)) == 20
     assert (report.verified or {})["in_step"]
+
+
+def test_later_slices_know_what_was_there_before_their_creates(make: Make) -> None:
+    """Neither an old archived one, nor a record that cannot be read, is what a create left."""
+    pair = make()
+    model = pair.ably.model
+    put_away = model.create("proj_abc123", {"name": "M"})
+    model.update("proj_abc123", str(put_away["id"]), {"status": "archived"})
+    pair.clock.sleep(60)
+    model.create("proj_abc123", {"name": "Newest"})
+    model.plant("proj_abc123", {"id": "ms_bad", "name": "M", "status": "active", "due_date": "?"})
+    for number in range(15):
+        pair.rail.model.add(1, {"name": f"M{number + 1}", "start_on": NOON})
+
+    def fail(number: int) -> None:
+        if number == 1:
+            pair.ably.faults.script("server_error", method="POST")
+
+    report = pair.in_slices(9.0, between=fail)
+    assert pair.slices > 1
+    assert pair.ably.count("POST") == 16
+    assert (report.counts["created"], report.counts["conflicts"]) == (15, 0)

@@ -1,8 +1,8 @@
 """What the first slice of a run saw of the target, kept in Redis for the slices after it.
 
 Kept are the milestones that no link holds, which a create must not double, those that are still to
-be changed, and the ids that are gone. All others stand in the database as they were last observed.
-Where Redis has lost it, a run that has to list the target lists it again.
+be changed, and the ids that are gone or could not be read. All others stand in the database as they
+were last observed. Where Redis has lost it, a run that has to list the target lists it again.
 """
 
 from __future__ import annotations
@@ -37,10 +37,15 @@ _NAMES: Final = [
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What is kept of a list; ``at`` and ``change`` are those of the reading's `Begun`."""
+    """What is kept of a list, as a `Scope` has it.
+
+    ``at`` and ``change`` are those of the reading's `Begun`.
+    """
 
     rows: list[TargetMilestone]
     gone: list[str]
+    unread: dict[str, str]
+    newest: str | None
     at: datetime
     change: int
 
@@ -62,9 +67,12 @@ def save(redis: Redis | None, run: Run) -> None:
         for id_, target in snapshot.target.milestones.items()
         if id_ not in settled
     ]
+    unread = snapshot.target.unproved.items()
     kept = {
         "rows": rows,
         "gone": sorted(snapshot.target.gone),
+        "unread": {id_: why for id_, why in unread if id_ not in snapshot.links.by_target},
+        "newest": snapshot.target.newest,
         "at": began.at.isoformat(),
         "change": began.change,
     }
@@ -95,7 +103,10 @@ def scope_of(redis: Redis | None, run: Run) -> Scope | None:
     later = {link.testably_id for link in store.links(pair, others).values()}
     rows = {row.id: row for row in kept.rows if row.id not in later}
     began = Begun(run.id, kept.at, kept.change, kept.change)
-    return Scope(recalled=rows, gone=frozenset(kept.gone) - later, recalled_from=began)
+    gone = frozenset(kept.gone) - later
+    return Scope(
+        recalled=rows, gone=gone, unread=kept.unread, newest=kept.newest, recalled_from=began
+    )
 
 
 def find(redis: Redis | None, run_id: str) -> Listed | None:

@@ -20,7 +20,7 @@ from worker.errors import UnknownId
 from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
 from worker.sync.decide.unchanged import Families, as_observed
 from worker.sync.options import Options, Policy, Trigger
-from worker.sync.ports import Source, SourceListing, Target, Unchanged
+from worker.sync.ports import Source, SourceListing, Target, Unchanged, newest_of
 from worker.sync.read.reading import Begun
 from worker.sync.read.source import SourceReader
 from worker.sync.read.target import TargetReader
@@ -33,8 +33,10 @@ class Scope:
     """What of a pair is read: the whole, or single milestones (a refresh).
 
     ``recalled`` are target milestones as the first part of this run listed them, those that are
-    unlinked or still to be changed, and ``gone`` the ids that it found gone; ``recalled_from`` says
-    when that reading began. A run that goes on does not list the target again. ``every_absence``
+    unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` unlinked ones
+    that could not be read, with the reason, and ``newest`` the newest ``created_at``;
+    ``recalled_from`` says when that reading began. A run that goes on does not list the target
+    again. ``every_absence``
     asks TestRail for each milestone that is missing, also for more than a run may archive.
     """
 
@@ -42,6 +44,8 @@ class Scope:
     list_target: bool = True
     recalled: Mapping[str, TargetMilestone] | None = None
     gone: frozenset[str] = frozenset()
+    unread: Mapping[str, str] = field(default_factory=dict)
+    newest: str | None = None
     recalled_from: Begun | None = None
     every_absence: bool = False
 
@@ -102,7 +106,8 @@ class Reader:
         target = self._target_reader(listing, gone, now).read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
-        target = replace(target, gone=target.gone | scope.gone) if scope.gone else target
+        if scope.recalled is not None:
+            target = _with_recalled(target, scope)
         gone |= self._source_reader(whole=scope.whole).gone_for_good(listing, target)
         if scope.whole:
             read = target.listed and scope.recalled is None
@@ -234,4 +239,13 @@ def with_fresh(
         source=replace(snapshot.source, milestones=milestones),
         target=replace(snapshot.target, milestones=rows, gone=snapshot.target.gone | gone),
         _desired={},
+    )
+
+
+def _with_recalled(target: TargetSnapshot, scope: Scope) -> TargetSnapshot:
+    return replace(
+        target,
+        gone=target.gone | scope.gone,
+        unproved={**scope.unread, **target.unproved},
+        newest=newest_of((), target.newest, scope.newest),
     )
