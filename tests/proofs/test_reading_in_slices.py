@@ -491,6 +491,19 @@ def test_long_looks_that_cannot_read_one_milestone_are_not_taken_again(make: Mak
     assert pair.ably.count("GET", "status=completed") <= 1 + 2
 
 
+def test_no_slice_creates_below_what_the_first_one_could_not_read(make: Make) -> None:
+    """Nor does the last: it is known from slice to slice, though the target is listed once."""
+    pair = a_broad_one(make)
+    make_unreadable(pair)
+    for number in range(20):
+        pair.rail.model.add(1, {"name": f"Root {number}", "start_on": 1_772_323_200})
+    report = pair.in_slices(45.0, SCHEDULE)
+    assert pair.slices > 1
+    assert report.state is State.PARTIAL
+    assert (report.counts["created"], report.counts["waiting"]) == (20, 1)
+    assert 3 not in pair.living()
+
+
 def test_a_migration_with_long_looks_ends_with_its_proof(make: Make) -> None:
     pair = a_large_one(make)
     answer_is_lost(pair)

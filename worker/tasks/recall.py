@@ -1,8 +1,9 @@
 """What the first slice of a run saw of the target, kept in Redis for the slices after it.
 
 Kept are the milestones that no link holds, which a create must not double, those that are still to
-be changed, and the ids that are gone. All others stand in the database as they were last observed.
-Where Redis has lost it, a run that has to list the target lists it again.
+be changed, the ids that are gone, and what could not be read below parents. All others stand in the
+database as they were last observed. Where Redis has lost it, a run that has to list the target
+lists it again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,9 +30,7 @@ KEPT_FOR: Final = 3600
 _LARGEST: Final = 256 * 1024 * 1024
 log = structlog.get_logger(__name__)
 _NAMES: Final = [
-    field.name
-    for field in fields(TargetMilestone)
-    if field.name not in ("linked_runs", "sub_milestones")
+    one.name for one in fields(TargetMilestone) if one.name not in ("linked_runs", "sub_milestones")
 ]
 
 
@@ -43,6 +42,7 @@ class Listed:
     gone: list[str]
     at: datetime
     change: int
+    unread_below: dict[str, str] = field(default_factory=dict)
 
 
 _LISTED: Final = TypeAdapter(Listed)
@@ -67,6 +67,7 @@ def save(redis: Redis | None, run: Run) -> None:
         "gone": sorted(snapshot.target.gone),
         "at": began.at.isoformat(),
         "change": began.change,
+        "unread_below": dict(snapshot.target.unread_below),
     }
     with suppress(RedisError):
         redis.set(_key(run.id), zlib.compress(json.dumps(kept).encode()), ex=KEPT_FOR)
@@ -95,7 +96,8 @@ def scope_of(redis: Redis | None, run: Run) -> Scope | None:
     later = {link.testably_id for link in store.links(pair, others).values()}
     rows = {row.id: row for row in kept.rows if row.id not in later}
     began = Begun(run.id, kept.at, kept.change, kept.change)
-    return Scope(recalled=rows, gone=frozenset(kept.gone) - later, recalled_from=began)
+    gone = frozenset(kept.gone) - later
+    return Scope(recalled=rows, gone=gone, unread_below=kept.unread_below, recalled_from=began)
 
 
 def find(redis: Redis | None, run_id: str) -> Listed | None:

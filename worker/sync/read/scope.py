@@ -33,15 +33,17 @@ class Scope:
     """What of a pair is read: the whole, or single milestones (a refresh).
 
     ``recalled`` are target milestones as the first part of this run listed them, those that are
-    unlinked or still to be changed, and ``gone`` the ids that it found gone; ``recalled_from`` says
-    when that reading began. A run that goes on does not list the target again. ``every_absence``
-    asks TestRail for each milestone that is missing, also for more than a run may archive.
+    unlinked or still to be changed, ``gone`` the ids that it found gone, and ``unread_below`` what
+    it could not read below parents; ``recalled_from`` says when that reading began. A run that goes
+    on does not list the target again. ``every_absence`` asks TestRail for each milestone that is
+    missing, also for more than a run may archive.
     """
 
     milestone_ids: tuple[int, ...] = ()
     list_target: bool = True
     recalled: Mapping[str, TargetMilestone] | None = None
     gone: frozenset[str] = frozenset()
+    unread_below: Mapping[str, str] = field(default_factory=dict)
     recalled_from: Begun | None = None
     every_absence: bool = False
 
@@ -102,7 +104,9 @@ class Reader:
         target = self._target_reader(listing, gone, now).read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
-        target = replace(target, gone=target.gone | scope.gone) if scope.gone else target
+        if scope.recalled is not None:
+            known_gone = target.gone | scope.gone
+            target = replace(target, gone=known_gone, unread_below=scope.unread_below)
         gone |= self._source_reader(whole=scope.whole).gone_for_good(listing, target)
         if scope.whole:
             read = target.listed and scope.recalled is None

@@ -30,6 +30,7 @@ from worker.sync.ports import (
     TargetListing,
     newest_of,
 )
+from worker.sync.read.below import read_below
 
 
 @dataclass(slots=True)
@@ -93,11 +94,10 @@ class TargetReader:
             return replace(view, foreign=self.foreign, incomplete_because=because)
         unreadable = {str(one.id): f"In Testably its {one.reason}." for one in first.problems}
         missing = self._missing({**found, **unreadable})
-        below = self._below_known_parents(found)
-        self._singly.update(below, (link.testably_id or "" for link in missing))
-        found.update(below)
+        self._singly.update(link.testably_id or "" for link in missing)
         details = [link for link in self._to_archive(found) if link not in missing]
-        return self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
+        view = self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
+        return self._with_below(view, found)
 
     def _list(self, status: str | None) -> TargetListing:
         listing = self.target.list_all(self.project, status, self.known)
@@ -166,27 +166,39 @@ class TargetReader:
 
     # --- what lists do not hold
 
-    def _below_known_parents(
-        self, found: Mapping[str, TargetMilestone]
-    ) -> dict[str, TargetMilestone]:
-        """Sub-milestones that the list leaves out, below parents that get a new child.
+    def _with_below(
+        self, view: TargetSnapshot, found: Mapping[str, TargetMilestone]
+    ) -> TargetSnapshot:
+        """With the sub-milestones that the list (``found``) leaves out, below some parents.
 
-        Only where the list shows no sub-milestone at all; otherwise it holds them. Where links
-        were lost, below every root: what was moved at the source hangs below another parent.
+        Only where the list shows no sub-milestone at all; otherwise it holds them.
         """
         shown = (one.parent_id for one in self._unchanged.values())
         if any(target.parent_id for target in found.values()) or any(shown):
-            return {}
-        seen: dict[str, TargetMilestone] = {}
-        lost = any(self._is_ours(t) and not self._is_linked(t.id) for t in found.values())
+            return view
+        below = read_below(
+            self.target,
+            self.project,
+            self._to_look_below(found),
+            lambda id_: id_ in view.milestones or self._is_linked(id_),
+        )
+        return replace(
+            view,
+            milestones={**view.milestones, **below.milestones},
+            singly=view.singly | below.milestones.keys(),
+            newest=newest_of(below.milestones.values(), view.newest),
+            unread_below=below.unread,
+        )
+
+    def _to_look_below(self, found: Mapping[str, TargetMilestone]) -> Collection[str]:
+        """Parents that get a new child.
+
+        Where links were lost, every root: what was moved at the source hangs below another parent.
+        """
         every = found.keys() | self._unchanged.keys()
-        for parent in sorted(every if lost else self._parents_of_new(found)):
-            above = self._get(parent)
-            for sub in above.sub_milestones if above else ():
-                if sub.id not in found and not self._is_linked(sub.id):
-                    below = self._get(sub.id)
-                    seen.update({sub.id: below} if below else {})
-        return seen
+        if any(self._is_ours(t) and not self._is_linked(t.id) for t in found.values()):
+            return every
+        return self._parents_of_new(found)
 
     def _parents_of_new(self, found: Mapping[str, TargetMilestone]) -> set[str]:
         """Targets below which something is to come: linked, marked or, if asked for, so named."""
@@ -278,13 +290,6 @@ class TargetReader:
             newest=newest_of(read.values(), *self._newest),
             paging=self._paging,
         )
-
-    def _get(self, testably_id: str) -> TargetMilestone | None:
-        """One milestone, or None if it has gone in the meantime."""
-        try:
-            return self.target.get(self.project, testably_id)
-        except NotFound:
-            return None
 
     # --- questions
 
