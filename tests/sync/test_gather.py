@@ -385,6 +385,30 @@ def test_a_run_that_goes_on_creates_nothing_below_what_could_not_be_read(world: 
     assert snapshot.target.unread_below == {world.id_of(1): "It is hidden."}
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_a_person_made_in_place_of_a_lost_child_is_not_doubled(
+    world: World, listed: bool
+) -> None:
+    """Its name is taken (R7), whether or not the list shows sub-milestones."""
+    world.behave(ably=replace(ABLY, list_holds_subs=listed))
+    migrated(world)
+    world.ably.remove(world.id_of(2))
+    name = {"name": "Child 0.0", "parent_id": world.id_of(1)}
+    world.ably.create(PROJECT, name)
+    assert [one["kind"] for one in world.run().problems] == ["name_conflict"]
+    assert world.to_ably.writes == {}
+
+
+def test_nobody_looks_below_for_a_child_that_both_sides_have_lost(world: World) -> None:
+    """Nothing comes in its place."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world)
+    world.ably.remove(world.id_of(2))
+    world.rail.delete(2)
+    gather(world)
+    assert f"milestones/{world.id_of(1)}" not in reads(world)
+
+
 def test_where_the_list_shows_sub_milestones_nobody_looks_below(world: World) -> None:
     """It would show these as well."""
     migrated(world)

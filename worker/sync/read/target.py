@@ -179,7 +179,7 @@ class TargetReader:
         below = read_below(
             self.target,
             self.project,
-            self._to_look_below(found),
+            self._to_look_below(found, view.gone),
             lambda id_: id_ in view.milestones or self._is_linked(id_),
         )
         return replace(
@@ -190,23 +190,29 @@ class TargetReader:
             unread_below=below.unread,
         )
 
-    def _to_look_below(self, found: Mapping[str, TargetMilestone]) -> Collection[str]:
-        """Parents that get a new child.
+    def _to_look_below(
+        self, found: Mapping[str, TargetMilestone], gone: frozenset[str]
+    ) -> Collection[str]:
+        """Parents that get a new child, or one again in place of one that is ``gone``.
 
         Where links were lost, every root: what was moved at the source hangs below another parent.
         """
         every = found.keys() | self._unchanged.keys()
         if any(self._is_ours(t) and not self._is_linked(t.id) for t in found.values()):
             return every
-        return self._parents_of_new(found)
+        lost = {self.links.by_target.get(id_) for id_ in gone} - self.gone
+        left = {self.links[id_].target_parent for id_ in lost if id_ is not None}
+        return self._parents_of_new(found, gone) | {id_ for id_ in every if id_ in left}
 
-    def _parents_of_new(self, found: Mapping[str, TargetMilestone]) -> set[str]:
+    def _parents_of_new(
+        self, found: Mapping[str, TargetMilestone], gone: frozenset[str]
+    ) -> set[str]:
         """Targets below which something is to come: linked, marked or, if asked for, so named."""
         every = self.listing.milestones
         above = {
             place.parent_id
             for id_, place in places(every, frozenset()).items()
-            if place.parent_id is not None and not self._link(id_).has_target
+            if place.parent_id is not None and self._is_without_target(id_, gone)
         }
         ids = {self._link(id_).testably_id for id_ in above}
         by_name = above if self.options.adopt_by_name else ()
@@ -295,6 +301,10 @@ class TargetReader:
 
     def _link(self, testrail_id: int) -> Link:
         return self.links.get(testrail_id) or Link(testrail_id)
+
+    def _is_without_target(self, testrail_id: int, gone: frozenset[str]) -> bool:
+        link = self._link(testrail_id)
+        return not link.has_target or link.testably_id in gone
 
     def _is_linked(self, testably_id: str) -> bool:
         """Whether this pair or another one holds it."""
