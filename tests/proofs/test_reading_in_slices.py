@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.support.mortal import Boundaries
 from worker.clients.passes import CHANGED
 from worker.clients.rate_limit import RateLimit
 from worker.errors import GuardTripped
+from worker.sandbox.rules import Record
 from worker.sandbox.seed import edit_some, seed
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.options import Options, RunMode, Trigger
@@ -433,6 +435,73 @@ def test_looks_that_are_longer_than_a_slice_find_what_one_go_finds(
     assert {len(ids) for ids in sliced.living().values()} == {1}
     assert sliced.living().keys() == {row["id"] for row in sliced.rail.model.everything(1)}
     assert kept(sliced) == 0
+
+
+def make_unreadable(pair: Pair) -> None:
+    """A person's sub-milestone that cannot be read is there below the first milestone."""
+    record: Record = {"id": "ms_bad", "name": "Theirs", "description": "", "due_date": "soon"}
+    pair.ably.model.plant(PROJECT, record | {"parent_id": pair.target_of(1)})
+
+
+@pytest.mark.parametrize("seconds", [20.0, 40.0])
+def test_long_looks_that_cannot_read_one_milestone_leave_in_doubt_what_it_can_be(
+    make: Make, seconds: float
+) -> None:
+    """The root that is in doubt beside it is found, and the run comes to its end (R6)."""
+    pair = a_broad_one(make)
+    pair.rail.model.add(1, {"name": "Root", "start_on": 1_772_323_200})
+    pair.ably.faults.script("server_error_after", method="POST", times=2)
+
+    def meanwhile(_slice: int) -> Boundaries:
+        return Boundaries(meanwhile_on="after POST", meanwhile=lambda: make_unreadable(pair))
+
+    report = pair.in_slices(seconds, SCHEDULE, point_of=meanwhile)
+    assert pair.slices > 2
+    assert report.state is State.PARTIAL
+    assert ("in_doubt", 3) in {(one["kind"], one["testrail_id"]) for one in report.problems}
+    links = Store(pair.engine).links(Store(pair.engine).pair(pair.identity).id)
+    assert (links[3].testably_id, links[4].testably_id) == (None, pair.target_of(4))
+    assert kept(pair) == 0
+    pair.ably.model.remove("ms_bad")
+    assert pair.in_slices(seconds, SCHEDULE).state is State.SUCCEEDED
+    assert {len(ids) for ids in pair.living().values()} == {1}
+
+
+def test_long_looks_that_cannot_read_one_milestone_are_not_taken_again(make: Make) -> None:
+    """Although the run has much to do after them: its later slices are told the same."""
+    pair = make(ably=TestablySwitches(list_holds_subs=False))
+    pair.rail.model.add(1, {"name": "Above", "start_on": 1_772_323_200})
+    for number in range(60):
+        pair.rail.model.add(1, {"name": f"Old {number}", "start_on": 1_772_323_200})
+    migrated(pair)
+    above = pair.target_of(1)
+    for number in range(20):
+        pair.ably.model.create(PROJECT, {"name": f"By hand {number}", "parent_id": above})
+    for number in range(60):
+        pair.rail.model.delete(number + 2)
+    pair.rail.model.add(1, {"name": "New", "start_on": 1_772_323_200, "parent_id": 1})
+    pair.ably.faults.script("server_error_after", method="POST")
+
+    def meanwhile(_slice: int) -> Boundaries:
+        return Boundaries(meanwhile_on="after POST", meanwhile=lambda: make_unreadable(pair))
+
+    options = replace(SCHEDULE, allow_mass_archive=True)
+    report = pair.in_slices(30.0, options, point_of=meanwhile)
+    assert (report.counts["archived"], report.counts["waiting"]) == (60, 1)
+    assert pair.ably.count("GET", "status=completed") <= 1 + 2
+
+
+def test_no_slice_creates_below_what_the_first_one_could_not_read(make: Make) -> None:
+    """Nor does the last: it is known from slice to slice, though the target is listed once."""
+    pair = a_broad_one(make)
+    make_unreadable(pair)
+    for number in range(20):
+        pair.rail.model.add(1, {"name": f"Root {number}", "start_on": 1_772_323_200})
+    report = pair.in_slices(45.0, SCHEDULE)
+    assert pair.slices > 1
+    assert report.state is State.PARTIAL
+    assert (report.counts["created"], report.counts["waiting"]) == (20, 1)
+    assert 3 not in pair.living()
 
 
 def test_a_migration_with_long_looks_ends_with_its_proof(make: Make) -> None:

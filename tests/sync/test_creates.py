@@ -17,6 +17,14 @@ from mappings.milestone import TargetMilestone, Values
 from mappings.rows import ChangeState
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, URL, World
+from worker.errors import (
+    AccessDenied,
+    ApiError,
+    CredentialsRefused,
+    Redirected,
+    ServerTrouble,
+    UnreadableAnswer,
+)
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.creates import LOOK_GAP
 from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
@@ -240,6 +248,77 @@ def test_a_look_below_a_parent_that_fails_decides_nothing(world: World) -> None:
     world.to_ably.faults.clear()
     assert world.run().counts["created"] == 1
     assert doubled(world) == []
+
+
+def unreadable(world: World, *testably_ids: str, error: type[ApiError] = AccessDenied) -> None:
+    """From now on the details of these milestones are answered with this error."""
+    get = world.target.get
+
+    def read(project_id: str, milestone_id: str) -> TargetMilestone:
+        if milestone_id in testably_ids:
+            raise error("Testably", f"Testably answered {milestone_id} with {error.kind}")
+        return get(project_id, milestone_id)
+
+    world.target.get = read  # type: ignore[method-assign]
+
+
+def two_in_doubt(world: World, kind: str, parent: int, meanwhile: Callable[[], None]) -> None:
+    """A child of the parent and a root are new; both creates fail, and this happens meanwhile."""
+    world.add("Child", parent)
+    world.add("Root")
+    world.to_ably.faults.script(kind, method="POST", times=2)
+
+    def once(method: str, _what: str) -> None:
+        if method == "POST":
+            world.to_ably.before = lambda _method, _what: None
+            meanwhile()
+
+    world.to_ably.before = once
+
+
+@pytest.mark.parametrize("kind", ["reset", "timeout_after"])
+@pytest.mark.parametrize("error", [ServerTrouble, UnreadableAnswer, AccessDenied, Redirected])
+@pytest.mark.parametrize(("which", "listed"), [("above", True), ("above", False), ("sub", False)])
+def test_what_cannot_be_read_below_a_parent_keeps_no_other_create_in_doubt(
+    world: World, kind: str, error: type[ApiError], which: str, listed: bool
+) -> None:
+    """Only those below that parent stay in doubt, for as long as it is so (R6)."""
+    world.behave(ably=replace(ABLY, list_holds_subs=listed))
+    parent = world.add("Parent")
+    world.add("First child", parent)
+    world.run()
+    by_hand = str(
+        world.ably.create(PROJECT, {"name": "By hand", "parent_id": world.id_of(parent)})["id"]
+    )
+    bad = world.id_of(parent) if which == "above" else by_hand
+    two_in_doubt(world, kind, parent, lambda: unreadable(world, bad, error=error))
+    readable = world.target.get
+    report = world.run()
+    assert (report.state, report.counts["created"]) == (State.PARTIAL, 1)
+    world.run()
+    assert world.to_ably.writes == {}
+    assert world.to_ably.count("GET", "status=archived") <= 3
+    (problem,) = [p for p in world.run().problems if p["kind"] == "in_doubt"]
+    assert problem["testrail_id"] == 3
+    assert bad in problem["reason"]
+    assert ('"By hand"' in problem["reason"]) == (which == "sub")
+    world.target.get = readable  # type: ignore[method-assign]
+    assert world.run().state is State.SUCCEEDED
+    assert doubled(world) == []
+    assert len(world.ably.everything(PROJECT)) == 5
+
+
+def test_what_concerns_everything_ends_the_looks(world: World) -> None:
+    """Refused credentials are of no single milestone: nothing is concluded."""
+    parent = world.add("Parent")
+    world.add("First child", parent)
+    world.run()
+    bad = world.id_of(parent)
+    two_in_doubt(world, "reset", parent, lambda: unreadable(world, bad, error=CredentialsRefused))
+    report = world.run()
+    assert (report.state, report.error and report.error.kind) == (State.FAILED, "credentials")
+    assert {link.state for link in world.links.values()} == {LinkState.LINKED, LinkState.CREATING}
+    assert len(world.ably.everything(PROJECT)) == 2
 
 
 def test_a_parent_that_vanishes_meanwhile(world: World) -> None:

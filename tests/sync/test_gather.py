@@ -13,6 +13,7 @@ from mappings.links import Links
 from mappings.problem import Problem, ProblemKind
 from tests.support.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble
+from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
@@ -341,6 +342,71 @@ def test_a_sub_milestone_that_vanishes_meanwhile_hides_no_other(world: World) ->
     world.add("Child", 1)
     world.to_ably.before = vanish
     assert set(made[1:]) <= set(gather(world).target.milestones)
+
+
+def test_a_sub_milestone_that_cannot_be_read_stops_only_what_can_be_it(world: World) -> None:
+    """Below its parent nothing new is created; all else goes on (R6)."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world)
+    theirs: Record = {"id": "ms_bad", "name": "Theirs", "due_date": "soon"}
+    world.ably.plant(PROJECT, theirs | {"parent_id": world.id_of(1)})
+    child, root = world.add("Child", 1), world.add("Root")
+    other = world.add("Other child", 3)
+    world.edit(4, name="Renamed")
+    report = world.run()
+    assert world.to_ably.writes == {"POST": 2, "PATCH": 1}
+    assert {root, other} <= world.links.keys()
+    (problem,) = [one for one in report.problems if one["testrail_id"] == child]
+    assert problem["kind"] == "unread"
+    assert 'ms_bad ("Theirs")' in str(problem["reason"])
+    assert "correct or delete it in Testably" in str(problem["reason"])
+    world.ably.remove("ms_bad")
+    assert world.run().counts["created"] == 1
+
+
+def test_a_parent_that_cannot_be_read_stops_only_what_comes_below_it(world: World) -> None:
+    """Its detail answers 5xx in every run."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world)
+    child = world.add("Child", 1)
+    world.add("Root")
+    detail = f"milestones/{world.id_of(1)}"
+    world.to_ably.faults.script("server_error", method="GET", contains=detail, times=1000)
+    report = world.run()
+    assert world.to_ably.writes == {"POST": 1}
+    assert child in [one["testrail_id"] for one in report.problems]
+
+
+def test_a_run_that_goes_on_creates_nothing_below_what_could_not_be_read(world: World) -> None:
+    """Its first part found that; the list is not read again."""
+    migrated(world)
+    world.add("Child", 1)
+    snapshot = gather(world, Scope(recalled={}, unread_below={world.id_of(1): "It is hidden."}))
+    assert snapshot.target.unread_below == {world.id_of(1): "It is hidden."}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_a_person_made_in_place_of_a_lost_child_is_not_doubled(
+    world: World, listed: bool
+) -> None:
+    """Its name is taken (R7), whether or not the list shows sub-milestones."""
+    world.behave(ably=replace(ABLY, list_holds_subs=listed))
+    migrated(world)
+    world.ably.remove(world.id_of(2))
+    name = {"name": "Child 0.0", "parent_id": world.id_of(1)}
+    world.ably.create(PROJECT, name)
+    assert [one["kind"] for one in world.run().problems] == ["name_conflict"]
+    assert world.to_ably.writes == {}
+
+
+def test_nobody_looks_below_for_a_child_that_both_sides_have_lost(world: World) -> None:
+    """Nothing comes in its place."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world)
+    world.ably.remove(world.id_of(2))
+    world.rail.delete(2)
+    gather(world)
+    assert f"milestones/{world.id_of(1)}" not in reads(world)
 
 
 def test_where_the_list_shows_sub_milestones_nobody_looks_below(world: World) -> None:

@@ -337,6 +337,23 @@ def test_a_target_that_could_not_be_read_waits() -> None:
     assert "500" in action.reason
 
 
+def test_where_something_below_the_parent_could_not_be_read_nothing_new_comes_there() -> None:
+    """It may be one of them; what is linked or marked there, and all else, goes on (R6)."""
+    new, marked, known = (source(id_, parent_id=1) for id_ in (2, 3, 4))
+    adopted, kept = (target(one, parent_id="ms_1") for one in (marked, known))
+    found = plan(
+        [ONE, new, marked, replace(known, name="New"), source(5)],
+        [THERE, adopted, kept],
+        [link(ONE, THERE), link(known, kept)],
+        view={"unread_below": {"ms_1": "ms_9 cannot be read."}},
+        options=Options(create_anyway=True),
+    )
+    kinds = {1: "update", 2: "skip", 3: "adopt", 4: "update", 5: "create"}
+    assert {**found.kinds, 1: "update"} == kinds
+    assert trouble_of(found[2]) == "unread"
+    assert "ms_9 cannot be read." in found[2].reason
+
+
 @pytest.mark.parametrize("view", [{"complete": False}, {"listed": False}])
 def test_without_a_whole_list_there_is_nothing_but_updates(view: dict[str, bool]) -> None:
     """What is linked is kept up to date; nothing is created or adopted, by marker or by name."""

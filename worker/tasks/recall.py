@@ -1,8 +1,8 @@
 """What the first slice of a run saw of the target, kept in Redis for the slices after it.
 
 Kept are the milestones that no link holds, which a create must not double, those that are still to
-be changed, and the ids that are gone or could not be read. All others stand in the database as they
-were last observed. Where Redis has lost it, a run that has to list the target lists it again.
+be changed, the ids that are gone, and what could not be read. All others stand in the database as
+they were last observed. Where Redis has lost it, a run that has to list the target lists it again.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ KEPT_FOR: Final = 3600
 _LARGEST: Final = 256 * 1024 * 1024
 log = structlog.get_logger(__name__)
 _NAMES: Final = [
-    field.name
-    for field in fields(TargetMilestone)
-    if field.name not in ("linked_runs", "sub_milestones")
+    one.name for one in fields(TargetMilestone) if one.name not in ("linked_runs", "sub_milestones")
 ]
 
 
@@ -45,6 +43,7 @@ class Listed:
     rows: list[TargetMilestone]
     gone: list[str]
     unread: dict[str, str]
+    unread_below: dict[str, str]
     newest: str | None
     at: datetime
     change: int
@@ -72,6 +71,7 @@ def save(redis: Redis | None, run: Run) -> None:
         "rows": rows,
         "gone": sorted(snapshot.target.gone),
         "unread": {id_: why for id_, why in unread if id_ not in snapshot.links.by_target},
+        "unread_below": dict(snapshot.target.unread_below),
         "newest": snapshot.target.newest,
         "at": began.at.isoformat(),
         "change": began.change,
@@ -105,7 +105,12 @@ def scope_of(redis: Redis | None, run: Run) -> Scope | None:
     began = Begun(run.id, kept.at, kept.change, kept.change)
     gone = frozenset(kept.gone) - later
     return Scope(
-        recalled=rows, gone=gone, unread=kept.unread, newest=kept.newest, recalled_from=began
+        recalled=rows,
+        gone=gone,
+        unread=kept.unread,
+        unread_below=kept.unread_below,
+        newest=kept.newest,
+        recalled_from=began,
     )
 
 

@@ -18,7 +18,7 @@ which is pure, judges what became of a create.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -38,13 +38,14 @@ from mappings.milestone import (
 from mappings.problem import Problem
 from mappings.rows import Change, ChangeState
 from mappings.store import ForeignCreate
-from worker.errors import Done, NotFound, Transient, UnreadableAnswer
+from worker.errors import Done, UnreadableAnswer
 from worker.sync.apply.writer import GRACE, STALL, LostLeaseError, Patience, TargetWriter
 from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
 from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.decide.there_before import ThereBefore
 from worker.sync.ports import TargetListing, newest_of
 from worker.sync.read.answers import InVainError
+from worker.sync.read.below import read_below
 
 POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
@@ -83,13 +84,15 @@ class Resolution:
 class Creates:
     """The creates of one run.
 
-    ``seen`` is what the complete listings showed, ``linked`` are the targets that links hold.
+    ``seen`` is what the complete listings showed, ``linked`` are the targets that links hold,
+    ``unread`` says by a parent's id what below it the last looks could not read.
     """
 
     writer: TargetWriter
     rules: MappingRules
     seen: TargetSnapshot
     linked: Container[str] = frozenset()
+    unread: Mapping[str, str] = field(default_factory=dict)
     _before: ThereBefore | None = None
     _until: dict[int, float] = field(default_factory=dict)
     """Until when a create that this run sent may arrive, on the clock that only goes forward."""
@@ -148,17 +151,18 @@ class Creates:
         """What became of the creates in doubt that are ``ready``, as far as it can be known.
 
         ``links`` are all links of the pair; both looks are taken inside of ``looking``. Left out is
-        what has to be looked for again. Raises ApiError where Testably's lists cannot be read.
+        what has to be looked for again, as where something below its parent could not be read.
+        Raises ApiError where Testably's lists cannot be read.
         """
         in_doubt = [link for link in links.complete.values() if link.state is LinkState.CREATING]
         waited = [link for link in in_doubt if link.testrail_id in ready]
         self._wait(waited)
         doubts = [self._doubt(link, links, ready) for link in in_doubt]
         looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
-        try:
-            with looking([link.change_id or 0 for link in waited]):
-                looks.look_twice()
-        except InVainError:
+        with suppress(InVainError), looking([link.change_id or 0 for link in waited]):
+            looks.look_twice()
+        self.unread = looks.unread
+        if not looks.listed:
             return []
         others = map(self._foreign, self.writer.store.creates_of_others(self.writer.pair))
         judged = judge([*doubts, *others], looks.free(), self.rules)
@@ -168,7 +172,8 @@ class Creates:
         resolved = []
         for doubt in doubts:
             judgement = judged[doubt.link.testrail_id]
-            if doubt.is_ready and judgement.fate is not Fate.OPEN:
+            is_seen = doubt.parent not in looks.unread
+            if doubt.is_ready and is_seen and judgement.fate is not Fate.OPEN:
                 try:
                     resolved.append(self._conclude(doubt, judgement))
                 except LostLeaseError:  # whoever has it knows what became of it
@@ -242,22 +247,25 @@ class Creates:
 class _Looks:
     """Two looks at everything that a create can have left, and what they have shown.
 
-    ``parents`` are the targets below which a create is in doubt.
+    ``parents`` are the targets below which a create is in doubt, ``unread`` what of them could not
+    be read, and ``listed`` says whether all lists were complete.
     """
 
     writer: TargetWriter
-    parents: Collection[str]
+    parents: Set[str]
     seen: dict[str, TargetMilestone] = field(default_factory=dict)
     linked: Set[str] = frozenset()
+    unread: dict[str, str] = field(default_factory=dict)
+    listed: bool = False
 
     def look_twice(self) -> None:
-        """Look. Raises InVainError if one of both looks was not complete, ApiError."""
+        """Look. Raises InVainError if one of both looks was not whole, ApiError."""
         self.linked = self._linked()
         first = self._look()
         self.writer.clock.sleep(LOOK_GAP.total_seconds())
-        complete = self._look() and first
+        self.listed = self._look() and first
         self.linked = self._linked()
-        if not complete:
+        if self.unread or not self.listed:
             raise InVainError
 
     def free(self) -> list[TargetMilestone]:
@@ -271,26 +279,19 @@ class _Looks:
         return ours | writer.store.targets_of_others(writer.pair)
 
     def _look(self) -> bool:
-        """All three lists, and below each parent. False if one of them is not complete."""
+        """All three lists, and below each parent. False if one of the lists is not complete."""
         target, project = self.writer.target, self.writer.project
         listings = [target.list_all(project, status) for status in (None, COMPLETED, ARCHIVED)]
         for listing in listings:
             self.seen.update(listing.milestones)
             self.seen.update(_unreadable(listing))
-        below = [self._look_below(parent) for parent in sorted(self.parents)]
-        return all(below) and all(listing.complete for listing in listings)
+        below = read_below(target, project, self.parents - self.unread.keys(), self._is_known)
+        self.seen.update(below.milestones)
+        self.unread.update(below.unread)
+        return all(listing.complete for listing in listings)
 
-    def _look_below(self, parent: str) -> bool:
-        target, project = self.writer.target, self.writer.project
-        try:
-            with suppress(NotFound):  # nothing can hang below a parent that is gone
-                for sub in target.get(project, parent).sub_milestones:
-                    if sub.id not in self.linked and sub.id not in self.seen:
-                        with suppress(NotFound):
-                            self.seen[sub.id] = target.get(project, sub.id)
-        except Transient:
-            return False
-        return True
+    def _is_known(self, testably_id: str) -> bool:
+        return testably_id in self.linked or testably_id in self.seen
 
 
 def _unreadable(listing: TargetListing) -> dict[str, TargetMilestone]:

@@ -171,18 +171,19 @@ class Executor:
     # --- creates in doubt
 
     def _resolve_creates(self, items: list[Item]) -> bool:
-        """Find out what became of creates in doubt; False if there were none to look for."""
+        """Find out what became of creates in doubt; False if looking again would tell no more."""
         by_id = {item[1].testrail_id: item for item in items}
         ready = self._links.pending(by_id.keys())
         if not ready or self._looking is None:
             return False
         self._check()
-        for resolution in self._creates.resolve(self._links.known, ready, self._looking):
+        resolved = self._creates.resolve(self._links.known, ready, self._looking)
+        for resolution in resolved:
             self._links.put(resolution.link)
             item = by_id.get(resolution.link.testrail_id)
             if item is not None:
                 self._take_resolved(item, resolution)
-        return True
+        return bool(resolved) or not self._creates.unread
 
     def _take_resolved(self, item: Item, resolution: Resolution) -> None:
         number, action = item
@@ -200,7 +201,8 @@ class Executor:
         number, action = item
         link = self._links.of(action)
         if link.state is LinkState.CREATING:
-            outcome = in_doubt(action)
+            parent = self._links.target_of(action.parent_id)
+            outcome = in_doubt(action, self._creates.unread.get(parent or "", ""))
         elif number in self._attempts.failed:
             self._items.finish(number, waiting(action, ProblemKind.CREATE_FAILS, NOT_CREATED))
             return

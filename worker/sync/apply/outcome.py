@@ -123,7 +123,10 @@ def waiting(action: Action, kind: ProblemKind, reason: str) -> Outcome:
     return Outcome(action, Result.WAITING, action.testably_id, problems)
 
 
-def in_doubt(action: Action) -> Outcome:
-    """The outcome of a create of which nobody knows yet what became (R2)."""
+def in_doubt(action: Action, unread: str = "") -> Outcome:
+    """The outcome of a create of which nobody knows yet what became (R2).
+
+    ``unread`` says what could not be read where it would be.
+    """
     text = "Whether Testably has created it is not known yet; the next run looks first."
-    return waiting(action, ProblemKind.IN_DOUBT, text)
+    return waiting(action, ProblemKind.IN_DOUBT, f"{text} {unread}".strip())

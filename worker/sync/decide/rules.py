@@ -209,6 +209,18 @@ def parent_is_new(ask: Question) -> Case | None:
     return ask.new(_why_new(ask))
 
 
+def below_unread(ask: Question) -> Case | None:
+    """Not all that hangs below its parent could be read, so it may be there already (R6)."""
+    why = ask.snapshot.target.unread_below.get(ask.parent_target or "")
+    if why is None:
+        return None
+    reason = (
+        f"It may be below {ask.parent_target} already. {why} "
+        "Let this account read that, or correct or delete it in Testably."
+    )
+    return blocked(Kind.SKIP, ProblemKind.UNREAD, reason)
+
+
 def name_taken(ask: Question) -> Case | None:
     """Something of its name, and not ours, is there under the same parent (R7)."""
     alike = ask.snapshot.named(ask.source.name, ask.parent_target)
@@ -256,6 +268,7 @@ RULES: tuple[Callable[[Question], Case | None], ...] = (
     one_marker,
     parent_missing,
     parent_is_new,
+    below_unread,
     name_taken,
     new,
 )

@@ -48,7 +48,7 @@ class TargetSnapshot:
     of this database hold. ``unchanged`` are those that agree as before. ``by_status`` are ids that
     only the list of completed or of archived ones showed, ``singly`` those that no list did.
     ``newest`` is the newest ``created_at`` that the listing showed. ``incomplete_because`` says why
-    it is not ``complete``.
+    it is not ``complete``, ``unread_below`` by a parent's id what below it could not be read.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
@@ -63,6 +63,7 @@ class TargetSnapshot:
     newest: str | None = None
     paging: Paging = AS_ASKED
     incomplete_because: str = ""
+    unread_below: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from worker.sync.read.reading import OK, Begun, CachedAnswer, Reading
 
 
 class InVainError(Exception):
-    """A reading came to its end, and what it read is not whole: nothing follows from it."""
+    """A reading came to its end, and what it read is not whole: not all can be concluded."""
 
 
 class Answers:

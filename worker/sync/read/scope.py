@@ -34,10 +34,10 @@ class Scope:
 
     ``recalled`` are target milestones as the first part of this run listed them, those that are
     unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` unlinked ones
-    that could not be read, with the reason, and ``newest`` the newest ``created_at``;
-    ``recalled_from`` says when that reading began. A run that goes on does not list the target
-    again. ``every_absence``
-    asks TestRail for each milestone that is missing, also for more than a run may archive.
+    that could not be read, ``unread_below`` what could not be read below parents, and ``newest``
+    the newest ``created_at``; ``recalled_from`` says when that reading began. A run that goes on
+    does not list the target again. ``every_absence`` asks TestRail for each milestone that is
+    missing, also for more than a run may archive.
     """
 
     milestone_ids: tuple[int, ...] = ()
@@ -45,6 +45,7 @@ class Scope:
     recalled: Mapping[str, TargetMilestone] | None = None
     gone: frozenset[str] = frozenset()
     unread: Mapping[str, str] = field(default_factory=dict)
+    unread_below: Mapping[str, str] = field(default_factory=dict)
     newest: str | None = None
     recalled_from: Begun | None = None
     every_absence: bool = False
@@ -247,5 +248,6 @@ def _with_recalled(target: TargetSnapshot, scope: Scope) -> TargetSnapshot:
         target,
         gone=target.gone | scope.gone,
         unproved={**scope.unread, **target.unproved},
+        unread_below=scope.unread_below,
         newest=newest_of((), target.newest, scope.newest),
     )

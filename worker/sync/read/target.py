@@ -30,6 +30,7 @@ from worker.sync.ports import (
     TargetListing,
     newest_of,
 )
+from worker.sync.read.below import read_below
 
 
 @dataclass(slots=True)
@@ -94,11 +95,10 @@ class TargetReader:
             return replace(view, foreign=self.foreign, incomplete_because=because)
         unreadable = {str(one.id): f"In Testably its {one.reason}." for one in problems}
         missing = self._missing({**found, **unreadable})
-        below = self._below_known_parents(found)
-        self._singly.update(below, (link.testably_id or "" for link in missing))
-        found.update(below)
+        self._singly.update(link.testably_id or "" for link in missing)
         details = [link for link in self._to_archive(found) if link not in missing]
-        return self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
+        view = self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
+        return self._with_below(view, found)
 
     def _list(self, status: str | None) -> TargetListing:
         listing = self.target.list_all(self.project, status, self.known)
@@ -167,35 +167,53 @@ class TargetReader:
 
     # --- what lists do not hold
 
-    def _below_known_parents(
-        self, found: Mapping[str, TargetMilestone]
-    ) -> dict[str, TargetMilestone]:
-        """Sub-milestones that the list leaves out, below parents that get a new child.
+    def _with_below(
+        self, view: TargetSnapshot, found: Mapping[str, TargetMilestone]
+    ) -> TargetSnapshot:
+        """With the sub-milestones that the list (``found``) leaves out, below some parents.
 
-        Only where the list shows no sub-milestone at all; otherwise it holds them. Where links
-        were lost, below every root: what was moved at the source hangs below another parent.
+        Only where the list shows no sub-milestone at all; otherwise it holds them.
         """
         shown = (one.parent_id for one in self._unchanged.values())
         if any(target.parent_id for target in found.values()) or any(shown):
-            return {}
-        seen: dict[str, TargetMilestone] = {}
-        lost = any(self._is_ours(t) and not self._is_linked(t.id) for t in found.values())
-        every = found.keys() | self._unchanged.keys()
-        for parent in sorted(every if lost else self._parents_of_new(found)):
-            above = self._get(parent)
-            for sub in above.sub_milestones if above else ():
-                if sub.id not in found and not self._is_linked(sub.id):
-                    below = self._get(sub.id)
-                    seen.update({sub.id: below} if below else {})
-        return seen
+            return view
+        below = read_below(
+            self.target,
+            self.project,
+            self._to_look_below(found, view.gone),
+            lambda id_: id_ in view.milestones or self._is_linked(id_),
+        )
+        return replace(
+            view,
+            milestones={**view.milestones, **below.milestones},
+            singly=view.singly | below.milestones.keys(),
+            newest=newest_of(below.milestones.values(), view.newest),
+            unread_below=below.unread,
+        )
 
-    def _parents_of_new(self, found: Mapping[str, TargetMilestone]) -> set[str]:
+    def _to_look_below(
+        self, found: Mapping[str, TargetMilestone], gone: frozenset[str]
+    ) -> Collection[str]:
+        """Parents that get a new child, or one again in place of one that is ``gone``.
+
+        Where links were lost, every root: what was moved at the source hangs below another parent.
+        """
+        every = found.keys() | self._unchanged.keys()
+        if any(self._is_ours(t) and not self._is_linked(t.id) for t in found.values()):
+            return every
+        lost = {self.links.by_target.get(id_) for id_ in gone} - self.gone
+        left = {self.links[id_].target_parent for id_ in lost if id_ is not None}
+        return self._parents_of_new(found, gone) | {id_ for id_ in every if id_ in left}
+
+    def _parents_of_new(
+        self, found: Mapping[str, TargetMilestone], gone: frozenset[str]
+    ) -> set[str]:
         """Targets below which something is to come: linked, marked or, if asked for, so named."""
         every = self.listing.milestones
         above = {
             place.parent_id
             for id_, place in places(every, frozenset()).items()
-            if place.parent_id is not None and not self._link(id_).has_target
+            if place.parent_id is not None and self._is_without_target(id_, gone)
         }
         ids = {self._link(id_).testably_id for id_ in above}
         by_name = above if self.options.adopt_by_name else ()
@@ -280,17 +298,14 @@ class TargetReader:
             paging=self._paging,
         )
 
-    def _get(self, testably_id: str) -> TargetMilestone | None:
-        """One milestone, or None if it has gone in the meantime."""
-        try:
-            return self.target.get(self.project, testably_id)
-        except NotFound:
-            return None
-
     # --- questions
 
     def _link(self, testrail_id: int) -> Link:
         return self.links.get(testrail_id) or Link(testrail_id)
+
+    def _is_without_target(self, testrail_id: int, gone: frozenset[str]) -> bool:
+        link = self._link(testrail_id)
+        return not link.has_target or link.testably_id in gone
 
     def _is_linked(self, testably_id: str) -> bool:
         """Whether this pair or another one holds it."""

@@ -1,0 +1,67 @@
+"""What hangs below a milestone in Testably, asked of the milestone itself and not of the lists.
+
+What is answered of one milestone alone (`OfOne`: it is gone, denied, sent on, failing, unreadable)
+stops nobody else (R6): it is told, and who asks leaves alone what could be confused with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mappings.milestone import TargetMilestone
+from worker.errors import NotFound
+from worker.sync.ports import OfOne, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """The sub-milestones that were read, and by the id of a parent what of it could not be."""
+
+    milestones: dict[str, TargetMilestone] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
+
+def read_below(
+    target: Target, project: str, parents: Iterable[str], is_known: Callable[[str], bool]
+) -> Below:
+    """What hangs below each of the ``parents``, by its detail, without what ``is_known``.
+
+    Nothing hangs below a parent that is gone. Raises the ApiError that concerns more than that.
+    """
+    below = Below()
+    for parent in sorted(parents):
+        above = _each(target, project, [parent])[parent]
+        subs = above.sub_milestones if isinstance(above, TargetMilestone) else ()
+        names = {sub.id: sub.name for sub in subs if not is_known(sub.id)}
+        came = _each(target, project, names)
+        read = {id_: one for id_, one in came.items() if isinstance(one, TargetMilestone)}
+        below.milestones.update(read)
+        if why := _unread({parent: above, **came}, names):
+            below.unread[parent] = why
+    return below
+
+
+def _each(target: Target, project: str, ids: Iterable[str]) -> dict[str, TargetMilestone | OfOne]:
+    """What came of reading each of these, in their order."""
+    by_number = dict(enumerate(ids))
+    came: dict[int, TargetMilestone | OfOne] = {}
+    target.get_each(project, by_number, came.__setitem__)
+    return {id_: came[number] for number, id_ in by_number.items()}
+
+
+def _unread(came: Mapping[str, TargetMilestone | OfOne], names: Mapping[str, str]) -> str:
+    """What could not be read, and why the first of that could not; empty where all was, or is gone.
+
+    ``names`` are of the sub-milestones.
+    """
+    failed = {
+        id_: error.message
+        for id_, error in came.items()
+        if not isinstance(error, TargetMilestone | NotFound)
+    }
+    if not failed:
+        return ""
+    called = (f'{id_} ("{names[id_]}")' if id_ in names else id_ for id_ in failed)
+    why = next(iter(failed.values())).rstrip(".")
+    return f"{', '.join(called)} in Testably cannot be read: {why}."
