@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mappings.footer import marker_url
+from mappings.footer import Footer, marker_url, with_footer
 from mappings.link import Link
 from mappings.milestone import TargetMilestone
 from mappings.stored_text import can_be_name, reduced
@@ -219,3 +219,33 @@ def test_an_equal_create_that_came_later_is_not_asked_about_what_the_first_one_i
     report = world.run(create_anyway=True)
     assert problems(report) == [(first, IN_DOUBT)]
     assert world.links[second].has_target
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_a_record_that_cannot_be_read_and_has_its_name_may_be_the_milestone(
+    world: World, said: bool
+) -> None:
+    """It waits until somebody has corrected the record, or says that all is to be created."""
+    started(world)
+    bad: dict[str, object] = {"id": "ms_bad", "name": "One", "status": "active", "due_date": "?"}
+    world.ably.plant(PROJECT, bad)
+    one, sub = world.add("One"), world.add("Parent")
+    world.add("One", sub)
+    report = world.run(create_anyway=said)
+    assert report.counts["created"] == (3 if said else 2)
+    assert problems(report) == ([] if said else [(one, "unread")])
+    assert said or "ms_bad" in str(report.problems[0]["reason"])
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_a_record_that_cannot_be_read_and_has_its_marker_may_be_the_milestone(
+    world: World, said: bool
+) -> None:
+    """Of a database that was lost, say; whatever its name, and whatever a person says."""
+    started(world)
+    one = world.add("One")
+    text = with_footer("Text", Footer(marker_url(URL, one)))
+    bad: dict[str, object] = {"id": "ms_bad", "name": "Renamed", "description": text}
+    world.ably.plant(PROJECT, {**bad, "status": "active", "due_date": "?"})
+    report = world.run(create_anyway=said)
+    assert ((one, "unread") in problems(report), world.to_ably.writes) == (True, {})

@@ -44,6 +44,7 @@ class Listed:
     gone: list[str]
     unread: dict[str, str]
     unread_below: dict[str, str]
+    unread_for: dict[int, str]
     newest: str | None
     at: datetime
     change: int
@@ -72,6 +73,7 @@ def save(redis: Redis | None, run: Run) -> None:
         "gone": sorted(snapshot.target.gone),
         "unread": {id_: why for id_, why in unread if id_ not in snapshot.links.by_target},
         "unread_below": dict(snapshot.target.unread_below),
+        "unread_for": dict(snapshot.target.unread_for),
         "newest": snapshot.target.newest,
         "at": began.at.isoformat(),
         "change": began.change,
@@ -109,6 +111,7 @@ def scope_of(redis: Redis | None, run: Run) -> Scope | None:
         gone=gone,
         unread=kept.unread,
         unread_below=kept.unread_below,
+        unread_for=kept.unread_for,
         newest=kept.newest,
         recalled_from=began,
     )

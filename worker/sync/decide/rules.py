@@ -209,16 +209,14 @@ def parent_is_new(ask: Question) -> Case | None:
     return ask.new(_why_new(ask))
 
 
-def below_unread(ask: Question) -> Case | None:
-    """Not all that hangs below its parent could be read, so it may be there already (R6)."""
-    why = ask.snapshot.target.unread_below.get(ask.parent_target or "")
-    if why is None:
+def unread(ask: Question) -> Case | None:
+    """What could not be read in Testably may be its target (R6, R7)."""
+    target = ask.snapshot.target
+    why = target.unread_for.get(ask.source.id) or target.unread_below.get(ask.parent_target or "")
+    if not why:
         return None
-    reason = (
-        f"It may be below {ask.parent_target} already. {why} "
-        "Let this account read that, or correct or delete it in Testably."
-    )
-    return blocked(Kind.SKIP, ProblemKind.UNREAD, reason)
+    advice = "Let this account read that, or correct or delete it in Testably."
+    return blocked(Kind.SKIP, ProblemKind.UNREAD, f"It may be there already. {why} {advice}")
 
 
 def name_taken(ask: Question) -> Case | None:
@@ -268,7 +266,7 @@ RULES: tuple[Callable[[Question], Case | None], ...] = (
     one_marker,
     parent_missing,
     parent_is_new,
-    below_unread,
+    unread,
     name_taken,
     new,
 )

@@ -42,13 +42,13 @@ _Value = TypeVar("_Value")
 class TargetSnapshot:
     """What is known of the target.
 
-    ``listed`` is False in a scheduled run that trusts the last listing: a target that is not in
-    ``milestones`` then stands as it was last observed. ``gone`` are ids proved to be gone,
-    ``unproved`` ids that could not be read, with the reason; ``foreign`` are ids that other pairs
-    of this database hold. ``unchanged`` are those that agree as before. ``by_status`` are ids that
-    only the list of completed or of archived ones showed, ``singly`` those that no list did.
-    ``newest`` is the newest ``created_at`` that the listing showed. ``incomplete_because`` says why
-    it is not ``complete``, ``unread_below`` by a parent's id what below it could not be read.
+    ``listed`` is False in a scheduled run that trusts the last listing: what is not in
+    ``milestones`` then stands as last observed. ``gone`` are ids proved to be gone, ``unproved``
+    ids that could not be read, with the reason, also by the parent's id (``unread_below``) and by
+    the TestRail id that they may belong to (``unread_for``). ``foreign`` are ids that other pairs
+    hold, ``unchanged`` those that agree as before, ``by_status`` what only the completed or
+    archived list showed, ``singly`` what no list did, ``newest`` the newest ``created_at``.
+    ``incomplete_because`` says why it is not ``complete``.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
@@ -64,14 +64,12 @@ class TargetSnapshot:
     paging: Paging = AS_ASKED
     incomplete_because: str = ""
     unread_below: Mapping[str, str] = field(default_factory=dict)
+    unread_for: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The situation of one pair at one time.
-
-    What agrees as before is counted by its link's outline, and not among the milestones.
-    """
+    """The situation of one pair at one time; what agrees as before only its link's outline tells."""
 
     rules: MappingRules
     source: SourceListing

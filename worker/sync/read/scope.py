@@ -34,8 +34,8 @@ class Scope:
 
     ``recalled`` are target milestones as the first part of this run listed them, those that are
     unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` unlinked ones
-    that could not be read, ``unread_below`` what could not be read below parents, and ``newest``
-    the newest ``created_at``; ``recalled_from`` says when that reading began. A run that goes on
+    that could not be read, ``unread_below``, ``unread_for`` and ``newest`` are those of the
+    `TargetSnapshot`; ``recalled_from`` says when that reading began. A run that goes on
     does not list the target again. ``every_absence`` asks TestRail for each milestone that is
     missing, also for more than a run may archive.
     """
@@ -46,6 +46,7 @@ class Scope:
     gone: frozenset[str] = frozenset()
     unread: Mapping[str, str] = field(default_factory=dict)
     unread_below: Mapping[str, str] = field(default_factory=dict)
+    unread_for: Mapping[int, str] = field(default_factory=dict)
     newest: str | None = None
     recalled_from: Begun | None = None
     every_absence: bool = False
@@ -249,5 +250,6 @@ def _with_recalled(target: TargetSnapshot, scope: Scope) -> TargetSnapshot:
         gone=target.gone | scope.gone,
         unproved={**scope.unread, **target.unproved},
         unread_below=scope.unread_below,
+        unread_for=scope.unread_for,
         newest=newest_of((), target.newest, scope.newest),
     )

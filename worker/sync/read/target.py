@@ -31,6 +31,7 @@ from worker.sync.ports import (
     newest_of,
 )
 from worker.sync.read.below import read_below
+from worker.sync.read.unreadable import unread_for
 
 
 @dataclass(slots=True)
@@ -98,7 +99,9 @@ class TargetReader:
         self._singly.update(link.testably_id or "" for link in missing)
         details = [link for link in self._to_archive(found) if link not in missing]
         view = self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
-        return self._with_below(view, found)
+        free = [one for one in problems if not self._is_linked(str(one.id))]
+        unread = unread_for(free, self.listing, self.rules, self.options)
+        return self._with_below(replace(view, unread_for=unread), found)
 
     def _list(self, status: str | None) -> TargetListing:
         listing = self.target.list_all(self.project, status, self.known)
@@ -232,13 +235,10 @@ class TargetReader:
 
     def _to_archive(self, found: Mapping[str, TargetMilestone]) -> list[Link]:
         """Links whose targets are to be archived: what hangs on them is in the detail (R12)."""
-        if self.policy.on_source_delete is not OnSourceDelete.ARCHIVE:
-            return []
-        if self.options.archive_in_use:
+        if self.policy.on_source_delete is OnSourceDelete.KEEP or self.options.archive_in_use:
             return []
         links = [self.links[id_] for id_ in sorted(self.gone) if id_ in self.links]
-        links = [link for link in links if not link.archive_failed]
-        alive = [link for link in links if link.testably_id in found]
+        alive = [k for k in links if k.testably_id in found and not k.archive_failed]
         return [link for link in alive if not is_archived(found[link.testably_id or ""])]
 
     def _doubtful(self, *, single: bool) -> list[Link]:
@@ -249,15 +249,13 @@ class TargetReader:
         elif self.policy.on_target_edit is OnTargetEdit.TARGET:
             # an edit in the target would win over what is pushed (R3)
             doubtful.update(changed_at_source(self.listing, self.links, self.rules))
+        outlined = [self.links[id_] for id_ in sorted(doubtful) if id_ in self.links.outlines]
         return [
             link
-            for link in (*self.links.complete.values(), *self._outlined(doubtful))
+            for link in (*self.links.complete.values(), *outlined)
             if _is_expected(link)
             and (link.look_again or link.in_flight is not None or link.testrail_id in doubtful)
         ]
-
-    def _outlined(self, testrail_ids: Collection[int]) -> list[Link]:
-        return [self.links[id_] for id_ in sorted(testrail_ids) if id_ in self.links.outlines]
 
     def _with_single(
         self,
