@@ -63,7 +63,7 @@ class Executor:
         on_outcome: Callable[[Outcome], None] = lambda _: None,
         looking: Looking | None = at_once,
     ) -> None:
-        self._read_at = snapshot.read_at or snapshot.now
+        self._snapshot = snapshot
         self._archive_in_use = archive_in_use
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
         self._lanes, self._looking = writer.lanes, looking
@@ -225,9 +225,11 @@ class Executor:
             self._items.finish(number, Outcome(action, Result.UNCHANGED))
 
     def _archive(self, writer: TargetWriter, action: Action, link: Link) -> Link:
-        is_old = writer.clock.now() - self._read_at > updates.FRESH
-        again = is_old and not self._archive_in_use
-        return updates.archive(writer, action, link, read_again=again)
+        read_at = self._snapshot.read_at or self._snapshot.now
+        is_old = writer.clock.now() - read_at > updates.FRESH
+        may = self._archive_in_use
+        again = action.archives_unread or (is_old and not may)
+        return updates.archive(writer, action, link, read_again=again, even_in_use=may)
 
     def _complete(self, parents: set[str | None], item: Item) -> None:
         """Write what waited until it is known what has sub-milestones."""
