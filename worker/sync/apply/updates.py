@@ -20,10 +20,9 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.problem import FieldProblem, ProblemKind
-from mappings.rows import adoption
 from worker.errors import NotFound, Refused
 from worker.sync.apply.creates import POSTED
-from worker.sync.apply.writer import LostLeaseError, TargetWriter, tell_write
+from worker.sync.apply.writer import TargetWriter
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.action import Action, Kind, is_completed
 
@@ -37,13 +36,7 @@ class InUseError(Exception):
 
 def adopt(writer: TargetWriter, action: Action, link: Link) -> Link:
     """Link a target that is there already, then push what differs."""
-    ids = (link.testrail_id, action.testably_id)
-    change = adoption(writer.run_id, *ids, action.reason, writer.clock.now())
-    leased = writer.store.journal.lease(writer.pair.id, link, change, None)
-    if leased is None:
-        raise LostLeaseError
-    tell_write("adopt", link.testrail_id, action.testably_id, outcome="done")
-    return update(writer, action, leased[0])
+    return update(writer, action, writer.adopt(link, action.reason))
 
 
 def update(writer: TargetWriter, action: Action, link: Link) -> Link:
@@ -227,13 +220,13 @@ def is_due_late(action: Action, link: Link) -> bool:
 
 
 def archive(
-    ended, before = Link.archived_if_shown, action.before
     writer: TargetWriter, action: Action, link: Link, *, read_again: bool, even_in_use: bool
 ) -> Link:
     """Archive it, unless people work in it and that is not ``even_in_use``. Raises InUseError.
 
     ``read_again`` says that what hangs on it was read too long ago, or never.
     """
+    ended, before = Link.archived_if_shown, action.before
     try:
         if read_again:
             live = writer.target.get(writer.project, link.testably_id or "")
