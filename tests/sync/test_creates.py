@@ -580,6 +580,30 @@ def test_what_a_person_left_stays_where_testably_s_edits_win(world: World) -> No
     assert world.to_ably.writes == {}
 
 
+@pytest.mark.parametrize("policy", OnTargetEdit)
+def test_what_a_person_wrote_in_what_is_found_is_judged_by_the_policy(
+    world: World, policy: OnTargetEdit
+) -> None:
+    """The source was renamed, and a person has edited what the create had left (R3)."""
+    world.policy = Policy(on_target_edit=policy)
+    world.add("One")
+    dies(world, "after POST")
+    (made,) = world.ably.everything(PROJECT)
+    world.clock.sleep(60)
+    edit = {"name": "A person's", "due_date": "2026-05-05T00:00:00Z"}
+    world.ably.update(PROJECT, str(made["id"]), edit)
+    world.edit(1, name="Two")
+    report = world.run()
+    assert (report.state, report.counts["adopted"]) == (State.SUCCEEDED, 1)
+    assert verify(world.context()).in_step
+    if policy is OnTargetEdit.SOURCE:
+        assert world.changes[-1].before == edit
+    else:
+        row = world.in_target(1)
+        assert {name: row[name] for name in edit} == edit
+        assert [p["kind"] for p in report.problems] == ["target_edit_kept"] * 2
+
+
 def test_a_retry_that_leaves_several_asks_again(world: World) -> None:
     """It alone decides nothing, and nothing is created."""
     world.add("One")

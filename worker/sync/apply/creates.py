@@ -34,6 +34,7 @@ from mappings.milestone import (
     MappingRules,
     TargetMilestone,
     Values,
+    same_value,
 )
 from mappings.problem import Problem
 from mappings.rows import Change, ChangeState
@@ -72,7 +73,7 @@ class Resolution:
     """What became of a create in doubt: its link as it stands.
 
     With the ``problem`` that a person has to tell what it left behind, or with its target as
-    ``shown``, if that is a person's: it is to be compared.
+    ``shown``, if that is a person's or was edited since: it is to be compared.
     """
 
     link: Link
@@ -231,7 +232,9 @@ class Creates:
                 adopted = writer.adopt(link.not_created().adopted(left), why)
                 return Resolution(adopted, shown=left)
             made = link.found(left, doubt.parent or None, writer.since())
-            return Resolution(writer.conclude(made, ChangeState.DONE, left.values))
+            same = all(same_value(n, made.observed.get(n), left.values[n]) for n in POSTED)
+            found = writer.conclude(made, ChangeState.DONE, left.values)
+            return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:
             problem = Problem(judgement.kind, _why_asked(judgement.targets))
             asked = link.left_to_person(problem, writer.clock.now(), judgement.targets)

@@ -192,7 +192,7 @@ class Executor:
     def _compared(
         self, by_id: Mapping[int, Item], resolved: Iterable[Resolution]
     ) -> Iterator[Item]:
-        """The creates whose targets are people's: as what is adopted, compared."""
+        """The creates whose targets are people's, or were edited: as what is adopted, compared."""
         every = {one.link.testrail_id: one.shown for one in resolved if one.shown is not None}
         shown = {i: to for i, to in every.items() if i in by_id and by_id[i][1].kind is Kind.CREATE}
         if not shown:
