@@ -39,12 +39,22 @@ class Journal(Connected):
         """
         try:
             with self._transaction() as connection:
-                change_id = _record(connection, pair_id, change)
-                leased = link.leased(until, change_id)
-                saved = save_link(connection, pair_id, leased, change.at)
-                if saved is None:
-                    raise _LostError
-                return saved, change_id
+                return _lease(connection, pair_id, link, change, until)
+        except (_LostError, DoesNotFit):
+            return None
+
+    def adopt(self, pair_id: int, link: Link, change: Change) -> Link | None:
+        """Journal that a target was linked that was there already; nothing is sent, or held.
+
+        A create in doubt in whose place it is linked has left nothing that is known of. Returns the
+        saved link; None if somebody else changed or holds it, or another link has the target.
+        """
+        try:
+            with self._transaction() as connection:
+                if link.change_id is not None:
+                    settled = {"state": ChangeState.NOT_DONE.value, "settled_at": change.at}
+                    connection.execute(_GIVE_UP, {**settled, "of_change": link.change_id})
+                return _lease(connection, pair_id, link, change, None)[0]
         except (_LostError, DoesNotFit):
             return None
 
@@ -168,6 +178,19 @@ class Journal(Connected):
 _INSERT = insert(changes)
 _SETTLE = update(changes).where(changes.c.id == bindparam("of_change"))
 _DOUBT = _SETTLE.where(changes.c.state == ChangeState.INTENDED.value)
+_OPEN = (ChangeState.INTENDED.value, ChangeState.AMBIGUOUS.value)
+_GIVE_UP = _SETTLE.where(changes.c.kind == "create", changes.c.state.in_(_OPEN))
+
+
+def _lease(
+    connection: Connection, pair_id: int, link: Link, change: Change, until: datetime | None
+) -> tuple[Link, int]:
+    """The link as it is leased for a change, and the change's id. Raises _LostError."""
+    change_id = _record(connection, pair_id, change)
+    saved = save_link(connection, pair_id, link.leased(until, change_id), change.at)
+    if saved is None:
+        raise _LostError
+    return saved, change_id
 
 
 def _record(connection: Connection, pair_id: int, change: Change) -> int:

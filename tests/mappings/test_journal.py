@@ -8,7 +8,7 @@ import pytest
 
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.rows import Change, ChangeState
+from mappings.rows import Change, ChangeState, adoption
 from mappings.runs import RunLog
 from mappings.store import Store
 from tests.support.clock import NOW
@@ -78,11 +78,47 @@ def test_an_expired_claim_keeps_nobody_out(store: Store, pair_id: int, run_id: s
     assert taken[0].lease_until == NOW + 2 * MINUTE
 
 
-def test_a_record_without_a_request_holds_nothing(store: Store, pair_id: int, run_id: str) -> None:
-    """A change that sends nothing is journaled, and the next writer need not wait."""
-    adopted = store.journal.lease(pair_id, Link(1, "ms_1"), change(run_id), None)
+def test_an_adoption_holds_nothing(store: Store, pair_id: int, run_id: str) -> None:
+    """It sends nothing, and the next writer need not wait."""
+    adopted = store.journal.adopt(pair_id, Link(1, "ms_1"), adopts(run_id))
     assert adopted
-    assert store.journal.lease(pair_id, adopted[0], change(run_id), NOW + MINUTE)
+    [told] = store.journal.changes(pair_id)
+    assert adopted == replace(Link(1, "ms_1"), version=1, change_id=told.id)
+    assert store.journal.lease(pair_id, adopted, change(run_id), NOW + MINUTE)
+
+
+def adopts(run_id: str) -> Change:
+    return adoption(run_id, 1, "ms_1", "A person left it.", NOW)
+
+
+@pytest.mark.parametrize("kind", ["create", "update"])
+@pytest.mark.parametrize("state", [ChangeState.INTENDED, ChangeState.AMBIGUOUS, ChangeState.DONE])
+def test_an_adoption_ends_a_create_in_doubt_and_no_other_write(
+    store: Store, pair_id: int, run_id: str, kind: str, state: ChangeState
+) -> None:
+    """Whoever is linked in its place was there already: it left nothing that is known of."""
+    won = store.journal.lease(pair_id, Link(1), replace(change(run_id), kind=kind), NOW - SECOND)
+    assert won
+    link = won[0]
+    if state is not ChangeState.INTENDED:
+        link = store.journal.settle(pair_id, *won, state, NOW) or link
+    assert store.journal.adopt(pair_id, replace(link, testably_id="ms_1"), adopts(run_id))
+    [before, after] = store.journal.changes(pair_id)
+    ended = kind == "create" and state is not ChangeState.DONE
+    assert before.state is (ChangeState.NOT_DONE if ended else state)
+    assert (before.testably_id, after.kind, after.testably_id) == (None, "adopt", "ms_1")
+
+
+def test_an_adoption_that_loses_records_nothing(store: Store, pair_id: int, run_id: str) -> None:
+    """Somebody has changed the link, or another link has the target: the create stays in doubt."""
+    creates = replace(change(run_id), kind="create")
+    won = store.journal.lease(pair_id, Link(1), creates, NOW - SECOND)
+    assert won
+    assert store.save(pair_id, Link(2, "ms_1"), NOW)
+    for link in (replace(won[0], version=9), replace(won[0], testably_id="ms_1")):
+        assert store.journal.adopt(pair_id, link, adopts(run_id)) is None
+    [before] = store.journal.changes(pair_id)
+    assert before.state is ChangeState.INTENDED
 
 
 @pytest.mark.parametrize("is_new", [True, False])

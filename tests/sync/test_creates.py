@@ -28,10 +28,11 @@ from worker.errors import (
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.creates import LOOK_GAP
 from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
-from worker.sync.options import Options, Trigger
+from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import State
 from worker.sync.run import run_pair
+from worker.sync.undo import undo
 from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
@@ -579,6 +580,107 @@ def test_retry_links_what_a_person_left(world: World, is_theirs: bool, footer: b
     assert str(living["description"]).startswith(LONG.strip())
     world.run()
     assert world.to_ably.writes == {}
+
+
+THEIRS = {"description": "A person's own text.", "due_date": "2026-05-05T00:00:00Z"}
+"""What a person has written in a milestone of the name, beside what milesync would."""
+
+
+def left_by_a_person(world: World, **fields: object) -> tuple[str, str, str]:
+    """A create fails in one run, and the next one links what a person made; its id, and theirs."""
+    world.add("One", description=LONG)
+    world.to_ably.faults.script("reset", method="POST")
+    at_the_first_post(world, lambda: by_hand(world, **fields))
+    asked = world.run()
+    retry(world)
+    linked = world.run()
+    assert (asked.run, linked.run) != (None, None)
+    (made,) = world.ably.everything(PROJECT)
+    assert (linked.counts["adopted"], world.id_of(1)) == (1, made["id"])
+    return str(made["id"]), str(asked.run), str(linked.run)
+
+
+@FOOTER
+def test_what_a_person_left_for_a_create_is_adopted(world: World, footer: bool) -> None:
+    """The create left nothing that is known of; what differs is sent, and what was there is kept.
+
+    An undo of the run that had sent the create archives nothing, and one of the run that linked it
+    unlinks it, with the person's own values.
+    """
+    without_footer(world, footer)
+    made, asked, linked = left_by_a_person(world, **THEIRS)
+    kinds = [(one.kind, one.state, one.testably_id, one.run_id == asked) for one in world.changes]
+    assert kinds == [
+        ("create", ChangeState.NOT_DONE, None, True),
+        ("adopt", ChangeState.DONE, made, False),
+        ("update", ChangeState.DONE, made, False),
+    ]
+    assert world.changes[-1].before == THEIRS
+    assert verify(world.context()).in_step
+    for run, restored in ((asked, False), (linked, True)):
+        world.clock.sleep(60)
+        assert undo(world.context(), run).state is State.SUCCEEDED
+        (row,) = world.ably.live(PROJECT)
+        assert ({name: row[name] for name in THEIRS} == THEIRS) is restored
+    held = world.links[1]
+    assert (held.state, held.testably_id) == (LinkState.HELD, None)
+
+
+@pytest.mark.parametrize("put_away", [0, 1])
+def test_a_person_tells_which_of_two_equal_ones_it_is_and_not_whose(
+    world: World, put_away: int
+) -> None:
+    """The create had made one of both: no undo archives the one that was left."""
+    without_footer(world, False)
+    world.add("One")
+    world.to_ably.faults.script("timeout_after", method="POST")
+    at_the_first_post(world, lambda: by_hand(world))
+    asked = world.run()
+    both = world.ably.live(PROJECT)
+    assert len(both) == 2
+    world.ably.update(PROJECT, str(both[put_away]["id"]), {"status": "archived"})
+    retry(world)
+    linked = world.run()
+    assert (linked.state, linked.counts["adopted"]) == (State.SUCCEEDED, 1)
+    for report in (asked, linked):
+        world.clock.sleep(60)
+        assert undo(world.context(), str(report.run)).state is State.SUCCEEDED
+    assert [row["id"] for row in world.ably.live(PROJECT)] == [both[1 - put_away]["id"]]
+
+
+def test_what_a_person_left_stays_where_testably_s_edits_win(world: World) -> None:
+    """As in any milestone that is adopted: its values are a person's."""
+    world.policy = Policy(on_target_edit=OnTargetEdit.TARGET)
+    made, _, _ = left_by_a_person(world, **THEIRS)
+    row = world.ably.get(PROJECT, made)
+    assert {name: row[name] for name in THEIRS} == THEIRS
+    assert [one.kind for one in world.changes] == ["create", "adopt"]
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+@pytest.mark.parametrize("policy", OnTargetEdit)
+def test_what_a_person_wrote_in_what_is_found_is_judged_by_the_policy(
+    world: World, policy: OnTargetEdit
+) -> None:
+    """The source was renamed, and a person has edited what the create had left (R3)."""
+    world.policy = Policy(on_target_edit=policy)
+    world.add("One")
+    dies(world, "after POST")
+    (made,) = world.ably.everything(PROJECT)
+    world.clock.sleep(60)
+    edit = {"name": "A person's", "due_date": "2026-05-05T00:00:00Z"}
+    world.ably.update(PROJECT, str(made["id"]), edit)
+    world.edit(1, name="Two")
+    report = world.run()
+    assert (report.state, report.counts["adopted"]) == (State.SUCCEEDED, 1)
+    assert verify(world.context()).in_step
+    if policy is OnTargetEdit.SOURCE:
+        assert world.changes[-1].before == edit
+    else:
+        row = world.in_target(1)
+        assert {name: row[name] for name in edit} == edit
+        assert [p["kind"] for p in report.problems] == ["target_edit_kept"] * 2
 
 
 def test_a_retry_that_leaves_several_asks_again(world: World) -> None:

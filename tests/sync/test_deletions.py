@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 
 from mappings.link_record import LinkState
+from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, World
 from worker.errors import AccessDenied
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy, Trigger
+from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 from worker.sync.report import State
+from worker.sync.run import run_pair
+from worker.sync.undo import undo
 from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
@@ -337,3 +340,57 @@ def test_a_copy_of_what_is_gone_is_told_until_it_is_archived(
     assert world.run().state is State.SUCCEEDED
     assert verify(world.context()).in_step
     assert world.store.links_with_problems(world.store.pair(world.identity).id) == []
+
+
+# --- what a create in doubt has left
+
+
+def left_in_doubt(world: World) -> str:
+    """The process of a create dies, its source goes, and the Testably id of what it left."""
+    world.add("Other")
+    world.run()
+    gone = world.add("One")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
+    world.rail.delete(gone)
+    (made,) = (row["id"] for row in world.ably.everything(PROJECT) if row["name"] == "One")
+    return str(made)
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_what_a_create_in_doubt_left_is_not_archived_where_people_work_in_it(
+    world: World, below: bool
+) -> None:
+    """No reading has shown it, so it is looked into first (R12)."""
+    made = left_in_doubt(world)
+    if below:
+        world.ably.create(PROJECT, {"name": "A person's", "parent_id": made})
+    else:
+        world.ably.link_run(made, {"id": "run_1", "name": "Smoke", "status": "in_progress"})
+    for _ in range(2):
+        report = world.run()
+        assert [(p["testrail_id"], p["kind"]) for p in report.problems] == [(2, "in_use")]
+        assert world.to_ably.writes == {}
+    assert world.ably.get(PROJECT, made)["status"] == "active"
+
+
+@pytest.mark.parametrize("in_use", [True, False])
+def test_an_undo_brings_back_what_a_create_in_doubt_had_left(world: World, in_use: bool) -> None:
+    """It was archived as its source had gone, and its status is known from then."""
+    made = left_in_doubt(world)
+    if in_use:
+        world.ably.link_run(made, {"id": "run_1", "name": "Smoke", "status": "in_progress"})
+    report = world.run(archive_in_use=in_use)
+    assert (report.state, report.counts["archived"]) == (State.SUCCEEDED, 1)
+    world.clock.sleep(60)
+    assert undo(world.context(), str(report.run)).state is State.SUCCEEDED
+    assert world.ably.get(PROJECT, made)["status"] == "active"
+
+
+def test_a_plan_counts_the_look_into_what_a_create_in_doubt_had_left(world: World) -> None:
+    """It is read once more before it is archived (R12)."""
+    left_in_doubt(world)
+    planned = world.preview()
+    before = world.target.requests
+    assert world.run().counts["archived"] == 1
+    assert planned.requests["testably"] == world.target.requests - before

@@ -54,4 +54,4 @@ def _link(run: Run, snapshot: Snapshot, action: Action) -> bool:
     link = action.link.rebuilt(actual)
     ids = (action.testrail_id, action.testably_id)
     change = adoption(run.id, *ids, action.reason, run.context.clock.now())
-    return run.context.store.journal.lease(run.pair.id, link, change, None) is not None
+    return run.context.store.journal.adopt(run.pair.id, link, change) is not None

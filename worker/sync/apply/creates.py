@@ -34,6 +34,7 @@ from mappings.milestone import (
     MappingRules,
     TargetMilestone,
     Values,
+    same_value,
 )
 from mappings.problem import Problem
 from mappings.rows import Change, ChangeState
@@ -73,11 +74,13 @@ def at_once(_about: Collection[int]) -> AbstractContextManager[None]:
 class Resolution:
     """What became of a create in doubt: its link as it stands.
 
-    With the ``problem`` that a person has to tell what it left behind.
+    With the ``problem`` that a person has to tell what it left behind, or with its target as
+    ``shown``, if that is a person's or was edited since: it is to be compared.
     """
 
     link: Link
     problem: Problem | None = None
+    shown: TargetMilestone | None = None
 
 
 @dataclass(slots=True)
@@ -226,13 +229,14 @@ class Creates:
         writer, link = self.writer, doubt.link
         if judgement.fate is Fate.FOUND:
             (left,) = judgement.targets
-            sure = not link.is_decided or doubt.is_certain(left)
-            made = (
-                link.found(left, doubt.parent or None, writer.since())
-                if sure
-                else link.adopted(left)
-            )
-            return Resolution(writer.conclude(made, ChangeState.DONE, left.values))
+            if link.is_decided:  # by a person, who knows what it is, and not whose it was
+                why = f"{left.id} is what a person left of what its create can have made."
+                adopted = writer.adopt(link.not_created().adopted(left), why)
+                return Resolution(adopted, shown=left)
+            made = link.found(left, doubt.parent or None, writer.since())
+            same = all(same_value(n, made.observed.get(n), left.values[n]) for n in POSTED)
+            found = writer.conclude(made, ChangeState.DONE, left.values)
+            return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:
             problem = Problem(judgement.kind, _why_asked(judgement.targets))
             asked = writer.keep(link.left_to_person(problem, writer.clock.now()))

@@ -7,7 +7,7 @@ no target waits: it is never created at the root, since it could not be moved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -34,6 +34,7 @@ from worker.sync.apply.outcome import (
 )
 from worker.sync.apply.writer import TargetWriter
 from worker.sync.decide.action import Action, Kind, Plan
+from worker.sync.decide.plan import plan_again
 from worker.sync.decide.snapshot import Snapshot
 
 ROUNDS = 4
@@ -63,7 +64,7 @@ class Executor:
         on_outcome: Callable[[Outcome], None] = lambda _: None,
         looking: Looking | None = at_once,
     ) -> None:
-        self._read_at = snapshot.read_at or snapshot.now
+        self._snapshot = snapshot
         self._archive_in_use = archive_in_use
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
         self._lanes, self._looking = writer.lanes, looking
@@ -180,21 +181,41 @@ class Executor:
         resolved = self._creates.resolve(self._links.known, ready, self._looking)
         for resolution in resolved:
             self._links.put(resolution.link)
+        for number, action in self._compared(by_id, resolved):
+            items[number] = by_id[action.testrail_id] = number, action
+        for resolution in resolved:
             item = by_id.get(resolution.link.testrail_id)
             if item is not None:
                 self._take_resolved(item, resolution)
         return bool(resolved) or not self._creates.unread
+
+    def _compared(
+        self, by_id: Mapping[int, Item], resolved: Iterable[Resolution]
+    ) -> Iterator[Item]:
+        """The creates whose targets are people's, or were edited: as what is adopted, compared."""
+        every = {one.link.testrail_id: one.shown for one in resolved if one.shown is not None}
+        shown = {i: to for i, to in every.items() if i in by_id and by_id[i][1].kind is Kind.CREATE}
+        if not shown:
+            return
+        seen = {**self._snapshot.target.milestones, **{to.id: to for to in shown.values()}}
+        target = replace(self._snapshot.target, milestones=seen)
+        now = replace(self._snapshot, target=target, links=self._links.known)
+        for action in list(plan_again(now, shown)):
+            if action.link is not None:
+                self._links.keep(action.link)
+            yield by_id[action.testrail_id][0], replace(action, kind=Kind.ADOPT)
 
     def _take_resolved(self, item: Item, resolution: Resolution) -> None:
         number, action = item
         link, problem = resolution.link, resolution.problem
         if problem is not None:
             self._items.finish(number, Outcome(action, Result.CONFLICTS, None, (problem,)))
-        elif link.state is LinkState.LINKED and action.kind is Kind.CREATE:
+        elif link.state is LinkState.LINKED and action.kind in (Kind.CREATE, Kind.ADOPT):
             if number in self._outcomes:
                 self._attempts.succeeded(number)
-            result = Result.CREATED if self._links.was_written(link) else Result.ADOPTED
-            self._items.do((number, updates.catch_up(action, link)), updates.update, result)
+            result = Result.CREATED if self._links.was_created(link) else Result.ADOPTED
+            left = updates.catch_up(action, link) if action.kind is Kind.CREATE else action
+            self._items.do((number, left), updates.update, result)
 
     def _leave(self, item: Item) -> None:
         """Say why the milestone could not be created."""
@@ -227,9 +248,11 @@ class Executor:
             self._items.finish(number, Outcome(action, Result.UNCHANGED))
 
     def _archive(self, writer: TargetWriter, action: Action, link: Link) -> Link:
-        is_old = writer.clock.now() - self._read_at > updates.FRESH
-        again = is_old and not self._archive_in_use
-        return updates.archive(writer, action, link, read_again=again)
+        read_at = self._snapshot.read_at or self._snapshot.now
+        is_old = writer.clock.now() - read_at > updates.FRESH
+        may = self._archive_in_use
+        again = action.archives_unread or (is_old and not may)
+        return updates.archive(writer, action, link, read_again=again, even_in_use=may)
 
     def _complete(self, parents: set[str | None], item: Item) -> None:
         """Write what waited until it is known what has sub-milestones."""

@@ -10,6 +10,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.problem import Problem
+from mappings.rows import ChangeState
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.decide.action import Action
 
@@ -52,11 +53,11 @@ class RunLinks:
         leased = link.lease_until is not None and link.lease_until > self.writer.clock.now()
         return is_planned or not leased
 
-    def was_written(self, link: Link) -> bool:
-        """Whether this run has sent anything for the milestone, also in an earlier slice."""
+    def was_created(self, link: Link) -> bool:
+        """Whether this run has created the milestone, also in an earlier slice."""
         writer, id_ = self.writer, link.testrail_id
         sent = writer.store.journal.changes(writer.pair.id, testrail_id=id_, run_id=writer.run_id)
-        return bool(sent)
+        return any(one.kind == "create" and one.state is ChangeState.DONE for one in sent)
 
     def put(self, link: Link) -> None:
         """Take a link as it was just recorded."""

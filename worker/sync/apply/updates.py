@@ -11,12 +11,18 @@ from datetime import timedelta
 
 from mappings.field_names import FIELD_NAMES
 from mappings.link import Link
-from mappings.milestone import ACTIVE, ARCHIVED, DATE_FIELDS, Values, same_value
+from mappings.milestone import (
+    ACTIVE,
+    ARCHIVED,
+    DATE_FIELDS,
+    TargetMilestone,
+    Values,
+    same_value,
+)
 from mappings.problem import FieldProblem, ProblemKind
-from mappings.rows import adoption
 from worker.errors import NotFound, Refused
 from worker.sync.apply.creates import POSTED
-from worker.sync.apply.writer import LostLeaseError, TargetWriter, tell_write
+from worker.sync.apply.writer import TargetWriter
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.action import Action, Kind, is_completed
 
@@ -30,13 +36,7 @@ class InUseError(Exception):
 
 def adopt(writer: TargetWriter, action: Action, link: Link) -> Link:
     """Link a target that is there already, then push what differs."""
-    ids = (link.testrail_id, action.testably_id)
-    change = adoption(writer.run_id, *ids, action.reason, writer.clock.now())
-    leased = writer.store.journal.lease(writer.pair.id, link, change, None)
-    if leased is None:
-        raise LostLeaseError
-    tell_write("adopt", link.testrail_id, action.testably_id, outcome="done")
-    return update(writer, action, leased[0])
+    return update(writer, action, writer.adopt(link, action.reason))
 
 
 def update(writer: TargetWriter, action: Action, link: Link) -> Link:
@@ -219,25 +219,28 @@ def is_due_late(action: Action, link: Link) -> bool:
     return bool(action.dates_later) or _status_is_due(action, link)
 
 
-def archive(writer: TargetWriter, action: Action, link: Link, *, read_again: bool) -> Link:
-    """Archive it, unless people work in it. Raises InUseError.
+def archive(
+    writer: TargetWriter, action: Action, link: Link, *, read_again: bool, even_in_use: bool
+) -> Link:
+    """Archive it, unless people work in it and that is not ``even_in_use``. Raises InUseError.
 
-    ``read_again`` says that what hangs on it was read too long ago.
+    ``read_again`` says that what hangs on it was read too long ago, or never.
     """
+    ended, before = Link.archived_if_shown, action.before
     try:
         if read_again:
-            _require_unused(writer, link)
-        return writer.patch(
-            link, action.push, action.before, "archive", conclude=Link.archived_if_shown
-        )
+            live = writer.target.get(writer.project, link.testably_id or "")
+            if not even_in_use:
+                _require_unused(writer, live)
+            before = {name: live.values[name] for name in action.push}
+        return writer.patch(link, action.push, before, "archive", conclude=ended)
     except NotFound:
         return writer.keep(writer.reload(link.testrail_id).archived())
     except Refused as error:
         return _rejected(writer, action, "status", error)
 
 
-def _require_unused(writer: TargetWriter, link: Link) -> None:
-    live = writer.target.get(writer.project, link.testably_id or "")
+def _require_unused(writer: TargetWriter, live: TargetMilestone) -> None:
     used = used_by(live, {link.testably_id for link in writer.store.links(writer.pair.id).values()})
     if used is not None:
         raise InUseError(used)

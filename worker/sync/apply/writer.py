@@ -17,7 +17,7 @@ import structlog
 from mappings.dates import moment
 from mappings.link import Link
 from mappings.milestone import TargetMilestone, Values
-from mappings.rows import Change, ChangeState, Pair
+from mappings.rows import Change, ChangeState, Pair, adoption
 from mappings.store import Store
 from worker.clock import Clock
 from worker.errors import ApiError, Done, RateLimited, TimedOut, Transient, Unreachable
@@ -190,6 +190,16 @@ class TargetWriter:
     def note_agreement(self, links: Sequence[Link]) -> None:
         """Record the links whose both sides were found to agree."""
         self.store.note_agreement(self.pair.id, links)
+
+    def adopt(self, link: Link, why: str) -> Link:
+        """Record a link to a target that was there already; raises LostLeaseError."""
+        ids = (link.testrail_id, link.testably_id)
+        change = adoption(self.run_id, *ids, why, self.clock.now())
+        saved = self.store.journal.adopt(self.pair.id, link, change)
+        if saved is None:
+            raise LostLeaseError
+        tell_write("adopt", *ids, outcome="done")
+        return saved
 
     def conclude(self, link: Link, state: ChangeState, echo: Values | None = None) -> Link:
         """Record what became of a create in doubt; raises LostLeaseError."""

@@ -101,6 +101,11 @@ class Action:
         return self.kind in _CHANGING
 
     @property
+    def archives_unread(self) -> bool:
+        """Whether it archives what a create in doubt has left, which nobody has seen yet."""
+        return self.kind is Kind.ARCHIVE and self.testably_id is None
+
+    @property
     def is_held(self) -> bool:
         """Whether an undo holds it."""
         return self.problem is not None and self.problem.kind.is_hold
@@ -164,8 +169,11 @@ class Plan:
 
     @property
     def late_reads(self) -> int:
-        """Requests that reading takes while the plan is applied: one for each look at dates."""
-        return sum(bool(action.dates_later) for action in self.actions)
+        """Requests that reading takes while the plan is applied.
+
+        One for each look at dates, and at what people do in what is archived unread (R12).
+        """
+        return sum(bool(one.dates_later) + one.archives_unread for one in self.actions)
 
     @property
     def changes(self) -> tuple[Action, ...]:

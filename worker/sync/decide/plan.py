@@ -41,6 +41,12 @@ def make_plan(snapshot: Snapshot) -> Plan:
     return Plan(tuple(actions), counts, guards(snapshot, actions), in_step)
 
 
+def plan_again(snapshot: Snapshot, testrail_ids: Iterable[int]) -> Iterator[Action]:
+    """Decide again about some milestones in scope, of which more is known by now."""
+    planner = _Planner(snapshot, tuple(absent(snapshot)))
+    return map(planner.act, testrail_ids)
+
+
 RELEASED = "Released after an undo. "
 STATUS, NO_FIELD = frozenset({"status"}), frozenset[str]()
 
@@ -83,10 +89,11 @@ class _Planner:
         places = self.snapshot.places
         ordered = sorted(self.snapshot.scope, key=lambda i: (places[i].parent_id is not None, i))
         for testrail_id in ordered:
-            action = self._act(self.snapshot.source.milestones[testrail_id])
-            yield noted(action, self.snapshot, self.children)
+            yield noted(self.act(testrail_id), self.snapshot, self.children)
 
-    def _act(self, source: SourceMilestone) -> Action:
+    def act(self, testrail_id: int) -> Action:
+        """The action for one readable milestone in scope."""
+        source = self.snapshot.source.milestones[testrail_id]
         case = self.cases.of(source.id)
         has_children = self.snapshot.has_children(source.id)
         link = self.snapshot.link(source.id).read_from(source, has_children=has_children)

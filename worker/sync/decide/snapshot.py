@@ -69,7 +69,7 @@ class TargetSnapshot:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The situation of one pair at one time; what agrees as before only its link's outline tells."""
+    """The situation of one pair at one time; what agrees as before only its outline tells."""
 
     rules: MappingRules
     source: SourceListing
