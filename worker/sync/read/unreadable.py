@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 from mappings.footer import marked_id
@@ -19,16 +18,19 @@ def unread_for(
     ``records`` are those that no link holds. A name does not count where a person said that all is
     to be created; it is compared among roots, and among sub-milestones.
     """
-    named: dict[tuple[str, bool], list[int]] = defaultdict(list)
-    for source in () if options.create_anyway else listing.milestones.values():
-        named[source.name.strip(), source.parent_id is None].append(source.id)
-    found = {}
+    found: dict[int, str] = {}
+    named: dict[tuple[str, bool], str] = {}
     for record in records:
-        ids = named.get((record.name.strip(), record.parent_id is None), [])
-        description = record.raw.get("description")
-        text = description if isinstance(description, str) else None
-        marked = marked_id(text, rules.testrail_url)
         called = f'{record.id or "A record"} ("{record.name}")'
         why = f"{called} in Testably cannot be read: its {record.reason}."
-        found.update({id_: why for id_ in (*ids, marked) if id_ is not None})
+        named[record.name.strip(), record.parent_id is None] = why
+        text = record.raw.get("description")
+        marked = marked_id(text, rules.testrail_url) if isinstance(text, str) else None
+        if marked is not None:
+            found[marked] = why
+    if named and not options.create_anyway:
+        for source in listing.milestones.values():
+            same = named.get((source.name.strip(), source.parent_id is None))
+            if same is not None:
+                found.setdefault(source.id, same)
     return found
