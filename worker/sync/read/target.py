@@ -238,7 +238,7 @@ class TargetReader:
         if self.policy.on_source_delete is OnSourceDelete.KEEP or self.options.archive_in_use:
             return []
         links = [self.links[id_] for id_ in sorted(self.gone) if id_ in self.links]
-        alive = [k for k in links if k.testably_id in found and not k.archive_failed]
+        alive = [link for link in links if link.testably_id in found and not link.archive_failed]
         return [link for link in alive if not is_archived(found[link.testably_id or ""])]
 
     def _doubtful(self, *, single: bool) -> list[Link]:
