@@ -403,6 +403,51 @@ def _count(found: dict[int, Judgement], verdict: Fate) -> int:
     return sum(one.fate is verdict for one in found.values())
 
 
+def test_what_a_person_decided_is_shared_out_among_creates_of_the_name() -> None:
+    """The target cut the time off their dates, so both look alike, and neither is certain."""
+    first = decided(doubt(1, start_date="2026-03-01T01:00:00Z", before=()))
+    second = decided(doubt(2, start_date="2026-03-01T00:00:00Z", before=()))
+    shown = {"start_date": "2026-03-01T00:00:00Z", "description": "Cut"}
+    found = told([first, second], left("ms_a", **shown), left("ms_b", **shown))
+    assert found == {1: (Fate.FOUND, ["ms_a"]), 2: (Fate.FOUND, ["ms_b"])}
+
+
+def test_what_fits_most_is_given_away_first() -> None:
+    """A date that is as it was sent tells more than the order of ids."""
+    first = decided(doubt(1, start_date="2026-03-02T00:00:00Z", before=()))
+    second = decided(doubt(2, start_date="2026-03-01T00:00:00Z", before=()))
+    one = left("ms_a", start_date="2026-03-01T00:00:00Z")
+    other = left("ms_b", start_date="2026-03-02T00:00:00Z")
+    assert told([first, second], one, other) == {
+        1: (Fate.FOUND, ["ms_b"]),
+        2: (Fate.FOUND, ["ms_a"]),
+    }
+
+
+def test_what_only_one_way_of_matching_gives_away_is_still_a_hint() -> None:
+    """Two fit the decided one; one of them was not there before the second create either."""
+    first = decided(doubt(1, before=()))
+    second = doubt(2, before=("ms_a",))
+    targets = [left(id_, description="Otherwise", created_at=None) for id_ in ("ms_a", "ms_b")]
+    assert told([first, second], *targets) == {
+        1: (Fate.PERSON, ["ms_a", "ms_b"]),
+        2: (Fate.PERSON, ["ms_b"]),
+    }
+
+
+# --- what cannot be read
+
+
+def test_a_record_that_cannot_be_read_is_never_linked() -> None:
+    """It is asked about until it can be read, or is archived."""
+    it = left("ms_a")
+    for one in (doubt(before=()), decided(doubt(before=()))):
+        found = judge([one], [it], RULES, {"ms_a"})[1]
+        assert (found.fate, [t.id for t in found.targets]) == (Fate.PERSON, ["ms_a"])
+    away = replace(it, status="archived")
+    assert judge([decided(doubt(before=()))], [away], RULES, {"ms_a"})[1].fate is Fate.NOTHING
+
+
 # --- other pairs that write into the same project
 
 

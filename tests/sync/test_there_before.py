@@ -249,3 +249,53 @@ def test_a_record_that_cannot_be_read_and_has_its_marker_may_be_the_milestone(
     world.ably.plant(PROJECT, {**bad, "status": "active", "due_date": "?"})
     report = world.run(create_anyway=said)
     assert ((one, "unread") in problems(report), world.to_ably.writes) == (True, {})
+
+
+def test_a_record_that_cannot_be_read_blocks_its_name_only_where_it_is(world: World) -> None:
+    """Not below another parent, nor among the roots; and an archived one blocks nothing."""
+    started(world)
+    parent, other = world.add("Parent"), world.add("Other parent")
+    world.add("First", parent)
+    world.run()
+    bad: dict[str, object] = {"status": "active", "due_date": "?"}
+    world.ably.plant(PROJECT, bad | {"id": "ms_1", "name": "Sub", "parent_id": world.id_of(parent)})
+    world.ably.plant(PROJECT, bad | {"id": "ms_2", "name": "Root", "status": "archived"})
+    blocked = world.add("Sub", parent)
+    for name, above in (("Sub", other), ("Sub", None), ("Root", None), ("New parent", None)):
+        world.add(name, above)
+    report = world.run()
+    assert report.counts["created"] == 4
+    assert [one for one in problems(report) if one[0]] == [(blocked, "unread")]
+
+
+def test_a_marker_in_a_record_that_cannot_be_read_counts_below_a_new_parent(world: World) -> None:
+    """The links were lost, say, and the milestone was moved in TestRail."""
+    started(world)
+    parent = world.add("New parent")
+    sub = world.add("Sub", parent)
+    text = with_footer("Text", Footer(marker_url(URL, sub)))
+    bad: dict[str, object] = {"id": "ms_1", "name": "Sub", "description": text, "due_date": "?"}
+    world.ably.plant(PROJECT, bad | {"status": "active"})
+    report = world.run()
+    assert (report.counts["created"], world.links[sub].has_target) == (1, False)
+
+
+def test_below_a_parent_that_cannot_be_read_nothing_is_created(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the list leaves out sub-milestones, one of the name may be there."""
+    started(world, list_holds_subs=False)
+    parent = world.add("Parent")
+    world.add("First", parent)
+    world.run()
+    above = world.id_of(parent)
+    by_hand(world, "Kid", parent_id=above)
+    show = world.ably._shown
+    broken = {"due_date": "soon"}
+    shown: Callable[[str], dict[str, Any]] = lambda id_: (
+        show(id_) | (broken if id_ == above else {})
+    )
+    monkeypatch.setattr(world.ably, "_shown", shown)
+    kid = world.add("Kid", parent)
+    assert (kid, "unread") in problems(world.run())
+    assert world.to_ably.writes == {}

@@ -86,7 +86,8 @@ def bad_record(
         path=path,
         value="" if missing else _SHORT.repr(first["input"])[:80],
         reason=_reason(path, first),
-        parent_id=_readable_id(record.get("parent_id")) or parent_id,
+        parent_id=_readable_id(record.get("parent_id") or record.get("parent_milestone_id"))
+        or parent_id,
         raw=clean_record(record),
     )
 

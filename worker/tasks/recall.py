@@ -44,7 +44,7 @@ class Listed:
     gone: list[str]
     unread: dict[str, str]
     unread_below: dict[str, str]
-    unread_for: dict[int, str]
+    unread_for: dict[str, str]
     newest: str | None
     at: datetime
     change: int

@@ -47,6 +47,7 @@ from worker.sync.decide.there_before import ThereBefore
 from worker.sync.ports import TargetListing, newest_of
 from worker.sync.read.answers import InVainError
 from worker.sync.read.below import read_below
+from worker.sync.read.unreadable import as_target
 
 POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
@@ -168,7 +169,7 @@ class Creates:
         if not looks.listed:
             return []
         others = map(self._foreign, self.writer.store.creates_of_others(self.writer.pair))
-        judged = judge([*doubts, *others], looks.free(), self.rules)
+        judged = judge([*doubts, *others], looks.free(), self.rules, looks.unreadable)
         seen = {**self.seen.milestones, **looks.seen}
         self.seen = replace(self.seen, milestones=seen, newest=newest_of(seen.values()))
         self.linked, self._before = looks.linked, None
@@ -252,7 +253,8 @@ class _Looks:
     """Two looks at everything that a create can have left, and what they have shown.
 
     ``parents`` are the targets below which a create is in doubt, ``unread`` what of them could not
-    be read, and ``listed`` says whether all lists were complete.
+    be read, ``unreadable`` the ids of records in the lists that could not, and ``listed`` says
+    whether all lists were complete.
     """
 
     writer: TargetWriter
@@ -260,6 +262,7 @@ class _Looks:
     seen: dict[str, TargetMilestone] = field(default_factory=dict)
     linked: Set[str] = frozenset()
     unread: dict[str, str] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
     listed: bool = False
 
     def look_twice(self) -> None:
@@ -288,19 +291,20 @@ class _Looks:
         listings = [target.list_all(project, status) for status in (None, COMPLETED, ARCHIVED)]
         for listing in listings:
             self.seen.update(listing.milestones)
-            self.seen.update(_unreadable(listing))
+            self._note_unreadable(listing, archived=listing is listings[-1])
         below = read_below(target, project, self.parents - self.unread.keys(), self._is_known)
         self.seen.update(below.milestones)
         self.unread.update(below.unread)
         return all(listing.complete for listing in listings)
 
+    def _note_unreadable(self, listing: TargetListing, *, archived: bool) -> None:
+        """What is known of records that cannot be read: only a person can tell what they are."""
+        known = [as_target(one, archived=archived) for one in listing.problems]
+        self.seen.update((one.id, one) for one in known)
+        self.unreadable.update(one.id for one in known)
+
     def _is_known(self, testably_id: str) -> bool:
         return testably_id in self.linked or testably_id in self.seen
-
-
-def _unreadable(listing: TargetListing) -> dict[str, TargetMilestone]:
-    """What is known of records that cannot be read: only a person can tell whether one is it."""
-    return {str(one.id): TargetMilestone(str(one.id), one.name) for one in listing.problems}
 
 
 def _why_asked(targets: Sequence[TargetMilestone]) -> str:

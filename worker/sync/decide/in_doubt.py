@@ -101,19 +101,27 @@ class Doubt:
             return self.is_hinted_by(target) and not is_archived(target)
         return self.is_certain(target)
 
+    def what_fits(self, targets: Iterable[TargetMilestone]) -> list[TargetMilestone]:
+        """What it can have left of these, the most like it first."""
+        return sorted(filter(self.is_met_by, targets), key=lambda t: (self._unlike(t), t.id))
+
     def is_certain(self, target: TargetMilestone) -> bool:
         """Same name, dates and parent, a description that can be it, and no older by its time.
 
         An archived one never is: it may have been there, and left out of the list.
         """
         posted = self.link.in_flight or {}
-        names = ("name", *DATE_FIELDS)
-        same = all(same_value(name, posted.get(name), target.values[name]) for name in names)
-        if not same or target.parent_id != self.parent or target.created_at is None:
+        if self._unlike(target) or target.parent_id != self.parent or target.created_at is None:
             return False
         if is_archived(target) or not (self._is_as_young(target) and self.is_hinted_by(target)):
             return False
         return can_be_description(target.description, posted.get("description"))
+
+    def _unlike(self, target: TargetMilestone) -> int:
+        """How many of name and dates are other than they were sent."""
+        posted = self.link.in_flight or {}
+        names = ("name", *DATE_FIELDS)
+        return sum(not same_value(one, posted.get(one), target.values[one]) for one in names)
 
     def is_hinted_by(self, target: TargetMilestone) -> bool:
         """Whether it can have left this, of which the caller knows that it is near it."""
@@ -168,7 +176,10 @@ class Doubt:
 
 
 def judge(
-    doubts: Sequence[Doubt], free: Sequence[TargetMilestone], rules: MappingRules
+    doubts: Sequence[Doubt],
+    free: Sequence[TargetMilestone],
+    rules: MappingRules,
+    unreadable: Collection[str] = (),
 ) -> dict[int, Judgement]:
     """The judgement on each create of the run's own pair, by TestRail id.
 
@@ -176,7 +187,7 @@ def judge(
     the targets that no link holds.
     """
     found: dict[Key, Judgement] = {}
-    equal: dict[tuple[str | None, ...], list[Doubt]] = defaultdict(list)
+    rest: list[Doubt] = []
     marked = by_marker(free, rules)
     for doubt in sorted(doubts, key=lambda d: (not d.is_ready, d.key)):
         own = marked.get(doubt.link.testrail_id, [])
@@ -187,17 +198,16 @@ def judge(
             fate = Fate.FOUND if len(own) == 1 else Fate.PERSON
             found[doubt.key] = Judgement(fate, own, ProblemKind.SEVERAL_MARKED)
         else:
-            equal[doubt.likeness].append(doubt)
+            rest.append(doubt)
     claimed = {target.id for one in found.values() for target in one.targets}
-    left = [doubt for some in equal.values() for doubt in some]
     named = {
         one.id
         for some in marked.values()
         for one in some
-        if one.id in claimed or not any(doubt.can_have_cut(one) for doubt in left)
+        if one.id in claimed or not any(doubt.can_have_cut(one) for doubt in rest)
     }
     unmarked = [(one, reduced(one.name)) for one in free if one.id not in named]
-    groups = [_Group.of(some, unmarked) for some in equal.values()]
+    groups = [_Group.of(some, unmarked, unreadable) for some in _alike(rest)]
     taken = frozenset[str]().union(*(group.taken for group in groups))
     for group in groups:
         found.update(group.judge(taken))
@@ -208,16 +218,23 @@ def judge(
 class _Group:
     """Creates that are equal, with the targets that are near them, and the pairs that were made.
 
-    Near is what has such a name, or mentions a marker of theirs.
+    Near is what has such a name, or mentions a marker of theirs; ``unread`` is what of it cannot
+    be read, and is not archived: it is never linked.
     """
 
     doubts: Sequence[Doubt]
     near: Sequence[TargetMilestone]
+    unread: Sequence[TargetMilestone]
     fits: Mapping[Key, Sequence[TargetMilestone]]
     matched: Mapping[Key, TargetMilestone]
 
     @classmethod
-    def of(cls, doubts: Sequence[Doubt], unmarked: Iterable[tuple[TargetMilestone, str]]) -> _Group:
+    def of(
+        cls,
+        doubts: Sequence[Doubt],
+        unmarked: Iterable[tuple[TargetMilestone, str]],
+        unreadable: Collection[str],
+    ) -> _Group:
         """``unmarked`` come with their names, `reduced`; what has none can be any."""
         name = doubts[0].reduced_name
         near = [
@@ -227,37 +244,60 @@ class _Group:
             or can_be_name(shown, name)
             or any(d.is_mentioned_in(target) for d in doubts)
         ]
-        fits = {d.key: [t for t in near if d.is_met_by(t)] for d in doubts}
-        return cls(doubts, near, fits, _one_to_one(fits))
+        read = [target for target in near if target.id not in unreadable]
+        fits = {doubt.key: doubt.what_fits(read) for doubt in doubts}
+        unread = [target for target in near if target.id in unreadable and not is_archived(target)]
+        return cls(doubts, near, unread, fits, _one_to_one(fits))
+
+    @property
+    def pool(self) -> frozenset[str]:
+        """All that fits any of them."""
+        return frozenset(target.id for some in self.fits.values() for target in some)
 
     @property
     def taken(self) -> frozenset[str]:
-        return frozenset(target.id for target in self.matched.values())
+        """What was found for them; nothing, if there is more than one way to match."""
+        matched = frozenset(target.id for target in self.matched.values())
+        return matched if matched == self.pool else frozenset()
 
     def judge(self, taken: Collection[str]) -> Iterator[tuple[Key, Judgement]]:
         """The judgement on each create; ``taken`` are the targets that any create was given."""
         is_over = all(doubt.is_past for doubt in self.doubts)
         is_theirs = any(doubt.pair and not doubt.is_past for doubt in self.doubts)
-        pool = frozenset(target.id for some in self.fits.values() for target in some)
         for doubt in self.doubts:
             key = doubt.key
             hints = [t for t in self.near if t.id not in taken and doubt.is_hinted_by(t)]
-            if self.fits[key] and self.taken != pool:
-                yield key, Judgement(Fate.PERSON, [t for t in self.near if t.id in pool])
+            if doubt.link.is_decided:
+                hints = [t for t in hints if t in self.unread]
+            if self.fits[key] and self.taken != self.pool:
+                yield key, Judgement(Fate.PERSON, [t for t in self.near if t.id in self.pool])
             elif key in self.matched:
                 yield key, Judgement(Fate.OPEN if is_theirs else Fate.FOUND, [self.matched[key]])
-            elif hints and not doubt.link.is_decided:
+            elif hints:
                 yield key, Judgement(Fate.PERSON, hints)
             else:
                 yield key, Judgement(Fate.NOTHING if is_over else Fate.OPEN)
 
 
+def _alike(doubts: Sequence[Doubt]) -> Collection[Sequence[Doubt]]:
+    """Those that cannot be told apart by what they left; all of its name beside a decided one.
+
+    What a person has decided may be any of its name, whatever became of its dates.
+    """
+    decided = {doubt.likeness[:2] for doubt in doubts if doubt.link.is_decided}
+    groups: dict[tuple[str | None, ...], list[Doubt]] = defaultdict(list)
+    for doubt in doubts:
+        same_name = doubt.likeness[:2]
+        groups[same_name if same_name in decided else doubt.likeness].append(doubt)
+    return groups.values()
+
+
 def _one_to_one(fits: Mapping[Key, Sequence[TargetMilestone]]) -> dict[Key, TargetMilestone]:
-    """As many creates as can be with a target of their own each, in the order of ids."""
+    """As many creates as can be with a target of their own each, in the order of what fits."""
     owner: dict[str, Key] = {}
 
     def assign(key: Key, tried: set[str]) -> bool:
-        options = sorted(fits[key], key=lambda target: (target.id in owner, target.id))
+        options = sorted(fits[key], key=lambda target: target.id in owner)
         for target in options:
             if target.id in tried:
                 continue

@@ -19,6 +19,7 @@ from worker.sync.decide.action import Kind
 from worker.sync.decide.holds import stays_held, why_held
 from worker.sync.decide.placement import Place
 from worker.sync.decide.snapshot import Snapshot, living
+from worker.sync.decide.unread import ANYWHERE, of_marker, of_name
 from worker.sync.options import OnTargetEdit
 
 
@@ -211,11 +212,19 @@ def parent_is_new(ask: Question) -> Case | None:
 
 def unread(ask: Question) -> Case | None:
     """What could not be read in Testably may be its target (R6, R7)."""
-    target = ask.snapshot.target
-    why = target.unread_for.get(ask.source.id) or target.unread_below.get(ask.parent_target or "")
+    target, parent = ask.snapshot.target, ask.parent_target
+    is_child = ask.place.parent_id is not None
+    why = target.unread_for.get(of_marker(ask.source.id))
+    if is_child and not why:
+        below = target.unread_below
+        why = below.get(ANYWHERE) or below.get(parent or ANYWHERE)
+    advice = "Let this account read that, or correct or delete it in Testably."
+    is_free = ask.snapshot.options.create_anyway or (is_child and parent is None)
+    if not why and not is_free:
+        why = target.unread_for.get(of_name(ask.source.name, parent))
+        advice += " --create-anyway creates it beside that."
     if not why:
         return None
-    advice = "Let this account read that, or correct or delete it in Testably."
     return blocked(Kind.SKIP, ProblemKind.UNREAD, f"It may be there already. {why} {advice}")
 
 
@@ -265,8 +274,8 @@ RULES: tuple[Callable[[Question], Case | None], ...] = (
     several_markers,
     one_marker,
     parent_missing,
-    parent_is_new,
     unread,
+    parent_is_new,
     name_taken,
     new,
 )

@@ -45,7 +45,7 @@ class TargetSnapshot:
     ``listed`` is False in a scheduled run that trusts the last listing: what is not in
     ``milestones`` then stands as last observed. ``gone`` are ids proved to be gone, ``unproved``
     ids that could not be read, with the reason, also by the parent's id (``unread_below``) and by
-    the TestRail id that they may belong to (``unread_for``). ``foreign`` are ids that other pairs
+    the keys of `unread` (``unread_for``). ``foreign`` are ids that other pairs
     hold, ``unchanged`` those that agree as before, ``by_status`` what only the completed or
     archived list showed, ``singly`` what no list did, ``newest`` the newest ``created_at``.
     ``incomplete_because`` says why it is not ``complete``.
@@ -64,7 +64,7 @@ class TargetSnapshot:
     paging: Paging = AS_ASKED
     incomplete_because: str = ""
     unread_below: Mapping[str, str] = field(default_factory=dict)
-    unread_for: Mapping[int, str] = field(default_factory=dict)
+    unread_for: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

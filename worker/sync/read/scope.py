@@ -46,7 +46,7 @@ class Scope:
     gone: frozenset[str] = frozenset()
     unread: Mapping[str, str] = field(default_factory=dict)
     unread_below: Mapping[str, str] = field(default_factory=dict)
-    unread_for: Mapping[int, str] = field(default_factory=dict)
+    unread_for: Mapping[str, str] = field(default_factory=dict)
     newest: str | None = None
     recalled_from: Begun | None = None
     every_absence: bool = False

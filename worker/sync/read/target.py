@@ -6,7 +6,7 @@ archived ones and sub-milestones.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -14,11 +14,19 @@ from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
-from mappings.milestone import ARCHIVED, COMPLETED, MappingRules, TargetMilestone, written_status
+from mappings.milestone import (
+    ARCHIVED,
+    COMPLETED,
+    BadRecord,
+    MappingRules,
+    TargetMilestone,
+    written_status,
+)
 from worker.errors import NotFound
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
+from worker.sync.decide.unread import ANYWHERE
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
 from worker.sync.ports import (
     AS_ASKED,
@@ -31,6 +39,7 @@ from worker.sync.ports import (
     newest_of,
 )
 from worker.sync.read.below import read_below
+from worker.sync.read.hidden import HiddenSubs
 from worker.sync.read.unreadable import unread_for
 
 
@@ -100,8 +109,9 @@ class TargetReader:
         details = [link for link in self._to_archive(found) if link not in missing]
         view = self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
         free = [one for one in problems if not self._is_linked(str(one.id))]
-        unread = unread_for(free, self.listing, self.rules, self.options)
-        return self._with_below(replace(view, unread_for=unread), found)
+        view = replace(view, unread_for=unread_for(free, self.rules))
+        known = (self.links, self.listing, self.rules, self.options, self.gone, self.foreign)
+        return self._with_below(view, HiddenSubs(*known, found), problems)
 
     def _list(self, status: str | None) -> TargetListing:
         listing = self.target.list_all(self.project, status, self.known)
@@ -171,67 +181,27 @@ class TargetReader:
     # --- what lists do not hold
 
     def _with_below(
-        self, view: TargetSnapshot, found: Mapping[str, TargetMilestone]
+        self, view: TargetSnapshot, hidden: HiddenSubs, problems: Iterable[BadRecord]
     ) -> TargetSnapshot:
-        """With the sub-milestones that the list (``found``) leaves out, below some parents.
-
-        Only where the list shows no sub-milestone at all; otherwise it holds them.
-        """
-        shown = (one.parent_id for one in self._unchanged.values())
-        if any(target.parent_id for target in found.values()) or any(shown):
+        """With the sub-milestones that the lists leave out, as far as they matter."""
+        if not hidden.there_may_be(view, problems):
             return view
         below = read_below(
             self.target,
             self.project,
-            self._to_look_below(found, view.gone),
+            hidden.parents(view),
             lambda id_: id_ in view.milestones or self._is_linked(id_),
         )
+        unread = dict(below.unread)
+        if unread and hidden.links_were_lost:
+            unread[ANYWHERE] = next(iter(unread.values()))
         return replace(
             view,
             milestones={**view.milestones, **below.milestones},
             singly=view.singly | below.milestones.keys(),
             newest=newest_of(below.milestones.values(), view.newest),
-            unread_below=below.unread,
+            unread_below=unread,
         )
-
-    def _to_look_below(
-        self, found: Mapping[str, TargetMilestone], gone: frozenset[str]
-    ) -> Collection[str]:
-        """Parents that get a new child, or one again in place of one that is ``gone``.
-
-        Where links were lost, every root: what was moved at the source hangs below another parent.
-        """
-        every = found.keys() | self._unchanged.keys()
-        if any(self._is_ours(t) and not self._is_linked(t.id) for t in found.values()):
-            return every
-        lost = {self.links.by_target.get(id_) for id_ in gone} - self.gone
-        left = {self.links[id_].target_parent for id_ in lost if id_ is not None}
-        return self._parents_of_new(found, gone) | {id_ for id_ in every if id_ in left}
-
-    def _parents_of_new(
-        self, found: Mapping[str, TargetMilestone], gone: frozenset[str]
-    ) -> set[str]:
-        """Targets below which something is to come: linked, marked or, if asked for, so named."""
-        every = self.listing.milestones
-        above = {
-            place.parent_id
-            for id_, place in places(every, frozenset()).items()
-            if place.parent_id is not None and self._is_without_target(id_, gone)
-        }
-        ids = {self._link(id_).testably_id for id_ in above}
-        by_name = above if self.options.adopt_by_name else ()
-        names = {every[id_].name.strip() for id_ in by_name if id_ in every}
-        url = self.rules.testrail_url
-        return {
-            target.id
-            for target in found.values()
-            if target.id not in self.foreign
-            and (
-                target.id in ids
-                or marked_id(target.description, url) in above
-                or target.name.strip() in names
-            )
-        }
 
     def _to_archive(self, found: Mapping[str, TargetMilestone]) -> list[Link]:
         """Links whose targets are to be archived: what hangs on them is in the detail (R12)."""
@@ -300,10 +270,6 @@ class TargetReader:
 
     def _link(self, testrail_id: int) -> Link:
         return self.links.get(testrail_id) or Link(testrail_id)
-
-    def _is_without_target(self, testrail_id: int, gone: frozenset[str]) -> bool:
-        link = self._link(testrail_id)
-        return not link.has_target or link.testably_id in gone
 
     def _is_linked(self, testably_id: str) -> bool:
         """Whether this pair or another one holds it."""

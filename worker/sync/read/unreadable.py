@@ -1,36 +1,53 @@
-"""Which milestones a record that cannot be read in Testably may be."""
+"""What a record tells that cannot be read in Testably: which milestone it may be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from mappings.footer import marked_id
-from mappings.milestone import BadRecord, MappingRules
-from worker.sync.options import Options
-from worker.sync.ports import SourceListing
+from mappings.milestone import ACTIVE, ARCHIVED, BadRecord, MappingRules, TargetMilestone
+from worker.sync.decide.snapshot import is_archived
+from worker.sync.decide.unread import of_marker, of_name
 
 
-def unread_for(
-    records: Iterable[BadRecord], listing: SourceListing, rules: MappingRules, options: Options
-) -> dict[int, str]:
-    """By TestRail id, why its milestone may be there already: a record has its marker or its name.
+def unread_for(records: Iterable[BadRecord], rules: MappingRules) -> dict[str, str]:
+    """Why a milestone may be there already, by the keys of `worker.sync.decide.unread`.
 
-    ``records`` are those that no link holds. A name does not count where a person said that all is
-    to be created; it is compared among roots, and among sub-milestones.
+    ``records`` are those that no link holds. The name of an archived one is free.
     """
-    found: dict[int, str] = {}
-    named: dict[tuple[str, bool], str] = {}
+    found: dict[str, str] = {}
     for record in records:
-        called = f'{record.id or "A record"} ("{record.name}")'
+        known = as_target(record)
+        called = f'{record.id or "A record"} ("{record.name}")' if record.name else f"{record.id}"
         why = f"{called} in Testably cannot be read: its {record.reason}."
-        named[record.name.strip(), record.parent_id is None] = why
+        if record.name and not is_archived(known):
+            found[of_name(record.name, known.parent_id)] = why
         text = record.raw.get("description")
         marked = marked_id(text, rules.testrail_url) if isinstance(text, str) else None
         if marked is not None:
-            found[marked] = why
-    if named and not options.create_anyway:
-        for source in listing.milestones.values():
-            same = named.get((source.name.strip(), source.parent_id is None))
-            if same is not None:
-                found.setdefault(source.id, same)
+            found[of_marker(marked)] = why
     return found
+
+
+def as_target(record: BadRecord, *, archived: bool = False) -> TargetMilestone:
+    """What is known of a record: where it is, its status and its time, as far as they are right.
+
+    ``archived`` says that the list of archived ones showed it.
+    """
+    status, created = record.raw.get("status"), record.raw.get("created_at")
+    return TargetMilestone(
+        str(record.id),
+        record.name,
+        status=ARCHIVED if archived else status if isinstance(status, str) else ACTIVE,
+        parent_id=None if record.parent_id is None else str(record.parent_id),
+        created_at=_time(created),
+    )
+
+
+def _time(value: object) -> str | None:
+    try:
+        is_one = isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return None
+    return str(value) if is_one else None

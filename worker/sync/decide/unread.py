@@ -1,0 +1,18 @@
+"""How what could not be read in Testably is found by the milestones that it may be. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ANYWHERE: Final = ""
+"""In place of a parent's id: what could not be read may belong below any."""
+
+
+def of_marker(testrail_id: int) -> str:
+    """The key of an unreadable record that carries the marker of this TestRail milestone."""
+    return f"#{testrail_id}"
+
+
+def of_name(name: str, parent: str | None) -> str:
+    """The key of an unreadable record of this name below this target, or among the roots."""
+    return f"{parent or ''}/{name.strip()}"
