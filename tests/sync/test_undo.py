@@ -13,6 +13,7 @@ from mappings.problem import WHOLE, ProblemKind
 from tests.support.lanes import SteppedLanes
 from tests.support.world import PROJECT, World
 from worker.errors import GuardTripped, Redirected, ServerTrouble, UnreadableAnswer, UsageError
+from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
 from worker.sync.context import PairContext
@@ -382,6 +383,34 @@ def test_a_rebuild_writes_nothing_and_knows_every_link_again(
     assert world.to_ably.writes == {}
     assert {id_: world.id_of(id_) for id_ in (parent, child)} == before
     assert rebuild(world.context()).counts["unchanged"] == 2
+
+
+@pytest.mark.parametrize("is_parent", [True, False])
+def test_a_rebuild_names_what_stays_without_its_link_as_it_cannot_be_read(
+    world: World, is_parent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does what is below it; the rest is linked, and later a rebuild links them too."""
+    world.behave(ably=replace(LEAVES, list_holds_subs=False))
+    parent = world.add("Parent")
+    child = world.add("Child", parent)
+    world.add("Other")
+    migrate(world)
+    unread, shown = world.id_of(parent if is_parent else child), world.ably._shown
+
+    def spoilt(key: str) -> Record:
+        return {**shown(key), **({"due_date": "soon"} if key == unread else {})}
+
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM links")
+    with monkeypatch.context() as patched:
+        patched.setattr(world.ably, "_shown", spoilt)
+        report = rebuild(world.context())
+    told = {problem["testrail_id"]: problem["kind"] for problem in report.problems}
+    assert told == ({parent: "unread", child: "waiting"} if is_parent else {child: "unread"})
+    assert (report.state, report.counts["waiting"]) == (State.PARTIAL, len(told))
+    assert report.counts["adopted"] == 3 - len(told)
+    again = rebuild(world.context())
+    assert (again.state, again.counts["adopted"]) == (State.SUCCEEDED, len(told))
 
 
 def test_what_an_undo_holds_is_not_taken_for_unchanged(world: World) -> None:
