@@ -516,6 +516,27 @@ def test_the_target_of_an_adoption_that_was_undone_is_left_where_that_is_accepte
     assert world.run().state is State.SUCCEEDED
 
 
+def test_what_a_run_wrote_to_an_adopted_one_is_told_once_that_is_unlinked(world: World) -> None:
+    """The adoption was undone before it: nothing is written there without a link."""
+    target = world.ably.create(PROJECT, {"name": "One"})["id"]
+    one = world.add("One")
+    adopted = world.run(Trigger.MIGRATION, adopt_by_name=True)
+    world.edit(one, due_on=1_775_000_000)
+    world.add("Two")
+    edited = world.run()
+    assert taken_back(world, adopted).state is State.SUCCEEDED
+    before = world.ably.get(PROJECT, str(target))
+    for force in (False, True):
+        undone = taken_back(world, edited, force=force)
+        told = [(problem["testrail_id"], problem["kind"]) for problem in undone.problems]
+        assert (undone.state, told) == (State.PARTIAL, [(one, "undo_failed")])
+        assert undone.counts["conflicts"] == 1
+    assert world.ably.get(PROJECT, str(target)) == before
+    assert [row["name"] for row in world.ably.live(PROJECT)] == ["One"]
+    assert world.links[one].testably_id is None
+    assert taken_back(world, adopted).state is State.SUCCEEDED
+
+
 def test_what_is_held_without_a_target_stays_listed_when_its_source_is_deleted(
     world: World,
 ) -> None:
