@@ -537,6 +537,38 @@ def test_what_a_run_wrote_to_an_adopted_one_is_told_once_that_is_unlinked(world:
     assert taken_back(world, adopted).state is State.SUCCEEDED
 
 
+def adopted_then_edited(world: World) -> tuple[str, RunReport, RunReport]:
+    """One of a person's that a run adopts, and the next run writes to: its id, and both runs."""
+    target = str(world.ably.create(PROJECT, {"name": "One"})["id"])
+    one = world.add("One")
+    adopted = world.run(Trigger.MIGRATION, adopt_by_name=True)
+    world.edit(one, description="New")
+    return target, adopted, world.run()
+
+
+def test_what_is_left_of_an_adopted_one_is_taken_back_by_force(world: World) -> None:
+    """As the undo that left it said: so it keeps its link until then."""
+    target, adopted, _ = adopted_then_edited(world)
+    left = taken_back(world, adopted)
+    assert [problem["kind"] for problem in left.problems] == ["changed_since"]
+    assert world.run().counts["held"] == 1
+    assert taken_back(world, adopted, force=True).state is State.SUCCEEDED
+    assert world.ably.get(PROJECT, target)["description"] is None
+    assert [link.testably_id for link in world.links.values()] == [None]
+
+
+def test_an_adopted_one_is_taken_back_by_undoing_the_newer_run_after_the_older(
+    world: World,
+) -> None:
+    """What the newer one wrote is left by the first undo, then taken back, then unlinked."""
+    target, adopted, edited = adopted_then_edited(world)
+    assert taken_back(world, adopted).state is State.PARTIAL
+    assert taken_back(world, edited).state is State.SUCCEEDED
+    assert taken_back(world, adopted).state is State.SUCCEEDED
+    assert world.ably.get(PROJECT, target)["description"] is None
+    assert [link.testably_id for link in world.links.values()] == [None]
+
+
 def test_what_is_held_without_a_target_stays_listed_when_its_source_is_deleted(
     world: World,
 ) -> None:

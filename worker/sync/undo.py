@@ -119,8 +119,8 @@ def _write_and_hold(
         why = [failed, *(one.reason for one in done.field_problems.values())]
         if step.fields and any(why):
             return done.held(now, failure(*why), step.left)
-        if step.adopted:
-            return done.held_without_target(now, left)
+        if step.adopted and left is None:  # what is left needs its link to be taken back
+            return done.held_without_target(now)
         return done if step.beside else done.held(now, left, step.left)
 
     if not step.fields:

@@ -43,9 +43,9 @@ class UndoStep:
 
     ``does`` is archive, restore, unlink or nothing; ``fields`` are the values to write and
     ``before`` those that stand there now. ``is_below`` says that it is a sub-milestone there;
-    ``adopted`` ones are unlinked as well. ``blocked`` says why it is left, or those fields of it
-    that are ``left``, and ``cannot`` that no force helps; ``live`` is the target as read, and
-    ``goes`` says that the run created it.
+    ``adopted`` ones are unlinked as well, unless something is left. ``blocked`` says why it is
+    left, or those fields of it that are ``left``, and ``cannot`` that no force helps; ``live`` is
+    the target as read, and ``goes`` says that the run created it.
     ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
     """
 
@@ -259,7 +259,7 @@ def _restoring(
     edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in left)
     return replace(
         step,
-        does="restore" if fields else step.does,
+        does="restore" if fields else ("nothing" if left else step.does),
         fields=fields,
         before={name: now[name] for name in fields},
         blocked=f"It was edited in Testably since: {edited}." if left else None,
