@@ -204,9 +204,9 @@ class Link(LinkValues):
             problem=replace(why or Problem(ProblemKind.HELD, UNDONE), since=now),
         )
 
-    def held_without_target(self, now: datetime, why: Problem | None = None) -> Link:
-        """The link of an adopted milestone that an undo unlinked; ``why`` as in `held`."""
-        return replace(self.held(now, why), testably_id=None, observed={}, target_parent=None)
+    def held_without_target(self, now: datetime) -> Link:
+        """The link of an adopted milestone that an undo unlinked."""
+        return replace(self.held(now), testably_id=None, observed={}, target_parent=None)
 
     # --- problems and people
 

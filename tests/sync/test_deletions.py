@@ -9,7 +9,7 @@ import pytest
 from mappings.link_record import LinkState
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, World
-from worker.errors import AccessDenied
+from worker.errors import AccessDenied, ApiError, Redirected, ServerTrouble, UnreadableAnswer
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
@@ -372,6 +372,55 @@ def test_what_a_create_in_doubt_left_is_not_archived_where_people_work_in_it(
         assert [(p["testrail_id"], p["kind"]) for p in report.problems] == [(2, "in_use")]
         assert world.to_ably.writes == {}
     assert world.ably.get(PROJECT, made)["status"] == "active"
+
+
+DENIED_ALONE = (AccessDenied, Redirected, ServerTrouble, UnreadableAnswer)
+
+
+def cannot_be_read(world: World, testably_id: str, error: type[ApiError]) -> None:
+    def fail(method: str, what: str) -> None:
+        if method == "GET" and what.endswith(testably_id):
+            raise error("Testably", "it cannot be read")
+
+    world.to_ably.before = fail
+
+
+@pytest.mark.parametrize("error", DENIED_ALONE)
+def test_what_a_create_in_doubt_left_is_not_archived_where_it_cannot_be_read(
+    world: World, error: type[ApiError]
+) -> None:
+    """It waits, and is no write that failed (R12): the run comes to its end."""
+    made = left_in_doubt(world)
+    cannot_be_read(world, made, error)
+    for _ in range(2):
+        report = world.run()
+        assert (report.state, report.counts["waiting"]) == (State.PARTIAL, 1)
+        (kind, *_) = (p["kind"] for p in report.problems if p["testrail_id"] == 2)
+        assert (kind, world.to_ably.writes) == ("unread", {})
+    world.to_ably.before = lambda *_: None
+    assert world.run().counts["archived"] == 1
+
+
+@pytest.mark.parametrize("error", DENIED_ALONE)
+def test_what_was_read_long_ago_is_not_archived_where_it_cannot_be_read_again(
+    family: World, error: type[ApiError]
+) -> None:
+    """It waits, and what else has gone is archived (R12)."""
+    family.rail.delete(3)
+    family.edit(2, name="Renamed")
+
+    def takes_long(method: str, _: str) -> None:
+        if method == "PATCH":
+            family.clock.sleep(400)
+            cannot_be_read(family, family.id_of(3), error)
+
+    family.to_ably.before = takes_long
+    report = family.run()
+    assert (report.state, report.counts["updated"]) == (State.PARTIAL, 1)
+    assert [p["kind"] for p in report.problems if p["testrail_id"] == 3] == ["unread"]
+    family.to_ably.before = lambda *_: None
+    assert family.run().counts["archived"] == 1
+    assert family.run().state is State.SUCCEEDED
 
 
 @pytest.mark.parametrize("in_use", [True, False])

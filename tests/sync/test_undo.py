@@ -13,6 +13,7 @@ from mappings.problem import WHOLE, ProblemKind
 from tests.support.lanes import SteppedLanes
 from tests.support.world import PROJECT, World
 from worker.errors import GuardTripped, Redirected, ServerTrouble, UnreadableAnswer, UsageError
+from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
 from worker.sync.context import PairContext
@@ -384,6 +385,34 @@ def test_a_rebuild_writes_nothing_and_knows_every_link_again(
     assert rebuild(world.context()).counts["unchanged"] == 2
 
 
+@pytest.mark.parametrize("is_parent", [True, False])
+def test_a_rebuild_names_what_stays_without_its_link_as_it_cannot_be_read(
+    world: World, is_parent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does what is below it; the rest is linked, and later a rebuild links them too."""
+    world.behave(ably=replace(LEAVES, list_holds_subs=False))
+    parent = world.add("Parent")
+    child = world.add("Child", parent)
+    world.add("Other")
+    migrate(world)
+    unread, shown = world.id_of(parent if is_parent else child), world.ably._shown
+
+    def spoilt(key: str) -> Record:
+        return {**shown(key), **({"due_date": "soon"} if key == unread else {})}
+
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM links")
+    with monkeypatch.context() as patched:
+        patched.setattr(world.ably, "_shown", spoilt)
+        report = rebuild(world.context())
+    told = {problem["testrail_id"]: problem["kind"] for problem in report.problems}
+    assert told == ({parent: "unread", child: "waiting"} if is_parent else {child: "unread"})
+    assert (report.state, report.counts["waiting"]) == (State.PARTIAL, len(told))
+    assert report.counts["adopted"] == 3 - len(told)
+    again = rebuild(world.context())
+    assert (again.state, again.counts["adopted"]) == (State.SUCCEEDED, len(told))
+
+
 def test_what_an_undo_holds_is_not_taken_for_unchanged(world: World) -> None:
     """Both sides agreed before it: the note of that goes, so that a migration releases it."""
     world.add("One")
@@ -485,6 +514,59 @@ def test_the_target_of_an_adoption_that_was_undone_is_left_where_that_is_accepte
     world.store.save(world.pair.id, accepted, world.clock.now())
     assert verify(world.context()).in_step
     assert world.run().state is State.SUCCEEDED
+
+
+def test_what_a_run_wrote_to_an_adopted_one_is_told_once_that_is_unlinked(world: World) -> None:
+    """The adoption was undone before it: nothing is written there without a link."""
+    target = world.ably.create(PROJECT, {"name": "One"})["id"]
+    one = world.add("One")
+    adopted = world.run(Trigger.MIGRATION, adopt_by_name=True)
+    world.edit(one, due_on=1_775_000_000)
+    world.add("Two")
+    edited = world.run()
+    assert taken_back(world, adopted).state is State.SUCCEEDED
+    before = world.ably.get(PROJECT, str(target))
+    for force in (False, True):
+        undone = taken_back(world, edited, force=force)
+        told = [(problem["testrail_id"], problem["kind"]) for problem in undone.problems]
+        assert (undone.state, told) == (State.PARTIAL, [(one, "undo_failed")])
+        assert undone.counts["conflicts"] == 1
+    assert world.ably.get(PROJECT, str(target)) == before
+    assert [row["name"] for row in world.ably.live(PROJECT)] == ["One"]
+    assert world.links[one].testably_id is None
+    assert taken_back(world, adopted).state is State.SUCCEEDED
+
+
+def adopted_then_edited(world: World) -> tuple[str, RunReport, RunReport]:
+    """One of a person's that a run adopts, and the next run writes to: its id, and both runs."""
+    target = str(world.ably.create(PROJECT, {"name": "One"})["id"])
+    one = world.add("One")
+    adopted = world.run(Trigger.MIGRATION, adopt_by_name=True)
+    world.edit(one, description="New")
+    return target, adopted, world.run()
+
+
+def test_what_is_left_of_an_adopted_one_is_taken_back_by_force(world: World) -> None:
+    """As the undo that left it said: so it keeps its link until then."""
+    target, adopted, _ = adopted_then_edited(world)
+    left = taken_back(world, adopted)
+    assert [problem["kind"] for problem in left.problems] == ["changed_since"]
+    assert world.run().counts["held"] == 1
+    assert taken_back(world, adopted, force=True).state is State.SUCCEEDED
+    assert world.ably.get(PROJECT, target)["description"] is None
+    assert [link.testably_id for link in world.links.values()] == [None]
+
+
+def test_an_adopted_one_is_taken_back_by_undoing_the_newer_run_after_the_older(
+    world: World,
+) -> None:
+    """What the newer one wrote is left by the first undo, then taken back, then unlinked."""
+    target, adopted, edited = adopted_then_edited(world)
+    assert taken_back(world, adopted).state is State.PARTIAL
+    assert taken_back(world, edited).state is State.SUCCEEDED
+    assert taken_back(world, adopted).state is State.SUCCEEDED
+    assert world.ably.get(PROJECT, target)["description"] is None
+    assert [link.testably_id for link in world.links.values()] == [None]
 
 
 def test_what_is_held_without_a_target_stays_listed_when_its_source_is_deleted(

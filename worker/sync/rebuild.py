@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mappings.problem import ProblemKind
 from mappings.rows import adoption
-from worker.sync.apply.outcome import Outcome, Result
+from worker.sync.apply.outcome import Outcome, Result, unattempted
 from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.snapshot import Snapshot
@@ -20,19 +22,37 @@ def rebuild(context: PairContext) -> RunReport:
     """Link every target that carries a marker to its milestone.
 
     What was last pushed stays unknown: the next run treats a difference by the policy for
-    edits. Raises Busy, ApiError. Two targets with one marker are reported, and not linked.
+    edits. Raises Busy, ApiError. Two targets with one marker are reported, and not linked; so is
+    what could not be read, and what is below it.
     """
     with Run(context, Options(trigger=Trigger.REBUILD)) as run:
         planned = run.plan()
         run.enter(Phase.APPLYING)
         run.recording.in_step = planned.plan.in_step
+        unread = _unread(planned.plan.actions)
         for number, action in enumerate(planned.plan.actions):
             run.check()
-            outcome = _rebuilt(run, planned.snapshot, action)
+            outcome = unread.get(number) or _rebuilt(run, planned.snapshot, action)
             if outcome is not None:
                 run.outcomes[number] = outcome
         run.close(state_after(run.outcomes.values(), planned.snapshot))
     return run.report
+
+
+def _unread(actions: Sequence[Action]) -> dict[int, Outcome]:
+    """What waits as it could not be read, or its parent could not, by its number in the plan."""
+    kinds = {
+        number: action.problem.kind
+        for number, action in enumerate(actions)
+        if action.problem is not None
+    }
+    unread = {actions[n].testrail_id for n, kind in kinds.items() if kind is ProblemKind.UNREAD}
+    return {
+        number: unattempted(actions[number])
+        for number, kind in kinds.items()
+        if kind is ProblemKind.UNREAD
+        or (kind is ProblemKind.WAITING and actions[number].parent_id in unread)
+    }
 
 
 def _rebuilt(run: Run, snapshot: Snapshot, action: Action) -> Outcome | None:

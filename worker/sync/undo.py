@@ -93,6 +93,9 @@ def _why_left(step: UndoStep, run_id: str) -> Problem | None:
     """Why it, or a part of it, is not taken back, and what takes it back all the same."""
     if step.blocked is None:
         return None
+    if step.cannot:
+        why = f"The undo of run {run_id} did not take it back: {step.blocked}"
+        return Problem(ProblemKind.UNDO_FAILED, why)
     if step.live is None:
         return Problem(ProblemKind.IN_DOUBT, step.blocked)
     force = f"`milesync undo {run_id} --force` takes it back all the same."
@@ -116,13 +119,14 @@ def _write_and_hold(
         why = [failed, *(one.reason for one in done.field_problems.values())]
         if step.fields and any(why):
             return done.held(now, failure(*why), step.left)
-        if step.adopted:
-            return done.held_without_target(now, left)
+        if step.adopted and left is None:  # what is left needs its link to be taken back
+            return done.held_without_target(now)
         return done if step.beside else done.held(now, left, step.left)
 
     if not step.fields:
         in_doubt = left is not None and left.kind is ProblemKind.IN_DOUBT
-        if link.state is not LinkState.ARCHIVED and not in_doubt:
+        elsewhere = step.cannot and link.testably_id != step.testably_id
+        if link.state is not LinkState.ARCHIVED and not (in_doubt or elsewhere):
             writer.keep(hold(link))
         return None
 

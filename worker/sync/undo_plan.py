@@ -43,8 +43,9 @@ class UndoStep:
 
     ``does`` is archive, restore, unlink or nothing; ``fields`` are the values to write and
     ``before`` those that stand there now. ``is_below`` says that it is a sub-milestone there;
-    ``adopted`` ones are unlinked as well. ``blocked`` says why it is left, or those fields of it
-    that are ``left``; ``live`` is the target as read, and ``goes`` says that the run created it.
+    ``adopted`` ones are unlinked as well, unless something is left. ``blocked`` says why it is
+    left, or those fields of it that are ``left``, and ``cannot`` that no force helps; ``live`` is
+    the target as read, and ``goes`` says that the run created it.
     ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
     """
 
@@ -59,6 +60,7 @@ class UndoStep:
     adopted: bool = False
     blocked: str | None = None
     left: frozenset[str] = frozenset()
+    cannot: bool = False
     live: TargetMilestone | None = None
     goes: bool = False
     beside: bool = False
@@ -150,6 +152,17 @@ class _Planner:
 
     def _step(self, blank: UndoStep, group: Sequence[Change], actual: TargetMilestone) -> UndoStep:
         blank = replace(blank, is_below=actual.parent_id is not None, live=actual)
+        step = self._taking_back(blank, group, actual)
+        if self._link(step.testrail_id).testably_id == actual.id:
+            return step
+        if not step.fields and step.blocked is None:
+            return blank
+        why = f"It is not linked to {actual.id} any more."  # a write goes where its link says
+        return replace(blank, blocked=why, cannot=True)
+
+    def _taking_back(
+        self, blank: UndoStep, group: Sequence[Change], actual: TargetMilestone
+    ) -> UndoStep:
         if any(change.kind == "create" for change in group):
             return self._archive(replace(blank, goes=True), self._link(blank.testrail_id), actual)
         if any(change.kind == "adopt" for change in group):
@@ -246,7 +259,7 @@ def _restoring(
     edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in left)
     return replace(
         step,
-        does="restore" if fields else step.does,
+        does="restore" if fields else ("nothing" if left else step.does),
         fields=fields,
         before={name: now[name] for name in fields},
         blocked=f"It was edited in Testably since: {edited}." if left else None,

@@ -14,7 +14,7 @@ from functools import partial
 from mappings.failing import failure_counts
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.problem import Problem, ProblemKind
+from mappings.problem import Effect, Problem, ProblemKind
 from worker.errors import ApiError, MilestoneNotFound, Refused, TurnedAway
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts, Failure
@@ -66,8 +66,8 @@ class Items:
             written = step(self._writer_of(number, link), action, link)
         except LostLeaseError:
             self._lost(item, step, result)
-        except updates.InUseError as error:
-            self.finish(number, self._in_use(action, str(error)))
+        except updates.LeftError as error:
+            self.finish(number, self._left(action, error.problem))
         except ApiError as error:
             self.finish(number, self._failed(item, error))
         else:
@@ -141,10 +141,12 @@ class Items:
         counted = problem.counted_at is not None and problem.counted_at > self.counted_since
         return problem if same and counted else None
 
-    def _in_use(self, action: Action, why: str) -> Outcome:
-        problem = Problem(ProblemKind.IN_USE, why)
+    def _left(self, action: Action, problem: Problem) -> Outcome:
+        """Nothing was sent: a person decides, or the next run reads it again (R12)."""
         self.links.note(self.links.reload(action.testrail_id), problem)
-        return Outcome(action, Result.CONFLICTS, action.testably_id, (problem,))
+        passes = problem.kind.effect is Effect.PASSES
+        result = Result.WAITING if passes else Result.CONFLICTS
+        return Outcome(action, result, action.testably_id, (problem,))
 
     def _failed(self, item: Item, error: ApiError) -> Outcome:
         """One item failed: set it aside or let it wait; raise what concerns the whole run."""

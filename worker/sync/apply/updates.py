@@ -19,19 +19,24 @@ from mappings.milestone import (
     Values,
     same_value,
 )
-from mappings.problem import FieldProblem, ProblemKind
+from mappings.problem import FieldProblem, Problem, ProblemKind
 from worker.errors import NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import TargetWriter
-from worker.sync.decide.absence import used_by
+from worker.sync.decide.absence import unread, used_by
 from worker.sync.decide.action import Action, Kind, is_completed
+from worker.sync.ports import OfOne
 
 FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
 
 
-class InUseError(Exception):
-    """People work in the milestone that was to be archived; nothing was sent."""
+class LeftError(Exception):
+    """The milestone is left as it is for this problem; nothing was sent."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.reason)
+        self.problem = problem
 
 
 def adopt(writer: TargetWriter, action: Action, link: Link) -> Link:
@@ -222,14 +227,15 @@ def is_due_late(action: Action, link: Link) -> bool:
 def archive(
     writer: TargetWriter, action: Action, link: Link, *, read_again: bool, even_in_use: bool
 ) -> Link:
-    """Archive it, unless people work in it and that is not ``even_in_use``. Raises InUseError.
+    """Archive it, unless people work in it and that is not ``even_in_use``.
 
-    ``read_again`` says that what hangs on it was read too long ago, or never.
+    ``read_again`` says that what hangs on it was read too long ago, or never. Raises LeftError
+    where people work in it, or that cannot be read (R12).
     """
     ended, before = Link.archived_if_shown, action.before
     try:
         if read_again:
-            live = writer.target.get(writer.project, link.testably_id or "")
+            live = _read(writer, link)
             if not even_in_use:
                 _require_unused(writer, live)
             before = {name: live.values[name] for name in action.push}
@@ -240,7 +246,20 @@ def archive(
         return _rejected(writer, action, "status", error)
 
 
+def _read(writer: TargetWriter, link: Link) -> TargetMilestone:
+    """Its target as it is now. Raises LeftError where it alone cannot be read, NotFound if gone."""
+    came: dict[int, TargetMilestone | OfOne] = {}
+    ids = {link.testrail_id: link.testably_id or ""}
+    writer.target.get_each(writer.project, ids, came.__setitem__)
+    answer = came[link.testrail_id]
+    if isinstance(answer, TargetMilestone):
+        return answer
+    if isinstance(answer, NotFound):
+        raise answer
+    raise LeftError(unread(answer.message))
+
+
 def _require_unused(writer: TargetWriter, live: TargetMilestone) -> None:
     used = used_by(live, {link.testably_id for link in writer.store.links(writer.pair.id).values()})
     if used is not None:
-        raise InUseError(used)
+        raise LeftError(Problem(ProblemKind.IN_USE, used))

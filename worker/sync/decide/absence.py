@@ -149,9 +149,9 @@ def _gone(snapshot: Snapshot, link: Link) -> Action:
         return _about(Kind.SKIP, f"{GONE} Archived already.", link, ended)
     if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
         return _kept(link, live)
-    unread = snapshot.target.unproved.get(link.testably_id or "")
-    if unread is not None:
-        problem = Problem(ProblemKind.UNREAD, f"{GONE} Its target could not be read: {unread}")
+    why = snapshot.target.unproved.get(link.testably_id or "")
+    if why is not None:
+        problem = unread(why)
         told = link.with_problem(problem, snapshot.now)
         return _about(Kind.SKIP, problem.reason, link, told, problem=problem)
     if link.problem is not None and link.problem.rests(snapshot.now):
@@ -229,6 +229,11 @@ def _to_archive(link: Link, live: TargetMilestone | None) -> Comparison:
     status = link.observed.get("status") if live is None else live.values["status"]
     push = Difference("status", ARCHIVED, status, Verdict.PUSH)
     return Comparison(link, (push,))
+
+
+def unread(why: str) -> Problem:
+    """That a target is not archived, as its detail cannot be read (R12)."""
+    return Problem(ProblemKind.UNREAD, f"{GONE} Its target could not be read: {why}")
 
 
 def used_by(live: TargetMilestone, ours: Collection[str | None]) -> str | None:
