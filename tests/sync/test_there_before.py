@@ -291,10 +291,10 @@ def test_below_a_parent_that_cannot_be_read_nothing_is_created(
     above = world.id_of(parent)
     by_hand(world, "Kid", parent_id=above)
     show = world.ably._shown
-    broken = {"due_date": "soon"}
-    shown: Callable[[str], dict[str, Any]] = lambda id_: (
-        show(id_) | (broken if id_ == above else {})
-    )
+
+    def shown(id_: str) -> dict[str, Any]:
+        return {**show(id_), **({"due_date": "soon"} if id_ == above else {})}
+
     monkeypatch.setattr(world.ably, "_shown", shown)
     kid = world.add("Kid", parent)
     assert (kid, "unread") in problems(world.run())
