@@ -423,6 +423,32 @@ def test_what_was_read_long_ago_is_not_archived_where_it_cannot_be_read_again(
     assert family.run().state is State.SUCCEEDED
 
 
+@pytest.mark.parametrize("error", DENIED_ALONE)
+def test_dates_that_are_its_own_again_wait_where_they_cannot_be_read(
+    world: World, error: type[ApiError]
+) -> None:
+    """Its sub-milestone is archived; that it cannot be read is no write that failed."""
+    world.behave(ably=replace(ABLY, archived_subs_lock_status=False))
+    parent = world.add("Parent", due_on=1_780_272_000)
+    child = world.add("Child", parent, start_on=1_778_000_000, due_on=1_779_000_000)
+    world.run()
+    world.rail.delete(child)
+
+    def after_a_write(method: str, _: str) -> None:
+        if method == "PATCH":
+            cannot_be_read(world, world.id_of(parent), error)
+
+    world.to_ably.before = after_a_write
+    report = world.run()
+    assert report.counts["archived"] == 1
+    told = [p["kind"] for p in report.problems if p["testrail_id"] == parent]
+    assert (report.state, told[0]) == (State.PARTIAL, "unread")
+    world.to_ably.before = lambda *_: None
+    assert world.run().state is State.SUCCEEDED
+    assert world.differences() == []
+    assert world.store.links_with_problems(world.store.pair(world.identity).id) == []
+
+
 @pytest.mark.parametrize("in_use", [True, False])
 def test_an_undo_brings_back_what_a_create_in_doubt_had_left(world: World, in_use: bool) -> None:
     """It was archived as its source had gone, and its status is known from then."""

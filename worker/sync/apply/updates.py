@@ -23,12 +23,15 @@ from mappings.problem import FieldProblem, Problem, ProblemKind
 from worker.errors import NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import TargetWriter
-from worker.sync.decide.absence import unread, used_by
+from worker.sync.decide.absence import GONE, unread, used_by
 from worker.sync.decide.action import Action, Kind, is_completed
 from worker.sync.ports import OfOne
 
 FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
+
+
+OWN_AGAIN = "Its sub-milestones are gone, so its dates are its own again."
 
 
 class LeftError(Exception):
@@ -193,14 +196,15 @@ def finish_late(writer: TargetWriter, action: Action, link: Link) -> Link:
     """Write at the end what had to wait: a status, and dates that are its own again.
 
     POST takes no status, and what sub-milestones derive is not written while they are there. The
-    dates are looked at first, so that nothing is written that is there already.
+    dates are looked at first, so that nothing is written that is there already. Raises LeftError
+    where they cannot be read.
     """
     shown: Values = link.observed
     desired = action.desired
     names = [name for name in ("status",) if _status_is_due(action, link)]
     if action.dates_later:
         try:
-            shown = writer.target.get(writer.project, link.testably_id or "").values
+            shown = _read(writer, link, OWN_AGAIN).values
         except NotFound:  # the next run reads whether it has gone
             writer.look_again(link.testrail_id)
             return link
@@ -235,7 +239,7 @@ def archive(
     ended, before = Link.archived_if_shown, action.before
     try:
         if read_again:
-            live = _read(writer, link)
+            live = _read(writer, link, GONE)
             if not even_in_use:
                 _require_unused(writer, live)
             before = {name: live.values[name] for name in action.push}
@@ -246,8 +250,11 @@ def archive(
         return _rejected(writer, action, "status", error)
 
 
-def _read(writer: TargetWriter, link: Link) -> TargetMilestone:
-    """Its target as it is now. Raises LeftError where it alone cannot be read, NotFound if gone."""
+def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
+    """Its target as it is now. Raises LeftError where it alone cannot be read, NotFound if gone.
+
+    ``about`` says what it is read for, as a sentence.
+    """
     came: dict[int, TargetMilestone | OfOne] = {}
     ids = {link.testrail_id: link.testably_id or ""}
     writer.target.get_each(writer.project, ids, came.__setitem__)
@@ -256,7 +263,7 @@ def _read(writer: TargetWriter, link: Link) -> TargetMilestone:
         return answer
     if isinstance(answer, NotFound):
         raise answer
-    raise LeftError(unread(answer.message))
+    raise LeftError(unread(about, answer.message))
 
 
 def _require_unused(writer: TargetWriter, live: TargetMilestone) -> None:
