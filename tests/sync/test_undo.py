@@ -16,6 +16,7 @@ from worker.errors import (
     AccessDenied,
     ApiError,
     GuardTripped,
+    NotFound,
     Redirected,
     ServerTrouble,
     UnreadableAnswer,
@@ -301,6 +302,20 @@ def test_what_is_gone_since_needs_no_undo(world: World) -> None:
     made = migrate(world)
     world.ably.remove(world.id_of(one))
     assert taken_back(world, made).counts["unchanged"] == 1
+
+
+def test_an_undo_concludes_nothing_where_the_project_does_not_answer(world: World) -> None:
+    """Then a 404 says nothing of a milestone (R4), and none is held."""
+    world.add("Release")
+    made = migrate(world)
+
+    def no_project(*_: str) -> None:
+        raise NotFound("Testably", "no such project")
+
+    world.to_ably.before = no_project
+    with pytest.raises(NotFound):
+        taken_back(world, made)
+    assert {link.state for link in world.links.values()} == {LinkState.LINKED}
 
 
 def cannot_be_read(world: World, ids: set[str], error: type[ApiError]) -> None:

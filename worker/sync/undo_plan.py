@@ -114,8 +114,7 @@ class _Planner:
     pair_id: int
     links: Links
     force: bool
-    answers: bool = False
-    """Whether Testably has answered of any milestone, be it that it has gone."""
+    answers: bool = False  # of any milestone, be it that it has gone
 
     def steps(self, groups: Sequence[Sequence[Change]]) -> Iterable[UndoStep]:
         """For each group, which are a run's changes to one milestone, the step that takes it back.
@@ -147,7 +146,10 @@ class _Planner:
             elif not self.answers and len(came) == min(len(ids), OUTAGE_AFTER):
                 raise actual
 
-        self.context.target.get_each(self.context.identity.testably_project, ids, take)
+        target, project = self.context.target, self.context.identity.testably_project
+        target.get_each(project, ids, take)
+        if any(isinstance(live, NotFound) for live in came.values()):
+            target.check_project(project)  # raises if that is gone as well (R4)
         return {id_: live for id_, live in came.items() if not isinstance(live, NotFound)}
 
     def _blank(self, group: Sequence[Change]) -> UndoStep:
@@ -236,8 +238,7 @@ class _Planner:
                 every[id_] = replace(blank, live=live)
             else:
                 found[id_] = _unread(blank, live)
-        for id_ in going.keys() & every.keys():
-            found[id_] = self._parent(every[id_], going[id_], first)
+        found |= {id_: self._parent(every[id_], going[id_], first) for id_ in going if id_ in every}
         return {id_: step for id_, step in found.items() if step is not None}
 
     def _parent(
