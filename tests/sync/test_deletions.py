@@ -9,7 +9,14 @@ import pytest
 from mappings.link_record import LinkState
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, World
-from worker.errors import AccessDenied, ApiError, Redirected, ServerTrouble, UnreadableAnswer
+from worker.errors import (
+    AccessDenied,
+    ApiError,
+    NotFound,
+    Redirected,
+    ServerTrouble,
+    UnreadableAnswer,
+)
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
@@ -447,6 +454,29 @@ def test_dates_that_are_its_own_again_wait_where_they_cannot_be_read(
     assert world.run().state is State.SUCCEEDED
     assert world.differences() == []
     assert world.store.links_with_problems(world.store.pair(world.identity).id) == []
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_nothing_is_concluded_from_a_project_that_goes_before_an_archive(
+    family: World, is_old: bool
+) -> None:
+    """Then a 404 says nothing of a milestone (R4), be it of a reading or of the write."""
+    family.rail.delete(3)
+    family.edit(2, name="Renamed")
+
+    def goes(method: str, what: str) -> None:
+        if method == "PATCH" and what.endswith(family.id_of(2)):
+            family.clock.sleep(400 if is_old else 1)
+            family.to_ably.before = no_project
+
+    def no_project(*_: str) -> None:
+        raise NotFound("Testably", "no such project")
+
+    family.to_ably.before = goes
+    assert family.run().state is State.FAILED
+    assert family.links[3].state is LinkState.LINKED
+    family.to_ably.before = lambda *_: None
+    assert family.run().counts["archived"] == 1
 
 
 @pytest.mark.parametrize("in_use", [True, False])

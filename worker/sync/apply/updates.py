@@ -20,7 +20,7 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.problem import FieldProblem, Problem, ProblemKind
-from worker.errors import NotFound, Refused
+from worker.errors import MilestoneNotFound, NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import TargetWriter
 from worker.sync.decide.absence import GONE, unread, used_by
@@ -205,7 +205,7 @@ def finish_late(writer: TargetWriter, action: Action, link: Link) -> Link:
     if action.dates_later:
         try:
             shown = _read(writer, link, OWN_AGAIN).values
-        except NotFound:  # the next run reads whether it has gone
+        except MilestoneNotFound:  # the next run reads whether it has gone
             writer.look_again(link.testrail_id)
             return link
         names += [n for n in action.dates_later if not same_value(n, desired[n], shown[n])]
@@ -244,16 +244,17 @@ def archive(
                 _require_unused(writer, live)
             before = {name: live.values[name] for name in action.push}
         return writer.patch(link, action.push, before, "archive", conclude=ended)
-    except NotFound:
+    except MilestoneNotFound:
         return writer.keep(writer.reload(link.testrail_id).archived())
     except Refused as error:
         return _rejected(writer, action, "status", error)
 
 
 def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
-    """Its target as it is now. Raises LeftError where it alone cannot be read, NotFound if gone.
+    """Its target as it is now. Raises LeftError where it alone cannot be read.
 
-    ``about`` says what it is read for, as a sentence.
+    Raises MilestoneNotFound where it has gone, and NotFound where its project has. ``about``
+    says what it is read for, as a sentence.
     """
     came: dict[int, TargetMilestone | OfOne] = {}
     ids = {link.testrail_id: link.testably_id or ""}
@@ -262,7 +263,8 @@ def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
     if isinstance(answer, TargetMilestone):
         return answer
     if isinstance(answer, NotFound):
-        raise answer
+        writer.target.check_project(writer.project)  # raises if that is gone as well (R4)
+        raise MilestoneNotFound(answer.api, answer.message, status=answer.status)
     raise LeftError(unread(about, answer.message))
 
 
