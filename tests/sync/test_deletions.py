@@ -9,7 +9,14 @@ import pytest
 from mappings.link_record import LinkState
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, World
-from worker.errors import AccessDenied, ApiError, Redirected, ServerTrouble, UnreadableAnswer
+from worker.errors import (
+    AccessDenied,
+    ApiError,
+    NotFound,
+    Redirected,
+    ServerTrouble,
+    UnreadableAnswer,
+)
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
@@ -421,6 +428,55 @@ def test_what_was_read_long_ago_is_not_archived_where_it_cannot_be_read_again(
     family.to_ably.before = lambda *_: None
     assert family.run().counts["archived"] == 1
     assert family.run().state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("error", DENIED_ALONE)
+def test_dates_that_are_its_own_again_wait_where_they_cannot_be_read(
+    world: World, error: type[ApiError]
+) -> None:
+    """Its sub-milestone is archived; that it cannot be read is no write that failed."""
+    world.behave(ably=replace(ABLY, archived_subs_lock_status=False))
+    parent = world.add("Parent", due_on=1_780_272_000)
+    child = world.add("Child", parent, start_on=1_778_000_000, due_on=1_779_000_000)
+    world.run()
+    world.rail.delete(child)
+
+    def after_a_write(method: str, _: str) -> None:
+        if method == "PATCH":
+            cannot_be_read(world, world.id_of(parent), error)
+
+    world.to_ably.before = after_a_write
+    report = world.run()
+    assert report.counts["archived"] == 1
+    told = [p["kind"] for p in report.problems if p["testrail_id"] == parent]
+    assert (report.state, told[0]) == (State.PARTIAL, "unread")
+    world.to_ably.before = lambda *_: None
+    assert world.run().state is State.SUCCEEDED
+    assert world.differences() == []
+    assert world.store.links_with_problems(world.store.pair(world.identity).id) == []
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_nothing_is_concluded_from_a_project_that_goes_before_an_archive(
+    family: World, is_old: bool
+) -> None:
+    """Then a 404 says nothing of a milestone (R4), be it of a reading or of the write."""
+    family.rail.delete(3)
+    family.edit(2, name="Renamed")
+
+    def goes(method: str, what: str) -> None:
+        if method == "PATCH" and what.endswith(family.id_of(2)):
+            family.clock.sleep(400 if is_old else 1)
+            family.to_ably.before = no_project
+
+    def no_project(*_: str) -> None:
+        raise NotFound("Testably", "no such project")
+
+    family.to_ably.before = goes
+    assert family.run().state is State.FAILED
+    assert family.links[3].state is LinkState.LINKED
+    family.to_ably.before = lambda *_: None
+    assert family.run().counts["archived"] == 1
 
 
 @pytest.mark.parametrize("in_use", [True, False])

@@ -12,7 +12,16 @@ from mappings.link_record import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from tests.support.lanes import SteppedLanes
 from tests.support.world import PROJECT, World
-from worker.errors import GuardTripped, Redirected, ServerTrouble, UnreadableAnswer, UsageError
+from worker.errors import (
+    AccessDenied,
+    ApiError,
+    GuardTripped,
+    NotFound,
+    Redirected,
+    ServerTrouble,
+    UnreadableAnswer,
+    UsageError,
+)
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
@@ -293,6 +302,81 @@ def test_what_is_gone_since_needs_no_undo(world: World) -> None:
     made = migrate(world)
     world.ably.remove(world.id_of(one))
     assert taken_back(world, made).counts["unchanged"] == 1
+
+
+def test_an_undo_concludes_nothing_where_the_project_does_not_answer(world: World) -> None:
+    """Then a 404 says nothing of a milestone (R4), and none is held."""
+    world.add("Release")
+    made = migrate(world)
+
+    def no_project(*_: str) -> None:
+        raise NotFound("Testably", "no such project")
+
+    world.to_ably.before = no_project
+    with pytest.raises(NotFound):
+        taken_back(world, made)
+    assert {link.state for link in world.links.values()} == {LinkState.LINKED}
+
+
+def cannot_be_read(world: World, ids: set[str], error: type[ApiError]) -> None:
+    def fail(method: str, what: str) -> None:
+        if method == "GET" and what.removeprefix("milestones/") in ids:
+            raise error("Testably", "it cannot be read")
+
+    world.to_ably.before = fail
+
+
+@pytest.mark.parametrize("error", [AccessDenied, Redirected, ServerTrouble, UnreadableAnswer])
+def test_what_cannot_be_read_is_left_by_an_undo_which_takes_back_the_rest(
+    world: World, error: type[ApiError]
+) -> None:
+    """It is told and held (R6, R9), and taken back once it can be read."""
+    first, _, last = world.add("First"), world.add("Second"), world.add("Last")
+    made = migrate(world)
+    cannot_be_read(world, {world.id_of(first), world.id_of(last)}, error)
+    undone = taken_back(world, made, force=True)
+    assert (undone.state, undone.counts["archived"], undone.counts["held"]) == (State.PARTIAL, 1, 3)
+    told = {problem["testrail_id"]: problem["kind"] for problem in undone.problems}
+    assert told == {first: "undo_failed", last: "undo_failed"}
+    world.to_ably.before = lambda *_: None
+    assert world.run().counts["held"] == 3
+    assert world.to_ably.writes == {}
+    again = taken_back(world, made)
+    assert (again.state, again.counts["archived"]) == (State.SUCCEEDED, 2)
+
+
+def test_an_undo_ends_where_no_milestone_can_be_read(world: World) -> None:
+    """Then none of them is to blame: nothing is held, and after ten no other is asked for."""
+    ids = [world.add(f"Release {number}") for number in range(12)]
+    made = migrate(world)
+    cannot_be_read(world, {world.id_of(id_) for id_ in ids}, AccessDenied)
+    with pytest.raises(AccessDenied):
+        taken_back(world, made)
+    assert world.to_ably.count("GET", "milestones/") == 10
+    assert {link.state for link in world.links.values()} == {LinkState.LINKED}
+
+
+@pytest.mark.parametrize("footer", [True, False])
+def test_a_parent_that_cannot_be_read_is_told_by_an_undo_of_what_is_below_it(
+    world: World, footer: bool
+) -> None:
+    """Nobody knows what that leaves of its dates; it is held if the run wrote to it."""
+    world.rules = replace(world.rules, footer=footer)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    before = world.ably.get(PROJECT, world.id_of(parent))["due_date"]
+    child = world.add("Child", parent, start_on=1_778_000_000, due_on=1_779_000_000)
+    made = migrate(world)
+    cannot_be_read(world, {world.id_of(parent)}, AccessDenied)
+    undone = taken_back(world, made)
+    assert (undone.state, undone.counts["archived"]) == (State.PARTIAL, 1)
+    assert [(p["testrail_id"], p["kind"]) for p in undone.problems] == [(parent, "undo_failed")]
+    assert world.links[parent].is_held is footer
+    assert world.links[child].is_held
+    world.to_ably.before = lambda *_: None
+    assert taken_back(world, made).state is State.SUCCEEDED
+    assert world.ably.get(PROJECT, world.id_of(parent))["due_date"] == before
 
 
 def test_a_busy_target_is_asked_again(world: World) -> None:

@@ -23,6 +23,7 @@ from mappings.milestone import (
 )
 from mappings.rows import Change, ChangeState
 from worker.errors import NotFound, UsageError
+from worker.sync.apply.attempts import OUTAGE_AFTER
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
@@ -113,6 +114,7 @@ class _Planner:
     pair_id: int
     links: Links
     force: bool
+    answers: bool = False  # of any milestone, be it that it has gone
 
     def steps(self, groups: Sequence[Sequence[Change]]) -> Iterable[UndoStep]:
         """For each group, which are a run's changes to one milestone, the step that takes it back.
@@ -123,22 +125,32 @@ class _Planner:
         changes = {group[-1].testrail_id: group for group in groups}
         ids = {id_: step.testably_id for id_, step in steps.items() if step.testably_id}
         for id_, live in self._live(ids).items():
-            steps[id_] = self._step(steps[id_], changes[id_], live)
+            if isinstance(live, TargetMilestone):
+                steps[id_] = self._step(steps[id_], changes[id_], live)
+            else:
+                steps[id_] = _unread(steps[id_], live)
         first = min((_id(change) for group in groups for change in group), default=0)
         return (steps | self._parents(steps, first)).values()
 
-    def _live(self, ids: Mapping[int, str]) -> dict[int, TargetMilestone]:
-        """The targets with these ids as they are now, those that have not gone."""
-        found: dict[int, TargetMilestone] = {}
+    def _live(self, ids: Mapping[int, str]) -> dict[int, TargetMilestone | OfOne]:
+        """The targets with these ids as they are now, or why not; without those that have gone.
+
+        Raises the ApiError where the first ones all cannot be read: no single one is to blame (R6).
+        """
+        came: dict[int, TargetMilestone | OfOne] = {}
 
         def take(testrail_id: int, actual: TargetMilestone | OfOne) -> None:
-            if isinstance(actual, TargetMilestone):
-                found[testrail_id] = actual
-            elif not isinstance(actual, NotFound):
+            came[testrail_id] = actual
+            if isinstance(actual, TargetMilestone | NotFound):
+                self.answers = True
+            elif not self.answers and len(came) == min(len(ids), OUTAGE_AFTER):
                 raise actual
 
-        self.context.target.get_each(self.context.identity.testably_project, ids, take)
-        return found
+        target, project = self.context.target, self.context.identity.testably_project
+        target.get_each(project, ids, take)
+        if any(isinstance(live, NotFound) for live in came.values()):
+            target.check_project(project)  # raises if that is gone as well (R4)
+        return {id_: live for id_, live in came.items() if not isinstance(live, NotFound)}
 
     def _blank(self, group: Sequence[Change]) -> UndoStep:
         """The step that does nothing, as for a milestone that is not there."""
@@ -219,10 +231,14 @@ class _Planner:
         links = self.context.store.links(self.pair_id, going.keys() - steps.keys())
         ids = {id_: link.testably_id for id_, link in links.items() if link.testably_id}
         every = dict(steps)
+        found: dict[int, UndoStep | None] = {}
         for id_, live in self._live(ids).items():
-            blank = UndoStep(id_, live.id, links[id_].name, "nothing", first, live=live)
-            every[id_] = replace(blank, beside=True)
-        found = {id_: self._parent(every[id_], going[id_], first) for id_ in going if id_ in every}
+            blank = UndoStep(id_, ids[id_], links[id_].name, "nothing", first, beside=True)
+            if isinstance(live, TargetMilestone):
+                every[id_] = replace(blank, live=live)
+            else:
+                found[id_] = _unread(blank, live)
+        found |= {id_: self._parent(every[id_], going[id_], first) for id_ in going if id_ in every}
         return {id_: step for id_, step in found.items() if step is not None}
 
     def _parent(
@@ -265,6 +281,12 @@ def _restoring(
         blocked=f"It was edited in Testably since: {edited}." if left else None,
         left=frozenset(left),
     )
+
+
+def _unread(blank: UndoStep, error: OfOne) -> UndoStep:
+    """The step that leaves what cannot be read: nobody knows what stands there (R6)."""
+    why = f"{blank.testably_id} in Testably cannot be read: {error.message}"
+    return replace(blank, blocked=why, left=frozenset(FIELDS), cannot=True)
 
 
 def _ends(step: UndoStep) -> bool:

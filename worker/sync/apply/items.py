@@ -143,8 +143,10 @@ class Items:
 
     def _left(self, action: Action, problem: Problem) -> Outcome:
         """Nothing was sent: a person decides, or the next run reads it again (R12)."""
-        self.links.note(self.links.reload(action.testrail_id), problem)
         passes = problem.kind.effect is Effect.PASSES
+        if passes:
+            self.writer.look_again(action.testrail_id)
+        self.links.note(self.links.reload(action.testrail_id), problem)
         result = Result.WAITING if passes else Result.CONFLICTS
         return Outcome(action, result, action.testably_id, (problem,))
 

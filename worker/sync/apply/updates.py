@@ -20,15 +20,18 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.problem import FieldProblem, Problem, ProblemKind
-from worker.errors import NotFound, Refused
+from worker.errors import MilestoneNotFound, NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import TargetWriter
-from worker.sync.decide.absence import unread, used_by
+from worker.sync.decide.absence import GONE, unread, used_by
 from worker.sync.decide.action import Action, Kind, is_completed
 from worker.sync.ports import OfOne
 
 FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
+
+
+OWN_AGAIN = "Its sub-milestones are gone, so its dates are its own again."
 
 
 class LeftError(Exception):
@@ -193,15 +196,16 @@ def finish_late(writer: TargetWriter, action: Action, link: Link) -> Link:
     """Write at the end what had to wait: a status, and dates that are its own again.
 
     POST takes no status, and what sub-milestones derive is not written while they are there. The
-    dates are looked at first, so that nothing is written that is there already.
+    dates are looked at first, so that nothing is written that is there already. Raises LeftError
+    where they cannot be read.
     """
     shown: Values = link.observed
     desired = action.desired
     names = [name for name in ("status",) if _status_is_due(action, link)]
     if action.dates_later:
         try:
-            shown = writer.target.get(writer.project, link.testably_id or "").values
-        except NotFound:  # the next run reads whether it has gone
+            shown = _read(writer, link, OWN_AGAIN).values
+        except MilestoneNotFound:  # the next run reads whether it has gone
             writer.look_again(link.testrail_id)
             return link
         names += [n for n in action.dates_later if not same_value(n, desired[n], shown[n])]
@@ -235,19 +239,23 @@ def archive(
     ended, before = Link.archived_if_shown, action.before
     try:
         if read_again:
-            live = _read(writer, link)
+            live = _read(writer, link, GONE)
             if not even_in_use:
                 _require_unused(writer, live)
             before = {name: live.values[name] for name in action.push}
         return writer.patch(link, action.push, before, "archive", conclude=ended)
-    except NotFound:
+    except MilestoneNotFound:
         return writer.keep(writer.reload(link.testrail_id).archived())
     except Refused as error:
         return _rejected(writer, action, "status", error)
 
 
-def _read(writer: TargetWriter, link: Link) -> TargetMilestone:
-    """Its target as it is now. Raises LeftError where it alone cannot be read, NotFound if gone."""
+def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
+    """Its target as it is now. Raises LeftError where it alone cannot be read.
+
+    Raises MilestoneNotFound where it has gone, and NotFound where its project has. ``about``
+    says what it is read for, as a sentence.
+    """
     came: dict[int, TargetMilestone | OfOne] = {}
     ids = {link.testrail_id: link.testably_id or ""}
     writer.target.get_each(writer.project, ids, came.__setitem__)
@@ -255,8 +263,9 @@ def _read(writer: TargetWriter, link: Link) -> TargetMilestone:
     if isinstance(answer, TargetMilestone):
         return answer
     if isinstance(answer, NotFound):
-        raise answer
-    raise LeftError(unread(answer.message))
+        writer.target.check_project(writer.project)  # raises if that is gone as well (R4)
+        raise MilestoneNotFound(answer.api, answer.message, status=answer.status)
+    raise LeftError(unread(about, answer.message))
 
 
 def _require_unused(writer: TargetWriter, live: TargetMilestone) -> None:
