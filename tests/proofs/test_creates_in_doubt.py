@@ -208,14 +208,25 @@ class CreatesInDoubt(RuleBasedStateMachine):
         """No source has two living targets that milesync made."""
         if not hasattr(self, "world"):
             return
-        linked = {k.testably_id: id_ for id_, k in self._links().items() if k.testably_id}
+        target_of = {id_: k.testably_id for id_, k in self._links().items() if k.testably_id}
         owners: dict[int, list[str]] = {}
         for row in self.world.ably.live(PROJECT):
             id_ = str(row["id"])
             if id_ in self.world.made_by_us:
-                owner = linked.get(id_, self.world.made_by_us[id_])
-                owners.setdefault(owner, []).append(id_)
+                owners.setdefault(self._owner(id_, target_of), []).append(id_)
         assert {owner: ids for owner, ids in owners.items() if len(ids) > 1} == {}
+
+    def _owner(self, made: str, target_of: dict[int, str]) -> int:
+        """The source whose target it is, or would be: what equal creates left may be exchanged.
+
+        Where its own source was given the target of another one, it stands in for that one's.
+        """
+        linked = {target: source for source, target in target_of.items()}
+        owner, passed = linked.get(made, self.world.made_by_us[made]), set[int]()
+        while made not in linked and owner in target_of and owner not in passed:
+            passed.add(owner)
+            owner = self.world.made_by_us.get(target_of[owner], owner)
+        return owner
 
     @invariant()
     def nothing_that_people_made_is_taken(self) -> None:
