@@ -250,9 +250,9 @@ class Executor:
     def _archive(self, writer: TargetWriter, action: Action, link: Link) -> Link:
         read_at = self._snapshot.read_at or self._snapshot.now
         is_old = writer.clock.now() - read_at > updates.FRESH
-        may = self._archive_in_use
-        again = action.archives_unread or (is_old and not may)
-        return updates.archive(writer, action, link, read_again=again, even_in_use=may)
+        in_use = self._archive_in_use
+        again = action.archives_unread or (is_old and not in_use)
+        return updates.archive(writer, action, link, read_again=again, even_in_use=in_use)
 
     def _complete(self, parents: set[str | None], item: Item) -> None:
         """Write what waited until it is known what has sub-milestones."""

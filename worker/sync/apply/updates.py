@@ -23,7 +23,7 @@ from mappings.problem import FieldProblem, Problem, ProblemKind
 from worker.errors import MilestoneNotFound, NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import TargetWriter
-from worker.sync.decide.absence import GONE, unread, used_by
+from worker.sync.decide.absence import GONE, not_read, used_by
 from worker.sync.decide.action import Action, Kind, is_completed
 from worker.sync.ports import OfOne
 
@@ -265,7 +265,7 @@ def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
     if isinstance(answer, NotFound):
         writer.target.check_project(writer.project)  # raises if that is gone as well (R4)
         raise MilestoneNotFound(answer.api, answer.message, status=answer.status)
-    raise LeftError(unread(about, answer.message))
+    raise LeftError(not_read(about, answer.message))
 
 
 def _require_unused(writer: TargetWriter, live: TargetMilestone) -> None:

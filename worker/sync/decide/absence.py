@@ -151,7 +151,7 @@ def _gone(snapshot: Snapshot, link: Link) -> Action:
         return _kept(link, live)
     why = snapshot.target.unproved.get(link.testably_id or "")
     if why is not None:
-        problem = unread(GONE, why)
+        problem = not_read(GONE, why)
         told = link.with_problem(problem, snapshot.now)
         return _about(Kind.SKIP, problem.reason, link, told, problem=problem)
     if link.problem is not None and link.problem.rests(snapshot.now):
@@ -231,7 +231,7 @@ def _to_archive(link: Link, live: TargetMilestone | None) -> Comparison:
     return Comparison(link, (push,))
 
 
-def unread(about: str, why: str) -> Problem:
+def not_read(about: str, why: str) -> Problem:
     """That nothing is done ``about`` a milestone, as its target's detail cannot be read (R12)."""
     return Problem(ProblemKind.UNREAD, f"{about} Its target could not be read: {why}")
 

@@ -45,10 +45,10 @@ class TargetSnapshot:
     ``listed`` is False in a scheduled run that trusts the last listing: what is not in
     ``milestones`` then stands as last observed. ``gone`` are ids proved to be gone, ``unproved``
     ids that could not be read, with the reason, also by the parent's id (``unread_below``) and by
-    the keys of `unread` (``unread_for``). ``foreign`` are ids that other pairs
-    hold, ``unchanged`` those that agree as before, ``by_status`` what only the completed or
-    archived list showed, ``singly`` what no list did, ``newest`` the newest ``created_at``.
-    ``incomplete_because`` says why it is not ``complete``.
+    the keys of `unread` (``unread_for``). ``foreign`` are ids that other pairs hold, ``unchanged``
+    those that agree as before, ``by_status`` what only the completed or archived list showed,
+    ``singly`` what no list did, ``newest`` the newest ``created_at``. ``incomplete_because`` says
+    why it is not ``complete``.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)

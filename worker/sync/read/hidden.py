@@ -19,7 +19,8 @@ from worker.sync.ports import SourceListing
 class HiddenSubs:
     """What a reading knows: ``gone`` are source ids, ``foreign`` targets that other pairs hold.
 
-    ``found`` are the targets that were listed, but for those that agree as before.
+    ``found`` are the targets that were listed, but for those that agree as before. With
+    ``links_were_lost`` some of them are ours, and no link holds them.
     """
 
     links: Links
@@ -29,22 +30,13 @@ class HiddenSubs:
     gone: frozenset[int]
     foreign: frozenset[str]
     found: Mapping[str, TargetMilestone]
+    links_were_lost: bool
 
     def there_may_be(self, view: TargetSnapshot, problems: Iterable[BadRecord]) -> bool:
         """Whether the lists show no sub-milestone at all, readable or not; else they hold them."""
         readable = any(one.parent_id for one in self.found.values())
         unchanged = any(one.parent_id for one in view.unchanged.values())
         return not (readable or unchanged or any(one.parent_id for one in problems))
-
-    @property
-    def links_were_lost(self) -> bool:
-        """Whether a target is ours, and no link holds it."""
-        url = self.rules.testrail_url
-        return any(
-            marked_id(target.description, url) is not None
-            for id_, target in self.found.items()
-            if id_ not in self.links.by_target and id_ not in self.foreign
-        )
 
     def parents(self, view: TargetSnapshot) -> Collection[str]:
         """Parents that get a new child, or one again in place of one that is gone.

@@ -35,9 +35,9 @@ class Scope:
     ``recalled`` are target milestones as the first part of this run listed them, those that are
     unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` unlinked ones
     that could not be read, ``unread_below``, ``unread_for`` and ``newest`` are those of the
-    `TargetSnapshot`; ``recalled_from`` says when that reading began. A run that goes on
-    does not list the target again. ``every_absence`` asks TestRail for each milestone that is
-    missing, also for more than a run may archive.
+    `TargetSnapshot`; ``recalled_from`` says when that reading began. A run that goes on does not
+    list the target again. ``every_absence`` asks TestRail for each milestone that is missing, also
+    for more than a run may archive.
     """
 
     milestone_ids: tuple[int, ...] = ()

@@ -111,7 +111,8 @@ class TargetReader:
         free = [one for one in problems if not self._is_linked(str(one.id))]
         view = replace(view, unread_for=unread_for(free, self.rules))
         known = (self.links, self.listing, self.rules, self.options, self.gone, self.foreign)
-        return self._with_below(view, HiddenSubs(*known, found), problems)
+        hidden = HiddenSubs(*known, found, self._were_links_lost(found))
+        return self._with_below(view, hidden, problems)
 
     def _list(self, status: str | None) -> TargetListing:
         listing = self.target.list_all(self.project, status, self.known)
@@ -172,7 +173,7 @@ class TargetReader:
             return False
         if self._missing(found):
             return True
-        return any(self._is_ours(t) for t in found.values() if not self._is_linked(t.id))
+        return self._were_links_lost(found)
 
     def _must_list(self) -> bool:
         """Whether anything may have to be created, which needs to know what is there already."""
@@ -275,8 +276,11 @@ class TargetReader:
         """Whether this pair or another one holds it."""
         return testably_id in self.links.by_target or testably_id in self.foreign
 
-    def _is_ours(self, target: TargetMilestone) -> bool:
-        return marked_id(target.description, self.rules.testrail_url) is not None
+    def _were_links_lost(self, found: Mapping[str, TargetMilestone]) -> bool:
+        """Whether a target carries a marker of ours, and no link holds it."""
+        free = (target for target in found.values() if not self._is_linked(target.id))
+        url = self.rules.testrail_url
+        return any(marked_id(target.description, url) is not None for target in free)
 
 
 def _is_expected(link: Link) -> bool:

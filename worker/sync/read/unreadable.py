@@ -19,7 +19,7 @@ def unread_for(records: Iterable[BadRecord], rules: MappingRules) -> dict[str, s
     found: dict[str, str] = {}
     for record in records:
         known = as_target(record)
-        called = f'{record.id or "A record"} ("{record.name}")' if record.name else f"{record.id}"
+        called = str(record.id or "A record") + (f' ("{record.name}")' if record.name else "")
         why = f"{called} in Testably cannot be read: its {record.reason}."
         if record.name and not is_archived(known):
             found[of_name(record.name, known.parent_id)] = why
