@@ -1,11 +1,12 @@
 """The accepted webhook calls: each delivery once, kept until what it hints at was read again.
 
-A delivery holds ids and no payload, so never a secret. It waits until a refresh of its milestone,
-or a run of its whole pair that began later, has read the source.
+A delivery holds ids and no payload, so never a secret. It waits until each pair of its project has
+read the source: in a refresh of its milestone, or in a run of the whole pair that began later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -60,27 +61,46 @@ class Deliveries(Connected):
             return False
         return True
 
-    def newest(self, project: int, milestone: int | None = None) -> int | None:
-        """The number of the newest waiting delivery of a milestone; of the project without one."""
+    def newest(
+        self, project: int, milestone: int | None = None, *, before: datetime | None = None
+    ) -> int | None:
+        """The number of the newest waiting delivery of a milestone; of the project without one.
+
+        Of those that were received ``before`` a moment, if one is given.
+        """
         query = select(func.max(deliveries.c.id)).where(_waiting(project, milestone))
+        if before is not None:
+            query = query.where(deliveries.c.received_at < before)
         with self._transaction() as connection:
             found: int | None = connection.execute(query).scalar()
         return found
 
-    def handled(
+    def read(
         self,
         project: int,
         milestone: int | None,
         up_to: int,
+        by: Collection[int],
+        of: Collection[int],
         now: datetime,
         *,
         state: str = DONE,
     ) -> None:
-        """Close the waiting deliveries of a milestone (None: of all in the project) up to one."""
+        """Note that the pairs ``by`` have read what waits, and close what all pairs ``of`` have.
+
+        That is about the deliveries of a milestone (None: of all in the project) up to a number.
+        """
         chosen = and_(_waiting(project, milestone), deliveries.c.id <= up_to)
-        closing = update(deliveries).where(chosen).values(state=state, handled_at=now)
+        closed = {"state": state, "handled_at": now}
         with self._transaction() as connection:
-            connection.execute(closing)
+            if set(of) <= set(by):
+                connection.execute(update(deliveries).where(chosen).values(closed))
+                return
+            columns = (deliveries.c.id, deliveries.c.read_by)
+            for id_, before in connection.execute(select(*columns).where(chosen)).all():
+                read = {*(before or ()), *by}
+                values = closed if set(of) <= read else {"read_by": sorted(read)}
+                connection.execute(update(deliveries).where(deliveries.c.id == id_).values(values))
 
     def forgotten(self, now: datetime, after: timedelta) -> list[Hint]:
         """What has waited for longer than that, each hint once.

@@ -223,5 +223,6 @@ deliveries = Table(
     Column("state", Text, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("handled_at", UtcDateTime),
+    Column("read_by", JSON(none_as_null=True)),
     Index(None, "state", "received_at"),
 )

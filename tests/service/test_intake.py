@@ -227,7 +227,13 @@ def test_a_delivery_waits_until_it_is_handled(engine: Engine) -> None:
     assert {hint.milestone for hint in back} == {7, None}
     newest = kept.newest(1, 7)
     assert newest is not None
-    kept.handled(1, 7, newest, now)
+    kept.read(1, 7, newest, [1], [1, 2], now)
+    kept.read(1, 7, newest, [1], [1, 2], now)
+    assert (kept.newest(1, 7), kept.waiting()) == (newest, 4)
+    assert kept.newest(1, before=now) is None
+    kept.read(1, 7, newest - 1, [2], [1, 2], now)
+    assert (kept.newest(1, 7), kept.waiting()) == (newest, 2)
+    kept.read(1, 7, newest, [2], [1, 2], now)
     assert (kept.newest(1, 7), kept.waiting()) == (None, 1)
     kept.purge(now + timedelta(days=1))
     assert [row["delivery"] for row in rows(engine)] == ["other"]

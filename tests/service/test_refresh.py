@@ -10,9 +10,11 @@ from structlog.testing import capture_logs
 from mappings.deliveries import Deliveries, Hint
 from tests.service.stack import Stack
 from worker.bootstrap import Deployment
+from worker.errors import CredentialsRefused
 from worker.sandbox.faults import FaultKind
 from worker.sync.options import Trigger
 from worker.tasks import refresh as module
+from worker.tasks.paused import pause
 from worker.tasks.refresh import refresh
 from worker.tasks.slices import Job, work
 
@@ -82,3 +84,31 @@ def test_a_fault_of_ours_is_logged_and_not_tried_for_ever(
     assert sum("fault of milesync" in str(line["event"]) for line in lines) == 2
     assert waiting(here) == 0
     assert here.runs.open(here.store.all_pairs()[0].id) == []
+
+
+def test_a_delivery_waits_until_each_pair_of_its_project_has_read_it(
+    stack: Stack, here: Deployment
+) -> None:
+    """What both pairs leave to a sync is not closed by the first one's: the message may be lost."""
+    stack.testrail.model.add(1, {"name": "new"})
+    stack.redis.flushall()
+    hint = Hint(1, 2, "of a new one")
+    Deliveries(here.store.engine).record("of a new one", "milestone", hint, here.clock.now())
+    first, second = refresh(here, stack.redis, hint).to_sync
+    assert waiting(here) == 1
+    assert work(here, Job(first, Trigger.WEBHOOK), lambda: False) is None
+    assert (waiting(here), len(stack.names("proj_two"))) == (1, 1)
+    assert work(here, Job(second, Trigger.WEBHOOK), lambda: False) is None
+    assert (waiting(here), len(stack.names("proj_two"))) == (0, 2)
+
+
+def test_a_pair_whose_credentials_were_refused_is_not_waited_for(
+    stack: Stack, here: Deployment
+) -> None:
+    """Its next run reads everything anyway."""
+    refused, other = here.settings.projects
+    error = CredentialsRefused("Testably refused the credentials with 401", "")
+    pause(here, refused, here.store.pair(here.identity(refused)), error)
+    refresh(here, stack.redis, hinted(stack, here, "first"))
+    assert (stack.names(), stack.names(other.testably)) == (["before"], ["after"])
+    assert waiting(here) == 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from structlog.testing import capture_logs
 
+from mappings.deliveries import Deliveries, Hint
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from tests.service.stack import Stack, eventually
@@ -288,3 +289,24 @@ def test_a_reading_of_many_pages_goes_on_from_slice_to_slice(stack: Stack) -> No
         assert parts == list(range(2, len(parts) + 2))
         assert len(parts) >= 2
         assert stack.testably.count("GET", "?page=") <= 31 + 2 * len(parts)
+
+
+def test_a_delivery_that_came_after_the_source_was_read_waits_on(stack: Stack) -> None:
+    """The reading of an earlier slice does not show it; the next run does."""
+    stack.testably.model.switches = TestablySwitches(most_per_page=2)
+    for number in range(12):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    stack.extra["MILESYNC_DRIFT_CHECK"] = "always"
+    with stack.deployment as here:
+        deliveries = Deliveries(here.store.engine)
+        assert work(here, job(here), NEVER) is None
+        stack.testrail.requests.clear()
+        after = work(here, job(here), After(here, 4))
+        assert after is not None
+        stack.testrail.model.add(1, {"name": "new"})
+        deliveries.record("new", "milestone", Hint(1, 13, "new"), here.clock.now())
+        while after is not None:
+            after = work(here, job(here, after=after), NEVER)
+        assert (stack.testrail.count("GET", "get_milestones"), deliveries.waiting()) == (1, 1)
+        assert work(here, job(here, Trigger.WEBHOOK), NEVER) is None
+        assert ("new" in stack.names(), deliveries.waiting()) == (True, 0)

@@ -28,9 +28,10 @@ from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
 from worker.tasks.celery_app import app, deployment, is_stopping
+from worker.tasks.hinted import pairs_of
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
-from worker.tasks.refresh import QUIET, pairs_of, refresh, refresh_name
+from worker.tasks.refresh import QUIET, refresh, refresh_name
 
 SYNC_QUIET: Final = 60
 """Seconds from one hinted sync of a pair to the next; the pair's lock sees to those that last."""

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 from redis import Redis
 
-from mappings.deliveries import DONE, FAILED, Deliveries, Hint
+from mappings.deliveries import DONE, FAILED, Hint
 from mappings.rows import Pair
 from worker.bootstrap import Deployment
 from worker.clients.rate_limit import Priority
@@ -21,11 +21,12 @@ from worker.errors import (
     Transient,
     Unreachable,
 )
-from worker.settings import ProjectPair, Settings
+from worker.settings import ProjectPair
 from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, State
 from worker.sync.run import run_pair
+from worker.tasks.hinted import Waiting, pairs_of
 from worker.tasks.hints import Hints
 from worker.tasks.paused import is_paused, pause
 from worker.tasks.slices import waiting_counter
@@ -56,11 +57,6 @@ def refresh_name(project: int, milestone: int) -> str:
     return f"refresh {project}/{milestone}"
 
 
-def pairs_of(settings: Settings, project: int) -> list[ProjectPair]:
-    """The enabled pairs of a TestRail project."""
-    return [pair for pair in settings.projects if pair.enabled and pair.testrail == project]
-
-
 def refresh(deployment: Deployment, redis: Redis, hint: Hint) -> Refreshed:
     """Read the milestone if a delivery waits for that."""
     assert hint.milestone is not None  # noqa: S101  (a hint at a project is a sync)
@@ -82,9 +78,8 @@ def refresh(deployment: Deployment, redis: Redis, hint: Hint) -> Refreshed:
 
 
 def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
-    deliveries = Deliveries(deployment.store.engine)
-    newest = deliveries.newest(hint.project, hint.milestone)
-    if newest is None:
+    waiting = Waiting.now(deployment, hint.project, hint.milestone)
+    if waiting.newest is None:
         log.info("skipped: no delivery waits for it", milestone=hint.milestone)
         return Refreshed()
     done = _Outcomes()
@@ -100,11 +95,10 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
         except Exception:
             log.exception("a fault of milesync ended the refresh", pair=str(configured))
             done.state = FAILED
+            done.read.append(pair.id)
             continue
         done.note(deployment, configured, pair, report)
-    if done.passing is None and not done.to_sync:  # else it is read again, by the sweep or a run
-        now = deployment.clock.now()
-        deliveries.handled(hint.project, hint.milestone, newest, now, state=done.state)
+    waiting.were_read(done.read, state=done.state)
     return Refreshed(error=done.passing, to_sync=tuple(done.to_sync))
 
 
@@ -112,6 +106,8 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
 class _Outcomes:
     """What came of a hint in each pair of its project: one never keeps another from its refresh."""
 
+    read: list[int] = field(default_factory=list)
+    """The ids of the pairs for which it need not be read again."""
     to_sync: list[ProjectPair] = field(default_factory=list)
     state: str = DONE
     passing: MilesyncError | None = None
@@ -131,9 +127,12 @@ class _Outcomes:
         if isinstance(error, _PASSING):
             _close(deployment, report)
             self.passing = error
-        elif error is not None:
+            return
+        if error is not None:
             self.state = FAILED
             _give_up(deployment, configured, pair, error)
+        if configured not in self.to_sync:
+            self.read.append(pair.id)
 
 
 def _refresh_pair(

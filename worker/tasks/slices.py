@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from mappings.deliveries import FAILED, Deliveries
+from mappings.deliveries import DONE, FAILED
 from mappings.errors import LostLock
 from mappings.rows import Pair
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord
@@ -37,6 +38,7 @@ from worker.sync.report import RunReport, State, unrecorded
 from worker.sync.run import Run
 from worker.tasks import recall
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
+from worker.tasks.hinted import Waiting
 from worker.tasks.paused import is_paused, pause
 
 SLICE: Final = 480.0
@@ -85,14 +87,13 @@ def work(
     if record is None and not _may_begin(deployment, job, pair):
         return None
     options = options_of(record) if record else Options(trigger=job.trigger)
-    deliveries = Deliveries(deployment.store.engine)
-    hinted = deliveries.newest(job.pair.testrail)
+    waiting = Waiting.now(deployment, job.pair.testrail)
     done = _slice(deployment, job, options, RunMode(job.run, is_over, gives_way))
     _count(deployment, job, done)
     after = _after(deployment, job, pair, done)
-    if after is None and hinted is not None and not isinstance(done.error, Busy | LostLock):
-        state = {} if done.error is None else {"state": FAILED}
-        deliveries.handled(job.pair.testrail, None, hinted, deployment.clock.now(), **state)
+    if after is None and not isinstance(done.error, Busy | LostLock):
+        state = DONE if done.error is None else FAILED
+        waiting.were_read([pair.id], since=done.read_at, state=state)
     return after
 
 
@@ -171,6 +172,8 @@ def options_of(run: RunRecord) -> Options:
 class _Done:
     report: RunReport
     error: BaseException | None = None
+    read_at: datetime | None = None
+    """When the reading of what the run has done began, if that was in an earlier slice."""
 
 
 def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) -> _Done:
@@ -186,9 +189,10 @@ def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) ->
             try:
                 with run:
                     if run.is_proving:
-                        return _Done(run.prove())
-                    run.plan(recall.scope_of(deployment.redis, run) if job.run else None)
-                    return _Done(run.apply())
+                        return _Done(run.prove(), read_at=run.recording.record.started_at)
+                    recalled = recall.scope_of(deployment.redis, run) if job.run else None
+                    planned = run.plan(recalled)
+                    return _Done(run.apply(), read_at=planned.snapshot.read_at)
             finally:
                 _keep_what_was_listed(deployment, run)
     except Exception as error:

@@ -20,7 +20,7 @@ from mappings.deliveries import Hint
 from mappings.errors import StoreError
 from worker.sparing import Sparing
 from worker.tasks import ask
-from worker.tasks.refresh import pairs_of
+from worker.tasks.hinted import pairs_of
 from worker.web.hook import (
     BadCall,
     Call,
