@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 
 from mappings.database import Connected, time_of
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord
-from mappings.runs import is_still
+from mappings.run_rows import is_still
 from mappings.tables import answers, changes, runs
 
 KEPT_FOR: Final = timedelta(hours=24)

@@ -20,7 +20,7 @@ from mappings.link_record import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from mappings.rows import Pair
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord
-from mappings.runs import run_of
+from mappings.run_rows import run_of
 from mappings.tables import UtcDateTime, links, pairs, runs
 
 ENDED_WELL: Final = ("succeeded", "partial")

@@ -13,7 +13,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    RowMapping,
     and_,
     delete,
     func,
@@ -25,7 +24,8 @@ from sqlalchemy import (
 
 from mappings.database import Connected, time_of
 from mappings.errors import LostLock, StoreError
-from mappings.run_record import BY_HAND, RUNNING, UNFINISHED, RunRecord, new_run_id
+from mappings.run_record import BY_HAND, RUNNING, UNFINISHED, RunRecord
+from mappings.run_rows import free_id, is_still, is_unchanged, row_of, run_of
 from mappings.tables import runs
 
 SHORTEST_NAME: Final = 4
@@ -53,7 +53,7 @@ class RunLog(Connected):
         aborted, or left to the workers if it was handed to them.
         """
         run = RunRecord(
-            new_run_id(now),
+            "",
             pair_id,
             trigger,
             state,
@@ -69,7 +69,8 @@ class RunLog(Connected):
                     to_workers = bool(dead.options.get("background"))
                     _let_go(connection, dead, now, at, None if to_workers else DIED)
             run = replace(run, heartbeat_at=at) if state == RUNNING else replace(run, due_at=at)
-            connection.execute(insert(runs).values(**_columns(run)))
+            run = replace(run, id=free_id(connection, now))
+            connection.execute(insert(runs).values(**row_of(run)))
         return run
 
     def resume(self, run_id: str, holder: str) -> RunRecord:
@@ -83,7 +84,7 @@ class RunLog(Connected):
         going_on = {"state": RUNNING, "holder": holder, "finished_at": None, "error": None}
         with self._transaction() as connection:
             at = time_of(connection)
-            chosen = update(runs).where(_unchanged(found))
+            chosen = update(runs).where(is_unchanged(found))
             values = {**going_on, "heartbeat_at": at, "due_at": None}
             waits = found.state == UNFINISHED or (found.state == RUNNING and found.is_silent(at))
             if not waits or connection.execute(chosen.values(**values)).rowcount != 1:
@@ -295,26 +296,5 @@ def _let_go(
         return False
     left: dict[str, Any] = {"state": UNFINISHED, "due_at": at, "finished_at": ended_at}
     ended: dict[str, Any] = {"state": "aborted", "finished_at": ended_at, "error": error}
-    chosen = update(runs).where(_unchanged(run))
+    chosen = update(runs).where(is_unchanged(run))
     return connection.execute(chosen.values(**(ended if error else left))).rowcount == 1
-
-
-def is_still(run: RunRecord) -> ColumnElement[bool]:
-    """Whether the recorded run is in the state, and with the holder, of this one."""
-    return and_(runs.c.id == run.id, runs.c.state == run.state, runs.c.holder == run.holder)
-
-
-def _unchanged(run: RunRecord) -> ColumnElement[bool]:
-    """Whether nobody has given a sign of life since this was read."""
-    return and_(is_still(run), runs.c.heartbeat_at.is_not_distinct_from(run.heartbeat_at))
-
-
-def _columns(run: RunRecord) -> dict[str, Any]:
-    return {column.name: getattr(run, column.name) for column in runs.c} | {
-        "problems": list(run.problems)
-    }
-
-
-def run_of(row: RowMapping) -> RunRecord:
-    """A row of the table as a record."""
-    return RunRecord(**{column.name: row[column.name] for column in runs.c})

@@ -36,6 +36,16 @@ def test_an_id_can_be_typed() -> None:
     assert all(run_id.startswith("20260301-120000-") and len(run_id) == 20 for run_id in ids)
 
 
+def test_no_two_runs_of_a_second_have_one_id(
+    run_log: RunLog, pair_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The four characters are drawn again where a run of the same second has them."""
+    drawn = iter(["aaaa", "aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr("mappings.run_record.secrets.token_hex", lambda _: next(drawn))
+    begun = [run_log.begin(pair_id, "webhook", "", NOW, exclusive=False) for _ in range(2)]
+    assert [run.id[-4:] for run in begun] == ["aaaa", "bbbb"]
+
+
 def test_a_run_that_begins_is_running(run_log: RunLog, pair_id: int) -> None:
     """Who runs the pair, since when, why and with which options is recorded at once."""
     run = run_log.begin(pair_id, "manual", "ann on host", NOW, {"only": "open"})
