@@ -378,6 +378,28 @@ def test_the_proof_asks_for_each_of_a_mass_that_was_deleted_meanwhile(world: Wor
     assert report.state is State.SUCCEEDED
 
 
+def test_the_proof_follows_a_milestone_that_was_made_anew_meanwhile(world: World) -> None:
+    """What carries its address under another id is adopted, so that an undo knows it."""
+    one, two = world.add("One"), world.add("Two")
+    world.run(Trigger.MIGRATION)
+    world.edit(one, name="Renamed")
+    restored: list[str] = []
+
+    def restored_while_it_writes(method: str, _: str) -> None:
+        if method == "PATCH" and not restored:
+            (row,) = [row for row in world.ably.everything(PROJECT) if row["name"] == "Two"]
+            world.ably.remove(str(row["id"]))
+            told = {name: row[name] for name in ("name", "description", *DATE_FIELDS)}
+            restored.append(str(world.ably.create(PROJECT, told)["id"]))
+
+    world.to_ably.before = restored_while_it_writes
+    report = world.run(Trigger.MIGRATION)
+    assert report.verified is not None
+    assert (report.state, report.verified["in_step"]) == (State.SUCCEEDED, True)
+    assert world.links[two].testably_id == restored[0]
+    assert world.run(Trigger.MANUAL).counts["adopted"] == 0
+
+
 def test_a_migration_whose_every_write_was_refused_says_that_both_sides_differ(
     world: World,
 ) -> None:

@@ -12,7 +12,7 @@ from mappings.rows import Pair
 from worker.errors import ApiError
 from worker.sync.apply.outcome import Outcome, unattempted
 from worker.sync.context import PairContext, read_snapshot
-from worker.sync.decide.action import Action, Plan
+from worker.sync.decide.action import Action, Kind, Plan
 from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Verdict
@@ -101,9 +101,9 @@ def prove(
 ) -> Proof:
     """Read both sides once more, inside of ``reading``, and compare.
 
-    What is to be pushed (somebody edited meanwhile) is pushed once by ``apply``, which gives what
-    came of it, and compared again, each milestone by itself; what is to be pushed then is counted
-    as changed since.
+    What is to be pushed (somebody edited meanwhile) or adopted is so once by ``apply``, which gives
+    what came of it, and compared again, each milestone by itself; what is to be pushed then is
+    counted as changed since.
     """
     scope = scope_of(options)
     outcomes: Iterable[Outcome] = ()
@@ -113,7 +113,7 @@ def prove(
         require_whole(snapshot)
         plan = make_plan(snapshot)
         keep_learned(context, pair.id, plan)
-        pushed = [action for action in plan.actions if action.push or action.status_later]
+        pushed = [action for action in plan.actions if _is_done_at_once(action)]
         if pushed and not plan.guards:
             outcomes = apply(snapshot, replace(plan, actions=plan.changes))
             snapshot = _compared_again(context, pair, snapshot, pushed)
@@ -153,6 +153,11 @@ def _compared_again(
     fresh = second_look(context, snapshot, found)
     began_at = snapshot.read_at or snapshot.now
     return replace(fresh, links=links, now=context.clock.now(), read_at=began_at, _desired={})
+
+
+def _is_done_at_once(action: Action) -> bool:
+    """Whether the proof does it itself: a change, or an adoption of what has another id by now."""
+    return bool(action.push or action.status_later) or action.kind is Kind.ADOPT
 
 
 def _is_pushed(action: Action) -> bool:
