@@ -126,7 +126,7 @@ def measure(count: int, rounds: int, only: str) -> list[dict[str, object]]:
         every = jobs(folder, port, count)
         _, _, sync, scheduled, *_ = every
         once = {
-            "sync, the first after a migration": measured(sync.words, folder),
+            "sync, which notes what agrees": measured(sync.words, folder),
             "sync, the first that finds nothing to do": measured(sync.words, folder),
             "scheduled, the first that finds nothing to do": measured(scheduled.words, folder),
         }
