@@ -13,7 +13,7 @@ replaces a link's fields.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -61,6 +61,7 @@ class Link(LinkValues):
             attempt_deadline=deadline,
             attempt_newest=newest,
             attempt_before=before,
+            attempt_asked=None,
         )
 
     def in_doubt(self, deadline: datetime) -> Link:
@@ -77,9 +78,13 @@ class Link(LinkValues):
             problem=self._failure,
         )
 
-    def left_to_person(self, problem: Problem, now: datetime) -> Link:
-        """What its create left behind cannot be told; it stays in doubt until `retry`."""
-        asked = replace(self, attempt_deadline=self.attempt_deadline or now)
+    def left_to_person(self, problem: Problem, now: datetime, among: Iterable[str]) -> Link:
+        """What its create left behind cannot be told; it stays in doubt until `retry`.
+
+        What a person says then is about the targets ``among`` which it may be, and no others.
+        """
+        deadline = self.attempt_deadline or now
+        asked = replace(self, attempt_deadline=deadline, attempt_asked=tuple(sorted(among)))
         return asked.with_problem(problem, now)
 
     def created(self, made: TargetMilestone, parent: str | None, since: str) -> Link:
@@ -103,6 +108,7 @@ class Link(LinkValues):
             attempt_deadline=None,
             attempt_newest=None,
             attempt_before=None,
+            attempt_asked=None,
             attempts=0,
             problem=None,
         )
@@ -139,6 +145,7 @@ class Link(LinkValues):
             attempt_deadline=None,
             attempt_newest=None,
             attempt_before=None,
+            attempt_asked=None,
             attempts=0,
         )
 
@@ -238,7 +245,8 @@ class Link(LinkValues):
     def retried(self) -> Link:
         """A person said `retry`: what failed is tried again.
 
-        Of a create that was left to a person, what is still alive is its own.
+        Of a create that was left to a person, what is still alive of what it was asked about is
+        its own.
         """
         return replace(
             self,

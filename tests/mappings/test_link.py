@@ -41,6 +41,7 @@ FULL = Link(
     attempt_deadline=NOW,
     attempt_newest="2026-02-02T00:00:00Z",
     attempt_before=("ms_2",),
+    attempt_asked=("ms_3",),
     attempts=2,
     change_id=9,
     lease_until=NOW + HOUR,
@@ -65,6 +66,7 @@ NO_ATTEMPT: dict[str, Any] = {
     "attempt_deadline": None,
     "attempt_newest": None,
     "attempt_before": None,
+    "attempt_asked": None,
     "attempts": 0,
 }
 FORGOTTEN: dict[str, Any] = {
@@ -101,6 +103,7 @@ STEPS: Steps = {
             "attempt_deadline": NOW + HOUR,
             "attempt_newest": "newest",
             "attempt_before": ("ms_1",),
+            "attempt_asked": None,
         },
     ),
     "in_doubt": (lambda k: k.in_doubt(NOW + HOUR), {"attempts": 3, "attempt_deadline": NOW + HOUR}),
@@ -241,11 +244,12 @@ def test_what_a_create_in_doubt_had_in_flight_is_kept_by_an_adoption() -> None:
 
 def test_a_create_left_to_a_person_keeps_its_deadline_and_gets_one() -> None:
     asked = Problem(ProblemKind.SEVERAL_MARKED, "Which?")
-    assert changes(CREATING, CREATING.left_to_person(asked, NOW + HOUR)) == {
-        "problem": replace(asked, since=NOW + HOUR)
+    assert changes(CREATING, CREATING.left_to_person(asked, NOW + HOUR, ["ms_2", "ms_1"])) == {
+        "attempt_asked": ("ms_1", "ms_2"),
+        "problem": replace(asked, since=NOW + HOUR),
     }
     decided = replace(CREATING, attempt_deadline=None)
-    assert decided.left_to_person(asked, NOW).attempt_deadline == NOW
+    assert decided.left_to_person(asked, NOW, ()).attempt_deadline == NOW
 
 
 def test_a_create_that_waits_for_a_person_is_decided_by_a_retry() -> None:

@@ -105,6 +105,7 @@ links = st.builds(
     has_children=st.booleans(),
     attempt_newest=st.none() | texts,
     attempt_before=st.none() | st.lists(texts).map(tuple),
+    attempt_asked=st.none() | st.lists(texts).map(tuple),
     parent_id=st.none() | st.integers(1, 2**62),
     target_parent=st.none() | texts,
     source_fingerprint=texts,

@@ -16,7 +16,8 @@ from mappings.problem import Problem, ProblemKind
 from tests.support.build import RULES
 from tests.support.clock import NOW
 from worker.sync.apply.creates import NOWHERE
-from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
+from worker.sync.decide.doubt import Doubt
+from worker.sync.decide.in_doubt import Fate, Judgement, judge
 
 BEFORE, NEWEST, SINCE = "2026-03-01T09:59:59Z", "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z"
 URL = RULES.testrail_url
@@ -42,15 +43,19 @@ def marked(testrail_id: int, url: str = URL) -> str:
     return with_footer("Text", Footer(marker_url(url, testrail_id)))
 
 
-def asked(one: Doubt) -> Doubt:
-    """The same create, once it is for a person."""
+ANY = tuple(f"ms_{end}" for end in "123ab")
+"""The ids of the targets that a person is asked about."""
+
+
+def asked(one: Doubt, *about: str) -> Doubt:
+    """The same create, once a person is asked about these, or about any."""
     problem = Problem(ProblemKind.IN_DOUBT_FOR_A_PERSON, "It cannot be told.", NOW)
-    return replace(one, link=one.link.left_to_person(problem, NOW), is_ready=False)
+    return replace(one, link=one.link.left_to_person(problem, NOW, about or ANY), is_ready=False)
 
 
-def decided(one: Doubt) -> Doubt:
-    """The same create, once a person has said `retry`."""
-    return replace(one, link=asked(one).link.retried())
+def decided(one: Doubt, *about: str) -> Doubt:
+    """The same create, once a person has said `retry` of these, or of any."""
+    return replace(one, link=asked(one, *about).link.retried())
 
 
 def told(doubts: list[Doubt], *targets: TargetMilestone) -> dict[int, tuple[Fate, list[str]]]:
@@ -333,6 +338,17 @@ def test_where_a_person_left_several_it_stays_for_a_person() -> None:
     """`retry` alone decides nothing."""
     again = one_told(decided(doubt()), left("ms_1"), left("ms_2"))
     assert again == (Fate.PERSON, ["ms_1", "ms_2"])
+
+
+@pytest.mark.parametrize("status", ["active", "archived"])
+@pytest.mark.parametrize("name", ["One", "On"])
+def test_of_what_came_after_a_person_was_asked_nothing_was_decided(name: str, status: str) -> None:
+    """It is asked about anew, unless it is archived; and what was left before it is its own."""
+    one, late = decided(doubt(), "ms_1"), left("ms_2", name=name, status=status)
+    is_away = status == "archived"
+    found = one_told(one, left(status="archived"), late)
+    assert found == ((Fate.NOTHING, []) if is_away else (Fate.PERSON, ["ms_2"]))
+    assert one_told(one, left(), late) == (Fate.FOUND, ["ms_1"])
 
 
 def test_an_equal_create_that_is_for_a_person_keeps_its_target() -> None:

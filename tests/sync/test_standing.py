@@ -90,7 +90,7 @@ def test_a_create_that_is_for_a_person_is_neither_made_nor_linked(kind: ProblemK
     """Whatever stands in Testably: it stays in `failures` until somebody says `retry`."""
     problem = Problem(kind, "It can be: ms_1, ms_2.", NOW)
     asked = Link(1, state=LinkState.CREATING, in_flight={"name": "Release 1"}, version=1)
-    link = asked.left_to_person(problem, NOW)
+    link = asked.left_to_person(problem, NOW, ["ms_1", "ms_2"])
     for targets in ([], [THERE], [UNMARKED]):
         action = plan([ONE], targets, [link], options=Options(create_anyway=True))[1]
         assert (action.kind, action.problem, action.writes) == (Kind.CONFLICT, problem, 0)

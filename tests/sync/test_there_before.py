@@ -18,7 +18,7 @@ from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, URL, World
 from worker.errors import ConnectionLost
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.decide.in_doubt import Doubt
+from worker.sync.decide.doubt import Doubt
 from worker.sync.decide.there_before import ThereBefore, is_nameless
 from worker.sync.options import Options
 from worker.sync.report import State
@@ -103,6 +103,33 @@ def test_after_retry_nothing_is_taken_that_was_there_before(
     retry(world, one)
     assert world.run().counts["created"] == 1
     assert world.links[one].testably_id not in (None, old, *asked)
+
+
+@BOTH
+@pytest.mark.parametrize("late", ["Release", "Release 2"])
+def test_after_retry_nothing_is_taken_that_came_after_a_person_was_asked(
+    world: World, footer: bool, late: str
+) -> None:
+    """The person archived what was asked about, and then somebody makes one by hand."""
+    started(world, footer=footer)
+    one = world.add("Release 2")
+    asked: list[str] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not asked:
+            asked.append(by_hand(world, "Release 2", description="A person's"))
+            world.to_ably.faults.script("reset", method="POST")
+
+    world.to_ably.before = meanwhile
+    world.run()
+    world.ably.update(PROJECT, asked[0], {"status": "archived"})
+    retry(world, one)
+    world.clock.sleep(60)
+    new = by_hand(world, late, description="Somebody's")
+    report = world.run()
+    assert (problems(report), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+    assert new in str(report.problems[0]["reason"])
+    assert asked[0] not in str(report.problems[0]["reason"])
 
 
 @BOTH

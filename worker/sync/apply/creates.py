@@ -41,7 +41,8 @@ from mappings.rows import Change, ChangeState
 from mappings.store import ForeignCreate
 from worker.errors import Done, UnreadableAnswer
 from worker.sync.apply.writer import GRACE, STALL, LostLeaseError, Patience, TargetWriter
-from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
+from worker.sync.decide.doubt import Doubt
+from worker.sync.decide.in_doubt import Fate, Judgement, judge
 from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.decide.there_before import ThereBefore
 from worker.sync.ports import TargetListing, newest_of
@@ -240,7 +241,8 @@ class Creates:
             return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:
             problem = Problem(judgement.kind, _why_asked(judgement.targets))
-            asked = writer.keep(link.left_to_person(problem, writer.clock.now()))
+            among = (target.id for target in judgement.targets)
+            asked = writer.keep(link.left_to_person(problem, writer.clock.now(), among))
             return Resolution(asked, problem)
         return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
 

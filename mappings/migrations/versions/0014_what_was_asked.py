@@ -1,0 +1,19 @@
+"""A create that is for a person remembers what the person was asked about"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("links", sa.Column("attempt_asked", sa.JSON(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("links", "attempt_asked")
