@@ -132,9 +132,11 @@ class Link(LinkValues):
     def adopted(self, target: TargetMilestone) -> Link:
         """Linked to a target that is there already; nothing was ever applied to it.
 
-        What a create in doubt had in flight is ours; a POST leaves a milestone active.
+        What a create in doubt had in flight is ours, unless a person has decided, who knows what it
+        is, and not whose it was; a POST leaves a milestone active.
         """
-        cut_off = self.in_flight if self.state is LinkState.CREATING else None
+        is_ours = self.state is LinkState.CREATING and not self.is_decided
+        cut_off = self.in_flight if is_ours else None
         return replace(
             self.without_target(),
             testably_id=target.id,

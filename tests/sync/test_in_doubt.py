@@ -15,8 +15,7 @@ from mappings.milestone import MappingRules, TargetMilestone
 from mappings.problem import Problem, ProblemKind
 from tests.support.build import RULES
 from tests.support.clock import NOW
-from worker.sync.apply.creates import NOWHERE
-from worker.sync.decide.doubt import Doubt
+from worker.sync.decide.doubt import NOWHERE, Doubt
 from worker.sync.decide.in_doubt import Fate, Judgement, judge
 
 BEFORE, NEWEST, SINCE = "2026-03-01T09:59:59Z", "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z"

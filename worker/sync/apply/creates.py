@@ -41,7 +41,7 @@ from mappings.rows import Change, ChangeState
 from mappings.store import ForeignCreate
 from worker.errors import Done, UnreadableAnswer
 from worker.sync.apply.writer import GRACE, STALL, LostLeaseError, Patience, TargetWriter
-from worker.sync.decide.doubt import Doubt
+from worker.sync.decide.doubt import Doubt, doubt_of
 from worker.sync.decide.in_doubt import Fate, Judgement, judge
 from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.decide.there_before import ThereBefore
@@ -54,9 +54,6 @@ POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
 LOOK_GAP = timedelta(seconds=3)
 """Between the two looks, so that a list that lags has time to catch up."""
-
-NOWHERE = ""
-"""The parent of a create whose parent has lost its target: no target hangs below it."""
 
 
 Looking = Callable[[Collection[int]], AbstractContextManager[None]]
@@ -162,7 +159,7 @@ class Creates:
         in_doubt = [link for link in links.complete.values() if link.state is LinkState.CREATING]
         waited = [link for link in in_doubt if link.testrail_id in ready]
         self._wait(waited)
-        doubts = [self._doubt(link, links, ready) for link in in_doubt]
+        doubts = [doubt_of(link, links, self.rules, ready) for link in in_doubt]
         looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
         with suppress(InVainError), looking([link.change_id or 0 for link in waited]):
             looks.look_twice()
@@ -184,14 +181,6 @@ class Creates:
                 except LostLeaseError:  # whoever has it knows what became of it
                     resolved.append(Resolution(self.writer.reload(doubt.link.testrail_id)))
         return resolved
-
-    def _doubt(self, link: Link, links: Links, ready: Collection[int]) -> Doubt:
-        parent = None
-        if link.parent_id is not None:
-            above = links.get(link.parent_id)
-            parent = (above.testably_id if above is not None else None) or NOWHERE
-        marker = marker_url(self.rules.testrail_url, link.testrail_id)
-        return Doubt(link, marker, parent, is_ready=link.testrail_id in ready)
 
     def _foreign(self, create: ForeignCreate) -> Doubt:
         """One of another pair, which can have left the same as one of this pair."""
@@ -231,9 +220,9 @@ class Creates:
         writer, link = self.writer, doubt.link
         if judgement.fate is Fate.FOUND:
             (left,) = judgement.targets
-            if link.is_decided:  # by a person, who knows what it is, and not whose it was
+            if link.is_decided:
                 why = f"{left.id} is what a person left of what its create can have made."
-                adopted = writer.adopt(link.not_created().adopted(left), why)
+                adopted = writer.adopt(link.adopted(left), why)
                 return Resolution(adopted, shown=left)
             made = link.found(left, doubt.parent or None, writer.since())
             same = all(same_value(n, made.observed.get(n), left.values[n]) for n in POSTED)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from mappings.footer import split_footer
+from mappings.footer import marker_url, split_footer
 from mappings.link import Link
-from mappings.milestone import DATE_FIELDS, TargetMilestone, same_value
+from mappings.links import Links
+from mappings.milestone import DATE_FIELDS, MappingRules, TargetMilestone, same_value
 from mappings.stored_text import can_be_description, reduced
 from mappings.text import plain_text
 from worker.sync.decide.snapshot import is_archived
 from worker.sync.decide.there_before import MENTION
+
+NOWHERE: Final = ""
+"""The parent of a create whose parent has lost its target: no target hangs below it."""
 
 Key = tuple[int, int]
 """The pair (0 is the run's own) and the TestRail id of a create."""
@@ -146,3 +151,13 @@ class Doubt:
         """Equal for creates that cannot be told apart by what they left."""
         posted = self.link.in_flight or {}
         return (self.parent, self.reduced_name, *(posted.get(name) for name in DATE_FIELDS))
+
+
+def doubt_of(link: Link, links: Links, rules: MappingRules, ready: Collection[int]) -> Doubt:
+    """A create in doubt of the run's own pair; about those that are ``ready`` it may conclude."""
+    parent = None
+    if link.parent_id is not None:
+        above = links.get(link.parent_id)
+        parent = (above.testably_id if above is not None else None) or NOWHERE
+    marker = marker_url(rules.testrail_url, link.testrail_id)
+    return Doubt(link, marker, parent, is_ready=link.testrail_id in ready)

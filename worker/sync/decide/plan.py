@@ -16,12 +16,13 @@ from mappings.sharing import EMPTY, Chosen, kept_once
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
 from worker.sync.decide.agreement import agree, counted, noted
+from worker.sync.decide.case import Case, Step
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
 from worker.sync.decide.holds import as_kept, as_read, verdict_of
 from worker.sync.decide.losses import not_exact
 from worker.sync.decide.placement import immovable
-from worker.sync.decide.rules import Case, Cases, Step
+from worker.sync.decide.rules import Cases
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
 

@@ -227,7 +227,8 @@ class Snapshot:
     # --- targets that nobody holds
 
     @cached_property
-    def _free(self) -> Sequence[TargetMilestone]:
+    def free(self) -> Sequence[TargetMilestone]:
+        """The targets that no link holds."""
         held = self.links.by_target.keys() - self.target.gone
         every = self.target.milestones.values()
         return [t for t in every if t.id not in held and t.id not in self.target.foreign]
@@ -235,12 +236,12 @@ class Snapshot:
     @cached_property
     def marked(self) -> Mapping[int, Sequence[TargetMilestone]]:
         """The unlinked targets by the TestRail id that their marker names."""
-        return by_marker(self._free, self.rules)
+        return by_marker(self.free, self.rules)
 
     @cached_property
     def _named(self) -> Mapping[tuple[str | None, str], Sequence[TargetMilestone]]:
         ours = {target.id for targets in self.marked.values() for target in targets}
-        others = living(target for target in self._free if target.id not in ours)
+        others = living(target for target in self.free if target.id not in ours)
         return _grouped(((target.parent_id, target.name.strip()), target) for target in others)
 
     def duplicates(self, testrail_id: int) -> list[TargetMilestone]:
