@@ -463,6 +463,26 @@ def test_a_record_that_cannot_be_read_is_never_linked() -> None:
     assert judge([decided(doubt(before=()))], [away], RULES, {"ms_a"})[1].fate is Fate.NOTHING
 
 
+def test_an_equal_one_is_not_taken_while_one_of_its_name_cannot_be_read() -> None:
+    """Which of both the create has left only a person can tell; neither is taken for another."""
+    ours, theirs = left("ms_a"), left("ms_b")
+
+    def judged(*doubts: Doubt, **more: Any) -> dict[int, tuple[Fate, list[str]]]:
+        it = replace(ours, **more)
+        found = judge(doubts, [it, theirs], RULES, {"ms_a"})
+        return {id_: (one.fate, [t.id for t in one.targets]) for id_, one in found.items()}
+
+    both = (Fate.PERSON, ["ms_a", "ms_b"])
+    assert judged(doubt(before=())) == {1: both}
+    assert judged(decided(doubt(before=()))) == {1: both}
+    assert judged(doubt(1), doubt(2)) == {1: both, 2: both}
+    assert judged(doubt(before=("ms_a",))) == {1: (Fate.FOUND, ["ms_b"])}
+    longer = doubt(2, "One more", before=())
+    assert judged(doubt(before=()), longer) == {1: both, 2: both}
+    away = judged(decided(doubt(before=())), status="archived")
+    assert away == {1: (Fate.FOUND, ["ms_b"])}
+
+
 # --- other pairs that write into the same project
 
 

@@ -275,6 +275,27 @@ def test_a_record_that_cannot_be_read_since_may_be_the_create(
     assert world.to_ably.writes == {}
 
 
+def test_an_equal_one_of_a_person_is_not_taken_while_ours_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells both apart: a person is asked about both, and nothing is written."""
+    started(world, footer=False)
+    one = world.add("One")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
+    ours = str(world.ably.live(PROJECT)[-1]["id"])
+    theirs = by_hand(world)
+    show = world.ably._shown
+    monkeypatch.setattr(
+        world.ably,
+        "_shown",
+        lambda id_: {**show(id_), **({"due_date": "?"} if id_ == ours else {})},
+    )
+    report = world.run()
+    assert (problems(report), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+    assert {ours, theirs} == set(world.links[one].attempt_asked or ())
+
+
 @pytest.mark.parametrize("lost", [9, 10])
 def test_what_hangs_below_other_parents_stays_known_after_a_look(world: World, lost: int) -> None:
     """After ten lost answers the rest waits for the looks, which read below fewer parents."""

@@ -128,9 +128,10 @@ class _Group:
 
     @property
     def taken(self) -> frozenset[str]:
-        """What was found for them; nothing, if there is more than one way to match."""
+        """What was found for them; nothing, if there may be more than one way to match."""
         matched = frozenset(target.id for target in self.matched.values())
-        return matched if matched == self.pool else frozenset()
+        may_be_unread = any(one.is_hinted_by(it) for it in self.unread for one in self.doubts)
+        return matched if matched == self.pool and not may_be_unread else frozenset()
 
     def judge(self, taken: Collection[str]) -> Iterator[tuple[Key, Judgement]]:
         """The judgement on each create; ``taken`` are the targets that any create was given."""
@@ -141,7 +142,10 @@ class _Group:
             near = [t for t in self.near if t.id not in taken and doubt.is_hinted_by(t)]
             hints = [t for t in near if t in self.unread or not doubt.is_told_of(t)]
             if self.fits[key] and self.taken != self.pool:
-                yield key, Judgement(Fate.PERSON, [t for t in self.near if t.id in self.pool])
+                able = [
+                    t for t in self.near if t.id in self.pool or (t in self.unread and t in hints)
+                ]
+                yield key, Judgement(Fate.PERSON, able)
             elif key in self.matched:
                 yield key, Judgement(Fate.OPEN if is_theirs else Fate.FOUND, [self.matched[key]])
             elif hints:
