@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -461,6 +462,20 @@ def test_a_record_that_cannot_be_read_is_never_linked() -> None:
         assert (found.fate, [t.id for t in found.targets]) == (Fate.PERSON, ["ms_a"])
     away = replace(it, status="archived")
     assert judge([decided(doubt(before=()))], [away], RULES, {"ms_a"})[1].fate is Fate.NOTHING
+
+
+@pytest.mark.parametrize("more", [{}, {"name": "Renamed"}, {"parent_id": "ms_9"}])
+def test_a_record_that_cannot_be_read_and_carries_the_marker_is_for_a_person(
+    more: Mapping[str, str],
+) -> None:
+    """Whatever else a person has done to it: it is what the create left."""
+    it = left("ms_a", description=marked(1), **more)
+    for one in (doubt(), decided(doubt())):
+        found = judge([one], [it], RULES, {"ms_a"})[1]
+        assert (found.fate, [t.id for t in found.targets]) == (Fate.PERSON, ["ms_a"])
+        assert found.kind is ProblemKind.IN_DOUBT_FOR_A_PERSON
+    both = judge([doubt()], [it, left("ms_b", description=marked(1))], RULES, {"ms_a"})[1]
+    assert (both.fate, both.kind) == (Fate.PERSON, ProblemKind.SEVERAL_MARKED)
 
 
 def test_an_equal_one_is_not_taken_while_one_of_its_name_cannot_be_read() -> None:

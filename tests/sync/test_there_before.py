@@ -275,6 +275,32 @@ def test_a_record_that_cannot_be_read_since_may_be_the_create(
     assert world.to_ably.writes == {}
 
 
+@pytest.mark.parametrize("where", ["renamed", "moved"])
+def test_what_a_create_left_is_known_by_its_marker_where_it_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A person renamed it, or moved it: it is not made again, and linked once it is corrected."""
+    started(world)
+    one = world.add("One")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
+    ours = str(world.ably.live(PROJECT)[-1]["id"])
+    show, bad = world.ably._shown, {"due_date": "?"}
+    changed = {"name": "Theirs"} if where == "renamed" else {"parent_id": world.id_of(1)}
+    monkeypatch.setattr(
+        world.ably,
+        "_shown",
+        lambda id_: {**show(id_), **({**changed, **bad} if id_ == ours else {})},
+    )
+    report = world.run()
+    assert (problems(report), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+    assert f"corrected in Testably first: {ours}." in str(report.problems[0]["reason"])
+    bad.clear()
+    retry(world, one)
+    world.run()
+    assert world.id_of(one) == ours
+
+
 def test_an_equal_one_of_a_person_is_not_taken_while_ours_cannot_be_read(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

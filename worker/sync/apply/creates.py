@@ -177,7 +177,7 @@ class Creates:
             is_seen = doubt.parent not in looks.unread
             if doubt.is_ready and is_seen and judgement.fate is not Fate.OPEN:
                 try:
-                    resolved.append(self._conclude(doubt, judgement))
+                    resolved.append(self._conclude(doubt, judgement, looks))
                 except LostLeaseError:  # whoever has it knows what became of it
                     resolved.append(Resolution(self.writer.reload(doubt.link.testrail_id)))
         return resolved
@@ -216,7 +216,7 @@ class Creates:
             left = until - self.writer.clock.monotonic()
         return min(max(left, 0.0), self._longest)
 
-    def _conclude(self, doubt: Doubt, judgement: Judgement) -> Resolution:
+    def _conclude(self, doubt: Doubt, judgement: Judgement, looks: _Looks) -> Resolution:
         writer, link = self.writer, doubt.link
         if judgement.fate is Fate.FOUND:
             (left,) = judgement.targets
@@ -229,8 +229,9 @@ class Creates:
             found = writer.conclude(made, ChangeState.DONE, left.values)
             return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:
-            problem = Problem(judgement.kind, _why_asked(judgement.targets))
-            among = (target.id for target in judgement.targets)
+            among = sorted(target.id for target in judgement.targets)
+            unread = [id_ for id_ in among if id_ in looks.unreadable]
+            problem = Problem(judgement.kind, _why_asked(among, unread))
             asked = writer.keep(link.left_to_person(problem, writer.clock.now(), among))
             return Resolution(asked, problem)
         return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
@@ -298,9 +299,12 @@ class _Looks:
         return testably_id in self.linked or testably_id in self.seen
 
 
-def _why_asked(targets: Sequence[TargetMilestone]) -> str:
-    ids = ", ".join(sorted(target.id for target in targets))
-    return (
+def _why_asked(among: Sequence[str], unread: Sequence[str]) -> str:
+    """What a person is told of the targets that it can be, and of those that cannot be read."""
+    why = (
         "Testably gave no clear answer to its create, and what that left behind cannot be told "
-        f"for certain. It can be: {ids}."
+        f"for certain. It can be: {', '.join(among)}."
     )
+    if not unread:
+        return why
+    return f"{why} What cannot be read is to be corrected in Testably first: {', '.join(unread)}."

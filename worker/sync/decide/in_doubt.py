@@ -56,7 +56,7 @@ def judge(
     """The judgement on each create of the run's own pair, by TestRail id.
 
     ``doubts`` may include creates of other pairs, which compete for the same targets. ``free`` are
-    the targets that no link holds.
+    the targets that no link holds; of those that are ``unreadable`` it is known what can be read.
     """
     found: dict[Key, Judgement] = {}
     rest: list[Doubt] = []
@@ -66,9 +66,11 @@ def judge(
         if doubt.pair:
             own = [target for target in free if doubt.is_named_by(target)]
         own = living(own) if doubt.link.is_decided else living(own) or own
-        if own:
-            fate = Fate.FOUND if len(own) == 1 else Fate.PERSON
-            found[doubt.key] = Judgement(fate, own, ProblemKind.SEVERAL_MARKED)
+        if len(own) > 1:
+            found[doubt.key] = Judgement(Fate.PERSON, own, ProblemKind.SEVERAL_MARKED)
+        elif own:
+            fate = Fate.PERSON if own[0].id in unreadable else Fate.FOUND
+            found[doubt.key] = Judgement(fate, own)
         else:
             rest.append(doubt)
     claimed = {target.id for one in found.values() for target in one.targets}
