@@ -377,6 +377,15 @@ def test_a_record_that_cannot_be_read_and_has_its_name_may_be_the_milestone(
     assert said or "ms_bad" in str(report.problems[0]["reason"])
 
 
+def test_a_record_that_cannot_be_read_has_its_name_however_it_is_shown(world: World) -> None:
+    started(world)
+    bad: dict[str, object] = {"id": "ms_bad", "name": "R &amp; D", "status": "active"}
+    world.ably.plant(PROJECT, {**bad, "due_date": "?"})
+    one = world.add("R & D")
+    assert (one, "unread") in problems(world.run())
+    assert world.to_ably.writes == {}
+
+
 @pytest.mark.parametrize("said", [False, True])
 def test_a_record_that_cannot_be_read_and_has_its_marker_may_be_the_milestone(
     world: World, said: bool

@@ -14,6 +14,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import Effect, ProblemKind
+from mappings.text import plain_name
 from worker.sync.decide.action import Kind
 from worker.sync.decide.case import Case, Question, Step, blocked
 from worker.sync.decide.decided import left_by_people
@@ -180,7 +181,8 @@ def _which_is_unclear(ask: Question, alike: Sequence[TargetMilestone]) -> str:
     ids = ", ".join(target.id for target in alike)
     if len(alike) > 1:
         return f"Which milestone of this name is meant cannot be told ({ids})."
-    claims = ask.snapshot.name_claims.get((ask.place.parent_id, ask.source.name.strip()), 0)
+    claim = ask.place.parent_id, plain_name(ask.source.name)
+    claims = ask.snapshot.name_claims.get(claim, 0)
     if claims > 1:
         return f"Which of {claims} milestones in TestRail with this name {ids} is, cannot be told."
     return ""

@@ -30,6 +30,7 @@ from mappings.milestone import (
     written_status,
 )
 from mappings.problem import Problem, ProblemKind
+from mappings.text import plain_name
 from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import Options, Policy
 from worker.sync.ports import AS_ASKED, Paging, Shown, SourceListing
@@ -242,7 +243,7 @@ class Snapshot:
     def _named(self) -> Mapping[tuple[str | None, str], Sequence[TargetMilestone]]:
         ours = {target.id for targets in self.marked.values() for target in targets}
         others = living(target for target in self.free if target.id not in ours)
-        return _grouped(((target.parent_id, target.name.strip()), target) for target in others)
+        return _grouped(((target.parent_id, plain_name(target.name)), target) for target in others)
 
     def duplicates(self, testrail_id: int) -> list[TargetMilestone]:
         """Living unlinked targets that carry this milestone's marker."""
@@ -259,7 +260,7 @@ class Snapshot:
 
     def named(self, name: str, parent_target: str | None) -> Sequence[TargetMilestone]:
         """Living unlinked targets of this name under this parent that carry no marker of ours."""
-        return self._named.get((parent_target, name.strip()), ())
+        return self._named.get((parent_target, plain_name(name)), ())
 
     @cached_property
     def name_claims(self) -> Mapping[tuple[int | None, str], int]:
@@ -269,7 +270,7 @@ class Snapshot:
             target = self.link(source.id).testably_id
             place = self.places[source.id]
             if place.problem is None and (target is None or target in self.target.gone):
-                counts[(place.parent_id, source.name.strip())] += 1
+                counts[(place.parent_id, plain_name(source.name))] += 1
         return counts
 
 
