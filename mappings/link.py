@@ -117,17 +117,23 @@ class Link(LinkValues):
     def found(self, left: TargetMilestone, parent: str | None, since: str) -> Link:
         """What a create in doubt left behind; what was changed there since, a person did.
 
-        A description that can be what was sent is the target's way to store it, and no edit.
+        A description that can be what was sent is the target's way to store it, and no edit; and a
+        POST leaves a milestone active.
         """
         linked = self.created(left, parent, since)
+        status: dict[str, str | None] = {"status": ACTIVE}
+        posted = {**(self.in_flight or {}), **status}
         if left.updated_at is not None and left.updated_at == left.created_at:
-            return linked
-        posted = dict(self.in_flight or {})
-        if can_be_description(left.description, posted.get("description")):
+            posted = status
+        elif can_be_description(left.description, posted.get("description")):
             posted.pop("description", None)
         edited = {n: v for n, v in posted.items() if not same_value(n, v, left.values[n])}
-        problems = without(linked.field_problems, edited)
-        return replace(linked, observed={**linked.observed, **edited}, field_problems=problems)
+        return replace(
+            linked,
+            last_applied={**linked.last_applied, **status},
+            observed={**linked.observed, **edited},
+            field_problems=without(linked.field_problems, edited),
+        )
 
     def adopted(self, target: TargetMilestone) -> Link:
         """Linked to a target that is there already; nothing was ever applied to it.

@@ -273,6 +273,13 @@ def test_what_was_changed_since_it_was_created_is_a_persons_edit() -> None:
     assert CREATING.found(cut, None, SINCE).target_parent == "ms_4"
 
 
+def test_another_status_of_what_was_found_is_a_persons() -> None:
+    """A POST sends none, and leaves a milestone active."""
+    for at in (MADE.created_at, "2026-03-01T11:30:00Z"):
+        found = CREATING.found(replace(MADE, status="completed", updated_at=at), "ms_3", SINCE)
+        assert (found.last_applied["status"], found.observed["status"]) == ("active", "active")
+
+
 def test_an_answer_that_names_no_parent_leaves_the_one_that_was_asked_for() -> None:
     assert CREATING.created(replace(MADE, parent_id=None), "ms_3", SINCE).target_parent == "ms_3"
 

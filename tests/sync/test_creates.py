@@ -683,6 +683,33 @@ def test_what_a_person_wrote_in_what_is_found_is_judged_by_the_policy(
         assert [p["kind"] for p in report.problems] == ["target_edit_kept"] * 2
 
 
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("policy", OnTargetEdit)
+@pytest.mark.parametrize("status", ["completed", "archived"])
+def test_a_status_that_a_person_gave_to_what_is_found_is_judged_by_the_policy(
+    world: World, policy: OnTargetEdit, status: str, done: bool
+) -> None:
+    """In the same run, and whether it is completed in TestRail or not."""
+    world.policy = Policy(on_target_edit=policy)
+    world.add("One", is_completed=done)
+    dies(world, "after POST")
+    (made,) = world.ably.everything(PROJECT)
+    world.clock.sleep(60)
+    world.ably.update(PROJECT, str(made["id"]), {"status": status})
+    report = world.run()
+    assert report.state is State.SUCCEEDED
+    assert verify(world.context()).in_step
+    ours = "completed" if done else "active"
+    expected = ours if policy is OnTargetEdit.SOURCE else status
+    assert str(world.ably.get(PROJECT, str(made["id"]))["status"]) in (expected, *OPEN[expected])
+    assert len(world.ably.everything(PROJECT)) == 1
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+OPEN = {"active": ("upcoming", "started", "past_due"), "completed": (), "archived": ()}
+
+
 def test_a_retry_that_leaves_several_asks_again(world: World) -> None:
     """It alone decides nothing, and nothing is created."""
     world.add("One")

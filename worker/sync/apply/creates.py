@@ -225,7 +225,7 @@ class Creates:
                 adopted = writer.adopt(link.adopted(left), why)
                 return Resolution(adopted, shown=left)
             made = link.found(left, doubt.parent or None, writer.since())
-            same = all(same_value(n, made.observed.get(n), left.values[n]) for n in POSTED)
+            same = all(same_value(n, made.observed.get(n), left.values[n]) for n in FIELDS)
             found = writer.conclude(made, ChangeState.DONE, left.values)
             return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:
