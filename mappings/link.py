@@ -48,10 +48,11 @@ class Link(LinkValues):
         deadline: datetime,
         newest: str | None = None,
         before: tuple[str, ...] | None = None,
+        parent: str | None = None,
     ) -> Link:
-        """A POST is about to be sent at ``at``, and given up at ``deadline``, both aware.
+        """A POST below ``parent`` is about to be sent at ``at``, given up at ``deadline``.
 
-        ``newest`` and ``before`` are what an attempt records of what was there before it.
+        Both times are aware; ``newest`` and ``before`` say what was there before it.
         """
         return replace(
             self,
@@ -62,6 +63,7 @@ class Link(LinkValues):
             attempt_newest=newest,
             attempt_before=before,
             attempt_asked=None,
+            attempt_parent=parent,
         )
 
     def in_doubt(self, deadline: datetime) -> Link:
@@ -109,6 +111,7 @@ class Link(LinkValues):
             attempt_newest=None,
             attempt_before=None,
             attempt_asked=None,
+            attempt_parent=None,
             attempts=0,
             problem=None,
         )
@@ -154,6 +157,7 @@ class Link(LinkValues):
             attempt_newest=None,
             attempt_before=None,
             attempt_asked=None,
+            attempt_parent=None,
             attempts=0,
         )
 

@@ -76,8 +76,9 @@ class LinkRecord:
     and not yet seen by a reading. Of a create, ``attempt_newest`` is the newest ``created_at``
     that the target had shown before it, ``attempt_before`` are the ids of what it had shown
     that could be taken for it (None where that was not recorded), ``attempt_asked`` those that a
-    person was asked about, ``attempt_deadline`` until when its request was given up; None while it
-    is in doubt, once a person has decided.
+    person was asked about, ``attempt_parent`` is the target below which it was sent,
+    ``attempt_deadline`` until when its request was given up; None while it is in doubt, once a
+    person has decided.
 
     *Lease*: ``version`` counts every change of the row; a write leases the row by comparing it.
 
@@ -106,6 +107,7 @@ class LinkRecord:
     attempt_newest: str | None = None
     attempt_before: tuple[str, ...] | None = None
     attempt_asked: tuple[str, ...] | None = None
+    attempt_parent: str | None = None
     attempts: int = 0
     change_id: int | None = None
     lease_until: datetime | None = None

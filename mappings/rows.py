@@ -148,6 +148,7 @@ COLUMN_OF = {
     "attempt_newest": "attempt_newest",
     "attempt_before": "attempt_before",
     "attempt_asked": "attempt_asked",
+    "attempt_parent": "attempt_parent",
     "attempts": "attempts",
     "change_id": "change_id",
     "look_again": "look_again",

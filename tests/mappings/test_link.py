@@ -42,6 +42,7 @@ FULL = Link(
     attempt_newest="2026-02-02T00:00:00Z",
     attempt_before=("ms_2",),
     attempt_asked=("ms_3",),
+    attempt_parent="ms_4",
     attempts=2,
     change_id=9,
     lease_until=NOW + HOUR,
@@ -67,6 +68,7 @@ NO_ATTEMPT: dict[str, Any] = {
     "attempt_newest": None,
     "attempt_before": None,
     "attempt_asked": None,
+    "attempt_parent": None,
     "attempts": 0,
 }
 FORGOTTEN: dict[str, Any] = {
@@ -95,7 +97,7 @@ Steps = dict[str, tuple[Callable[[Link], Link], dict[str, Any]]]
 STEPS: Steps = {
     "below": (lambda k: k.below(4), {"parent_id": 4}),
     "begin_create": (
-        lambda k: k.begin_create({"name": "x"}, NOW, NOW + HOUR, "newest", ("ms_1",)),
+        lambda k: k.begin_create({"name": "x"}, NOW, NOW + HOUR, "newest", ("ms_1",), "ms_5"),
         {
             "state": LinkState.CREATING,
             "in_flight": {"name": "x"},
@@ -104,6 +106,7 @@ STEPS: Steps = {
             "attempt_newest": "newest",
             "attempt_before": ("ms_1",),
             "attempt_asked": None,
+            "attempt_parent": "ms_5",
         },
     ),
     "in_doubt": (lambda k: k.in_doubt(NOW + HOUR), {"attempts": 3, "attempt_deadline": NOW + HOUR}),

@@ -106,6 +106,7 @@ links = st.builds(
     attempt_newest=st.none() | texts,
     attempt_before=st.none() | st.lists(texts).map(tuple),
     attempt_asked=st.none() | st.lists(texts).map(tuple),
+    attempt_parent=st.none() | texts,
     parent_id=st.none() | st.integers(1, 2**62),
     target_parent=st.none() | texts,
     source_fingerprint=texts,

@@ -20,6 +20,7 @@ from tests.support.world import PROJECT, URL, World
 from worker.errors import (
     AccessDenied,
     ApiError,
+    ConnectionLost,
     CredentialsRefused,
     Redirected,
     ServerTrouble,
@@ -340,6 +341,40 @@ def test_a_parent_that_vanishes_meanwhile(world: World) -> None:
     world.run()
     assert {row["name"] for row in world.ably.everything(PROJECT)} >= {"Parent"}
     assert doubled(world) == []
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("kept", ["footer", "no footer", "cut"])
+def test_what_a_create_left_is_found_below_the_parent_that_it_was_sent_below(
+    world: World, kept: str, listed: bool
+) -> None:
+    """An undo gave that one back, and its source has another target by now."""
+    without_footer(world, kept != "no footer")
+    cut = 60 if kept == "cut" else None
+    ably = replace(ABLY, parent_dates_read_only=False, cuts_description_at=cut)
+    world.behave(ably=replace(ably, list_holds_subs=listed))
+    world.add("Other")
+    world.run()
+    first = by_hand(world, name="Parent")["id"]
+    parent = world.add("Parent")
+    child = world.add("Child", parent, description="Longer than what is kept of it. " * 3)
+    world.to_ably.faults.script("reset_after", method="POST")
+
+    def fail(method: str, _what: str) -> None:
+        if method == "GET" and world.to_ably.writes.get("POST"):
+            raise ConnectionLost("Testably", "The connection was lost.")
+
+    world.to_ably.before = fail
+    run = world.run(adopt_by_name=True).run
+    world.to_ably.before = lambda _method, _what: None
+    assert world.links[child].state is LinkState.CREATING
+    world.clock.sleep(60)
+    undo(world.context(), str(run))
+    report = world.run(Trigger.MIGRATION, create_anyway=True)
+    assert world.id_of(parent) != first
+    (made,) = (row for row in world.ably.everything(PROJECT) if row["name"] == "Child")
+    assert (world.id_of(child), made["parent_id"]) == (made["id"], first)
+    assert (child, "immovable") in [(p["testrail_id"], p["kind"]) for p in report.problems]
 
 
 def test_several_that_may_be_it_are_never_guessed(world: World) -> None:

@@ -209,6 +209,14 @@ def test_what_hangs_elsewhere_is_not_it(
     assert one_told(doubt(parent=parent), left(parent_id=shown))[0] is verdict
 
 
+@pytest.mark.parametrize("shown", ["ms_8", "ms_9"])
+def test_it_is_near_below_both_the_parent_it_was_sent_below_and_todays(shown: str) -> None:
+    """It was sent below the first; what hangs below the other somebody may have moved there."""
+    one = replace(doubt(parent="ms_9"), parent_now="ms_8")
+    fate = Fate.FOUND if shown == "ms_9" else Fate.PERSON
+    assert one_told(one, left(parent_id=shown)) == (fate, ["ms_1"])
+
+
 # --- since the attempt
 
 

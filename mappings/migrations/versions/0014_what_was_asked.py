@@ -1,4 +1,4 @@
-"""A create that is for a person remembers what the person was asked about"""
+"""A create remembers the parent that it was sent below, and what a person was asked about"""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("links", sa.Column("attempt_asked", sa.JSON(), nullable=True))
+    op.add_column("links", sa.Column("attempt_parent", sa.Text(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("links", "attempt_parent")
     op.drop_column("links", "attempt_asked")

@@ -113,7 +113,7 @@ class Creates:
 
         def intend(at: datetime) -> tuple[Link, Change]:
             deadline = writer.deadline(at) + STALL
-            creating = link.begin_create(posted, at, deadline, self.seen.newest, before)
+            creating = link.begin_create(posted, at, deadline, self.seen.newest, before, parent)
             change = Change(writer.run_id, link.testrail_id, None, "create", {}, posted, at)
             return creating, change
 
@@ -160,7 +160,7 @@ class Creates:
         waited = [link for link in in_doubt if link.testrail_id in ready]
         self._wait(waited)
         doubts = [doubt_of(link, links, self.rules, ready) for link in in_doubt]
-        looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
+        looks = _Looks(self.writer, frozenset().union(*(doubt.parents for doubt in doubts)))
         with suppress(InVainError), looking([link.change_id or 0 for link in waited]):
             looks.look_twice()
         self.unread = looks.unread
@@ -174,13 +174,18 @@ class Creates:
         resolved = []
         for doubt in doubts:
             judgement = judged[doubt.link.testrail_id]
-            is_seen = doubt.parent not in looks.unread
+            is_seen = doubt.parents.isdisjoint(looks.unread)
             if doubt.is_ready and is_seen and judgement.fate is not Fate.OPEN:
                 try:
                     resolved.append(self._conclude(doubt, judgement, looks))
                 except LostLeaseError:  # whoever has it knows what became of it
                     resolved.append(Resolution(self.writer.reload(doubt.link.testrail_id)))
         return resolved
+
+    def why_unread(self, link: Link, links: Links) -> str:
+        """What the last looks could not read of where a create in doubt can be."""
+        parents = doubt_of(link, links, self.rules, ()).parents
+        return next((why for id_, why in self.unread.items() if id_ in parents), "")
 
     def _foreign(self, create: ForeignCreate) -> Doubt:
         """One of another pair, which can have left the same as one of this pair."""
@@ -226,6 +231,7 @@ class Creates:
                 return Resolution(adopted, shown=left)
             made = link.found(left, doubt.parent or None, writer.since())
             same = all(same_value(n, made.observed.get(n), left.values[n]) for n in FIELDS)
+            same = same and doubt.parent == doubt.parent_now
             found = writer.conclude(made, ChangeState.DONE, left.values)
             return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:

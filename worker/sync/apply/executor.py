@@ -230,8 +230,7 @@ class Executor:
         number, action = item
         link = self._links.of(action)
         if link.state is LinkState.CREATING:
-            parent = self._links.target_of(action.parent_id)
-            outcome = in_doubt(action, self._creates.unread.get(parent or "", ""))
+            outcome = in_doubt(action, self._creates.why_unread(link, self._links.known))
         elif number in self._attempts.failed:
             self._items.finish(number, waiting(action, ProblemKind.CREATE_FAILS, NOT_CREATED))
             return

@@ -28,6 +28,7 @@ Key = tuple[int, int]
 class Doubt:
     """A create in doubt that was posted below ``parent`` with this ``marker``.
 
+    ``parent_now`` is the target that its parent has by now.
     ``is_ready`` says that its wait is over and that this run may conclude about it. One of another
     ``pair`` that writes into the same project only takes part: ``is_over`` says that its wait is
     over.
@@ -39,6 +40,12 @@ class Doubt:
     is_ready: bool = True
     pair: int = 0
     is_over: bool = False
+    parent_now: str | None = None
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """The targets below which it can be."""
+        return frozenset(id_ for id_ in (self.parent, self.parent_now) if id_)
 
     @property
     def key(self) -> Key:
@@ -103,7 +110,7 @@ class Doubt:
 
     def is_hinted_by(self, target: TargetMilestone) -> bool:
         """Whether it can have left this, of which the caller knows that it is near it."""
-        is_elsewhere = target.parent_id not in (None, self.parent)
+        is_elsewhere = target.parent_id is not None and target.parent_id not in self.parents
         return self._is_since(target) and not (is_elsewhere or self._is_of_another(target))
 
     def _is_of_another(self, target: TargetMilestone) -> bool:
@@ -155,9 +162,10 @@ class Doubt:
 
 def doubt_of(link: Link, links: Links, rules: MappingRules, ready: Collection[int]) -> Doubt:
     """A create in doubt of the run's own pair; about those that are ``ready`` it may conclude."""
-    parent = None
+    now = None
     if link.parent_id is not None:
         above = links.get(link.parent_id)
-        parent = (above.testably_id if above is not None else None) or NOWHERE
+        now = (above.testably_id if above is not None else None) or NOWHERE
     marker = marker_url(rules.testrail_url, link.testrail_id)
-    return Doubt(link, marker, parent, is_ready=link.testrail_id in ready)
+    parent = link.attempt_parent or now
+    return Doubt(link, marker, parent, is_ready=link.testrail_id in ready, parent_now=now)
