@@ -217,10 +217,12 @@ class _Planner:
         """The comparison with the place: Testably's API cannot move a milestone."""
         place = self.snapshot.places[source.id]
         link = compared.link
-        expected = self._parent_target(place.parent_id)
         is_now = link.target_parent if live is None else live.parent_id
         known = dict(link.field_problems)
         before = known.pop("parent_id", None)
+        expected = self._parent_target(place.parent_id)
+        if self._may_be_parent(is_now, place.parent_id):
+            expected = is_now if before is None else before.desired
         if place.problem is not None or expected == is_now:
             return Comparison(link.with_field_problems(known), compared.differences)
         now = moment(self.snapshot.now.isoformat())
@@ -237,6 +239,12 @@ class _Planner:
         if parent_id is None:
             return None
         return self.cases.of(parent_id).testably_id or f"TestRail {parent_id}"
+
+    def _may_be_parent(self, target: str | None, parent_id: int | None) -> bool:
+        """Whether nobody knows yet if this is the target of a parent that is linked to none."""
+        if target is None or parent_id is None or self.cases.of(parent_id).arrives:
+            return False
+        return target not in self.snapshot.links.by_target
 
     def _linked_action(
         self,
