@@ -13,7 +13,7 @@ replaces a link's fields.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -48,10 +48,11 @@ class Link(LinkValues):
         deadline: datetime,
         newest: str | None = None,
         before: tuple[str, ...] | None = None,
+        parent: str | None = None,
     ) -> Link:
-        """A POST is about to be sent at ``at``, and given up at ``deadline``, both aware.
+        """A POST below ``parent`` is about to be sent at ``at``, given up at ``deadline``.
 
-        ``newest`` and ``before`` are what an attempt records of what was there before it.
+        Both times are aware; ``newest`` and ``before`` say what was there before it.
         """
         return replace(
             self,
@@ -61,6 +62,8 @@ class Link(LinkValues):
             attempt_deadline=deadline,
             attempt_newest=newest,
             attempt_before=before,
+            attempt_asked=None,
+            attempt_parent=parent,
         )
 
     def in_doubt(self, deadline: datetime) -> Link:
@@ -77,9 +80,13 @@ class Link(LinkValues):
             problem=self._failure,
         )
 
-    def left_to_person(self, problem: Problem, now: datetime) -> Link:
-        """What its create left behind cannot be told; it stays in doubt until `retry`."""
-        asked = replace(self, attempt_deadline=self.attempt_deadline or now)
+    def left_to_person(self, problem: Problem, now: datetime, among: Iterable[str]) -> Link:
+        """What its create left behind cannot be told; it stays in doubt until `retry`.
+
+        What a person says then is about the targets ``among`` which it may be, and no others.
+        """
+        deadline = self.attempt_deadline or now
+        asked = replace(self, attempt_deadline=deadline, attempt_asked=tuple(sorted(among)))
         return asked.with_problem(problem, now)
 
     def created(self, made: TargetMilestone, parent: str | None, since: str) -> Link:
@@ -103,6 +110,8 @@ class Link(LinkValues):
             attempt_deadline=None,
             attempt_newest=None,
             attempt_before=None,
+            attempt_asked=None,
+            attempt_parent=None,
             attempts=0,
             problem=None,
         )
@@ -111,24 +120,32 @@ class Link(LinkValues):
     def found(self, left: TargetMilestone, parent: str | None, since: str) -> Link:
         """What a create in doubt left behind; what was changed there since, a person did.
 
-        A description that can be what was sent is the target's way to store it, and no edit.
+        A description that can be what was sent is the target's way to store it, and no edit; and a
+        POST leaves a milestone active.
         """
         linked = self.created(left, parent, since)
+        status: dict[str, str | None] = {"status": ACTIVE}
+        posted = {**(self.in_flight or {}), **status}
         if left.updated_at is not None and left.updated_at == left.created_at:
-            return linked
-        posted = dict(self.in_flight or {})
-        if can_be_description(left.description, posted.get("description")):
+            posted = status
+        elif can_be_description(left.description, posted.get("description")):
             posted.pop("description", None)
         edited = {n: v for n, v in posted.items() if not same_value(n, v, left.values[n])}
-        problems = without(linked.field_problems, edited)
-        return replace(linked, observed={**linked.observed, **edited}, field_problems=problems)
+        return replace(
+            linked,
+            last_applied={**linked.last_applied, **status},
+            observed={**linked.observed, **edited},
+            field_problems=without(linked.field_problems, edited),
+        )
 
     def adopted(self, target: TargetMilestone) -> Link:
         """Linked to a target that is there already; nothing was ever applied to it.
 
-        What a create in doubt had in flight is ours; a POST leaves a milestone active.
+        What a create in doubt had in flight is ours, unless a person has decided, who knows what it
+        is, and not whose it was; a POST leaves a milestone active.
         """
-        cut_off = self.in_flight if self.state is LinkState.CREATING else None
+        is_ours = self.state is LinkState.CREATING and not self.is_decided
+        cut_off = self.in_flight if is_ours else None
         return replace(
             self.without_target(),
             testably_id=target.id,
@@ -139,6 +156,8 @@ class Link(LinkValues):
             attempt_deadline=None,
             attempt_newest=None,
             attempt_before=None,
+            attempt_asked=None,
+            attempt_parent=None,
             attempts=0,
         )
 
@@ -238,7 +257,8 @@ class Link(LinkValues):
     def retried(self) -> Link:
         """A person said `retry`: what failed is tried again.
 
-        Of a create that was left to a person, what is still alive is its own.
+        Of a create that was left to a person, what is still alive of what it was asked about is
+        its own.
         """
         return replace(
             self,

@@ -75,8 +75,10 @@ class LinkRecord:
     *Attempt*: ``in_flight`` is journaled before a write; ``sent`` counts values that were sent
     and not yet seen by a reading. Of a create, ``attempt_newest`` is the newest ``created_at``
     that the target had shown before it, ``attempt_before`` are the ids of what it had shown
-    that could be taken for it (None where that was not recorded), ``attempt_deadline`` until when
-    its request was given up; None while it is in doubt, once a person has decided.
+    that could be taken for it (None where that was not recorded), ``attempt_asked`` those that a
+    person was asked about, ``attempt_parent`` is the target below which it was sent,
+    ``attempt_deadline`` until when its request was given up; None while it is in doubt, once a
+    person has decided.
 
     *Lease*: ``version`` counts every change of the row; a write leases the row by comparing it.
 
@@ -104,6 +106,8 @@ class LinkRecord:
     attempt_deadline: datetime | None = None
     attempt_newest: str | None = None
     attempt_before: tuple[str, ...] | None = None
+    attempt_asked: tuple[str, ...] | None = None
+    attempt_parent: str | None = None
     attempts: int = 0
     change_id: int | None = None
     lease_until: datetime | None = None

@@ -147,6 +147,8 @@ COLUMN_OF = {
     "attempt_deadline": "attempt_deadline",
     "attempt_newest": "attempt_newest",
     "attempt_before": "attempt_before",
+    "attempt_asked": "attempt_asked",
+    "attempt_parent": "attempt_parent",
     "attempts": "attempts",
     "change_id": "change_id",
     "look_again": "look_again",
@@ -189,8 +191,8 @@ def link_of(row: RowMapping) -> Link:
     kept = row["field_problems"]
     facts = {name: row[column] for name, column in COLUMN_OF.items()}
     facts["raw"] = PackedRecord(facts["raw"])
-    before = facts["attempt_before"]
-    facts["attempt_before"] = None if before is None else tuple(before)
+    for ids in ("attempt_before", "attempt_asked"):
+        facts[ids] = None if facts[ids] is None else tuple(facts[ids])
     facts["observed"] = unless_equal(facts["observed"], facts["last_applied"])
     return Link(
         state=LinkState(row["state"]),

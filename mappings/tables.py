@@ -112,6 +112,8 @@ links = Table(
     Column("attempt_deadline", UtcDateTime),
     Column("attempt_newest", Text),
     Column("attempt_before", JSON(none_as_null=True)),
+    Column("attempt_asked", JSON(none_as_null=True)),
+    Column("attempt_parent", Text),
     Column("attempts", Integer, nullable=False),
     Column("change_id", BigInteger),
     Column("look_again", Boolean, nullable=False),

@@ -37,6 +37,11 @@ def normal_text(text: str | None) -> str:
     return " ".join(_without_layers(text or "", _normal_dashes).split())
 
 
+def plain_name(name: str) -> str:
+    """The form that names have in common which are taken for the same (R7)."""
+    return normal_text(name)
+
+
 def plain_text(text: str | None) -> str:
     """The text in NFC, its entities as the characters they mean, its links as their addresses."""
     return _without_layers(text or "", _nfc)

@@ -161,3 +161,25 @@ def test_a_retry_of_nothing_says_so(milesync: Milesync, sandbox: Sandbox) -> Non
     milesync("undo", run, "--yes")
     assert milesync("retry", "--json").json["cleared"] == 0
     assert advised(milesync("retry", "1").out) == [["migrate"]]
+
+
+def test_what_a_create_left_is_decided_only_where_it_is_named(
+    milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `retry` of everything says what is left for a person, and creates and links nothing."""
+    monkeypatch.setenv("MILESYNC_DESCRIPTION_FOOTER", "false")
+    assert milesync("migrate", "--yes").code == 0
+    ably = sandbox.testably
+    ably.model.switches = replace(ably.model.switches, hides_created_at=True)
+    made = sandbox.testrail.model.add(1, {"name": "In doubt"})["id"]
+    ably.faults.script("reset_after", method="POST")
+    assert milesync("sync").code == 3
+    assert milesync("retry", "--json").json["cleared"] == 0
+    assert advised(milesync("retry").out) == [["failures"]]
+    [failure] = milesync("failures", "--json").json["projects"][0]["failures"]
+    assert failure["kind"] == "in_doubt_for_a_person"
+    assert milesync("sync").code == 3
+    [retry] = [one for one in advised(failure["next_step"]) if one[0] == "retry"]
+    assert retry == ["retry", str(made)]
+    assert typed(milesync, retry) == 0
+    assert milesync("sync").code == 0

@@ -41,6 +41,8 @@ FULL = Link(
     attempt_deadline=NOW,
     attempt_newest="2026-02-02T00:00:00Z",
     attempt_before=("ms_2",),
+    attempt_asked=("ms_3",),
+    attempt_parent="ms_4",
     attempts=2,
     change_id=9,
     lease_until=NOW + HOUR,
@@ -65,6 +67,8 @@ NO_ATTEMPT: dict[str, Any] = {
     "attempt_deadline": None,
     "attempt_newest": None,
     "attempt_before": None,
+    "attempt_asked": None,
+    "attempt_parent": None,
     "attempts": 0,
 }
 FORGOTTEN: dict[str, Any] = {
@@ -93,7 +97,7 @@ Steps = dict[str, tuple[Callable[[Link], Link], dict[str, Any]]]
 STEPS: Steps = {
     "below": (lambda k: k.below(4), {"parent_id": 4}),
     "begin_create": (
-        lambda k: k.begin_create({"name": "x"}, NOW, NOW + HOUR, "newest", ("ms_1",)),
+        lambda k: k.begin_create({"name": "x"}, NOW, NOW + HOUR, "newest", ("ms_1",), "ms_5"),
         {
             "state": LinkState.CREATING,
             "in_flight": {"name": "x"},
@@ -101,6 +105,8 @@ STEPS: Steps = {
             "attempt_deadline": NOW + HOUR,
             "attempt_newest": "newest",
             "attempt_before": ("ms_1",),
+            "attempt_asked": None,
+            "attempt_parent": "ms_5",
         },
     ),
     "in_doubt": (lambda k: k.in_doubt(NOW + HOUR), {"attempts": 3, "attempt_deadline": NOW + HOUR}),
@@ -241,11 +247,12 @@ def test_what_a_create_in_doubt_had_in_flight_is_kept_by_an_adoption() -> None:
 
 def test_a_create_left_to_a_person_keeps_its_deadline_and_gets_one() -> None:
     asked = Problem(ProblemKind.SEVERAL_MARKED, "Which?")
-    assert changes(CREATING, CREATING.left_to_person(asked, NOW + HOUR)) == {
-        "problem": replace(asked, since=NOW + HOUR)
+    assert changes(CREATING, CREATING.left_to_person(asked, NOW + HOUR, ["ms_2", "ms_1"])) == {
+        "attempt_asked": ("ms_1", "ms_2"),
+        "problem": replace(asked, since=NOW + HOUR),
     }
     decided = replace(CREATING, attempt_deadline=None)
-    assert decided.left_to_person(asked, NOW).attempt_deadline == NOW
+    assert decided.left_to_person(asked, NOW, ()).attempt_deadline == NOW
 
 
 def test_a_create_that_waits_for_a_person_is_decided_by_a_retry() -> None:
@@ -267,6 +274,13 @@ def test_what_was_changed_since_it_was_created_is_a_persons_edit() -> None:
     assert (found.observed["name"], found.field_problems) == ("One", {})
     cut = replace(edited, name="One", description="What was sent (1)")
     assert CREATING.found(cut, None, SINCE).target_parent == "ms_4"
+
+
+def test_another_status_of_what_was_found_is_a_persons() -> None:
+    """A POST sends none, and leaves a milestone active."""
+    for at in (MADE.created_at, "2026-03-01T11:30:00Z"):
+        found = CREATING.found(replace(MADE, status="completed", updated_at=at), "ms_3", SINCE)
+        assert (found.last_applied["status"], found.observed["status"]) == ("active", "active")
 
 
 def test_an_answer_that_names_no_parent_leaves_the_one_that_was_asked_for() -> None:

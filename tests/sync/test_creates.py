@@ -20,6 +20,7 @@ from tests.support.world import PROJECT, URL, World
 from worker.errors import (
     AccessDenied,
     ApiError,
+    ConnectionLost,
     CredentialsRefused,
     Redirected,
     ServerTrouble,
@@ -340,6 +341,40 @@ def test_a_parent_that_vanishes_meanwhile(world: World) -> None:
     world.run()
     assert {row["name"] for row in world.ably.everything(PROJECT)} >= {"Parent"}
     assert doubled(world) == []
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("kept", ["footer", "no footer", "cut"])
+def test_what_a_create_left_is_found_below_the_parent_that_it_was_sent_below(
+    world: World, kept: str, listed: bool
+) -> None:
+    """An undo gave that one back, and its source has another target by now."""
+    without_footer(world, kept != "no footer")
+    cut = 60 if kept == "cut" else None
+    ably = replace(ABLY, parent_dates_read_only=False, cuts_description_at=cut)
+    world.behave(ably=replace(ably, list_holds_subs=listed))
+    world.add("Other")
+    world.run()
+    first = by_hand(world, name="Parent")["id"]
+    parent = world.add("Parent")
+    child = world.add("Child", parent, description="Longer than what is kept of it. " * 3)
+    world.to_ably.faults.script("reset_after", method="POST")
+
+    def fail(method: str, _what: str) -> None:
+        if method == "GET" and world.to_ably.writes.get("POST"):
+            raise ConnectionLost("Testably", "The connection was lost.")
+
+    world.to_ably.before = fail
+    run = world.run(adopt_by_name=True).run
+    world.to_ably.before = lambda _method, _what: None
+    assert world.links[child].state is LinkState.CREATING
+    world.clock.sleep(60)
+    undo(world.context(), str(run))
+    report = world.run(Trigger.MIGRATION, create_anyway=True)
+    assert world.id_of(parent) != first
+    (made,) = (row for row in world.ably.everything(PROJECT) if row["name"] == "Child")
+    assert (world.id_of(child), made["parent_id"]) == (made["id"], first)
+    assert (child, "immovable") in [(p["testrail_id"], p["kind"]) for p in report.problems]
 
 
 def test_several_that_may_be_it_are_never_guessed(world: World) -> None:
@@ -681,6 +716,33 @@ def test_what_a_person_wrote_in_what_is_found_is_judged_by_the_policy(
         row = world.in_target(1)
         assert {name: row[name] for name in edit} == edit
         assert [p["kind"] for p in report.problems] == ["target_edit_kept"] * 2
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("policy", OnTargetEdit)
+@pytest.mark.parametrize("status", ["completed", "archived"])
+def test_a_status_that_a_person_gave_to_what_is_found_is_judged_by_the_policy(
+    world: World, policy: OnTargetEdit, status: str, done: bool
+) -> None:
+    """In the same run, and whether it is completed in TestRail or not."""
+    world.policy = Policy(on_target_edit=policy)
+    world.add("One", is_completed=done)
+    dies(world, "after POST")
+    (made,) = world.ably.everything(PROJECT)
+    world.clock.sleep(60)
+    world.ably.update(PROJECT, str(made["id"]), {"status": status})
+    report = world.run()
+    assert report.state is State.SUCCEEDED
+    assert verify(world.context()).in_step
+    ours = "completed" if done else "active"
+    expected = ours if policy is OnTargetEdit.SOURCE else status
+    assert str(world.ably.get(PROJECT, str(made["id"]))["status"]) in (expected, *OPEN[expected])
+    assert len(world.ably.everything(PROJECT)) == 1
+    world.run()
+    assert world.to_ably.writes == {}
+
+
+OPEN = {"active": ("upcoming", "started", "past_due"), "completed": (), "archived": ()}
 
 
 def test_a_retry_that_leaves_several_asks_again(world: World) -> None:

@@ -111,7 +111,7 @@ def test_a_create_in_doubt_costs_no_archived_list(world: World) -> None:
     gather(world)
     assert reads(world) == [LIST, COMPLETED]
     problem = Problem(ProblemKind.IN_DOUBT_FOR_A_PERSON, "It can be: ms_1.")
-    asked = saved.left_to_person(problem, world.clock.now())
+    asked = saved.left_to_person(problem, world.clock.now(), ["ms_1"])
     world.store.save(world.pair.id, asked, world.clock.now())
     gather(world)
     assert reads(world) == [LIST]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,8 @@ from mappings.milestone import MappingRules, TargetMilestone
 from mappings.problem import Problem, ProblemKind
 from tests.support.build import RULES
 from tests.support.clock import NOW
-from worker.sync.apply.creates import NOWHERE
-from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
+from worker.sync.decide.doubt import NOWHERE, Doubt
+from worker.sync.decide.in_doubt import Fate, Judgement, judge
 
 BEFORE, NEWEST, SINCE = "2026-03-01T09:59:59Z", "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z"
 URL = RULES.testrail_url
@@ -42,15 +43,19 @@ def marked(testrail_id: int, url: str = URL) -> str:
     return with_footer("Text", Footer(marker_url(url, testrail_id)))
 
 
-def asked(one: Doubt) -> Doubt:
-    """The same create, once it is for a person."""
+ANY = tuple(f"ms_{end}" for end in "123ab")
+"""The ids of the targets that a person is asked about."""
+
+
+def asked(one: Doubt, *about: str) -> Doubt:
+    """The same create, once a person is asked about these, or about any."""
     problem = Problem(ProblemKind.IN_DOUBT_FOR_A_PERSON, "It cannot be told.", NOW)
-    return replace(one, link=one.link.left_to_person(problem, NOW), is_ready=False)
+    return replace(one, link=one.link.left_to_person(problem, NOW, about or ANY), is_ready=False)
 
 
-def decided(one: Doubt) -> Doubt:
-    """The same create, once a person has said `retry`."""
-    return replace(one, link=asked(one).link.retried())
+def decided(one: Doubt, *about: str) -> Doubt:
+    """The same create, once a person has said `retry` of these, or of any."""
+    return replace(one, link=asked(one, *about).link.retried())
 
 
 def told(doubts: list[Doubt], *targets: TargetMilestone) -> dict[int, tuple[Fate, list[str]]]:
@@ -204,6 +209,14 @@ def test_what_hangs_elsewhere_is_not_it(
     assert one_told(doubt(parent=parent), left(parent_id=shown))[0] is verdict
 
 
+@pytest.mark.parametrize("shown", ["ms_8", "ms_9"])
+def test_it_is_near_below_both_the_parent_it_was_sent_below_and_todays(shown: str) -> None:
+    """It was sent below the first; what hangs below the other somebody may have moved there."""
+    one = replace(doubt(parent="ms_9"), parent_now="ms_8")
+    fate = Fate.FOUND if shown == "ms_9" else Fate.PERSON
+    assert one_told(one, left(parent_id=shown)) == (fate, ["ms_1"])
+
+
 # --- since the attempt
 
 
@@ -335,6 +348,17 @@ def test_where_a_person_left_several_it_stays_for_a_person() -> None:
     assert again == (Fate.PERSON, ["ms_1", "ms_2"])
 
 
+@pytest.mark.parametrize("status", ["active", "archived"])
+@pytest.mark.parametrize("name", ["One", "On"])
+def test_of_what_came_after_a_person_was_asked_nothing_was_decided(name: str, status: str) -> None:
+    """It is asked about anew, unless it is archived; and what was left before it is its own."""
+    one, late = decided(doubt(), "ms_1"), left("ms_2", name=name, status=status)
+    is_away = status == "archived"
+    found = one_told(one, left(status="archived"), late)
+    assert found == ((Fate.NOTHING, []) if is_away else (Fate.PERSON, ["ms_2"]))
+    assert one_told(one, left(), late) == (Fate.FOUND, ["ms_1"])
+
+
 def test_an_equal_create_that_is_for_a_person_keeps_its_target() -> None:
     """Two creates and two targets: the one that was decided first takes one of them."""
     first, second = decided(doubt(1)), asked(doubt(2))
@@ -446,6 +470,40 @@ def test_a_record_that_cannot_be_read_is_never_linked() -> None:
         assert (found.fate, [t.id for t in found.targets]) == (Fate.PERSON, ["ms_a"])
     away = replace(it, status="archived")
     assert judge([decided(doubt(before=()))], [away], RULES, {"ms_a"})[1].fate is Fate.NOTHING
+
+
+@pytest.mark.parametrize("more", [{}, {"name": "Renamed"}, {"parent_id": "ms_9"}])
+def test_a_record_that_cannot_be_read_and_carries_the_marker_is_for_a_person(
+    more: Mapping[str, str],
+) -> None:
+    """Whatever else a person has done to it: it is what the create left."""
+    it = left("ms_a", description=marked(1), **more)
+    for one in (doubt(), decided(doubt())):
+        found = judge([one], [it], RULES, {"ms_a"})[1]
+        assert (found.fate, [t.id for t in found.targets]) == (Fate.PERSON, ["ms_a"])
+        assert found.kind is ProblemKind.IN_DOUBT_FOR_A_PERSON
+    both = judge([doubt()], [it, left("ms_b", description=marked(1))], RULES, {"ms_a"})[1]
+    assert (both.fate, both.kind) == (Fate.PERSON, ProblemKind.SEVERAL_MARKED)
+
+
+def test_an_equal_one_is_not_taken_while_one_of_its_name_cannot_be_read() -> None:
+    """Which of both the create has left only a person can tell; neither is taken for another."""
+    ours, theirs = left("ms_a"), left("ms_b")
+
+    def judged(*doubts: Doubt, **more: Any) -> dict[int, tuple[Fate, list[str]]]:
+        it = replace(ours, **more)
+        found = judge(doubts, [it, theirs], RULES, {"ms_a"})
+        return {id_: (one.fate, [t.id for t in one.targets]) for id_, one in found.items()}
+
+    both = (Fate.PERSON, ["ms_a", "ms_b"])
+    assert judged(doubt(before=())) == {1: both}
+    assert judged(decided(doubt(before=()))) == {1: both}
+    assert judged(doubt(1), doubt(2)) == {1: both, 2: both}
+    assert judged(doubt(before=("ms_a",))) == {1: (Fate.FOUND, ["ms_b"])}
+    longer = doubt(2, "One more", before=())
+    assert judged(doubt(before=()), longer) == {1: both, 2: both}
+    away = judged(decided(doubt(before=())), status="archived")
+    assert away == {1: (Fate.FOUND, ["ms_b"])}
 
 
 # --- other pairs that write into the same project

@@ -181,6 +181,33 @@ def test_a_name_conflict_is_told_and_solved_by_a_flag(world: World) -> None:
     assert len(world.ably.live(PROJECT)) == 8
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("name", ["R & D", "R  &\tD", "R &amp; D"])
+def test_a_name_is_the_same_however_it_is_shown(world: World, name: str, listed: bool) -> None:
+    """With HTML entities, say, or other white space: nothing is doubled, and it can be adopted."""
+    world.behave(ably=TestablySwitches(html_entities=True, list_holds_subs=listed))
+    by_hand = world.ably.create(PROJECT, {"name": "R & D"})["id"]
+    below = world.ably.create(PROJECT, {"name": "R & D", "parent_id": by_hand})["id"]
+    root = world.add(name)
+    child = world.add(name, root)
+    report = world.run()
+    assert world.to_ably.writes == {}
+    assert next((p["testrail_id"], p["kind"]) for p in report.problems) == (root, "name_conflict")
+    world.run(adopt_by_name=True)
+    assert (world.id_of(root), world.id_of(child)) == (by_hand, below)
+    assert "POST" not in world.to_ably.writes
+
+
+def test_names_that_are_shown_alike_are_for_a_person(world: World) -> None:
+    """Which of both the one in Testably is cannot be told."""
+    world.ably.create(PROJECT, {"name": "R &amp; D"})
+    for name in ("R & D", "R &amp; D"):
+        world.add(name)
+    report = world.run(adopt_by_name=True)
+    assert [problem["kind"] for problem in report.problems] == ["several_named"] * 2
+    assert world.to_ably.writes == {}
+
+
 def test_create_anyway_makes_a_second_one(world: World) -> None:
     """The other way to solve it."""
     world.ably.create(PROJECT, {"name": "Open"})

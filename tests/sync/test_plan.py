@@ -224,6 +224,21 @@ def test_a_child_moved_below_a_parent_without_a_target_is_moved() -> None:
     assert told(action) == ["immovable"]
 
 
+def test_a_child_is_not_called_moved_while_nobody_knows_its_parent_s_target() -> None:
+    """Its parent has no link, and something of its name is there: that may be where it hangs."""
+    child = replace(LINKED[1], last_applied=BELOW.values)
+    unmarked, other = replace(ABOVE, description="By hand"), source(3)
+    action = plan([PARENT, CHILD], [unmarked, BELOW], [child])
+    assert (trouble_of(action[1]), told(action[2])) == ("name_conflict", [])
+    moved = FieldProblem(ProblemKind.IMMOVABLE, "ms_7", "ms_1", "It was so.", "2026-02-01")
+    known = replace(child, field_problems={"parent_id": moved})
+    assert told(plan([PARENT, CHILD], [unmarked, BELOW], [known])[2]) == ["immovable"]
+    below_other = replace(BELOW, parent_id="ms_3")
+    sides = ([PARENT, CHILD, other], [unmarked, below_other, target(other)])
+    elsewhere = [replace(child, target_parent="ms_3"), link(other, target(other))]
+    assert told(plan(*sides, elsewhere)[2]) == ["immovable"]
+
+
 def test_a_second_target_is_always_told() -> None:
     """A server that committed a create very late leaves one; it is told until it is archived."""
     twin = target(PARENT, "ms_9")

@@ -13,7 +13,8 @@ from mappings.problem import Problem, ProblemKind
 from tests.support.build import Planned, link, plan, snapshot, source, target, trouble_of
 from tests.support.clock import NOW
 from worker.sync.decide.action import Kind
-from worker.sync.decide.rules import Cases, Step
+from worker.sync.decide.case import Step
+from worker.sync.decide.rules import Cases
 from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
 
 ONE = source(1)
@@ -78,7 +79,7 @@ def test_a_target_that_another_link_holds_is_not_free() -> None:
 @pytest.mark.parametrize("seen", [0, 1, 2])
 def test_a_marker_does_not_end_the_doubt_about_a_create(seen: int) -> None:
     """Another may still come: its wait and two looks tell, and not the reading before the plan."""
-    in_doubt = Link(1, state=LinkState.CREATING, in_flight={"name": "Release 1"}, version=1)
+    in_doubt = Link(1, name="Release 1").begin_create({"name": "Release 1"}, NOW, NOW)
     marked = [target(ONE, f"ms_{number}") for number in range(seen)]
     action = plan([ONE], marked, [in_doubt])[1]
     assert (action.kind, action.testably_id) == (Kind.CREATE, None)
@@ -87,14 +88,18 @@ def test_a_marker_does_not_end_the_doubt_about_a_create(seen: int) -> None:
 
 @pytest.mark.parametrize("kind", sorted(ASKED))
 def test_a_create_that_is_for_a_person_is_neither_made_nor_linked(kind: ProblemKind) -> None:
-    """Whatever stands in Testably: it stays in `failures` until somebody says `retry`."""
+    """Whatever stands in Testably: it stays in `failures` until somebody says `retry`.
+
+    Then what is left of what was asked about is linked, and else it is created.
+    """
     problem = Problem(kind, "It can be: ms_1, ms_2.", NOW)
     asked = Link(1, state=LinkState.CREATING, in_flight={"name": "Release 1"}, version=1)
-    link = asked.left_to_person(problem, NOW)
+    link = asked.left_to_person(problem, NOW, ["ms_1", "ms_2"])
     for targets in ([], [THERE], [UNMARKED]):
         action = plan([ONE], targets, [link], options=Options(create_anyway=True))[1]
         assert (action.kind, action.problem, action.writes) == (Kind.CONFLICT, problem, 0)
-    assert plan([ONE], [THERE], [link.retried()])[1].kind is Kind.CREATE
+    assert plan([ONE], [THERE], [link.retried()])[1].kind is Kind.ADOPT
+    assert plan([ONE], [], [link.retried()])[1].kind is Kind.CREATE
 
 
 # --- names

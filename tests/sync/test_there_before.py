@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 from mappings.footer import Footer, marker_url, with_footer
 from mappings.link import Link
 from mappings.milestone import TargetMilestone
+from mappings.problem import Problem, ProblemKind
 from mappings.stored_text import can_be_name, reduced
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, URL, World
 from worker.errors import ConnectionLost
 from worker.sandbox.switches import TestablySwitches
-from worker.sync.decide.in_doubt import Doubt
+from worker.sync.decide.action import Kind
+from worker.sync.decide.doubt import Doubt
 from worker.sync.decide.there_before import ThereBefore, is_nameless
 from worker.sync.options import Options
 from worker.sync.report import State
 from worker.sync.run import run_pair
+from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
 START = "2026-03-01T00:00:00Z"
@@ -106,6 +109,96 @@ def test_after_retry_nothing_is_taken_that_was_there_before(
 
 
 @BOTH
+@pytest.mark.parametrize("late", ["Release", "Release 2"])
+def test_after_retry_nothing_is_taken_that_came_after_a_person_was_asked(
+    world: World, footer: bool, late: str
+) -> None:
+    """The person archived what was asked about, and then somebody makes one by hand."""
+    started(world, footer=footer)
+    one = world.add("Release 2")
+    asked: list[str] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not asked:
+            asked.append(by_hand(world, "Release 2", description="A person's"))
+            world.to_ably.faults.script("reset", method="POST")
+
+    world.to_ably.before = meanwhile
+    world.run()
+    world.ably.update(PROJECT, asked[0], {"status": "archived"})
+    retry(world, one)
+    world.clock.sleep(60)
+    new = by_hand(world, late, description="Somebody's")
+    report = world.run()
+    assert (problems(report), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+    assert new in str(report.problems[0]["reason"])
+    assert asked[0] not in str(report.problems[0]["reason"])
+
+
+def decided(world: World, **theirs: Any) -> tuple[int, str]:
+    """A create that left nothing, and what a person has made meanwhile and said `retry` about."""
+    started(world)
+    one = world.add("Release 2")
+    asked: list[str] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not asked:
+            asked.append(by_hand(world, "Release 2", **theirs))
+            world.to_ably.faults.script("reset", method="POST")
+
+    world.to_ably.before = meanwhile
+    world.run()
+    retry(world, one)
+    return one, asked[0]
+
+
+def test_a_plan_shows_what_a_person_has_left_for_a_create(world: World) -> None:
+    """With what the run then writes in it, and as many requests."""
+    one, left = decided(world, description="A person's", due_date="2026-05-05T00:00:00Z")
+    planned = world.preview()
+    (action,) = (a for a in planned.plan.actions if a.testrail_id == one)
+    assert (action.kind, action.testably_id) == (Kind.ADOPT, left)
+    assert action.before == {"description": "A person's", "due_date": "2026-05-05T00:00:00Z"}
+    report = world.run()
+    assert (report.state, report.counts["adopted"]) == (State.SUCCEEDED, 1)
+    assert world.to_ably.writes == {"PATCH": 1}
+    update = world.changes[-1]
+    assert (update.before, update.after) == (action.before, action.push)
+    assert verify(world.context()).in_step
+
+
+@pytest.mark.parametrize("status", ["archived", "active"])
+def test_what_the_looks_do_not_find_any_more_is_not_linked(world: World, status: str) -> None:
+    """It was put away, or renamed, after the plan was made: the next run creates the milestone."""
+    one, left = decided(world)
+
+    def meanwhile(_method: str, _what: str) -> None:
+        if world.to_ably.count("GET", "milestones") > 2:
+            world.ably.update(PROJECT, left, {"name": "Theirs", "status": status})
+
+    world.to_ably.before = meanwhile
+    report = world.run()
+    assert (problems(report), world.to_ably.writes) == ([(one, "held_up")], {})
+    world.to_ably.before = lambda _method, _what: None
+    assert world.run().counts["created"] == 1
+    assert world.links[one].testably_id not in (None, left)
+
+
+def test_a_plan_shows_nothing_for_a_create_that_is_asked_about_again(world: World) -> None:
+    """Two were left alive: it stays for a person."""
+    one, left = decided(world)
+    link = world.links[one]
+    other = by_hand(world, "Release 2")
+    asked = link.left_to_person(
+        Problem(ProblemKind.IN_DOUBT_FOR_A_PERSON, "Which?"), world.clock.now(), (left, other)
+    )
+    world.store.save(world.pair.id, asked.retried(), world.clock.now())
+    (action,) = (a for a in world.preview().plan.actions if a.testrail_id == one)
+    assert (action.kind, action.testably_id) == (Kind.CREATE, None)
+    assert problems(world.run()) == [(one, IN_DOUBT)]
+
+
+@BOTH
 @pytest.mark.parametrize("boundary", ["before POST", "after POST"])
 def test_a_process_that_died_knew_what_was_there(world: World, footer: bool, boundary: str) -> None:
     """A person's of the same name is as young as the newest that was listed."""
@@ -182,6 +275,53 @@ def test_a_record_that_cannot_be_read_since_may_be_the_create(
     assert world.to_ably.writes == {}
 
 
+@pytest.mark.parametrize("where", ["renamed", "moved"])
+def test_what_a_create_left_is_known_by_its_marker_where_it_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A person renamed it, or moved it: it is not made again, and linked once it is corrected."""
+    started(world)
+    one = world.add("One")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
+    ours = str(world.ably.live(PROJECT)[-1]["id"])
+    show, bad = world.ably._shown, {"due_date": "?"}
+    changed = {"name": "Theirs"} if where == "renamed" else {"parent_id": world.id_of(1)}
+    monkeypatch.setattr(
+        world.ably,
+        "_shown",
+        lambda id_: {**show(id_), **({**changed, **bad} if id_ == ours else {})},
+    )
+    report = world.run()
+    assert (problems(report), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+    assert f"corrected in Testably first: {ours}." in str(report.problems[0]["reason"])
+    bad.clear()
+    retry(world, one)
+    world.run()
+    assert world.id_of(one) == ours
+
+
+def test_an_equal_one_of_a_person_is_not_taken_while_ours_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing tells both apart: a person is asked about both, and nothing is written."""
+    started(world, footer=False)
+    one = world.add("One")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
+    ours = str(world.ably.live(PROJECT)[-1]["id"])
+    theirs = by_hand(world)
+    show = world.ably._shown
+    monkeypatch.setattr(
+        world.ably,
+        "_shown",
+        lambda id_: {**show(id_), **({"due_date": "?"} if id_ == ours else {})},
+    )
+    report = world.run()
+    assert (problems(report), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+    assert {ours, theirs} == set(world.links[one].attempt_asked or ())
+
+
 @pytest.mark.parametrize("lost", [9, 10])
 def test_what_hangs_below_other_parents_stays_known_after_a_look(world: World, lost: int) -> None:
     """After ten lost answers the rest waits for the looks, which read below fewer parents."""
@@ -235,6 +375,15 @@ def test_a_record_that_cannot_be_read_and_has_its_name_may_be_the_milestone(
     assert report.counts["created"] == (3 if said else 2)
     assert problems(report) == ([] if said else [(one, "unread")])
     assert said or "ms_bad" in str(report.problems[0]["reason"])
+
+
+def test_a_record_that_cannot_be_read_has_its_name_however_it_is_shown(world: World) -> None:
+    started(world)
+    bad: dict[str, object] = {"id": "ms_bad", "name": "R &amp; D", "status": "active"}
+    world.ably.plant(PROJECT, {**bad, "due_date": "?"})
+    one = world.add("R & D")
+    assert (one, "unread") in problems(world.run())
+    assert world.to_ably.writes == {}
 
 
 @pytest.mark.parametrize("said", [False, True])

@@ -41,7 +41,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Put right": {
         "accept": "failures",
-        "retry": "failures",
+        "retry": "retry",
         "undo": "repair",
         "rebuild": "repair",
         "stop": "repair",

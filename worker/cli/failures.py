@@ -1,4 +1,4 @@
-"""`milesync failures`, `accept` and `retry`: what needs a person, and what a person decides."""
+"""`milesync failures` and `accept`: what needs a person, and what a person decides."""
 
 from __future__ import annotations
 
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from worker.settings import ProjectPair
 
 Facts = dict[str, Any]
-Milestones = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[ID...]", help="Ids in TestRail or Testably; without, all of them."),
-]
 TestRailIds = Annotated[
     list[int] | None, typer.Argument(metavar="[ID...]", help="Ids in TestRail.")
 ]
@@ -237,66 +233,3 @@ def _say(out: Console, facts: Facts) -> None:
             out.print(f"  {word.capitalize()}: {', '.join(str(id_) for id_ in ids)}.")
     if not (facts["accepted"] or facts["revoked"]):
         out.print("  Nothing was there to decide.")
-
-
-# --- retry ------------------------------------------------------------------------------------
-
-
-def retry(
-    milestones: Milestones = None,
-    config: Config = None,
-    as_json: Json = False,
-    projects: Projects = None,
-) -> int:
-    """Let the next run try again what failed; an accepted difference only where it is named.
-
-    Examples:
-      milesync retry
-      milesync retry 4711 ms_8a2f
-    """
-    chosen = frozenset(milestones or ())
-    with opened(config) as deployment:
-        pairs = deployment.settings.require_projects(projects)
-        found = [pair for pair in (recorded(deployment, one) for one in pairs) if pair]
-        links = {pair.id: _named(deployment, pair, chosen) for pair in found}
-        _require_known(chosen, links)
-        cleared = sum(_clear(deployment, id_, some) for id_, some in links.items())
-    noun = "milestone is" if cleared == 1 else "milestones are"
-    said = f"{cleared} {noun} tried again by the next run: `milesync sync`."
-    if not cleared:
-        said = "Nothing is there to try again; `milesync migrate` releases what an undo holds."
-    show(
-        {"state": "succeeded", "cleared": cleared},
-        lambda out: out.print(said),
-        as_json=as_json,
-    )
-    return Exit.OK
-
-
-def _named(deployment: Deployment, pair: Pair, ids: frozenset[str]) -> list[Link]:
-    """Those with these ids; without ids what failed, and not what is wholly accepted."""
-    if ids:
-        every = deployment.store.links(pair.id).values()
-        return [link for link in every if {str(link.testrail_id), link.testably_id} & ids]
-    listed = deployment.store.links_with_problems(pair.id)
-    return [link for link in listed if not all(one.accepted for one in link.failures)]
-
-
-def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
-    every = [link for some in links.values() for link in some]
-    known = {name for link in every for name in (str(link.testrail_id), link.testably_id)}
-    if unknown := sorted(ids - known):
-        hint = "`milesync mappings` lists the ids."
-        raise UsageError(f"No milestone {', '.join(unknown)} is recorded.", hint)
-
-
-def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
-    """Forget what failed; a link that a run is writing at this moment stays as it is.
-
-    What was accepted of it counts again: both sides differ until a run or a proof says otherwise.
-    """
-    marked, now = [link.retried() for link in links if link.can_be_retried], deployment.clock.now()
-    cleared = len(deployment.store.save_many(pair_id, marked, now))
-    if cleared:
-        deployment.store.update_pair(pair_id, drifted_at=now)
-    return cleared

@@ -213,6 +213,7 @@ def looks(snapshot: Snapshot) -> int:
         return 0
     above = [links.get(link.parent_id) for link in in_doubt if link.parent_id is not None]
     parents = {parent.testably_id for parent in above if parent is not None and parent.has_target}
+    parents |= {link.attempt_parent for link in in_doubt if link.attempt_parent}
     words = Counter(written_status(row.status) for row in target.milestones.values())
     words.update(written_status(shown.status) for shown in target.unchanged.values())
     lists = (words.total(), words[COMPLETED], words[ARCHIVED])

@@ -41,7 +41,8 @@ from mappings.rows import Change, ChangeState
 from mappings.store import ForeignCreate
 from worker.errors import Done, UnreadableAnswer
 from worker.sync.apply.writer import GRACE, STALL, LostLeaseError, Patience, TargetWriter
-from worker.sync.decide.in_doubt import Doubt, Fate, Judgement, judge
+from worker.sync.decide.doubt import Doubt, doubt_of
+from worker.sync.decide.in_doubt import Fate, Judgement, judge
 from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.decide.there_before import ThereBefore
 from worker.sync.ports import TargetListing, newest_of
@@ -53,9 +54,6 @@ POSTED = FIELDS[:-1]
 """What POST takes; it takes no status."""
 LOOK_GAP = timedelta(seconds=3)
 """Between the two looks, so that a list that lags has time to catch up."""
-
-NOWHERE = ""
-"""The parent of a create whose parent has lost its target: no target hangs below it."""
 
 
 Looking = Callable[[Collection[int]], AbstractContextManager[None]]
@@ -115,7 +113,7 @@ class Creates:
 
         def intend(at: datetime) -> tuple[Link, Change]:
             deadline = writer.deadline(at) + STALL
-            creating = link.begin_create(posted, at, deadline, self.seen.newest, before)
+            creating = link.begin_create(posted, at, deadline, self.seen.newest, before, parent)
             change = Change(writer.run_id, link.testrail_id, None, "create", {}, posted, at)
             return creating, change
 
@@ -161,8 +159,8 @@ class Creates:
         in_doubt = [link for link in links.complete.values() if link.state is LinkState.CREATING]
         waited = [link for link in in_doubt if link.testrail_id in ready]
         self._wait(waited)
-        doubts = [self._doubt(link, links, ready) for link in in_doubt]
-        looks = _Looks(self.writer, {d.parent for d in doubts if d.parent})
+        doubts = [doubt_of(link, links, self.rules, ready) for link in in_doubt]
+        looks = _Looks(self.writer, frozenset().union(*(doubt.parents for doubt in doubts)))
         with suppress(InVainError), looking([link.change_id or 0 for link in waited]):
             looks.look_twice()
         self.unread = looks.unread
@@ -176,21 +174,18 @@ class Creates:
         resolved = []
         for doubt in doubts:
             judgement = judged[doubt.link.testrail_id]
-            is_seen = doubt.parent not in looks.unread
+            is_seen = doubt.parents.isdisjoint(looks.unread)
             if doubt.is_ready and is_seen and judgement.fate is not Fate.OPEN:
                 try:
-                    resolved.append(self._conclude(doubt, judgement))
+                    resolved.append(self._conclude(doubt, judgement, looks))
                 except LostLeaseError:  # whoever has it knows what became of it
                     resolved.append(Resolution(self.writer.reload(doubt.link.testrail_id)))
         return resolved
 
-    def _doubt(self, link: Link, links: Links, ready: Collection[int]) -> Doubt:
-        parent = None
-        if link.parent_id is not None:
-            above = links.get(link.parent_id)
-            parent = (above.testably_id if above is not None else None) or NOWHERE
-        marker = marker_url(self.rules.testrail_url, link.testrail_id)
-        return Doubt(link, marker, parent, is_ready=link.testrail_id in ready)
+    def why_unread(self, link: Link, links: Links) -> str:
+        """What the last looks could not read of where a create in doubt can be."""
+        parents = doubt_of(link, links, self.rules, ()).parents
+        return next((why for id_, why in self.unread.items() if id_ in parents), "")
 
     def _foreign(self, create: ForeignCreate) -> Doubt:
         """One of another pair, which can have left the same as one of this pair."""
@@ -226,21 +221,24 @@ class Creates:
             left = until - self.writer.clock.monotonic()
         return min(max(left, 0.0), self._longest)
 
-    def _conclude(self, doubt: Doubt, judgement: Judgement) -> Resolution:
+    def _conclude(self, doubt: Doubt, judgement: Judgement, looks: _Looks) -> Resolution:
         writer, link = self.writer, doubt.link
         if judgement.fate is Fate.FOUND:
             (left,) = judgement.targets
-            if link.is_decided:  # by a person, who knows what it is, and not whose it was
+            if link.is_decided:
                 why = f"{left.id} is what a person left of what its create can have made."
-                adopted = writer.adopt(link.not_created().adopted(left), why)
+                adopted = writer.adopt(link.adopted(left), why)
                 return Resolution(adopted, shown=left)
             made = link.found(left, doubt.parent or None, writer.since())
-            same = all(same_value(n, made.observed.get(n), left.values[n]) for n in POSTED)
+            same = all(same_value(n, made.observed.get(n), left.values[n]) for n in FIELDS)
+            same = same and doubt.parent == doubt.parent_now
             found = writer.conclude(made, ChangeState.DONE, left.values)
             return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:
-            problem = Problem(judgement.kind, _why_asked(judgement.targets))
-            asked = writer.keep(link.left_to_person(problem, writer.clock.now()))
+            among = sorted(target.id for target in judgement.targets)
+            unread = [id_ for id_ in among if id_ in looks.unreadable]
+            problem = Problem(judgement.kind, _why_asked(among, unread))
+            asked = writer.keep(link.left_to_person(problem, writer.clock.now(), among))
             return Resolution(asked, problem)
         return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
 
@@ -307,9 +305,12 @@ class _Looks:
         return testably_id in self.linked or testably_id in self.seen
 
 
-def _why_asked(targets: Sequence[TargetMilestone]) -> str:
-    ids = ", ".join(sorted(target.id for target in targets))
-    return (
+def _why_asked(among: Sequence[str], unread: Sequence[str]) -> str:
+    """What a person is told of the targets that it can be, and of those that cannot be read."""
+    why = (
         "Testably gave no clear answer to its create, and what that left behind cannot be told "
-        f"for certain. It can be: {ids}."
+        f"for certain. It can be: {', '.join(among)}."
     )
+    if not unread:
+        return why
+    return f"{why} What cannot be read is to be corrected in Testably first: {', '.join(unread)}."

@@ -40,6 +40,8 @@ from worker.sync.decide.snapshot import Snapshot
 ROUNDS = 4
 """How often creates in doubt are resolved, and those that left nothing are tried again."""
 
+NOT_THERE = "What a person had left for its create is not there any more; the next run looks again."
+
 
 class Executor:
     """Applies a plan that was made from ``snapshot``.
@@ -148,7 +150,8 @@ class Executor:
         """Do the item if it can be done now; ``again`` lets a create be repeated."""
         kind = item[1].kind
         if kind is Kind.ADOPT:
-            self._items.do(item, updates.adopt, Result.ADOPTED)
+            if self._links.of(item[1]).state is not LinkState.CREATING:
+                self._items.do(item, updates.adopt, Result.ADOPTED)
         elif kind is Kind.UPDATE:
             self._items.do(item, updates.update, Result.UPDATED)
         elif self._can_be_created(item, again=again):
@@ -194,7 +197,7 @@ class Executor:
     ) -> Iterator[Item]:
         """The creates whose targets are people's, or were edited: as what is adopted, compared."""
         every = {one.link.testrail_id: one.shown for one in resolved if one.shown is not None}
-        shown = {i: to for i, to in every.items() if i in by_id and by_id[i][1].kind is Kind.CREATE}
+        shown = {i: to for i, to in every.items() if i in by_id and _arrives(by_id[i][1])}
         if not shown:
             return
         seen = {**self._snapshot.target.milestones, **{to.id: to for to in shown.values()}}
@@ -210,20 +213,24 @@ class Executor:
         link, problem = resolution.link, resolution.problem
         if problem is not None:
             self._items.finish(number, Outcome(action, Result.CONFLICTS, None, (problem,)))
-        elif link.state is LinkState.LINKED and action.kind in (Kind.CREATE, Kind.ADOPT):
+        elif link.state is LinkState.LINKED and _arrives(action):
             if number in self._outcomes:
                 self._attempts.succeeded(number)
             result = Result.CREATED if self._links.was_created(link) else Result.ADOPTED
             left = updates.catch_up(action, link) if action.kind is Kind.CREATE else action
             self._items.do((number, left), updates.update, result)
 
+        elif link.state is LinkState.UNLINKED and action.kind is Kind.ADOPT:
+            outcome = waiting(action, ProblemKind.HELD_UP, NOT_THERE)
+            self._links.note(link, outcome.problems[0])
+            self._items.finish(number, outcome)
+
     def _leave(self, item: Item) -> None:
         """Say why the milestone could not be created."""
         number, action = item
         link = self._links.of(action)
         if link.state is LinkState.CREATING:
-            parent = self._links.target_of(action.parent_id)
-            outcome = in_doubt(action, self._creates.unread.get(parent or "", ""))
+            outcome = in_doubt(action, self._creates.why_unread(link, self._links.known))
         elif number in self._attempts.failed:
             self._items.finish(number, waiting(action, ProblemKind.CREATE_FAILS, NOT_CREATED))
             return
@@ -279,6 +286,11 @@ class Executor:
 
 def _is_write(action: Action) -> bool:
     return action.kind in (Kind.CREATE, Kind.ADOPT, Kind.UPDATE)
+
+
+def _arrives(action: Action) -> bool:
+    """Whether the milestone is to get a target."""
+    return action.kind in (Kind.CREATE, Kind.ADOPT)
 
 
 def _ids(item: Item) -> tuple[int, int | None]:

@@ -23,10 +23,14 @@ class RunLinks:
     known: Links
 
     def of(self, action: Action) -> Link:
-        """The action's link, with whatever this run has done to it since it was planned."""
+        """The action's link, with whatever this run has done to it since it was planned.
+
+        What is planned of a create in doubt is not so before the looks have shown it (R2).
+        """
         planned = action.planned_link
         now = self.known.get(action.testrail_id)
-        if now is None or now.version == planned.version:
+        is_ahead = now is not None and now.state is LinkState.CREATING is not planned.state
+        if now is None or (now.version == planned.version and not is_ahead):
             return planned
         return planned.brought_up_to(now)
 

@@ -8,24 +8,17 @@ is created meanwhile.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum, auto
 
-from mappings.footer import split_footer
-from mappings.link import Link
-from mappings.milestone import DATE_FIELDS, MappingRules, TargetMilestone, same_value
+from mappings.milestone import MappingRules, TargetMilestone
 from mappings.problem import ProblemKind
-from mappings.stored_text import can_be_description, can_be_name, reduced
-from mappings.text import plain_text
+from mappings.stored_text import can_be_name, reduced
+from worker.sync.decide.doubt import Doubt, Key
 from worker.sync.decide.snapshot import by_marker, is_archived, living
-from worker.sync.decide.there_before import MENTION, is_nameless
-
-Key = tuple[int, int]
-"""The pair (0 is the run's own) and the TestRail id of a create."""
+from worker.sync.decide.there_before import is_nameless
 
 
 class Fate(Enum):
@@ -54,127 +47,6 @@ class Judgement:
     kind: ProblemKind = ProblemKind.IN_DOUBT_FOR_A_PERSON
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """A create in doubt that was posted below ``parent`` with this ``marker``.
-
-    ``is_ready`` says that its wait is over and that this run may conclude about it. One of another
-    ``pair`` that writes into the same project only takes part: ``is_over`` says that its wait is
-    over.
-    """
-
-    link: Link
-    marker: str
-    parent: str | None = None
-    is_ready: bool = True
-    pair: int = 0
-    is_over: bool = False
-
-    @property
-    def key(self) -> Key:
-        """What tells it from the others."""
-        return self.pair, self.link.testrail_id
-
-    @property
-    def is_past(self) -> bool:
-        """Whether nothing of it can be under way any more."""
-        return self.is_ready or self.is_over or self.link.awaits_person
-
-    def is_named_by(self, target: TargetMilestone) -> bool:
-        """Whether a target carries its marker."""
-        _, footer = split_footer(target.description)
-        return footer is not None and footer.url == plain_text(self.marker)
-
-    def is_mentioned_in(self, target: TargetMilestone) -> bool:
-        """Whether its marker stands anywhere in a target's description, also where no footer is.
-
-        So it does where the target has stored the text otherwise, whatever its name is by now.
-        """
-        shown = target.description or ""
-        if not MENTION.search(shown):
-            return False
-        return bool(re.search(re.escape(plain_text(self.marker)) + r"(?!\d)", plain_text(shown)))
-
-    def is_met_by(self, target: TargetMilestone) -> bool:
-        """Whether it left this: for certain, or because a person put away what it did not."""
-        if self.link.is_decided:
-            return self.is_hinted_by(target) and not is_archived(target)
-        return self.is_certain(target)
-
-    def what_fits(self, targets: Iterable[TargetMilestone]) -> list[TargetMilestone]:
-        """What it can have left of these, the most like it first."""
-        return sorted(filter(self.is_met_by, targets), key=lambda t: (self._unlike(t), t.id))
-
-    def is_certain(self, target: TargetMilestone) -> bool:
-        """Same name, dates and parent, a description that can be it, and no older by its time.
-
-        An archived one never is: it may have been there, and left out of the list.
-        """
-        posted = self.link.in_flight or {}
-        if self._unlike(target) or target.parent_id != self.parent or target.created_at is None:
-            return False
-        if is_archived(target) or not (self._is_as_young(target) and self.is_hinted_by(target)):
-            return False
-        return can_be_description(target.description, posted.get("description"))
-
-    def _unlike(self, target: TargetMilestone) -> int:
-        """How many of name and dates are other than they were sent."""
-        posted = self.link.in_flight or {}
-        names = ("name", *DATE_FIELDS)
-        return sum(not same_value(one, posted.get(one), target.values[one]) for one in names)
-
-    def is_hinted_by(self, target: TargetMilestone) -> bool:
-        """Whether it can have left this, of which the caller knows that it is near it."""
-        is_elsewhere = target.parent_id not in (None, self.parent)
-        return self._is_since(target) and not (is_elsewhere or self._is_of_another(target))
-
-    def _is_of_another(self, target: TargetMilestone) -> bool:
-        """Whether it carries the marker of another TestRail milestone."""
-        _, footer = split_footer(target.description)
-        if footer is None or not MENTION.search(footer.url) or self.can_have_cut(target):
-            return False
-        return reduced(footer.url).casefold() != reduced(self.marker).casefold()
-
-    def can_have_cut(self, target: TargetMilestone) -> bool:
-        """Whether its own marker, cut inside the id, is the end of a target's description.
-
-        What is left of it then reads as the marker of another milestone.
-        """
-        _, footer = split_footer(target.description)
-        if footer is None or len(footer.lines) > 1 or not MENTION.search(footer.url):
-            return False
-        return self.marker != footer.url and self.marker.startswith(footer.url)
-
-    def _is_since(self, target: TargetMilestone) -> bool:
-        """Whether it can have appeared since. A plain list need not show archived ones."""
-        before = self.link.attempt_before
-        if before is not None and target.id in before:
-            return False
-        is_new = before is not None and not is_archived(target)
-        return is_new or self._is_as_young(target)
-
-    def _is_as_young(self, target: TargetMilestone) -> bool:
-        """Whether it is not older, by the target's own times, than all that was there before.
-
-        True where it has no time. What is older can still be new, if the target's clock was set
-        back.
-        """
-        newest = self.link.attempt_newest
-        if target.created_at is None or newest is None:
-            return True
-        return datetime.fromisoformat(target.created_at) >= datetime.fromisoformat(newest)
-
-    @property
-    def reduced_name(self) -> str:
-        return reduced((self.link.in_flight or {}).get("name"))
-
-    @property
-    def likeness(self) -> tuple[str | None, ...]:
-        """Equal for creates that cannot be told apart by what they left."""
-        posted = self.link.in_flight or {}
-        return (self.parent, self.reduced_name, *(posted.get(name) for name in DATE_FIELDS))
-
-
 def judge(
     doubts: Sequence[Doubt],
     free: Sequence[TargetMilestone],
@@ -184,7 +56,7 @@ def judge(
     """The judgement on each create of the run's own pair, by TestRail id.
 
     ``doubts`` may include creates of other pairs, which compete for the same targets. ``free`` are
-    the targets that no link holds.
+    the targets that no link holds; of those that are ``unreadable`` it is known what can be read.
     """
     found: dict[Key, Judgement] = {}
     rest: list[Doubt] = []
@@ -194,9 +66,11 @@ def judge(
         if doubt.pair:
             own = [target for target in free if doubt.is_named_by(target)]
         own = living(own) if doubt.link.is_decided else living(own) or own
-        if own:
-            fate = Fate.FOUND if len(own) == 1 else Fate.PERSON
-            found[doubt.key] = Judgement(fate, own, ProblemKind.SEVERAL_MARKED)
+        if len(own) > 1:
+            found[doubt.key] = Judgement(Fate.PERSON, own, ProblemKind.SEVERAL_MARKED)
+        elif own:
+            fate = Fate.PERSON if own[0].id in unreadable else Fate.FOUND
+            found[doubt.key] = Judgement(fate, own)
         else:
             rest.append(doubt)
     claimed = {target.id for one in found.values() for target in one.targets}
@@ -256,9 +130,10 @@ class _Group:
 
     @property
     def taken(self) -> frozenset[str]:
-        """What was found for them; nothing, if there is more than one way to match."""
+        """What was found for them; nothing, if there may be more than one way to match."""
         matched = frozenset(target.id for target in self.matched.values())
-        return matched if matched == self.pool else frozenset()
+        may_be_unread = any(one.is_hinted_by(it) for it in self.unread for one in self.doubts)
+        return matched if matched == self.pool and not may_be_unread else frozenset()
 
     def judge(self, taken: Collection[str]) -> Iterator[tuple[Key, Judgement]]:
         """The judgement on each create; ``taken`` are the targets that any create was given."""
@@ -266,11 +141,13 @@ class _Group:
         is_theirs = any(doubt.pair and not doubt.is_past for doubt in self.doubts)
         for doubt in self.doubts:
             key = doubt.key
-            hints = [t for t in self.near if t.id not in taken and doubt.is_hinted_by(t)]
-            if doubt.link.is_decided:
-                hints = [t for t in hints if t in self.unread]
+            near = [t for t in self.near if t.id not in taken and doubt.is_hinted_by(t)]
+            hints = [t for t in near if t in self.unread or not doubt.is_told_of(t)]
             if self.fits[key] and self.taken != self.pool:
-                yield key, Judgement(Fate.PERSON, [t for t in self.near if t.id in self.pool])
+                able = [
+                    t for t in self.near if t.id in self.pool or (t in self.unread and t in hints)
+                ]
+                yield key, Judgement(Fate.PERSON, able)
             elif key in self.matched:
                 yield key, Judgement(Fate.OPEN if is_theirs else Fate.FOUND, [self.matched[key]])
             elif hints:

@@ -16,12 +16,13 @@ from mappings.sharing import EMPTY, Chosen, kept_once
 from worker.sync.decide.absence import absent, orphans, unreadable
 from worker.sync.decide.action import IN_STEP, Action, InStep, Kind, Plan, is_completed
 from worker.sync.decide.agreement import agree, counted, noted
+from worker.sync.decide.case import Case, Step
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
 from worker.sync.decide.holds import as_kept, as_read, verdict_of
 from worker.sync.decide.losses import not_exact
 from worker.sync.decide.placement import immovable
-from worker.sync.decide.rules import Case, Cases, Step
+from worker.sync.decide.rules import Cases
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
 
@@ -216,10 +217,12 @@ class _Planner:
         """The comparison with the place: Testably's API cannot move a milestone."""
         place = self.snapshot.places[source.id]
         link = compared.link
-        expected = self._parent_target(place.parent_id)
         is_now = link.target_parent if live is None else live.parent_id
         known = dict(link.field_problems)
         before = known.pop("parent_id", None)
+        expected = self._parent_target(place.parent_id)
+        if self._may_be_parent(is_now, place.parent_id):
+            expected = is_now if before is None else before.desired
         if place.problem is not None or expected == is_now:
             return Comparison(link.with_field_problems(known), compared.differences)
         now = moment(self.snapshot.now.isoformat())
@@ -236,6 +239,12 @@ class _Planner:
         if parent_id is None:
             return None
         return self.cases.of(parent_id).testably_id or f"TestRail {parent_id}"
+
+    def _may_be_parent(self, target: str | None, parent_id: int | None) -> bool:
+        """Whether nobody knows yet if this is the target of a parent that is linked to none."""
+        if target is None or parent_id is None or self.cases.of(parent_id).arrives:
+            return False
+        return target not in self.snapshot.links.by_target
 
     def _linked_action(
         self,

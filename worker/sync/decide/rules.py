@@ -5,95 +5,23 @@ The first rule that answers decides. ``docs/decisions.md`` shows the same table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from enum import Enum, auto
+from functools import cached_property
 
 from mappings.fingerprints import fingerprint_of_source
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import SourceMilestone, TargetMilestone
-from mappings.problem import Effect, Problem, ProblemKind
+from mappings.problem import Effect, ProblemKind
+from mappings.text import plain_name
 from worker.sync.decide.action import Kind
+from worker.sync.decide.case import Case, Question, Step, blocked
+from worker.sync.decide.decided import left_by_people
 from worker.sync.decide.holds import stays_held, why_held
-from worker.sync.decide.placement import Place
-from worker.sync.decide.snapshot import Snapshot, living
+from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.unread import ANYWHERE, of_marker, of_name
 from worker.sync.options import OnTargetEdit
-
-
-class Step(Enum):
-    """What a rule leads to."""
-
-    COMPARE = auto()
-    """It is linked: its fields are compared."""
-    ADOPT = auto()
-    CREATE = auto()
-    BLOCK = auto()
-    """Nothing is done, for a reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What a rule says of a milestone.
-
-    ``kind`` and ``problem`` are those of a blocked one, ``lost`` says that its target was
-    proved gone.
-    """
-
-    step: Step
-    reason: str = ""
-    testably_id: str | None = None
-    kind: Kind = Kind.QUARANTINE
-    problem: Problem | None = None
-    lost: bool = False
-
-    @property
-    def arrives(self) -> bool:
-        """Whether it has a target, or will get one in this run."""
-        return self.step is not Step.BLOCK or self.testably_id is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One source milestone, as the rules ask about it."""
-
-    snapshot: Snapshot
-    source: SourceMilestone
-    link: Link
-    case_of: Callable[[int], Case]
-
-    @property
-    def place(self) -> Place:
-        return self.snapshot.places[self.source.id]
-
-    @property
-    def lost(self) -> bool:
-        """Whether its target was proved gone."""
-        return self.link.testably_id in self.snapshot.target.gone
-
-    @property
-    def by_marker(self) -> list[TargetMilestone]:
-        """The unlinked targets that carry its marker, the living ones if there are any."""
-        marked = self.snapshot.marked.get(self.source.id, ())
-        return living(marked) or list(marked)
-
-    @property
-    def parent_target(self) -> str | None:
-        """The target of its parent, if that has one now."""
-        parent = self.place.parent_id
-        return None if parent is None else self.case_of(parent).testably_id
-
-    def new(self, reason: str) -> Case:
-        """It is to be created."""
-        return Case(Step.CREATE, reason=reason, lost=self.lost)
-
-
-def blocked(kind: Kind, problem: ProblemKind, reason: str, testably_id: str | None = None) -> Case:
-    """Nothing is done about it, for this reason."""
-    return Case(Step.BLOCK, reason, testably_id, kind, Problem(problem, reason))
-
 
 # --- it has a link
 
@@ -171,6 +99,9 @@ def create_in_doubt(ask: Question) -> Case | None:
     """An earlier create may have been carried out: looks tell, and not this reading (R2)."""
     if ask.link.state is not LinkState.CREATING:
         return None
+    left = ask.left(ask.source.id)
+    if left is not None:
+        return Case(Step.ADOPT, "is what a person left of what its create can have made", left)
     return ask.new(_why_new(ask))
 
 
@@ -250,7 +181,8 @@ def _which_is_unclear(ask: Question, alike: Sequence[TargetMilestone]) -> str:
     ids = ", ".join(target.id for target in alike)
     if len(alike) > 1:
         return f"Which milestone of this name is meant cannot be told ({ids})."
-    claims = ask.snapshot.name_claims.get((ask.place.parent_id, ask.source.name.strip()), 0)
+    claim = ask.place.parent_id, plain_name(ask.source.name)
+    claims = ask.snapshot.name_claims.get(claim, 0)
     if claims > 1:
         return f"Which of {claims} milestones in TestRail with this name {ids} is, cannot be told."
     return ""
@@ -302,12 +234,16 @@ class Cases:
             self._by_id[testrail_id] = self._decide(testrail_id)
         return self._by_id[testrail_id]
 
+    @cached_property
+    def _left(self) -> Mapping[int, str]:
+        return left_by_people(self._snapshot)
+
     def _decide(self, testrail_id: int) -> Case:
         source = self._snapshot.source.milestones.get(testrail_id)
         link = self._snapshot.link(testrail_id)
         if source is None:
             return Case(Step.BLOCK, testably_id=link.testably_id)
-        ask = Question(self._snapshot, source, link, self.of)
+        ask = Question(self._snapshot, source, link, self.of, self._left.get)
         return next(case for rule in RULES if (case := rule(ask)) is not None)
 
 

@@ -30,6 +30,7 @@ from mappings.milestone import (
     written_status,
 )
 from mappings.problem import Problem, ProblemKind
+from mappings.text import plain_name
 from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import Options, Policy
 from worker.sync.ports import AS_ASKED, Paging, Shown, SourceListing
@@ -227,7 +228,8 @@ class Snapshot:
     # --- targets that nobody holds
 
     @cached_property
-    def _free(self) -> Sequence[TargetMilestone]:
+    def free(self) -> Sequence[TargetMilestone]:
+        """The targets that no link holds."""
         held = self.links.by_target.keys() - self.target.gone
         every = self.target.milestones.values()
         return [t for t in every if t.id not in held and t.id not in self.target.foreign]
@@ -235,13 +237,13 @@ class Snapshot:
     @cached_property
     def marked(self) -> Mapping[int, Sequence[TargetMilestone]]:
         """The unlinked targets by the TestRail id that their marker names."""
-        return by_marker(self._free, self.rules)
+        return by_marker(self.free, self.rules)
 
     @cached_property
     def _named(self) -> Mapping[tuple[str | None, str], Sequence[TargetMilestone]]:
         ours = {target.id for targets in self.marked.values() for target in targets}
-        others = living(target for target in self._free if target.id not in ours)
-        return _grouped(((target.parent_id, target.name.strip()), target) for target in others)
+        others = living(target for target in self.free if target.id not in ours)
+        return _grouped(((target.parent_id, plain_name(target.name)), target) for target in others)
 
     def duplicates(self, testrail_id: int) -> list[TargetMilestone]:
         """Living unlinked targets that carry this milestone's marker."""
@@ -258,7 +260,7 @@ class Snapshot:
 
     def named(self, name: str, parent_target: str | None) -> Sequence[TargetMilestone]:
         """Living unlinked targets of this name under this parent that carry no marker of ours."""
-        return self._named.get((parent_target, name.strip()), ())
+        return self._named.get((parent_target, plain_name(name)), ())
 
     @cached_property
     def name_claims(self) -> Mapping[tuple[int | None, str], int]:
@@ -268,7 +270,7 @@ class Snapshot:
             target = self.link(source.id).testably_id
             place = self.places[source.id]
             if place.problem is None and (target is None or target in self.target.gone):
-                counts[(place.parent_id, source.name.strip())] += 1
+                counts[(place.parent_id, plain_name(source.name))] += 1
         return counts
 
 

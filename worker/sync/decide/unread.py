@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mappings.text import plain_name
+
 ANYWHERE: Final = ""
 """In place of a parent's id: what could not be read may belong below any."""
 
@@ -15,4 +17,4 @@ def of_marker(testrail_id: int) -> str:
 
 def of_name(name: str, parent: str | None) -> str:
     """The key of an unreadable record of this name below this target, or among the roots."""
-    return f"{parent or ''}/{name.strip()}"
+    return f"{parent or ''}/{plain_name(name)}"

@@ -9,6 +9,7 @@ from mappings.footer import marked_id
 from mappings.link import Link
 from mappings.links import Links
 from mappings.milestone import BadRecord, MappingRules, TargetMilestone
+from mappings.text import plain_name
 from worker.sync.decide.placement import places
 from worker.sync.decide.snapshot import TargetSnapshot
 from worker.sync.options import Options
@@ -60,7 +61,7 @@ class HiddenSubs:
         }
         ids = {self._link(id_).testably_id for id_ in above}
         by_name = above if self.options.adopt_by_name else ()
-        names = {every[id_].name.strip() for id_ in by_name if id_ in every}
+        names = {plain_name(every[id_].name) for id_ in by_name if id_ in every}
         url = self.rules.testrail_url
         unread = {id_ for id_ in view.unproved if id_ in ids}
         return unread | {
@@ -70,7 +71,7 @@ class HiddenSubs:
             and (
                 target.id in ids
                 or marked_id(target.description, url) in above
-                or target.name.strip() in names
+                or plain_name(target.name) in names
             )
         }
 

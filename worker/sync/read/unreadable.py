@@ -23,25 +23,26 @@ def unread_for(records: Iterable[BadRecord], rules: MappingRules) -> dict[str, s
         why = f"{called} in Testably cannot be read: its {record.reason}."
         if record.name and not is_archived(known):
             found[of_name(record.name, known.parent_id)] = why
-        text = record.raw.get("description")
-        marked = marked_id(text, rules.testrail_url) if isinstance(text, str) else None
+        marked = marked_id(known.description, rules.testrail_url)
         if marked is not None:
             found[of_marker(marked)] = why
     return found
 
 
 def as_target(record: BadRecord, *, archived: bool = False) -> TargetMilestone:
-    """What is known of a record: where it is, its status and its time, as far as they are right.
+    """What is known of a record: its name and text, where it is, its status and its time.
 
+    Each as far as it is right: with the text the marker of the milestone that it may be.
     ``archived`` says that the list of archived ones showed it.
     """
-    status, created = record.raw.get("status"), record.raw.get("created_at")
+    status, text = record.raw.get("status"), record.raw.get("description")
     return TargetMilestone(
         str(record.id),
         record.name,
         status=ARCHIVED if archived else status if isinstance(status, str) else ACTIVE,
         parent_id=None if record.parent_id is None else str(record.parent_id),
-        created_at=_time(created),
+        created_at=_time(record.raw.get("created_at")),
+        description=text if isinstance(text, str) else None,
     )
 
 
