@@ -24,7 +24,8 @@ from worker.sync.decide.action import Action, Kind
 from worker.sync.options import Options, Phase, RunMode, Trigger
 from worker.sync.report import RunReport, state_after
 from worker.sync.run import OnOutcome, Run
-from worker.sync.undo_plan import TURNS, UndoPlan, UndoStep, plan_undo
+from worker.sync.undo_plan import plan_undo
+from worker.sync.undo_step import TURNS, UndoPlan, UndoStep
 
 
 def undo(
