@@ -10,7 +10,7 @@ interrupted and run again, and goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from mappings.link import Link
 from mappings.link_record import LinkState
@@ -77,7 +77,7 @@ def _take_back(writer: TargetWriter, step: UndoStep, run_id: str) -> Outcome:
     left = _why_left(step, run_id)
     blocked = () if left is None else (left,)
     try:
-        failed = _write_and_hold(writer, step, run_id, left)
+        failed = _TakingBack(writer, step, run_id, left).do()
     except LostLeaseError:
         why = "Another process is writing to it; run the undo again."
         problem = Problem(ProblemKind.HELD_UP, why)
@@ -97,78 +97,102 @@ def _why_left(step: UndoStep, run_id: str) -> Problem | None:
     if step.cannot:
         why = f"The undo of run {run_id} did not take it back: {step.blocked}"
         return Problem(ProblemKind.UNDO_FAILED, why)
-    if step.live is None:
+    if step.is_in_doubt:
         return Problem(ProblemKind.IN_DOUBT, step.blocked)
     force = f"`milesync undo {run_id} --force` takes it back all the same."
     return Problem(ProblemKind.CHANGED_SINCE, f"{step.blocked} So it was left; {force}")
 
 
-def _write_and_hold(
-    writer: TargetWriter, step: UndoStep, run_id: str, left: Problem | None
-) -> Problem | None:
-    """Write what takes it back, and hold it; why Testably did not take that, if it did not."""
-    link, now = writer.reload(step.testrail_id), writer.clock.now()
-    if step.live is not None:
-        link = link.seen_as(step.live)
+@dataclass(frozen=True, slots=True)
+class _TakingBack:
+    """Writes what takes one milestone back, and holds it; ``left`` is why a part of it is left."""
 
-    def failure(*why: str) -> Problem:
-        parts = [f"The undo of run {run_id} did not take it back:", *why]
-        parts += [left.reason] if left is not None else []
-        return Problem(ProblemKind.UNDO_FAILED, " ".join(filter(None, parts)))
+    writer: TargetWriter
+    step: UndoStep
+    run_id: str
+    left: Problem | None
 
-    def hold(done: Link, failed: str = "") -> Link:
+    def do(self) -> Problem | None:
+        """Do it; why Testably did not take that, if it did not."""
+        writer, step = self.writer, self.step
+        link = writer.reload(step.testrail_id)
+        if step.live is not None:
+            link = link.seen_as(step.live)
+        if not step.fields:
+            if _is_to_hold(link, step):
+                writer.keep(self._held(link))
+            return None
+        if link.testably_id != step.testably_id:  # linked to another one since the target was read
+            raise LostLeaseError
+        problem = self._write(link).problem
+        return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
+
+    def _write(self, link: Link) -> Link:
+        # Held before it is sent: whatever becomes of the request, no schedule takes it up.
+        writer, step = self.writer, self.step
+        held, id_ = link if step.beside else self._unanswered(link), step.change_id
+        try:
+            return writer.patch(
+                held, step.fields, step.before, "undo", undoes=id_, conclude=self._held
+            )
+        except Refused as error:
+            failed = self._in_parts(error)
+            return writer.keep(self._held(writer.reload(step.testrail_id), failed))
+
+    def _in_parts(self, error: Refused) -> str:
+        """Send apart what was refused together; why some was not taken, if it was not (R3)."""
+        writer, step = self.writer, self.step
+        safe, doubtful = apart(step.fields)
+        parts = [part for part in (safe, *({n: v} for n, v in doubtful.items())) if part]
+        failed: list[str] = []
+
+        def conclude(done: Link) -> Link:
+            failed.extend(one.reason for one in done.field_problems.values())
+            return self._unanswered(done)
+
+        for part in parts:  # which grows: texts that are refused together go alone at last
+            link, before = writer.reload(step.testrail_id), {n: step.before.get(n) for n in part}
+            try:
+                if len(part) == len(step.fields):
+                    raise error
+                writer.patch(link, part, before, "undo", undoes=step.change_id, conclude=conclude)
+            except Refused as refusal:
+                if len(part) > 1:
+                    parts += [{name: value} for name, value in part.items()]
+                else:
+                    failed += [why_rejected(name, value, refusal) for name, value in part.items()]
+        return " ".join(failed)
+
+    # --- how its link is held
+
+    def _held(self, done: Link, failed: str = "") -> Link:
+        step, now = self.step, self.writer.clock.now()
         why = [failed, *(one.reason for one in done.field_problems.values())]
         if step.fields and any(why):
-            return done.held(now, failure(*why), step.left)
-        if step.adopted and left is None:  # what is left needs its link to be taken back
+            return done.held(now, self._failure(*why), step.left)
+        if step.adopted and self.left is None:  # what is left needs its link to be taken back
             return done.held_without_target(now)
-        return done if step.beside else done.held(now, left, step.left)
+        return done if step.beside else done.held(now, self.left, step.left)
 
-    if not step.fields:
-        in_doubt = left is not None and left.kind is ProblemKind.IN_DOUBT
-        elsewhere = step.cannot and link.testably_id != step.testably_id
-        if link.state is not LinkState.ARCHIVED and not (in_doubt or elsewhere):
-            writer.keep(hold(link))
-        return None
+    def _unanswered(self, link: Link) -> Link:
+        why = self._failure("its write was not answered.")
+        return link.held(self.writer.clock.now(), why, self.step.left)
 
-    def unanswered(link: Link) -> Link:
-        return link.held(now, failure("its write was not answered."), step.left)
-
-    # Held before it is sent: whatever becomes of the request, no schedule takes it up.
-    held, id_ = link if step.beside else unanswered(link), step.change_id
-    try:
-        link = writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
-    except Refused as error:
-        failed = _in_parts(writer, step, error, unanswered)
-        link = writer.keep(hold(writer.reload(step.testrail_id), failed))
-    problem = link.problem
-    return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
+    def _failure(self, *why: str) -> Problem:
+        parts = [f"The undo of run {self.run_id} did not take it back:", *why]
+        parts += [self.left.reason] if self.left is not None else []
+        return Problem(ProblemKind.UNDO_FAILED, " ".join(filter(None, parts)))
 
 
-def _in_parts(
-    writer: TargetWriter, step: UndoStep, error: Refused, held: Callable[[Link], Link]
-) -> str:
-    """Send apart what was refused together; why some of it was not taken, if it was not (R3)."""
-    safe, doubtful = apart(step.fields)
-    parts = [part for part in (safe, *({n: v} for n, v in doubtful.items())) if part]
-    failed: list[str] = []
+def _is_to_hold(link: Link, step: UndoStep) -> bool:
+    """Whether an undo that writes nothing to a milestone holds it.
 
-    def conclude(done: Link) -> Link:
-        failed.extend(one.reason for one in done.field_problems.values())
-        return held(done)
-
-    for part in parts:  # which grows: texts that are refused together go alone at last
-        link, before = writer.reload(step.testrail_id), {n: step.before.get(n) for n in part}
-        try:
-            if len(part) == len(step.fields):
-                raise error
-            writer.patch(link, part, before, "undo", undoes=step.change_id, conclude=conclude)
-        except Refused as refusal:
-            if len(part) > 1:
-                parts += [{name: value} for name, value in part.items()]
-            else:
-                failed += [why_rejected(name, value, refusal) for name, value in part.items()]
-    return " ".join(failed)
+    Not where a create of it is in doubt (R2), nor where the run wrote to another target than it
+    has now, nor where it is done with.
+    """
+    if step.is_in_doubt or link.state in (LinkState.CREATING, LinkState.ARCHIVED):
+        return False
+    return link.testably_id == step.testably_id or not (link.has_target or step.cannot)
 
 
 _KINDS = {

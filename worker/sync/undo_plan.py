@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from mappings.field_names import FIELD_NAMES
 from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import (
     ARCHIVED,
@@ -109,7 +110,8 @@ class _Planner:
         link = self._link(last.testrail_id)
         testably_id = last.testably_id or link.testably_id
         blank = UndoStep(last.testrail_id, testably_id, link.name, "nothing", _id(last))
-        if testably_id is None and last.kind == "create":
+        unknown = testably_id is None and last.kind == "create"
+        if unknown or link.state is LinkState.CREATING:
             return replace(blank, blocked=IN_DOUBT)
         return blank
 
@@ -118,7 +120,7 @@ class _Planner:
         step = self._taking_back(blank, group, actual)
         if self._link(step.testrail_id).testably_id == actual.id:
             return step
-        if not step.fields and step.blocked is None:
+        if not step.fields and step.blocked in (None, blank.blocked):
             return blank
         why = f"It is not linked to {actual.id} any more."  # a write goes where its link says
         return replace(blank, blocked=why, cannot=True)

@@ -46,6 +46,11 @@ class UndoStep:
     beside: bool = False
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether a create of it, be it another run's, is in doubt."""
+        return self.blocked == IN_DOUBT
+
+    @property
     def turn(self) -> int:
         """Which of the `TURNS` it is done in: sub-milestones go before a parent, and come after."""
         if not self.is_below:
