@@ -356,6 +356,43 @@ def test_an_undo_ends_where_no_milestone_can_be_read(world: World) -> None:
     assert {link.state for link in world.links.values()} == {LinkState.LINKED}
 
 
+@pytest.mark.parametrize("count", [1, 11])
+def test_an_undo_leaves_records_with_a_wrong_field_and_takes_back_the_rest(
+    world: World, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Testably answers, so these alone are to blame (R6), be they all that it was asked first."""
+    others = [world.add(f"Release {number}") for number in range(3 if count > 1 else 0)]
+    wrong = [world.add(f"Wrong {number}") for number in range(count)]
+    made = migrate(world)
+    unread, shown = {world.id_of(id_) for id_ in wrong}, world.ably._shown
+
+    def spoilt(key: str) -> Record:
+        return {**shown(key), **({"due_date": "soon"} if key in unread else {})}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.ably, "_shown", spoilt)
+        undone = taken_back(world, made)
+        assert (undone.state, undone.counts["archived"]) == (State.PARTIAL, len(others))
+        assert sorted(one["testrail_id"] for one in undone.problems) == wrong
+        assert {one["kind"] for one in undone.problems} == {"undo_failed"}
+        assert undone.counts["held"] == len(others) + count
+    assert taken_back(world, made).counts["archived"] == count
+
+
+def test_an_undo_ends_where_a_login_page_stands_before_testably(world: World) -> None:
+    """It cannot be read either, but it is no milestone's: nothing is held."""
+    world.add("Release")
+    made = migrate(world)
+
+    def page(*_: str) -> None:
+        raise UnreadableAnswer("Testably", "an HTML page instead of JSON")
+
+    world.to_ably.before = page
+    with pytest.raises(UnreadableAnswer):
+        taken_back(world, made)
+    assert {link.state for link in world.links.values()} == {LinkState.LINKED}
+
+
 @pytest.mark.parametrize("footer", [True, False])
 def test_a_parent_that_cannot_be_read_is_told_by_an_undo_of_what_is_below_it(
     world: World, footer: bool

@@ -23,7 +23,7 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.rows import Change, ChangeState
-from worker.errors import NotFound, UsageError
+from worker.errors import NotFound, UnreadableAnswer, UsageError
 from worker.sync.apply.attempts import OUTAGE_AFTER
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
@@ -96,13 +96,24 @@ class _Planner:
             if isinstance(actual, TargetMilestone | NotFound):
                 self.answers = True
             elif not self.answers and len(came) == min(len(ids), OUTAGE_AFTER):
-                raise actual
+                self._require_answers(came, actual)
 
         target, project = self.context.target, self.context.identity.testably_project
         target.get_each(project, ids, take)
         if any(isinstance(live, NotFound) for live in came.values()):
             target.check_project(project)  # raises if that is gone as well (R4)
         return {id_: live for id_, live in came.items() if not isinstance(live, NotFound)}
+
+    def _require_answers(self, came: Mapping[int, TargetMilestone | OfOne], error: OfOne) -> None:
+        """Raise the error of what could not be read if the target answers nothing that can be.
+
+        A record that came and has a field that is wrong is an answer, a login page in its place
+        is none: so the project tells which of them it was.
+        """
+        if not any(isinstance(one, UnreadableAnswer) for one in came.values()):
+            raise error
+        self.context.target.check_project(self.context.identity.testably_project)
+        self.answers = True
 
     def _blank(self, group: Sequence[Change]) -> UndoStep:
         """The step that does nothing, as for a milestone that is not there."""
