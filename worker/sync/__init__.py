@@ -24,7 +24,8 @@ R3  three values a field: decide/differences.py, mappings/text.py
 R4  absence is proved: read/source.py, read/target.py, decide/absence.py,
     worker/clients/passes.py
 R5  a mass of changes stops: decide/guards.py
-R6  one bad item never stops the others: apply/items.py, apply/attempts.py, decide/rules.py
+R6  one bad item never stops the others: apply/items.py, apply/attempts.py, decide/rules.py,
+    undo.py
 R7  something of the same name is a person's: decide/rules.py, mappings/store.py
 R8  one writer: run.py, mappings/locks.py, mappings/compare_and_set.py, apply/writer.py
 R9  undone stays undone: undo.py, decide/rules.py

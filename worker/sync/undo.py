@@ -10,12 +10,14 @@ interrupted and run again, and goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.problem import Problem, ProblemKind
-from worker.errors import Refused
+from worker.errors import AnswerTooLarge, ApiError, MilestoneNotFound, Refused, TurnedAway
+from worker.sync.apply.attempts import Attempts, Failure
 from worker.sync.apply.outcome import Outcome, Result
 from worker.sync.apply.updates import apart, why_rejected
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
@@ -37,6 +39,8 @@ def undo(
 ) -> RunReport:
     """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on.
 
+    What concerns one milestone alone is told of it, and ends nothing (R6).
+
     ``begin`` is called with the plan before the first write, and returns what is called with each
     outcome.
     """
@@ -47,15 +51,7 @@ def undo(
             plan = plan_undo(context, run_id, force=force)
         on_outcome = begin(plan)
         run.enter(Phase.APPLYING)
-
-        def take_back(number: int) -> None:
-            run.check()
-            outcome = run.outcomes[number] = _take_back(writer, plan.steps[number], run_id)
-            on_outcome(outcome)
-
-        for turn in TURNS:
-            numbers = [number for number, step in enumerate(plan.steps) if step.turn == turn]
-            writer.lanes.each(numbers, take_back, lambda number: (number, None))
+        _Steps(run, writer, plan, on_outcome).do_all()
         links = context.store.outlines(run.pair.id).complete.values()
         held = [link.is_accepted for link in links if link.is_held]
         run.close(state_after(run.outcomes.values()), held=len(held))
@@ -69,25 +65,80 @@ def _wait_for_writes_under_way(writer: TargetWriter) -> None:
     writer.wait_until(max(leases, default=None))
 
 
-def _take_back(writer: TargetWriter, step: UndoStep, run_id: str) -> Outcome:
-    kind, why = _KINDS[step.does], step.does
-    action = Action(
-        kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
-    )
-    left = _why_left(step, run_id)
-    blocked = () if left is None else (left,)
-    try:
-        failed = _TakingBack(writer, step, run_id, left).do()
-    except LostLeaseError:
-        why = "Another process is writing to it; run the undo again."
-        problem = Problem(ProblemKind.HELD_UP, why)
-        return Outcome(action, Result.WAITING, step.testably_id, (problem, *blocked))
-    if failed is not None:
-        return Outcome(action, Result.QUARANTINED, step.testably_id, (failed, *blocked))
-    if left is None or step.fields:
-        return Outcome(action, _RESULTS[step.does], step.testably_id, blocked)
-    result = Result.WAITING if left.kind is ProblemKind.IN_DOUBT else Result.CONFLICTS
-    return Outcome(action, result, step.testably_id, blocked)
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Does the steps of an undo, several of which may be under way; one stops no other (R6)."""
+
+    run: Run
+    writer: TargetWriter
+    plan: UndoPlan
+    on_outcome: OnOutcome
+    attempts: Attempts = field(default_factory=Attempts)
+
+    def do_all(self) -> None:
+        """Do every step. Raises the ApiError where no milestone is to blame."""
+        for turn in TURNS:
+            numbers = [number for number, step in enumerate(self.plan.steps) if step.turn == turn]
+            self.writer.lanes.each(numbers, self._do, lambda number: (number, None))
+        self.attempts.require_access()
+
+    def _do(self, number: int) -> None:
+        self.run.check()
+        outcome = self.run.outcomes[number] = self._take_back(number)
+        self.on_outcome(outcome)
+        self.attempts.require_writes()
+
+    def _take_back(self, number: int) -> Outcome:
+        step, run_id = self.plan.steps[number], self.plan.run_id
+        kind, why = _KINDS[step.does], step.does
+        action = Action(
+            kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
+        )
+        left = _why_left(step, run_id)
+        blocked = () if left is None else (left,)
+        try:
+            failed = self._write(number, _TakingBack(self._writer_of(number), step, run_id, left))
+        except LostLeaseError:
+            why = "Another process is writing to it; run the undo again."
+            problem = Problem(ProblemKind.HELD_UP, why)
+            return Outcome(action, Result.WAITING, step.testably_id, (problem, *blocked))
+        if failed is not None:
+            waits = number in self.attempts.failed
+            result = Result.WAITING if waits else Result.QUARANTINED
+            return Outcome(action, result, step.testably_id, (failed, *blocked))
+        if left is None or step.fields:
+            return Outcome(action, _RESULTS[step.does], step.testably_id, blocked)
+        result = Result.WAITING if left.kind is ProblemKind.IN_DOUBT else Result.CONFLICTS
+        return Outcome(action, result, step.testably_id, blocked)
+
+    def _writer_of(self, number: int) -> TargetWriter:
+        """What writes this step: once, where the target seems away (R6)."""
+        self.attempts.begin(number)
+        repeats, on_failure = (
+            not self.attempts.is_sparing,
+            partial(self.attempts.failed_once, number),
+        )
+        return replace(self.writer, repeats=repeats, on_failure=on_failure)
+
+    def _write(self, number: int, one: _TakingBack) -> Problem | None:
+        """Why it was not taken back, if it was not. Raises what concerns the whole undo."""
+        try:
+            failed = one.do()
+        except MilestoneNotFound:  # gone since it was read: nothing is left to take back
+            one.gone()
+            return None
+        except ApiError as error:
+            denied = error if isinstance(error, TurnedAway) else None
+            if not (denied or isinstance(error, AnswerTooLarge) or error.may_pass):
+                raise
+            failure = Failure(
+                ProblemKind.UNDO_FAILED, error.message, has_count=False, denied=denied
+            )
+            self.attempts.note(number, failure)
+            return one.failed(error)
+        if one.step.fields and failed is None:
+            self.attempts.succeeded(number)
+        return failed
 
 
 def _why_left(step: UndoStep, run_id: str) -> Problem | None:
@@ -126,6 +177,17 @@ class _TakingBack:
             raise LostLeaseError
         problem = self._write(link).problem
         return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
+
+    def gone(self) -> None:
+        """Record that there is nothing to take back any more."""
+        self.writer.keep(self._held(self.writer.reload(self.step.testrail_id)))
+
+    def failed(self, error: ApiError) -> Problem:
+        """Record that it was not taken back, as far as is known; what was sent may still arrive."""
+        link, problem = self.writer.reload(self.step.testrail_id), self._failure(error.message)
+        held = link.held(self.writer.clock.now(), problem, self.step.left)
+        self.writer.keep(held.begin_update(link.in_flight) if link.in_flight else held)
+        return problem
 
     def _write(self, link: Link) -> Link:
         # Held before it is sent: whatever becomes of the request, no schedule takes it up.
