@@ -177,7 +177,28 @@ class _Planner:
         differs = {n: v for n, v in before.items() if n in after and not same_value(n, v, now[n])}
         ours = {n: v for n, v in differs.items() if same_value(n, now[n], after[n])}
         chosen = differs if self.force else ours
-        return restoring(blank, actual, chosen, differs.keys() - chosen.keys() - own)
+        left = differs.keys() - chosen.keys() - own
+        back = {name: before[name] for name in before.keys() - left - own}
+        edited = self._edits(blank.testrail_id, back, _id(group[0]))
+        return restoring(replace(blank, edited=edited), actual, chosen, left)
+
+    def _edits(self, testrail_id: int, values: Values, first: int) -> Values:
+        """What was applied before the change ``first`` to those fields whose value it was not.
+
+        Then a person had edited it, and has again once an undo has put the value back.
+        """
+        ours: dict[str, list[str | None]] = {}
+        for change in self.context.store.journal.changes(self.pair_id, testrail_id=testrail_id):
+            if _id(change) < first and change.state is ChangeState.DONE and change.undoes is None:
+                created = change.kind == "create"
+                for told in (change.after, (change.echo or {}) if created else _echo(change)):
+                    for name, value in told.items():
+                        ours.setdefault(name, []).append(value)
+        return {
+            name: ours[name][-1]
+            for name, value in values.items()
+            if name in ours and not any(same_value(name, value, one) for one in ours[name])
+        }
 
     # --- parents whose sub-milestones go
 

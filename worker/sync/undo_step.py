@@ -26,6 +26,7 @@ class UndoStep:
     ``adopted`` ones are unlinked as well, unless something is left. ``blocked`` says why it is
     left, or those fields of it that are ``left``, and ``cannot`` that no force helps; ``live`` is
     the target as read, and ``goes`` says that the run created it.
+    ``edited``: a person had written what is put back in these fields, over these values.
     ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
     """
 
@@ -40,6 +41,7 @@ class UndoStep:
     adopted: bool = False
     blocked: str | None = None
     left: frozenset[str] = frozenset()
+    edited: Values = field(default_factory=dict)
     cannot: bool = False
     live: TargetMilestone | None = None
     goes: bool = False

@@ -236,7 +236,7 @@ class Creates:
                 return Resolution(adopted, shown=left)
             made = link.found(left, doubt.parent or None, writer.since())
             same = all(same_value(n, made.observed.get(n), left.values[n]) for n in POSTED)
-            found = writer.conclude(made, ChangeState.DONE, left.values)
+            found = writer.conclude(made, ChangeState.DONE, made.observed)
             return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:
             problem = Problem(judgement.kind, _why_asked(judgement.targets))
