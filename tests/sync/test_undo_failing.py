@@ -110,6 +110,7 @@ def test_one_that_has_gone_since_it_was_read_needs_no_undo(world: World) -> None
     world.to_ably.before = goes
     undone = taken_back(world, run)
     assert (undone.state, undone.problems) == (State.SUCCEEDED, ())
+    assert (undone.counts["archived"], undone.counts["unchanged"]) == (1, 1)
     assert world.ably.live(PROJECT) == []
     assert {world.links[id_].state for id_ in (first, second)} == {LinkState.HELD}
 

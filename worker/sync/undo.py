@@ -97,36 +97,36 @@ class _Steps:
         left = _why_left(step, run_id)
         blocked = () if left is None else (left,)
         try:
-            failed = self._write(number, _TakingBack(self._writer_of(number), step, run_id, left))
+            one = _TakingBack(self._writer_of(number), step, run_id, left)
+            result, failed = self._write(number, one)
         except LostLeaseError:
             why = "Another process is writing to it; run the undo again."
             problem = Problem(ProblemKind.HELD_UP, why)
             return Outcome(action, Result.WAITING, step.testably_id, (problem, *blocked))
         if failed is not None:
-            waits = number in self.attempts.failed
-            result = Result.WAITING if waits else Result.QUARANTINED
             return Outcome(action, result, step.testably_id, (failed, *blocked))
         if left is None or step.fields:
-            return Outcome(action, _RESULTS[step.does], step.testably_id, blocked)
+            return Outcome(action, result, step.testably_id, blocked)
         result = Result.WAITING if left.kind is ProblemKind.IN_DOUBT else Result.CONFLICTS
         return Outcome(action, result, step.testably_id, blocked)
 
     def _writer_of(self, number: int) -> TargetWriter:
         """What writes this step: once, where the target seems away (R6)."""
         self.attempts.begin(number)
-        repeats, on_failure = (
-            not self.attempts.is_sparing,
-            partial(self.attempts.failed_once, number),
-        )
+        repeats = not self.attempts.is_sparing
+        on_failure = partial(self.attempts.failed_once, number)
         return replace(self.writer, repeats=repeats, on_failure=on_failure)
 
-    def _write(self, number: int, one: _TakingBack) -> Problem | None:
-        """Why it was not taken back, if it was not. Raises what concerns the whole undo."""
+    def _write(self, number: int, one: _TakingBack) -> tuple[Result, Problem | None]:
+        """What came of it, and why it was not taken back, if it was not.
+
+        Raises what concerns the whole undo.
+        """
         try:
             failed = one.do()
         except MilestoneNotFound:  # gone since it was read: nothing is left to take back
             one.gone()
-            return None
+            return Result.UNCHANGED, None
         except ApiError as error:
             denied = error if isinstance(error, TurnedAway) else None
             if not (denied or isinstance(error, AnswerTooLarge) or error.may_pass):
@@ -135,10 +135,12 @@ class _Steps:
                 ProblemKind.UNDO_FAILED, error.message, has_count=False, denied=denied
             )
             self.attempts.note(number, failure)
-            return one.failed(error)
-        if one.step.fields and failed is None:
+            return Result.WAITING, one.failed(error)
+        if failed is not None:
+            return Result.QUARANTINED, failed
+        if one.step.fields:
             self.attempts.succeeded(number)
-        return failed
+        return _RESULTS[one.step.does], None
 
 
 def _why_left(step: UndoStep, run_id: str) -> Problem | None:
