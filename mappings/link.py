@@ -23,6 +23,7 @@ from mappings.link_record import LinkState
 from mappings.link_values import UNDONE, LinkValues, without
 from mappings.milestone import ACTIVE, ARCHIVED, TargetMilestone, Values, same_value
 from mappings.problem import WHOLE, Problem, ProblemKind
+from mappings.sharing import EMPTY
 from mappings.stored_text import can_be_description
 
 
@@ -206,16 +207,23 @@ class Link(LinkValues):
         """Its source is gone, and the policy leaves its target."""
         return replace(self, state=LinkState.ORPHANED, problem=None, field_problems={}, sent={})
 
-    def held(self, now: datetime, why: Problem | None = None, left: Collection[str] = ()) -> Link:
+    def held(
+        self,
+        now: datetime,
+        why: Problem | None = None,
+        left: Collection[str] = (),
+        edited: Values = EMPTY,
+    ) -> Link:
         """Taken back by an undo: what was applied is forgotten, so that a migration sends it.
 
         ``why`` says what kept the undo from it, if something did; it is held all the same. What
-        was applied of the fields that were ``left`` to whoever edited them stays known.
+        was applied of the fields that were ``left`` to whoever edited them stays known, and so
+        does what was applied of those in which an edit was put back, which are ``edited``.
         """
         return replace(
             self,
             state=LinkState.HELD,
-            last_applied={n: v for n, v in self.last_applied.items() if n in left},
+            last_applied={n: v for n, v in self.last_applied.items() if n in left} | dict(edited),
             field_problems={},
             sent={},
             in_flight=None,

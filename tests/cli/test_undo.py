@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import SEEDED, Milesync
 from tests.cli.schemas import FAILURES, must_fit
+from worker.sandbox.rules import Problem, Record
 from worker.sandbox.server import Sandbox
 
 PROJECT = "proj_abc123"
@@ -57,6 +58,31 @@ def test_what_an_undo_leaves_is_listed_and_stays_as_it_is(
     assert milesync(*advised.split(), "--yes").code == 0
     assert sandbox.testably.model.get(PROJECT, target)["name"] not in ("By hand", "Renamed")
     assert [found["kind"] for found in listed(milesync)] == ["held"]
+
+
+def test_one_that_is_denied_is_listed_and_the_rest_is_taken_back(
+    milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands before Testably refuses one address; undone again, it is taken back too."""
+    ably = sandbox.testably.model
+    ably.switches = replace(ably.switches, archived_subs_lock_status=False)
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    [bad, *_], update = [str(row["id"]) for row in ably.live(PROJECT)], ably.update
+
+    def denied(project_id: str, milestone_id: str, body: object) -> Record:
+        if milestone_id == bad:
+            raise Problem(403, "Blocked by the firewall")
+        return update(project_id, milestone_id, body)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ably, "update", denied)
+        assert milesync("undo", run, "--yes").code == 3
+    [one] = [found for found in listed(milesync) if found["kind"] != "held"]
+    assert (one["testably_id"], one["kind"]) == (bad, "undo_failed")
+    assert "Blocked by the firewall" in one["reason"]
+    assert [row["id"] for row in ably.live(PROJECT)] == [bad]
+    assert milesync("undo", run, "--yes").code == 0
+    assert ably.live(PROJECT) == []
 
 
 def test_what_an_undo_leaves_is_taken_up_or_lived_with_as_its_next_step_says(

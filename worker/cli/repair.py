@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from worker.settings import ProjectPair
     from worker.sync.context import PairContext
     from worker.sync.report import RunReport
-    from worker.sync.undo_plan import UndoPlan
+    from worker.sync.undo_step import UndoPlan
 
 Force = Annotated[
     bool, typer.Option("--force", help="Take back even what was edited in Testably since.")

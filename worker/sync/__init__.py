@@ -12,7 +12,8 @@ apply   `apply/` journals, sends and records each write (`writer.py`), in passes
         by itself (`items.py`).
 report  `report.py` says what became of each milestone. A migration that wrote reads both
         sides once more (`proof.py`); `verify.py` is the same comparison without a run.
-back    `undo_plan.py`, `undo.py` take back what a run did; `rebuild.py` recovers lost links.
+back    `undo_plan.py`, `undo.py` take back what a run did, in steps (`undo_step.py`); `rebuild.py`
+        recovers lost links.
 Beside  `context.py` is what a run needs, `options.py` what a person asked for.
 
 Where each rule of docs/how-it-works.md is kept:
@@ -23,7 +24,8 @@ R3  three values a field: decide/differences.py, mappings/text.py
 R4  absence is proved: read/source.py, read/target.py, decide/absence.py,
     worker/clients/passes.py
 R5  a mass of changes stops: decide/guards.py
-R6  one bad item never stops the others: apply/items.py, apply/attempts.py, decide/rules.py
+R6  one bad item never stops the others: apply/items.py, apply/attempts.py, decide/rules.py,
+    undo.py
 R7  something of the same name is a person's: decide/rules.py, mappings/store.py
 R8  one writer: run.py, mappings/locks.py, mappings/compare_and_set.py, apply/writer.py
 R9  undone stays undone: undo.py, decide/rules.py

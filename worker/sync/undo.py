@@ -10,12 +10,14 @@ interrupted and run again, and goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.problem import Problem, ProblemKind
-from worker.errors import Refused
+from worker.errors import AnswerTooLarge, ApiError, MilestoneNotFound, Refused, TurnedAway
+from worker.sync.apply.attempts import Attempts, Failure
 from worker.sync.apply.outcome import Outcome, Result
 from worker.sync.apply.updates import apart, why_rejected
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
@@ -24,7 +26,8 @@ from worker.sync.decide.action import Action, Kind
 from worker.sync.options import Options, Phase, RunMode, Trigger
 from worker.sync.report import RunReport, state_after
 from worker.sync.run import OnOutcome, Run
-from worker.sync.undo_plan import TURNS, UndoPlan, UndoStep, plan_undo
+from worker.sync.undo_plan import plan_undo
+from worker.sync.undo_step import TURNS, UndoPlan, UndoStep
 
 
 def undo(
@@ -36,6 +39,8 @@ def undo(
 ) -> RunReport:
     """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on.
 
+    What concerns one milestone alone is told of it, and ends nothing (R6).
+
     ``begin`` is called with the plan before the first write, and returns what is called with each
     outcome.
     """
@@ -46,15 +51,7 @@ def undo(
             plan = plan_undo(context, run_id, force=force)
         on_outcome = begin(plan)
         run.enter(Phase.APPLYING)
-
-        def take_back(number: int) -> None:
-            run.check()
-            outcome = run.outcomes[number] = _take_back(writer, plan.steps[number], run_id)
-            on_outcome(outcome)
-
-        for turn in TURNS:
-            numbers = [number for number, step in enumerate(plan.steps) if step.turn == turn]
-            writer.lanes.each(numbers, take_back, lambda number: (number, None))
+        _Steps(run, writer, plan, on_outcome).do_all()
         links = context.store.outlines(run.pair.id).complete.values()
         held = [link.is_accepted for link in links if link.is_held]
         run.close(state_after(run.outcomes.values()), held=len(held))
@@ -68,25 +65,82 @@ def _wait_for_writes_under_way(writer: TargetWriter) -> None:
     writer.wait_until(max(leases, default=None))
 
 
-def _take_back(writer: TargetWriter, step: UndoStep, run_id: str) -> Outcome:
-    kind, why = _KINDS[step.does], step.does
-    action = Action(
-        kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
-    )
-    left = _why_left(step, run_id)
-    blocked = () if left is None else (left,)
-    try:
-        failed = _write_and_hold(writer, step, run_id, left)
-    except LostLeaseError:
-        why = "Another process is writing to it; run the undo again."
-        problem = Problem(ProblemKind.HELD_UP, why)
-        return Outcome(action, Result.WAITING, step.testably_id, (problem, *blocked))
-    if failed is not None:
-        return Outcome(action, Result.QUARANTINED, step.testably_id, (failed, *blocked))
-    if left is None or step.fields:
-        return Outcome(action, _RESULTS[step.does], step.testably_id, blocked)
-    result = Result.WAITING if left.kind is ProblemKind.IN_DOUBT else Result.CONFLICTS
-    return Outcome(action, result, step.testably_id, blocked)
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Does the steps of an undo, several of which may be under way; one stops no other (R6)."""
+
+    run: Run
+    writer: TargetWriter
+    plan: UndoPlan
+    on_outcome: OnOutcome
+    attempts: Attempts = field(default_factory=Attempts)
+
+    def do_all(self) -> None:
+        """Do every step. Raises the ApiError where no milestone is to blame."""
+        for turn in TURNS:
+            numbers = [number for number, step in enumerate(self.plan.steps) if step.turn == turn]
+            self.writer.lanes.each(numbers, self._do, lambda number: (number, None))
+        self.attempts.require_access()
+
+    def _do(self, number: int) -> None:
+        self.run.check()
+        outcome = self.run.outcomes[number] = self._take_back(number)
+        self.on_outcome(outcome)
+        self.attempts.require_writes()
+
+    def _take_back(self, number: int) -> Outcome:
+        step, run_id = self.plan.steps[number], self.plan.run_id
+        kind, why = _KINDS[step.does], step.does
+        action = Action(
+            kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
+        )
+        left = _why_left(step, run_id)
+        blocked = () if left is None else (left,)
+        try:
+            one = _TakingBack(self._writer_of(number), step, run_id, left)
+            result, failed = self._write(number, one)
+        except LostLeaseError:
+            why = "Another process is writing to it; run the undo again."
+            problem = Problem(ProblemKind.HELD_UP, why)
+            return Outcome(action, Result.WAITING, step.testably_id, (problem, *blocked))
+        if failed is not None:
+            return Outcome(action, result, step.testably_id, (failed, *blocked))
+        if left is None or step.fields:
+            return Outcome(action, result, step.testably_id, blocked)
+        result = Result.WAITING if left.kind is ProblemKind.IN_DOUBT else Result.CONFLICTS
+        return Outcome(action, result, step.testably_id, blocked)
+
+    def _writer_of(self, number: int) -> TargetWriter:
+        """What writes this step: once, where the target seems away (R6)."""
+        self.attempts.begin(number)
+        repeats = not self.attempts.is_sparing
+        on_failure = partial(self.attempts.failed_once, number)
+        return replace(self.writer, repeats=repeats, on_failure=on_failure)
+
+    def _write(self, number: int, one: _TakingBack) -> tuple[Result, Problem | None]:
+        """What came of it, and why it was not taken back, if it was not.
+
+        Raises what concerns the whole undo.
+        """
+        try:
+            failed = one.do()
+        except MilestoneNotFound:  # gone since it was read: nothing is left to take back
+            one.gone()
+            return Result.UNCHANGED, None
+        except ApiError as error:
+            denied = error if isinstance(error, TurnedAway) else None
+            if not (denied or isinstance(error, AnswerTooLarge) or error.may_pass):
+                raise
+            failure = Failure(
+                ProblemKind.UNDO_FAILED, error.message, has_count=False, denied=denied
+            )
+            self.attempts.note(number, failure)
+            return Result.WAITING, one.failed(error)
+        if failed is not None:
+            return Result.QUARANTINED, failed
+        if one.step.fields:
+            self.attempts.succeeded(number)
+        return _RESULTS[one.step.does], None
 
 
 def _why_left(step: UndoStep, run_id: str) -> Problem | None:
@@ -96,78 +150,113 @@ def _why_left(step: UndoStep, run_id: str) -> Problem | None:
     if step.cannot:
         why = f"The undo of run {run_id} did not take it back: {step.blocked}"
         return Problem(ProblemKind.UNDO_FAILED, why)
-    if step.live is None:
+    if step.is_in_doubt:
         return Problem(ProblemKind.IN_DOUBT, step.blocked)
     force = f"`milesync undo {run_id} --force` takes it back all the same."
     return Problem(ProblemKind.CHANGED_SINCE, f"{step.blocked} So it was left; {force}")
 
 
-def _write_and_hold(
-    writer: TargetWriter, step: UndoStep, run_id: str, left: Problem | None
-) -> Problem | None:
-    """Write what takes it back, and hold it; why Testably did not take that, if it did not."""
-    link, now = writer.reload(step.testrail_id), writer.clock.now()
-    if step.live is not None:
-        link = link.seen_as(step.live)
+@dataclass(frozen=True, slots=True)
+class _TakingBack:
+    """Writes what takes one milestone back, and holds it; ``left`` is why a part of it is left."""
 
-    def failure(*why: str) -> Problem:
-        parts = [f"The undo of run {run_id} did not take it back:", *why]
-        parts += [left.reason] if left is not None else []
-        return Problem(ProblemKind.UNDO_FAILED, " ".join(filter(None, parts)))
+    writer: TargetWriter
+    step: UndoStep
+    run_id: str
+    left: Problem | None
 
-    def hold(done: Link, failed: str = "") -> Link:
+    def do(self) -> Problem | None:
+        """Do it; why Testably did not take that, if it did not."""
+        writer, step = self.writer, self.step
+        link = writer.reload(step.testrail_id)
+        if step.live is not None:
+            link = link.seen_as(step.live)
+        if not step.fields:
+            if _is_to_hold(link, step):
+                writer.keep(self._held(link))
+            return None
+        if link.testably_id != step.testably_id:  # linked to another one since the target was read
+            raise LostLeaseError
+        problem = self._write(link).problem
+        return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
+
+    def gone(self) -> None:
+        """Record that there is nothing to take back any more."""
+        self.writer.keep(self._held(self.writer.reload(self.step.testrail_id)))
+
+    def failed(self, error: ApiError) -> Problem:
+        """Record that it was not taken back, as far as is known; what was sent may still arrive."""
+        link, problem = self.writer.reload(self.step.testrail_id), self._failure(error.message)
+        held = link.held(self.writer.clock.now(), problem, self.step.left, self.step.edited)
+        self.writer.keep(held.begin_update(link.in_flight) if link.in_flight else held)
+        return problem
+
+    def _write(self, link: Link) -> Link:
+        # Held before it is sent: whatever becomes of the request, no schedule takes it up.
+        writer, step = self.writer, self.step
+        held, id_ = link if step.beside else self._unanswered(link), step.change_id
+        try:
+            return writer.patch(
+                held, step.fields, step.before, "undo", undoes=id_, conclude=self._held
+            )
+        except Refused as error:
+            failed = self._in_parts(error)
+            return writer.keep(self._held(writer.reload(step.testrail_id), failed))
+
+    def _in_parts(self, error: Refused) -> str:
+        """Send apart what was refused together; why some was not taken, if it was not (R3)."""
+        writer, step = self.writer, self.step
+        safe, doubtful = apart(step.fields)
+        parts = [part for part in (safe, *({n: v} for n, v in doubtful.items())) if part]
+        failed: list[str] = []
+
+        def conclude(done: Link) -> Link:
+            failed.extend(one.reason for one in done.field_problems.values())
+            return self._unanswered(done)
+
+        for part in parts:  # which grows: texts that are refused together go alone at last
+            link, before = writer.reload(step.testrail_id), {n: step.before.get(n) for n in part}
+            try:
+                if len(part) == len(step.fields):
+                    raise error
+                writer.patch(link, part, before, "undo", undoes=step.change_id, conclude=conclude)
+            except Refused as refusal:
+                if len(part) > 1:
+                    parts += [{name: value} for name, value in part.items()]
+                else:
+                    failed += [why_rejected(name, value, refusal) for name, value in part.items()]
+        return " ".join(failed)
+
+    # --- how its link is held
+
+    def _held(self, done: Link, failed: str = "") -> Link:
+        step, now = self.step, self.writer.clock.now()
         why = [failed, *(one.reason for one in done.field_problems.values())]
         if step.fields and any(why):
-            return done.held(now, failure(*why), step.left)
-        if step.adopted and left is None:  # what is left needs its link to be taken back
+            return done.held(now, self._failure(*why), step.left, step.edited)
+        if step.adopted and self.left is None:  # what is left needs its link to be taken back
             return done.held_without_target(now)
-        return done if step.beside else done.held(now, left, step.left)
+        return done if step.beside else done.held(now, self.left, step.left, step.edited)
 
-    if not step.fields:
-        in_doubt = left is not None and left.kind is ProblemKind.IN_DOUBT
-        elsewhere = step.cannot and link.testably_id != step.testably_id
-        if link.state is not LinkState.ARCHIVED and not (in_doubt or elsewhere):
-            writer.keep(hold(link))
-        return None
+    def _unanswered(self, link: Link) -> Link:
+        why = self._failure("its write was not answered.")
+        return link.held(self.writer.clock.now(), why, self.step.left, self.step.edited)
 
-    def unanswered(link: Link) -> Link:
-        return link.held(now, failure("its write was not answered."), step.left)
-
-    # Held before it is sent: whatever becomes of the request, no schedule takes it up.
-    held, id_ = link if step.beside else unanswered(link), step.change_id
-    try:
-        link = writer.patch(held, step.fields, step.before, "undo", undoes=id_, conclude=hold)
-    except Refused as error:
-        failed = _in_parts(writer, step, error, unanswered)
-        link = writer.keep(hold(writer.reload(step.testrail_id), failed))
-    problem = link.problem
-    return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
+    def _failure(self, *why: str) -> Problem:
+        parts = [f"The undo of run {self.run_id} did not take it back:", *why]
+        parts += [self.left.reason] if self.left is not None else []
+        return Problem(ProblemKind.UNDO_FAILED, " ".join(filter(None, parts)))
 
 
-def _in_parts(
-    writer: TargetWriter, step: UndoStep, error: Refused, held: Callable[[Link], Link]
-) -> str:
-    """Send apart what was refused together; why some of it was not taken, if it was not (R3)."""
-    safe, doubtful = apart(step.fields)
-    parts = [part for part in (safe, *({n: v} for n, v in doubtful.items())) if part]
-    failed: list[str] = []
+def _is_to_hold(link: Link, step: UndoStep) -> bool:
+    """Whether an undo that writes nothing to a milestone holds it.
 
-    def conclude(done: Link) -> Link:
-        failed.extend(one.reason for one in done.field_problems.values())
-        return held(done)
-
-    for part in parts:  # which grows: texts that are refused together go alone at last
-        link, before = writer.reload(step.testrail_id), {n: step.before.get(n) for n in part}
-        try:
-            if len(part) == len(step.fields):
-                raise error
-            writer.patch(link, part, before, "undo", undoes=step.change_id, conclude=conclude)
-        except Refused as refusal:
-            if len(part) > 1:
-                parts += [{name: value} for name, value in part.items()]
-            else:
-                failed += [why_rejected(name, value, refusal) for name, value in part.items()]
-    return " ".join(failed)
+    Not where a create of it is in doubt (R2), nor where the run wrote to another target than it
+    has now, nor where it is done with.
+    """
+    if step.is_in_doubt or link.state in (LinkState.CREATING, LinkState.ARCHIVED):
+        return False
+    return link.testably_id == step.testably_id or not (link.has_target or step.cannot)
 
 
 _KINDS = {

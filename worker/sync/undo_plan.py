@@ -7,11 +7,12 @@ What the target derived from sub-milestones that go comes back with their parent
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mappings.field_names import FIELD_NAMES
 from mappings.link import Link
+from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import (
     ARCHIVED,
@@ -22,64 +23,15 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.rows import Change, ChangeState
-from worker.errors import NotFound, UsageError
+from worker.errors import NotFound, UnreadableAnswer, UsageError
 from worker.sync.apply.attempts import OUTAGE_AFTER
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
 from worker.sync.ports import OfOne
+from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unread
 
-TURNS = range(3)
-"""An undo goes over its steps so often, and each time does those whose turn it is."""
-IN_DOUBT = (
-    "Whether it was created is not known yet: `milesync sync` finds out. Undo the run again then, "
-    "or the run that has created it."
-)
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
-
-
-@dataclass(frozen=True, slots=True)
-class UndoStep:
-    """What taking a run back means for one milestone.
-
-    ``does`` is archive, restore, unlink or nothing; ``fields`` are the values to write and
-    ``before`` those that stand there now. ``is_below`` says that it is a sub-milestone there;
-    ``adopted`` ones are unlinked as well, unless something is left. ``blocked`` says why it is
-    left, or those fields of it that are ``left``, and ``cannot`` that no force helps; ``live`` is
-    the target as read, and ``goes`` says that the run created it.
-    ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
-    """
-
-    testrail_id: int
-    testably_id: str | None
-    name: str
-    does: str
-    change_id: int
-    fields: Values = field(default_factory=dict)
-    before: Values = field(default_factory=dict)
-    is_below: bool = False
-    adopted: bool = False
-    blocked: str | None = None
-    left: frozenset[str] = frozenset()
-    cannot: bool = False
-    live: TargetMilestone | None = None
-    goes: bool = False
-    beside: bool = False
-
-    @property
-    def turn(self) -> int:
-        """Which of the `TURNS` it is done in: sub-milestones go before a parent, and come after."""
-        if not self.is_below:
-            return 1
-        return 0 if self.does == "archive" else 2
-
-
-@dataclass(frozen=True, slots=True)
-class UndoPlan:
-    """The steps of an undo, those of the milestones that were changed last first."""
-
-    run_id: str
-    steps: tuple[UndoStep, ...]
 
 
 def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> UndoPlan:
@@ -128,7 +80,7 @@ class _Planner:
             if isinstance(live, TargetMilestone):
                 steps[id_] = self._step(steps[id_], changes[id_], live)
             else:
-                steps[id_] = _unread(steps[id_], live)
+                steps[id_] = unread(steps[id_], live)
         first = min((_id(change) for group in groups for change in group), default=0)
         return (steps | self._parents(steps, first)).values()
 
@@ -144,7 +96,7 @@ class _Planner:
             if isinstance(actual, TargetMilestone | NotFound):
                 self.answers = True
             elif not self.answers and len(came) == min(len(ids), OUTAGE_AFTER):
-                raise actual
+                self._require_answers(came, actual)
 
         target, project = self.context.target, self.context.identity.testably_project
         target.get_each(project, ids, take)
@@ -152,13 +104,25 @@ class _Planner:
             target.check_project(project)  # raises if that is gone as well (R4)
         return {id_: live for id_, live in came.items() if not isinstance(live, NotFound)}
 
+    def _require_answers(self, came: Mapping[int, TargetMilestone | OfOne], error: OfOne) -> None:
+        """Raise the error of what could not be read if the target answers nothing that can be.
+
+        A record that came and has a field that is wrong is an answer, a login page in its place
+        is none: so the project tells which of them it was.
+        """
+        if not any(isinstance(one, UnreadableAnswer) for one in came.values()):
+            raise error
+        self.context.target.check_project(self.context.identity.testably_project)
+        self.answers = True
+
     def _blank(self, group: Sequence[Change]) -> UndoStep:
         """The step that does nothing, as for a milestone that is not there."""
         last = group[-1]
         link = self._link(last.testrail_id)
         testably_id = last.testably_id or link.testably_id
         blank = UndoStep(last.testrail_id, testably_id, link.name, "nothing", _id(last))
-        if testably_id is None and last.kind == "create":
+        unknown = testably_id is None and last.kind == "create"
+        if unknown or link.state is LinkState.CREATING:
             return replace(blank, blocked=IN_DOUBT)
         return blank
 
@@ -167,7 +131,7 @@ class _Planner:
         step = self._taking_back(blank, group, actual)
         if self._link(step.testrail_id).testably_id == actual.id:
             return step
-        if not step.fields and step.blocked is None:
+        if not step.fields and step.blocked in (None, blank.blocked):
             return blank
         why = f"It is not linked to {actual.id} any more."  # a write goes where its link says
         return replace(blank, blocked=why, cannot=True)
@@ -213,7 +177,28 @@ class _Planner:
         differs = {n: v for n, v in before.items() if n in after and not same_value(n, v, now[n])}
         ours = {n: v for n, v in differs.items() if same_value(n, now[n], after[n])}
         chosen = differs if self.force else ours
-        return _restoring(blank, actual, chosen, differs.keys() - chosen.keys() - own)
+        left = differs.keys() - chosen.keys() - own
+        back = {name: before[name] for name in before.keys() - left - own}
+        edited = self._edits(blank.testrail_id, back, _id(group[0]))
+        return restoring(replace(blank, edited=edited), actual, chosen, left)
+
+    def _edits(self, testrail_id: int, values: Values, first: int) -> Values:
+        """What was applied before the change ``first`` to those fields whose value it was not.
+
+        Then a person had edited it, and has again once an undo has put the value back.
+        """
+        ours: dict[str, list[str | None]] = {}
+        for change in self.context.store.journal.changes(self.pair_id, testrail_id=testrail_id):
+            if _id(change) < first and change.state is ChangeState.DONE and change.undoes is None:
+                created = change.kind == "create"
+                for told in (change.after, (change.echo or {}) if created else _echo(change)):
+                    for name, value in told.items():
+                        ours.setdefault(name, []).append(value)
+        return {
+            name: ours[name][-1]
+            for name, value in values.items()
+            if name in ours and not any(same_value(name, value, one) for one in ours[name])
+        }
 
     # --- parents whose sub-milestones go
 
@@ -237,7 +222,7 @@ class _Planner:
             if isinstance(live, TargetMilestone):
                 every[id_] = replace(blank, live=live)
             else:
-                found[id_] = _unread(blank, live)
+                found[id_] = unread(blank, live)
         found |= {id_: self._parent(every[id_], going[id_], first) for id_ in going if id_ in every}
         return {id_: step for id_, step in found.items() if step is not None}
 
@@ -255,7 +240,7 @@ class _Planner:
         back = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
         if not back:
             return None
-        return _restoring(step, live, {**step.fields, **back}, step.left - back.keys())
+        return restoring(step, live, {**step.fields, **back}, step.left - back.keys())
 
     def _known_before(self, testrail_id: int, first: int) -> Values:
         """What the journal says that a milestone had before a change."""
@@ -265,28 +250,6 @@ class _Planner:
                 values |= change.after
                 values |= (change.echo or {}) if change.kind == "create" else _echo(change)
         return values
-
-
-def _restoring(
-    step: UndoStep, live: TargetMilestone, fields: Values, left: Collection[str]
-) -> UndoStep:
-    """The step that writes these fields, and leaves those to whoever has edited them."""
-    now = live.values
-    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in left)
-    return replace(
-        step,
-        does="restore" if fields else ("nothing" if left else step.does),
-        fields=fields,
-        before={name: now[name] for name in fields},
-        blocked=f"It was edited in Testably since: {edited}." if left else None,
-        left=frozenset(left),
-    )
-
-
-def _unread(blank: UndoStep, error: OfOne) -> UndoStep:
-    """The step that leaves what cannot be read: nobody knows what stands there (R6)."""
-    why = f"{blank.testably_id} in Testably cannot be read: {error.message}"
-    return replace(blank, blocked=why, left=frozenset(FIELDS), cannot=True)
 
 
 def _ends(step: UndoStep) -> bool:

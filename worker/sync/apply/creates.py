@@ -232,7 +232,7 @@ class Creates:
             made = link.found(left, doubt.parent or None, writer.since())
             same = all(same_value(n, made.observed.get(n), left.values[n]) for n in FIELDS)
             same = same and doubt.parent == doubt.parent_now
-            found = writer.conclude(made, ChangeState.DONE, left.values)
+            found = writer.conclude(made, ChangeState.DONE, made.observed)
             return Resolution(found, shown=None if same else left)
         if judgement.fate is Fate.PERSON:
             among = sorted(target.id for target in judgement.targets)

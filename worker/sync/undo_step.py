@@ -1,0 +1,90 @@
+"""One step of an undo: what taking a run back means for one milestone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from mappings.field_names import FIELD_NAMES
+from mappings.milestone import FIELDS, TargetMilestone, Values
+from worker.sync.ports import OfOne
+
+TURNS = range(3)
+"""An undo goes over its steps so often, and each time does those whose turn it is."""
+IN_DOUBT = (
+    "Whether it was created is not known yet: `milesync sync` finds out. Undo the run again then, "
+    "or the run that has created it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStep:
+    """What taking a run back means for one milestone.
+
+    ``does`` is archive, restore, unlink or nothing; ``fields`` are the values to write and
+    ``before`` those that stand there now. ``is_below`` says that it is a sub-milestone there;
+    ``adopted`` ones are unlinked as well, unless something is left. ``blocked`` says why it is
+    left, or those fields of it that are ``left``, and ``cannot`` that no force helps; ``live`` is
+    the target as read, and ``goes`` says that the run created it.
+    ``edited``: a person had written what is put back in these fields, over these values.
+    ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
+    """
+
+    testrail_id: int
+    testably_id: str | None
+    name: str
+    does: str
+    change_id: int
+    fields: Values = field(default_factory=dict)
+    before: Values = field(default_factory=dict)
+    is_below: bool = False
+    adopted: bool = False
+    blocked: str | None = None
+    left: frozenset[str] = frozenset()
+    edited: Values = field(default_factory=dict)
+    cannot: bool = False
+    live: TargetMilestone | None = None
+    goes: bool = False
+    beside: bool = False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a create of it, be it another run's, is in doubt."""
+        return self.blocked == IN_DOUBT
+
+    @property
+    def turn(self) -> int:
+        """Which of the `TURNS` it is done in: sub-milestones go before a parent, and come after."""
+        if not self.is_below:
+            return 1
+        return 0 if self.does == "archive" else 2
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """The steps of an undo, those of the milestones that were changed last first."""
+
+    run_id: str
+    steps: tuple[UndoStep, ...]
+
+
+def restoring(
+    step: UndoStep, live: TargetMilestone, fields: Values, left: Collection[str]
+) -> UndoStep:
+    """The step that writes these fields, and leaves those to whoever has edited them."""
+    now = live.values
+    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in left)
+    return replace(
+        step,
+        does="restore" if fields else ("nothing" if left else step.does),
+        fields=fields,
+        before={name: now[name] for name in fields},
+        blocked=f"It was edited in Testably since: {edited}." if left else None,
+        left=frozenset(left),
+    )
+
+
+def unread(blank: UndoStep, error: OfOne) -> UndoStep:
+    """The step that leaves what cannot be read: nobody knows what stands there (R6)."""
+    why = f"{blank.testably_id} in Testably cannot be read: {error.message}"
+    return replace(blank, blocked=why, left=frozenset(FIELDS), cannot=True)
