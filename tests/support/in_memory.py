@@ -22,6 +22,7 @@ from worker.errors import (
     AccessDenied,
     ApiError,
     ConnectionLost,
+    CredentialsRefused,
     Done,
     Maintenance,
     MilestoneNotFound,
@@ -31,8 +32,6 @@ from worker.errors import (
     Refused,
     ServerTrouble,
     TimedOut,
-    Transient,
-    TurnedAway,
     UnknownId,
     UnreadableAnswer,
 )
@@ -45,6 +44,7 @@ from worker.sandbox.testrail_model import Page, TestRailModel
 from worker.sync.ports import (
     NO_TARGET_KNOWN,
     NOTHING_KNOWN,
+    OF_ONE,
     SourceListing,
     TakeOne,
     TargetListing,
@@ -142,7 +142,8 @@ class _Wire:
     def _error_class(self, what: str, status: int) -> type[ApiError]:
         if status == 400 and self._api == "TestRail":
             return UnknownId if what.startswith("get_milestone/") else NotFound
-        return {403: AccessDenied, 404: NotFound}.get(status, Refused)
+        kinds = {401: CredentialsRefused, 403: AccessDenied, 404: NotFound}
+        return kinds.get(status, Refused)
 
     def _fault_error(self, fault: Fault, what: str, *, write: bool) -> ApiError:
         kind, status = _RAISED[fault.kind]
@@ -291,7 +292,7 @@ class InMemoryTarget:
         for key, milestone_id in ids.items():
             try:
                 found = self.get(project_id, milestone_id)
-            except (NotFound, TurnedAway, Transient) as error:
+            except OF_ONE as error:
                 take(key, error)
             else:
                 take(key, found)

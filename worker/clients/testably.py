@@ -18,9 +18,9 @@ from worker.clients.records import parse_target
 from worker.clients.target_list import TargetList
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
-from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound, Transient, TurnedAway
+from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound
 from worker.sync.lanes import Lanes
-from worker.sync.ports import NO_TARGET_KNOWN, TakeOne, TargetListing
+from worker.sync.ports import NO_TARGET_KNOWN, OF_ONE, TakeOne, TargetListing
 
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
 
@@ -117,7 +117,7 @@ class Testably:
         def read(key: int) -> None:
             try:
                 found = self._get(project_id, ids[key], lanes)
-            except (NotFound, TurnedAway, Transient) as error:
+            except OF_ONE as error:
                 take(key, error)
             else:
                 take(key, found)

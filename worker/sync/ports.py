@@ -13,13 +13,15 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
-from worker.errors import NotFound, Transient, TurnedAway
+from worker.errors import AnswerTooLarge, NotFound, Refused, Transient, TurnedAway
 
 NOTHING_KNOWN: Final[Mapping[int, str]] = MappingProxyType({})
 NO_TARGET_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})
 
-OfOne = NotFound | TurnedAway | Transient
-"""What may be answered of a single milestone without saying anything of another."""
+OfOne = NotFound | TurnedAway | Transient | Refused | AnswerTooLarge
+"""What may be answered of a single milestone without saying anything of another (R6)."""
+OF_ONE: Final = (NotFound, TurnedAway, Transient, Refused, AnswerTooLarge)
+"""The same, to be caught."""
 TakeOne = Callable[[int, TargetMilestone | OfOne], None]
 
 

@@ -1,7 +1,7 @@
 """What hangs below a milestone in Testably, asked of the milestone itself and not of the lists.
 
-What is answered of one milestone alone (`OfOne`: it is gone, denied, sent on, failing, unreadable)
-stops nobody else (R6): it is told, and who asks leaves alone what could be confused with it.
+What is answered of one milestone alone (`OfOne`: it is gone, denied, refused, failing, too
+large) stops nobody else (R6): it is told, and who asks leaves alone what could be confused with it.
 """
 
 from __future__ import annotations
