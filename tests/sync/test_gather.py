@@ -252,6 +252,29 @@ def test_where_the_targets_edits_win_what_is_to_be_written_is_read_first(world: 
     assert world.ably.get(PROJECT, world.id_of(2))["name"] == "Edited in Testably"
 
 
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_what_could_not_be_read_is_read_singly_until_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_edited: bool
+) -> None:
+    """Nothing is written over what nobody can see, and that it is unread stays told (R10)."""
+    migrated(world)
+    broken, shown = world.id_of(2), world.ably._shown
+    world.ably.update(PROJECT, broken, {"name": "A person's"})
+    spoiled = {broken: {"due_date": "soon"}}
+    monkeypatch.setattr(world.ably, "_shown", lambda key: shown(key) | spoiled.get(key, {}))
+    world.run(Trigger.MANUAL)
+    if is_edited:
+        world.edit(2, name="Renamed")
+    for _ in range(2):
+        report = world.run(Trigger.SCHEDULE)
+        assert reads(world) == [f"milestones/{broken}"]
+        assert [(one["kind"], one["testrail_id"]) for one in report.problems] == [("unread", 2)]
+    spoiled.clear()
+    assert not world.run(Trigger.SCHEDULE).problems
+    assert world.links[2].problem is None
+    assert world.ably.get(PROJECT, broken)["name"] == world.rail.get(2)["name"]
+
+
 def test_a_new_milestone_needs_the_listing(world: World) -> None:
     """Before anything is created it must be known what is there."""
     migrated(world)

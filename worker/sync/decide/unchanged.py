@@ -75,7 +75,8 @@ class Families:
         changed = []
         for id_ in listing.unchanged:
             testably_id = links.outlines[id_].testably_id
-            if testably_id in target.gone or (read and testably_id not in target.unchanged):
+            otherwise = testably_id in target.gone or testably_id in target.unproved
+            if otherwise or (read and testably_id not in target.unchanged):
                 changed.append(id_)
         for row in target.milestones.values():
             own = links.by_target.get(row.id)

@@ -32,7 +32,7 @@ class Scope:
     """What of a pair is read: the whole, or single milestones (a refresh).
 
     ``recalled`` are target milestones as the first part of this run listed them, those that are
-    unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` unlinked ones
+    unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` those
     that could not be read, ``unread_below``, ``unread_for`` and ``newest`` are those of the
     `TargetSnapshot`; ``recalled_from`` says when that reading began. A run that goes on does not
     list the target again. ``every_absence`` asks TestRail for each milestone that is missing, also
@@ -104,7 +104,7 @@ class Reader:
             listing = replace(listing, milestones={**listing.milestones, **still_there})
         families = Families(listing)
         listing = self._opened_by_source(listing, families, scope, now)
-        target = self._target_reader(listing, gone, now).read(
+        target = self._target_reader(listing, gone, now, scope.unread).read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
         if scope.recalled is not None:
@@ -141,7 +141,11 @@ class Reader:
         )
 
     def _target_reader(
-        self, listing: SourceListing, gone: frozenset[int], now: datetime
+        self,
+        listing: SourceListing,
+        gone: frozenset[int],
+        now: datetime,
+        unread: Mapping[str, str],
     ) -> TargetReader:
         return TargetReader(
             self.target,
@@ -155,6 +159,7 @@ class Reader:
             gone,
             self.foreign,
             {one.testably_id: one.target_fingerprint for one in self.links.outlines.values()},
+            unread,
         )
 
     # --- what agrees as before, and has to be decided all the same
@@ -251,10 +256,11 @@ def with_fresh(
 
 
 def _with_recalled(target: TargetSnapshot, scope: Scope) -> TargetSnapshot:
+    left = {id_: why for id_, why in scope.unread.items() if id_ not in target.milestones}
     return replace(
         target,
         gone=target.gone | scope.gone,
-        unproved={**scope.unread, **target.unproved},
+        unproved={**left, **target.unproved},
         unread_below=scope.unread_below,
         unread_for=scope.unread_for,
         newest=newest_of((), target.newest, scope.newest),

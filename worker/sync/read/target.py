@@ -22,6 +22,7 @@ from mappings.milestone import (
     TargetMilestone,
     written_status,
 )
+from mappings.problem import ProblemKind
 from worker.errors import NotFound
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
@@ -45,7 +46,10 @@ from worker.sync.read.unreadable import unread_for
 
 @dataclass(slots=True)
 class TargetReader:
-    """Reads what a plan about ``listing`` needs of one project. Raises ApiError."""
+    """Reads what a plan about ``listing`` needs of one project. Raises ApiError.
+
+    ``unread`` is what an earlier part of the run could not read, and this one need not try.
+    """
 
     target: Target
     project: str
@@ -58,6 +62,7 @@ class TargetReader:
     gone: frozenset[int] = frozenset()
     foreign: frozenset[str] = frozenset()
     known: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
     _unchanged: dict[str, Shown] = field(default_factory=dict, init=False)
     _newest: list[str | None] = field(default_factory=list, init=False)
     _by_status: set[str] = field(default_factory=set, init=False)
@@ -224,9 +229,14 @@ class TargetReader:
         return [
             link
             for link in (*self.links.complete.values(), *outlined)
-            if _is_expected(link)
-            and (link.look_again or link.in_flight is not None or link.testrail_id in doubtful)
+            if _is_expected(link) and (self._is_open(link) or link.testrail_id in doubtful)
         ]
+
+    def _is_open(self, link: Link) -> bool:
+        """Whether its target may stand otherwise than last observed, or could not be observed."""
+        known = link.problem is not None and link.problem.kind is ProblemKind.UNREAD
+        was_unread = known and link.testably_id not in self.unread
+        return was_unread or link.look_again or link.in_flight is not None
 
     def _with_single(
         self,
