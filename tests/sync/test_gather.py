@@ -18,6 +18,7 @@ from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 from worker.sync.read.scope import Reader, Scope
+from worker.sync.rebuild import rebuild
 
 ABLY = TestablySwitches()
 
@@ -334,6 +335,26 @@ def test_unlisted_children_are_found_after_the_loss_of_the_database(world: World
     world.identity = replace(world.identity, testably_url="https://elsewhere.example")
     report = world.run()
     assert (report.counts["adopted"], report.counts["created"]) == (5, 0)
+    assert world.to_ably.writes == {}
+
+
+@pytest.mark.parametrize("word", ["completed", "archived"])
+def test_a_status_list_that_shows_sub_milestones_tells_nothing_of_the_plain_one(
+    world: World, word: str
+) -> None:
+    """Where the links were lost, those that no list shows are found and not made again."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False, status_lists_hold_subs=True))
+    parent = world.add("Parent")
+    ids = [world.add(f"Child {n}", parent, is_completed=n == 1) for n in range(3)]
+    world.run(Trigger.MIGRATION)
+    if word == "archived":
+        world.rail.delete(ids[1])
+        world.run(Trigger.MIGRATION)
+    world.identity = replace(world.identity, testably_url="https://elsewhere.example")
+    living = 4 if word == "completed" else 3
+    assert rebuild(world.context()).counts["adopted"] == living
+    report = world.run(Trigger.MIGRATION)
+    assert (report.counts["unchanged"], report.counts["created"]) == (living, 0)
     assert world.to_ably.writes == {}
 
 

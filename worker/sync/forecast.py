@@ -80,6 +80,7 @@ class _After:
         shown = Counter({row: n for row, n in rows.items() if self._is_plain(row)})
         pages = self.snapshot.target.paging.pages
         asked, statuses = pages(shown.total()), {row.status for row in shown}
+        shows_subs, roots = any(row.is_sub for row in shown), shown.total()
         hidden = Counter(
             {row: n for row, n in rows.items() if row not in shown and row.is_expected}
         )
@@ -87,11 +88,12 @@ class _After:
             is_done = (row for row in rows if row.status == COMPLETED and self._is_listed(row))
             done = Counter({row: rows[row] for row in is_done})
             asked += pages(done.total())
-            shown, hidden = shown + done, hidden - done
+            roots += sum(n for row, n in done.items() if not row.is_sub)
+            hidden -= done
         if ARCHIVED not in statuses and (hidden or self._others):
             asked += pages(sum(n for row, n in rows.items() if row.status == ARCHIVED))
-        if not any(row.is_sub for row in shown):
-            asked += self._below(shown.total())
+        if not shows_subs:
+            asked += self._below(roots)
         return asked + hidden.total() + self._details
 
     # --- what the lists show

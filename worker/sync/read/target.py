@@ -117,7 +117,7 @@ class TargetReader:
         view = replace(view, unread_for=unread_for(free, self.rules))
         known = (self.links, self.listing, self.rules, self.options, self.gone, self.foreign)
         hidden = HiddenSubs(*known, found, self._were_links_lost(found))
-        return self._with_below(view, hidden, problems)
+        return self._with_below(view, hidden, first.problems)
 
     def _list(self, status: str | None) -> TargetListing:
         listing = self.target.list_all(self.project, status, self.known)
