@@ -17,6 +17,7 @@ from tests.proofs.slicing import Make, Pair, migrated, pairs_in
 from worker.clients.bounds import LARGEST_ANSWER
 from worker.errors import NotFound
 from worker.sandbox.rules import Problem, Record
+from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import Options, Trigger
 from worker.sync.report import RunReport, State
 from worker.sync.verify import verify
@@ -157,3 +158,26 @@ def test_what_goes_with_its_project_is_not_told_as_missing(make: Make) -> None:
     model.get = gone  # type: ignore[method-assign]
     with pair.process() as context, pytest.raises(NotFound):
         verify(context)
+
+
+def test_where_no_detail_can_be_read_the_rest_are_left_and_the_writes_go_on(make: Make) -> None:
+    """The lists answer well; what may hang below so many parents is left for the next run."""
+    pair = make(ably=TestablySwitches(list_holds_subs=False))
+    rail = pair.rail.model
+    parents = [int(str(rail.add(1, body(n))["id"])) for n in range(30)]
+    migrated(pair)
+    for above in parents:
+        rail.add(1, {"name": "Child", "start_on": START, "parent_id": above})
+    rail.update(parents[-1], {"name": "New"})
+    pair.ably.faults.script("server_error", method="GET", contains="milestones/", times=1000)
+    report = pair.in_one_go(MANUAL)
+    assert (report.state, report.counts["updated"], report.counts["created"]) == (
+        State.PARTIAL,
+        30,
+        0,
+    )
+    details = pair.ably.count("GET", "milestones/")
+    assert details == 2 * 6 + 8
+    assert set(kinds(report)) == {ProblemKind.UNREAD}
+    pair.ably.faults.clear()
+    assert pair.in_one_go(MANUAL).counts["created"] == 30

@@ -45,11 +45,13 @@ from worker.sync.ports import (
     NO_TARGET_KNOWN,
     NOTHING_KNOWN,
     OF_ONE,
+    OfOne,
     SourceListing,
     TakeOne,
     TargetListing,
 )
 from worker.sync.read.answers import Answers
+from worker.sync.streak import Streak
 
 FaultHook = Callable[[str, str], Fault | None]
 """Given the HTTP method and what is asked for, the fault of this request, or None."""
@@ -288,14 +290,23 @@ class InMemoryTarget:
         what = f"milestones/{milestone_id}"
         return self._read("GET", lambda: self._wire.get(project_id, what, work))
 
-    def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
+    def get_each(
+        self,
+        project_id: str,
+        ids: Mapping[int, str],
+        take: TakeOne,
+        streak: Streak | None = None,
+    ) -> None:
+        row = streak or Streak()
         for key, milestone_id in ids.items():
-            try:
-                found = self.get(project_id, milestone_id)
-            except OF_ONE as error:
-                take(key, error)
-            else:
-                take(key, found)
+            came: TargetMilestone | OfOne | None = row.left
+            if came is None:
+                try:
+                    came = self.get(project_id, milestone_id)
+                except OF_ONE as error:
+                    came = error
+                row.note(came)
+            take(key, came)
 
     def wait_for_permit(self) -> None:
         self.permits += 1

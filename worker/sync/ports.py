@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
 from worker.errors import AnswerTooLarge, NotFound, Refused, Transient, TurnedAway
+from worker.sync.streak import Streak
 
 NOTHING_KNOWN: Final[Mapping[int, str]] = MappingProxyType({})
 NO_TARGET_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})
@@ -179,10 +180,17 @@ class Target(Protocol):
         Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
         """
 
-    def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
+    def get_each(
+        self,
+        project_id: str,
+        ids: Mapping[int, str],
+        take: TakeOne,
+        streak: Streak | None = None,
+    ) -> None:
         """`get` each of ``ids``, in any order; ``take`` is told its key and what came of it.
 
         That is the milestone, or the error that concerns it alone; any other is raised.
+        ``streak`` says how often the rest are tried, and goes on in the next call.
         """
 
     def wait_for_permit(self) -> None:

@@ -42,6 +42,7 @@ from worker.sync.ports import (
 from worker.sync.read.below import read_below
 from worker.sync.read.hidden import HiddenSubs
 from worker.sync.read.unreadable import unread_for
+from worker.sync.streak import Streak
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class TargetReader:
     _by_status: set[str] = field(default_factory=set, init=False)
     _singly: set[str] = field(default_factory=set, init=False)
     _paging: Paging = field(default=AS_ASKED, init=False)
+    _streak: Streak = field(default_factory=Streak, init=False)
 
     def read(
         self, *, single: bool, list_target: bool, recalled: Mapping[str, TargetMilestone] | None
@@ -197,6 +199,7 @@ class TargetReader:
             self.project,
             hidden.parents(view),
             lambda id_: id_ in view.milestones or self._is_linked(id_),
+            self._streak,
         )
         unread = dict(below.unread)
         if unread and hidden.links_were_lost:
@@ -234,8 +237,7 @@ class TargetReader:
 
     def _is_open(self, link: Link) -> bool:
         """Whether its target may stand otherwise than last observed, or could not be observed."""
-        known = link.problem is not None and link.problem.kind is ProblemKind.UNREAD
-        was_unread = known and link.testably_id not in self.unread
+        was_unread = _was_unread(link) and link.testably_id not in self.unread
         return was_unread or link.look_again or link.in_flight is not None
 
     def _with_single(
@@ -250,9 +252,10 @@ class TargetReader:
         read = dict(found)
         unread = dict(unproved or {})
         denied = []
-        ids = {link.testrail_id: link.testably_id or "" for link in to_read}
+        in_order = sorted(to_read, key=_was_unread)  # who could be read before comes first (R6)
+        ids = {link.testrail_id: link.testably_id or "" for link in in_order}
         came: dict[int, TargetMilestone | OfOne] = {}
-        self.target.get_each(self.project, ids, came.__setitem__)
+        self.target.get_each(self.project, ids, came.__setitem__, self._streak)
         for testrail_id, id_ in ids.items():
             answer = came[testrail_id]
             if isinstance(answer, TargetMilestone):
@@ -291,6 +294,11 @@ class TargetReader:
         free = (target for target in found.values() if not self._is_linked(target.id))
         url = self.rules.testrail_url
         return any(marked_id(target.description, url) is not None for target in free)
+
+
+def _was_unread(link: Link) -> bool:
+    """Whether its target could not be read last time."""
+    return link.problem is not None and link.problem.kind is ProblemKind.UNREAD
 
 
 def _is_expected(link: Link) -> bool:
