@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
@@ -52,6 +53,12 @@ def migrated(world: World, roots: int = 2, children: int = 1) -> World:
 def reads(world: World) -> list[str]:
     """What was read at the target, without the page sizes."""
     return [what.replace("&per_page=100", "") for _, what in world.to_ably.requests]
+
+
+def details(world: World) -> list[str]:
+    """The milestones that were read singly."""
+    asked = world.to_ably.requests
+    return [what for method, what in asked if method == "GET" and what.startswith("milestones/")]
 
 
 LIST, COMPLETED, ARCHIVED = (
@@ -441,6 +448,36 @@ def test_what_a_person_made_in_place_of_a_lost_child_is_not_doubled(
     world.ably.create(PROJECT, name)
     assert [one["kind"] for one in world.run().problems] == ["name_conflict"]
     assert world.to_ably.writes == {}
+
+
+@pytest.mark.parametrize("children", [0, 2])
+def test_a_copied_marker_costs_no_look_below_every_root(world: World, children: int) -> None:
+    """Its milestone has its target, so no link was lost; what is new is made where it belongs."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world, children=children)
+    shown = world.in_target(1)
+    copied = ("name", "description", "start_date")
+    world.ably.create(PROJECT, {name: shown[name] for name in copied})
+    root = 4 if children else 2
+    parent, child = world.id_of(root), world.add("New child", root)
+    hidden = [link.testably_id for link in world.links.values() if link.parent_id]
+    world.run(Trigger.SCHEDULE, Scope())
+    for another in (parent, world.id_of(child)):
+        assert sorted(details(world)) == sorted(f"milestones/{id_}" for id_ in (*hidden, another))
+        world.run(Trigger.SCHEDULE, Scope())
+
+
+def test_of_several_markers_without_a_link_none_has_every_root_read(world: World) -> None:
+    """A person decides about them, and nothing else is to be created."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world, children=0)
+    new = world.add("New")
+    for _ in range(2):
+        description = f"---\nTestRail: {marker_url(world.rules.testrail_url, new)}"
+        world.ably.create(PROJECT, {"name": "Copy", "description": description})
+    report = world.run()
+    assert report.counts["conflicts"] == 1
+    assert details(world) == []
 
 
 def test_nobody_looks_below_for_a_child_that_both_sides_have_lost(world: World) -> None:

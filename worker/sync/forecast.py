@@ -188,7 +188,15 @@ class _After:
         above = {places[action.testrail_id].parent_id for action in self._creates}
         asked = sum(id_ is not None and self.snapshot.link(id_).has_target for id_ in above)
         free = sum(id_ not in held for id_ in self.snapshot.target.singly)
-        return (roots if self._others else asked) + free
+        return (roots if self._are_subs_lost else asked) + free
+
+    @property
+    def _are_subs_lost(self) -> bool:
+        """Whether links are lost afterwards too, and what is to be created can be anywhere."""
+        marked = self.snapshot.marked
+        placed = {action.testrail_id for action in self.plan.actions if action.testably_id}
+        lost = any(id_ not in placed and not self.snapshot.link(id_).has_target for id_ in marked)
+        return lost and any(action.testrail_id not in marked for action in self._creates)
 
     @property
     def _details(self) -> int:

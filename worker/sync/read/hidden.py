@@ -20,7 +20,7 @@ class HiddenSubs:
     """What a reading knows: ``gone`` are source ids, ``foreign`` targets that other pairs hold.
 
     ``found`` are the targets that were listed, but for those that agree as before. With
-    ``links_were_lost`` some of them are ours, and no link holds them.
+    ``links_were_lost`` some of them are ours, no link holds them, and others may be hidden.
     """
 
     links: Links

@@ -6,7 +6,7 @@ archived ones and sub-milestones.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -118,7 +118,7 @@ class TargetReader:
         free = [one for one in problems if not self._is_linked(str(one.id))]
         view = replace(view, unread_for=unread_for(free, self.rules))
         known = (self.links, self.listing, self.rules, self.options, self.gone, self.foreign)
-        hidden = HiddenSubs(*known, found, self._were_links_lost(found))
+        hidden = HiddenSubs(*known, found, self._are_subs_lost(found))
         return self._with_below(view, hidden, first.problems)
 
     def _list(self, status: str | None) -> TargetListing:
@@ -154,12 +154,7 @@ class TargetReader:
 
     def _creates(self, found: Mapping[str, TargetMilestone]) -> bool:
         """Whether something would be created that no marker in the list already is."""
-        url = self.rules.testrail_url
-        marked = {
-            marked_id(target.description, url)
-            for id_, target in found.items()
-            if not self._is_linked(id_)
-        }
+        marked = set(self._free_markers(found))
         return any(id_ not in marked for id_ in self._unlinked())
 
     def _unlinked(self) -> Iterable[int]:
@@ -180,7 +175,7 @@ class TargetReader:
             return False
         if self._missing(found):
             return True
-        return self._were_links_lost(found)
+        return any(True for _ in self._free_markers(found))
 
     def _must_list(self) -> bool:
         """Whether anything may have to be created, which needs to know what is there already."""
@@ -289,11 +284,20 @@ class TargetReader:
         """Whether this pair or another one holds it."""
         return testably_id in self.links.by_target or testably_id in self.foreign
 
-    def _were_links_lost(self, found: Mapping[str, TargetMilestone]) -> bool:
-        """Whether a target carries a marker of ours, and no link holds it."""
+    def _free_markers(self, found: Mapping[str, TargetMilestone]) -> Iterator[int]:
+        """The TestRail ids in the markers of targets that no link holds."""
         free = (target for target in found.values() if not self._is_linked(target.id))
         url = self.rules.testrail_url
-        return any(marked_id(target.description, url) is not None for target in free)
+        marked = (marked_id(target.description, url) for target in free)
+        return (id_ for id_ in marked if id_ is not None)
+
+    def _are_subs_lost(self, found: Mapping[str, TargetMilestone]) -> bool:
+        """Whether links were lost, and what would be created may be below any root.
+
+        A marker whose milestone has its target is a copy, and tells of no loss.
+        """
+        lost = any(not self._link(id_).has_target for id_ in self._free_markers(found))
+        return lost and self._creates(found)
 
 
 def _was_unread(link: Link) -> bool:
