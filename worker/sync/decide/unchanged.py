@@ -15,6 +15,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import MappingRules, TargetMilestone
+from worker.sync.decide.second import marked_by_unread
 from worker.sync.decide.snapshot import TargetSnapshot, is_archived
 from worker.sync.ports import Shown, SourceListing
 
@@ -72,7 +73,7 @@ class Families:
 
         ``read`` says that Testably was listed now; otherwise it stands as it was.
         """
-        changed = []
+        changed = marked_by_unread(target.unread_for)
         for id_ in listing.unchanged:
             testably_id = links.outlines[id_].testably_id
             otherwise = testably_id in target.gone or testably_id in target.unproved

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from mappings.footer import marked_id
 from mappings.milestone import ACTIVE, ARCHIVED, BadRecord, MappingRules, TargetMilestone
+from worker.sync.decide.second import of_second
 from worker.sync.decide.snapshot import is_archived
 from worker.sync.decide.unread import of_marker, of_name
 
@@ -27,6 +28,9 @@ def unread_for(records: Iterable[BadRecord], rules: MappingRules) -> dict[str, s
         marked = marked_id(text, rules.testrail_url) if isinstance(text, str) else None
         if marked is not None:
             found[of_marker(marked)] = why
+            if not is_archived(known):
+                also = found.get(of_second(marked), "")
+                found[of_second(marked)] = f"{also} {record.id}".lstrip()
     return found
 
 
