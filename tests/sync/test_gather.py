@@ -415,6 +415,23 @@ def test_a_sub_milestone_that_cannot_be_read_stops_only_what_can_be_it(world: Wo
     assert world.run().counts["created"] == 1
 
 
+@pytest.mark.parametrize("key", ["parent_id", "parent_milestone_id"])
+def test_what_hangs_in_a_place_that_cannot_be_read_can_be_any_of_its_name(
+    world: World, key: str
+) -> None:
+    """A person's milestone is not doubled (R7), wherever it is; others are created."""
+    migrated(world)
+    theirs: Record = {"id": "ms_bad", "name": "Theirs"}
+    world.ably.plant(PROJECT, theirs | {key: {"id": world.id_of(1)}})
+    ids = [world.add("Theirs", 1), world.add("Theirs")]
+    other = world.add("Other child", 1)
+    report = world.run()
+    assert sorted(one["testrail_id"] for one in report.problems) == ids
+    assert {one["kind"] for one in report.problems} == {"unread"}
+    assert other in world.links
+    assert world.run(create_anyway=True).counts["created"] == 2
+
+
 def test_a_parent_that_cannot_be_read_stops_only_what_comes_below_it(world: World) -> None:
     """Its detail answers 5xx in every run."""
     world.behave(ably=replace(ABLY, list_holds_subs=False))

@@ -19,7 +19,7 @@ from worker.sync.decide.action import Kind
 from worker.sync.decide.holds import stays_held, why_held
 from worker.sync.decide.placement import Place
 from worker.sync.decide.snapshot import Snapshot, living
-from worker.sync.decide.unread import ANYWHERE, of_marker, of_name
+from worker.sync.decide.unread import ANYWHERE, of_marker, why_of_name
 from worker.sync.options import OnTargetEdit
 
 
@@ -221,7 +221,7 @@ def unread(ask: Question) -> Case | None:
     advice = "Let this account read that, or correct or delete it in Testably."
     is_free = ask.snapshot.options.create_anyway or (is_child and parent is None)
     if not why and not is_free:
-        why = target.unread_for.get(of_name(ask.source.name, parent))
+        why = why_of_name(target.unread_for, ask.source.name, parent)
         advice += " --create-anyway creates it beside that."
     if not why:
         return None
