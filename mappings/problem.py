@@ -167,6 +167,7 @@ class ProblemKind(StrEnum):
     TIMEOUT = ("timeout", Effect.PASSES, "`milesync sync` tries it again.")
     CONNECTION_LOST = ("connection_lost", Effect.PASSES, "`milesync sync` tries it again.")
     UNREADABLE = ("unreadable", Effect.PASSES, "`milesync sync` tries it again.")
+    TOO_LARGE = ("too_large", Effect.PASSES, "`milesync sync` reads what became of it.")
     UNREACHABLE = ("unreachable", Effect.PASSES, "See that Testably answers: `milesync check`.")
     CERTIFICATE = ("certificate", Effect.PASSES, "`milesync check` says what is wrong with it.")
     WRONG_PROTOCOL = (
@@ -232,6 +233,7 @@ _FAILURES = frozenset(
         ProblemKind.TIMEOUT,
         ProblemKind.CONNECTION_LOST,
         ProblemKind.UNREADABLE,
+        ProblemKind.TOO_LARGE,
         ProblemKind.UNREACHABLE,
         ProblemKind.TRANSIENT,
         ProblemKind.CREATE_FAILS,

@@ -10,11 +10,21 @@ from typing import Any
 import httpx
 import pytest
 
+from mappings.milestone import TargetMilestone
 from tests.support.clock import FakeClock
 from tests.support.transports import Reply, Script, answer, transport
 from worker.clients.testably import Testably
-from worker.errors import Done, NotFound, Refused, TimedOut, UnreadableAnswer
-from worker.sync.ports import TargetListing, newest_of
+from worker.errors import (
+    Done,
+    NotFound,
+    Refused,
+    ServerTrouble,
+    TimedOut,
+    Transient,
+    UnreadableAnswer,
+)
+from worker.sync.ports import OfOne, TargetListing, newest_of
+from worker.sync.streak import Streak
 
 VALUES = {
     "name": "v2.0",
@@ -283,3 +293,27 @@ def test_a_failed_create_is_not_repeated(reply: Reply, kind: type[Exception], do
 
 def test_the_request_timeout_is_known() -> None:
     assert Testably(transport(http=Script(answer({})), request_timeout=12)).request_timeout == 12
+
+
+def test_a_server_that_answers_for_no_milestone_is_not_asked_for_each() -> None:
+    """Two are asked for as often as any; eight more once; the rest are told why they are not."""
+    testably, script = client(answer({}, 500))
+    came: dict[int, TargetMilestone | OfOne] = {}
+    streak = Streak()
+    for ids in (range(15), range(15, 30)):  # by two calls of one reading
+        testably.get_each("proj_1", {n: f"ms_{n}" for n in ids}, came.__setitem__, streak)
+    assert len(script.asked) == 2 * 6 + 8
+    assert len(came) == 30
+    assert isinstance(came[29], Transient)
+    assert "10 others failed in a row" in came[29].message
+
+
+def test_one_that_is_answered_ends_the_row_of_failures() -> None:
+    """So a few that always fail leave no other unread."""
+    bad = [answer({}, 500)] * 12
+    testably, script = client(*bad, answer({"id": "ms_2", "name": "A"}), *bad[:6], answer({}, 404))
+    came: dict[int, TargetMilestone | OfOne] = {}
+    testably.get_each("proj_1", {n: f"ms_{n}" for n in range(5)}, came.__setitem__)
+    kinds = [type(came[number]) for number in range(5)]
+    assert kinds == [ServerTrouble, ServerTrouble, TargetMilestone, ServerTrouble, NotFound]
+    assert len(script.asked) == 6 + 6 + 1 + 6 + 1

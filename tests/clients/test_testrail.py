@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.clock import FakeClock
 from tests.support.transports import Reply, Script, answer, transport
+from worker.clients.bounds import LARGEST_ANSWER
 from worker.clients.source_pages import PAGE
 from worker.clients.testrail import Submilestones, TestRail
 from worker.errors import (
@@ -189,8 +190,16 @@ def test_a_root_that_is_gone_by_now_is_left_out_and_proves_nothing() -> None:
     )
 
 
-def test_a_root_that_cannot_be_read_makes_the_listing_incomplete() -> None:
-    found, _ = read(ROOTS, answer({}, 403), answer(row(3)), submilestones="auto")
+TOO_LARGE = answer(row(1, refs="x" * LARGEST_ANSWER))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [*(answer({}, status) for status in (400, 403, 410, 422, 451)), TOO_LARGE],
+    ids=["400", "403", "410", "422", "451", "too_large"],
+)
+def test_a_root_that_cannot_be_read_makes_the_listing_incomplete(first: httpx.Response) -> None:
+    found, _ = read(ROOTS, first, answer(row(3)), submilestones="auto")
     assert (sorted(found.milestones), found.complete) == ([1, 3], False)
     assert "sub-milestones of 1" in found.incomplete_because
 

@@ -24,6 +24,7 @@ from worker.errors import (
     AccessDenied,
     ApiError,
     ConnectionLost,
+    CredentialsRefused,
     Done,
     MilestoneNotFound,
     NotFound,
@@ -325,11 +326,17 @@ def test_of_several_each_is_told_and_what_concerns_all_is_raised(
     side.target.get_each(PROJECT, ids, came.__setitem__)
     assert isinstance(came[1], Redirected)
 
-    def refused(*_: object, **__: object) -> Record:
-        raise Problem(400, "Unknown API version")
+    def refused(status: int) -> None:
+        def answer(*_: object, **__: object) -> Record:
+            raise Problem(status, "No")
 
-    monkeypatch.setattr(side.model, "get", refused)
-    with pytest.raises(Refused):
+        monkeypatch.setattr(side.model, "get", answer)
+
+    refused(410)
+    side.target.get_each(PROJECT, ids, came.__setitem__)
+    assert all(isinstance(one, Refused) for one in came.values())
+    refused(401)
+    with pytest.raises(CredentialsRefused):
         side.target.get_each(PROJECT, ids, came.__setitem__)
 
 

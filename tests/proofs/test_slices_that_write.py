@@ -11,6 +11,7 @@ import pytest
 
 from mappings.rows import Pair as RecordedPair
 from mappings.store import Store
+from tests.proofs.over_http import PROJECT
 from tests.proofs.slicing import Make, Pair, migrated, pairs_in
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.options import Options, RunMode, Trigger
@@ -154,3 +155,21 @@ def test_later_slices_know_what_was_there_before_their_creates(make: Make) -> No
     assert pair.slices > 1
     assert pair.ably.count("POST") == 16
     assert (report.counts["created"], report.counts["conflicts"]) == (15, 0)
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_later_slices_write_nothing_into_what_the_first_could_not_read(
+    make: Make, is_edited: bool
+) -> None:
+    """It stays told as unread (R10), although its milestone has not changed in TestRail."""
+    pair = in_step(make, 20)
+    bad, model = pair.target_of(20), pair.ably.model
+    shown = model.get(PROJECT, bad)
+    model.plant(PROJECT, shown | {"name": "A person's", "due_date": "soon"})
+    rename(pair, *range(1, 11), *([20] if is_edited else []))
+    report = pair.in_slices(6.0, SCHEDULE)
+    assert (report.state, pair.slices > 1) == (State.PARTIAL, True)
+    assert [(one["kind"], one["testrail_id"]) for one in report.problems] == [("unread", 20)]
+    assert pair.lists() == 3  # by the first slice: what the plain list lacks is looked for
+    assert not [path for _, path, _ in pair.writes() if path.endswith(bad)]
+    assert pair.ably.count("GET", f"milestones/{bad}") == 0

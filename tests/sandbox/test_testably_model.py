@@ -191,6 +191,13 @@ def test_archived_sub_milestones_may_lock_their_parent(locks: bool) -> None:
         assert model.update(PROJECT, root, {"status": "archived"})["status"] == "archived"
 
 
+def test_the_lists_of_a_status_may_hold_sub_milestones_that_the_plain_one_leaves_out() -> None:
+    model = account(list_holds_subs=False, status_lists_hold_subs=True)
+    root = made(model)
+    sub = made(model, parent_id=root)
+    assert (listed(model), listed(model, "active")) == ([root], [root, sub])
+
+
 @pytest.mark.parametrize("holds", [True, False])
 def test_the_list_may_leave_out_sub_milestones(holds: bool) -> None:
     """With every filter; `meta.total` counts what is listed."""

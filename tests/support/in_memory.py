@@ -22,6 +22,7 @@ from worker.errors import (
     AccessDenied,
     ApiError,
     ConnectionLost,
+    CredentialsRefused,
     Done,
     Maintenance,
     MilestoneNotFound,
@@ -31,8 +32,6 @@ from worker.errors import (
     Refused,
     ServerTrouble,
     TimedOut,
-    Transient,
-    TurnedAway,
     UnknownId,
     UnreadableAnswer,
 )
@@ -45,11 +44,14 @@ from worker.sandbox.testrail_model import Page, TestRailModel
 from worker.sync.ports import (
     NO_TARGET_KNOWN,
     NOTHING_KNOWN,
+    OF_ONE,
+    OfOne,
     SourceListing,
     TakeOne,
     TargetListing,
 )
 from worker.sync.read.answers import Answers
+from worker.sync.streak import Streak
 
 FaultHook = Callable[[str, str], Fault | None]
 """Given the HTTP method and what is asked for, the fault of this request, or None."""
@@ -142,7 +144,8 @@ class _Wire:
     def _error_class(self, what: str, status: int) -> type[ApiError]:
         if status == 400 and self._api == "TestRail":
             return UnknownId if what.startswith("get_milestone/") else NotFound
-        return {403: AccessDenied, 404: NotFound}.get(status, Refused)
+        kinds = {401: CredentialsRefused, 403: AccessDenied, 404: NotFound}
+        return kinds.get(status, Refused)
 
     def _fault_error(self, fault: Fault, what: str, *, write: bool) -> ApiError:
         kind, status = _RAISED[fault.kind]
@@ -287,14 +290,23 @@ class InMemoryTarget:
         what = f"milestones/{milestone_id}"
         return self._read("GET", lambda: self._wire.get(project_id, what, work))
 
-    def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
+    def get_each(
+        self,
+        project_id: str,
+        ids: Mapping[int, str],
+        take: TakeOne,
+        streak: Streak | None = None,
+    ) -> None:
+        row = streak or Streak()
         for key, milestone_id in ids.items():
-            try:
-                found = self.get(project_id, milestone_id)
-            except (NotFound, TurnedAway, Transient) as error:
-                take(key, error)
-            else:
-                take(key, found)
+            came: TargetMilestone | OfOne | None = row.left
+            if came is None:
+                try:
+                    came = self.get(project_id, milestone_id)
+                except OF_ONE as error:
+                    came = error
+                row.note(came)
+            take(key, came)
 
     def wait_for_permit(self) -> None:
         self.permits += 1

@@ -26,6 +26,7 @@ LISTS: Final[tuple[dict[str, Any], ...]] = (
     {"list_holds_completed": False, "list_holds_archived": True},
     {"list_holds_subs": False},
     {"list_holds_completed": False, "list_holds_subs": False},
+    {"list_holds_subs": False, "status_lists_hold_subs": True},
     {"most_per_page": 4},
     {"most_per_page": 11},
     {"total": "missing"},

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
@@ -18,6 +19,7 @@ from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 from worker.sync.read.scope import Reader, Scope
+from worker.sync.rebuild import rebuild
 
 ABLY = TestablySwitches()
 
@@ -51,6 +53,12 @@ def migrated(world: World, roots: int = 2, children: int = 1) -> World:
 def reads(world: World) -> list[str]:
     """What was read at the target, without the page sizes."""
     return [what.replace("&per_page=100", "") for _, what in world.to_ably.requests]
+
+
+def details(world: World) -> list[str]:
+    """The milestones that were read singly."""
+    asked = world.to_ably.requests
+    return [what for method, what in asked if method == "GET" and what.startswith("milestones/")]
 
 
 LIST, COMPLETED, ARCHIVED = (
@@ -252,6 +260,29 @@ def test_where_the_targets_edits_win_what_is_to_be_written_is_read_first(world: 
     assert world.ably.get(PROJECT, world.id_of(2))["name"] == "Edited in Testably"
 
 
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_what_could_not_be_read_is_read_singly_until_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_edited: bool
+) -> None:
+    """Nothing is written over what nobody can see, and that it is unread stays told (R10)."""
+    migrated(world)
+    broken, shown = world.id_of(2), world.ably._shown
+    world.ably.update(PROJECT, broken, {"name": "A person's"})
+    spoiled = {broken: {"due_date": "soon"}}
+    monkeypatch.setattr(world.ably, "_shown", lambda key: shown(key) | spoiled.get(key, {}))
+    world.run(Trigger.MANUAL)
+    if is_edited:
+        world.edit(2, name="Renamed")
+    for _ in range(2):
+        report = world.run(Trigger.SCHEDULE)
+        assert reads(world) == [f"milestones/{broken}"]
+        assert [(one["kind"], one["testrail_id"]) for one in report.problems] == [("unread", 2)]
+    spoiled.clear()
+    assert not world.run(Trigger.SCHEDULE).problems
+    assert world.links[2].problem is None
+    assert world.ably.get(PROJECT, broken)["name"] == world.rail.get(2)["name"]
+
+
 def test_a_new_milestone_needs_the_listing(world: World) -> None:
     """Before anything is created it must be known what is there."""
     migrated(world)
@@ -314,6 +345,26 @@ def test_unlisted_children_are_found_after_the_loss_of_the_database(world: World
     assert world.to_ably.writes == {}
 
 
+@pytest.mark.parametrize("word", ["completed", "archived"])
+def test_a_status_list_that_shows_sub_milestones_tells_nothing_of_the_plain_one(
+    world: World, word: str
+) -> None:
+    """Where the links were lost, those that no list shows are found and not made again."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False, status_lists_hold_subs=True))
+    parent = world.add("Parent")
+    ids = [world.add(f"Child {n}", parent, is_completed=n == 1) for n in range(3)]
+    world.run(Trigger.MIGRATION)
+    if word == "archived":
+        world.rail.delete(ids[1])
+        world.run(Trigger.MIGRATION)
+    world.identity = replace(world.identity, testably_url="https://elsewhere.example")
+    living = 4 if word == "completed" else 3
+    assert rebuild(world.context()).counts["adopted"] == living
+    report = world.run(Trigger.MIGRATION)
+    assert (report.counts["unchanged"], report.counts["created"]) == (living, 0)
+    assert world.to_ably.writes == {}
+
+
 def test_unlisted_children_are_found_below_a_parent_adopted_by_name(world: World) -> None:
     """What was copied by hand is adopted on both levels, not doubled on the second."""
     world.behave(ably=replace(ABLY, list_holds_subs=False))
@@ -364,6 +415,23 @@ def test_a_sub_milestone_that_cannot_be_read_stops_only_what_can_be_it(world: Wo
     assert world.run().counts["created"] == 1
 
 
+@pytest.mark.parametrize("key", ["parent_id", "parent_milestone_id"])
+def test_what_hangs_in_a_place_that_cannot_be_read_can_be_any_of_its_name(
+    world: World, key: str
+) -> None:
+    """A person's milestone is not doubled (R7), wherever it is; others are created."""
+    migrated(world)
+    theirs: Record = {"id": "ms_bad", "name": "Theirs"}
+    world.ably.plant(PROJECT, theirs | {key: {"id": world.id_of(1)}})
+    ids = [world.add("Theirs", 1), world.add("Theirs")]
+    other = world.add("Other child", 1)
+    report = world.run()
+    assert sorted(one["testrail_id"] for one in report.problems) == ids
+    assert {one["kind"] for one in report.problems} == {"unread"}
+    assert other in world.links
+    assert world.run(create_anyway=True).counts["created"] == 2
+
+
 def test_a_parent_that_cannot_be_read_stops_only_what_comes_below_it(world: World) -> None:
     """Its detail answers 5xx in every run."""
     world.behave(ably=replace(ABLY, list_holds_subs=False))
@@ -397,6 +465,36 @@ def test_what_a_person_made_in_place_of_a_lost_child_is_not_doubled(
     world.ably.create(PROJECT, name)
     assert [one["kind"] for one in world.run().problems] == ["name_conflict"]
     assert world.to_ably.writes == {}
+
+
+@pytest.mark.parametrize("children", [0, 2])
+def test_a_copied_marker_costs_no_look_below_every_root(world: World, children: int) -> None:
+    """Its milestone has its target, so no link was lost; what is new is made where it belongs."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world, children=children)
+    shown = world.in_target(1)
+    copied = ("name", "description", "start_date")
+    world.ably.create(PROJECT, {name: shown[name] for name in copied})
+    root = 4 if children else 2
+    parent, child = world.id_of(root), world.add("New child", root)
+    hidden = [link.testably_id for link in world.links.values() if link.parent_id]
+    world.run(Trigger.SCHEDULE, Scope())
+    for another in (parent, world.id_of(child)):
+        assert sorted(details(world)) == sorted(f"milestones/{id_}" for id_ in (*hidden, another))
+        world.run(Trigger.SCHEDULE, Scope())
+
+
+def test_of_several_markers_without_a_link_none_has_every_root_read(world: World) -> None:
+    """A person decides about them, and nothing else is to be created."""
+    world.behave(ably=replace(ABLY, list_holds_subs=False))
+    migrated(world, children=0)
+    new = world.add("New")
+    for _ in range(2):
+        description = f"---\nTestRail: {marker_url(world.rules.testrail_url, new)}"
+        world.ably.create(PROJECT, {"name": "Copy", "description": description})
+    report = world.run()
+    assert report.counts["conflicts"] == 1
+    assert details(world) == []
 
 
 def test_nobody_looks_below_for_a_child_that_both_sides_have_lost(world: World) -> None:

@@ -29,6 +29,7 @@ SHAPES = ("nested", "flat", "roots_only")
 SWITCHED: list[dict[str, Any]] = [
     {},
     {"list_holds_subs": False},
+    {"list_holds_subs": False, "status_lists_hold_subs": True},
     {"list_holds_archived": True},
     {"newest_first": True},
     {"listing_delay": 100.0},
@@ -316,6 +317,7 @@ def new_world(template: Path) -> Iterator[World]:
     st.builds(
         TestablySwitches,
         list_holds_subs=st.booleans(),
+        status_lists_hold_subs=st.booleans(),
         list_holds_archived=st.booleans(),
         newest_first=st.booleans(),
         listing_delay=st.sampled_from([0.0, 100.0]),

@@ -13,7 +13,9 @@ from tests.support.world import PROJECT, World
 from worker.sandbox.rules import Problem, Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnTargetEdit, Policy, Trigger
+from worker.sync.read.scope import Scope
 from worker.sync.report import State
+from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
 TARGET_WINS = Policy(on_target_edit=OnTargetEdit.TARGET)
@@ -282,11 +284,26 @@ def test_a_target_deleted_between_plan_and_write_waits(one: World) -> None:
     assert one.differences() == []
 
 
+def test_a_second_target_that_cannot_be_read_is_told_too(one: World) -> None:
+    """By its marker, which can be read; an archived one stands in nobody's way."""
+    theirs: Record = {"id": "ms_bad", "name": "Twin", "due_date": "soon"}
+    theirs["description"] = one.in_target(1)["description"]
+    one.ably.plant(PROJECT, theirs)
+    for scope in (Scope(), Scope(list_target=False), Scope()):
+        report = one.run(Trigger.SCHEDULE, scope)
+        assert [problem["kind"] for problem in report.problems] == ["second_target"]
+        assert (report.state, one.to_ably.writes) == (State.PARTIAL, {})
+    found = verify(one.context())
+    assert [extra.testably_id for extra in found.extra] == ["ms_bad"]
+    one.ably.plant(PROJECT, theirs | {"status": "archived"})
+    assert one.run().state is State.SUCCEEDED
+
+
 def test_a_second_target_with_the_marker_is_always_told(one: World) -> None:
     """It cannot be known which one people use; nothing is done about it."""
     one.ably.create(PROJECT, {"name": "Twin", "description": one.in_target(1)["description"]})
-    for _ in range(2):
-        report = one.run()
+    for scope in (Scope(), Scope(list_target=False), Scope()):
+        report = one.run(Trigger.SCHEDULE, scope)
         assert [problem["kind"] for problem in report.problems] == ["second_target"]
         assert (report.state, one.to_ably.writes) == (State.PARTIAL, {})
 

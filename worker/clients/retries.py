@@ -33,10 +33,11 @@ class Retries:
     wait_for_permit: Callable[[], None]
     on_wait: Callable[[float], None] | None = None
 
-    def until_answered(self, ask: Callable[[], T], lanes: Lanes) -> T:
+    def until_answered(self, ask: Callable[[], T], lanes: Lanes, *, once: bool = False) -> T:
         """What ``ask`` brings, which sends the request. Raises the last ApiError that it met.
 
-        Other items of ``lanes`` go on while this one waits.
+        Where it is to be sent ``once``, only a 429 is followed by another attempt: that tells
+        nothing of what was asked. Other items of ``lanes`` go on while this one waits.
         """
         failed = limited = 0
         while True:
@@ -53,7 +54,7 @@ class Retries:
                     raise
             except ApiError as error:
                 failed += 1
-                if failed >= self.attempts or not error.may_pass:
+                if once or failed >= self.attempts or not error.may_pass:
                     raise
                 with lanes.waiting():
                     self._back_off(failed, error)

@@ -18,9 +18,10 @@ from worker.clients.records import parse_target
 from worker.clients.target_list import TargetList
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
-from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound, Transient, TurnedAway
+from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound
 from worker.sync.lanes import Lanes
-from worker.sync.ports import NO_TARGET_KNOWN, TakeOne, TargetListing
+from worker.sync.ports import NO_TARGET_KNOWN, OF_ONE, OfOne, TakeOne, TargetListing
+from worker.sync.streak import Streak
 
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
 
@@ -107,26 +108,37 @@ class Testably:
 
         return self._get(project_id, milestone_id, Lanes())
 
-    def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
+    def get_each(
+        self,
+        project_id: str,
+        ids: Mapping[int, str],
+        take: TakeOne,
+        streak: Streak | None = None,
+    ) -> None:
         """`get` each of ``ids``, side by side; ``take`` is told its key and what came of it.
 
         That is the milestone, or the error that concerns it alone; any other is raised.
+        ``streak`` says how often the rest are tried, and goes on in the next call.
         """
-        lanes = self._lanes()
+        lanes, row = self._lanes(), streak or Streak()
 
         def read(key: int) -> None:
-            try:
-                found = self._get(project_id, ids[key], lanes)
-            except (NotFound, TurnedAway, Transient) as error:
-                take(key, error)
-            else:
-                take(key, found)
+            came: TargetMilestone | OfOne | None = row.left
+            if came is None:
+                try:
+                    came = self._get(project_id, ids[key], lanes, once=row.is_sparing)
+                except OF_ONE as error:
+                    came = error
+                row.note(came)
+            take(key, came)
 
         lanes.each(ids, read, lambda key: (key, None))
 
-    def _get(self, project_id: str, milestone_id: str, lanes: Lanes) -> TargetMilestone:
-        read = partial(_same, milestone_id)
-        return self._transport.ask(_path(project_id, milestone_id), read, lanes=lanes).value
+    def _get(
+        self, project_id: str, milestone_id: str, lanes: Lanes, *, once: bool = False
+    ) -> TargetMilestone:
+        read, path = partial(_same, milestone_id), _path(project_id, milestone_id)
+        return self._transport.ask(path, read, lanes=lanes, once=once).value
 
     def wait_for_permit(self) -> None:
         """Return when the rate limiter has granted this caller one request."""

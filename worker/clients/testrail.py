@@ -33,11 +33,9 @@ from worker.errors import (
     NotFound,
     RateLimited,
     Refused,
-    Transient,
-    TurnedAway,
     UnknownId,
 )
-from worker.sync.ports import NOTHING_KNOWN, SourceListing
+from worker.sync.ports import NOTHING_KNOWN, OF_ONE, SourceListing
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Type": "application/json",
@@ -232,9 +230,9 @@ class TestRail:
             except UnknownId:
                 into.forget(root)
                 because = because or _gone_meanwhile(root)
-            except (RateLimited, Maintenance):
+            except (RateLimited, Maintenance, NotFound):  # 404 is an unknown method
                 raise
-            except (Transient, TurnedAway) as error:
+            except OF_ONE as error:
                 in_a_row += 1
                 if in_a_row >= _FAILURES_IN_A_ROW:
                     raise

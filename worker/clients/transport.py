@@ -155,17 +155,19 @@ class Transport:
         by_id: bool = False,
         anew: bool = False,
         lanes: Lanes = _ALONE,
+        once: bool = False,
     ) -> Asked[T]:
         """`get`, with the slice that got the answer; ``anew`` uses no answer of an earlier slice.
 
-        Other items of ``lanes`` go on while it waits.
+        ``once`` is that of `Retries`. Other items of ``lanes`` go on while it waits.
         """
         call = Call(self.api, "GET", path, by_id)
         known = self._answers.recall(f"{self.api} {path}", anew=anew)
         if known is not None:
             with suppress(UnreadableAnswer):  # JSON of another shape that `repeats` was answered
                 return self._recalled(call, known, read)
-        return self._retries.until_answered(lambda: self._answered(call, read), lanes)
+        ask = partial(self._answered, call, read)
+        return self._retries.until_answered(ask, lanes, once=once)
 
     def repeats(self, digests: Mapping[str, str], lanes: Lanes = _ALONE) -> bool:
         """Repeat this API's requests among these; whether each answer still has its digest.

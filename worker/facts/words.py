@@ -103,6 +103,7 @@ _PROBLEMS: Final = {
     "timeout": "no answer in time",
     "connection_lost": "connection lost",
     "unreadable": "answer not understood",
+    "too_large": "answer too large",
     "unreachable": "not reachable",
     "proxy": "refused by a proxy",
     "certificate": "certificate refused",

@@ -47,6 +47,9 @@ class TestablySwitches:
     list_holds_subs: bool = True
     """The list shows sub-milestones beside their parents."""
 
+    status_lists_hold_subs: bool = False
+    """The lists of a status show them, even where the plain one does not."""
+
     list_holds_completed: bool = True
     """The unfiltered list shows completed milestones; ``status=completed`` always does."""
 

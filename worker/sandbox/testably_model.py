@@ -238,7 +238,9 @@ class TestablyModel:
         asked = (project_id, status, self.switches)
         found = self._lists.get(asked)
         if found is None:
-            order = self._shelf.order(project_id, roots=not self.switches.list_holds_subs)
+            by_status = status is not None and self.switches.status_lists_hold_subs
+            roots = not (self.switches.list_holds_subs or by_status)
+            order = self._shelf.order(project_id, roots=roots)
             found = [key for key in order if self._listed(key, status)]
             if self.switches.newest_first:
                 found.reverse()

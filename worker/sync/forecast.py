@@ -80,6 +80,7 @@ class _After:
         shown = Counter({row: n for row, n in rows.items() if self._is_plain(row)})
         pages = self.snapshot.target.paging.pages
         asked, statuses = pages(shown.total()), {row.status for row in shown}
+        shows_subs, roots = any(row.is_sub for row in shown), shown.total()
         hidden = Counter(
             {row: n for row, n in rows.items() if row not in shown and row.is_expected}
         )
@@ -87,11 +88,12 @@ class _After:
             is_done = (row for row in rows if row.status == COMPLETED and self._is_listed(row))
             done = Counter({row: rows[row] for row in is_done})
             asked += pages(done.total())
-            shown, hidden = shown + done, hidden - done
+            roots += sum(n for row, n in done.items() if not row.is_sub)
+            hidden -= done
         if ARCHIVED not in statuses and (hidden or self._others):
             asked += pages(sum(n for row, n in rows.items() if row.status == ARCHIVED))
-        if not any(row.is_sub for row in shown):
-            asked += self._below(shown.total())
+        if not shows_subs:
+            asked += self._below(roots)
         return asked + hidden.total() + self._details
 
     # --- what the lists show
@@ -186,7 +188,15 @@ class _After:
         above = {places[action.testrail_id].parent_id for action in self._creates}
         asked = sum(id_ is not None and self.snapshot.link(id_).has_target for id_ in above)
         free = sum(id_ not in held for id_ in self.snapshot.target.singly)
-        return (roots if self._others else asked) + free
+        return (roots if self._are_subs_lost else asked) + free
+
+    @property
+    def _are_subs_lost(self) -> bool:
+        """Whether links are lost afterwards too, and what is to be created can be anywhere."""
+        marked = self.snapshot.marked
+        placed = {action.testrail_id for action in self.plan.actions if action.testably_id}
+        lost = any(id_ not in placed and not self.snapshot.link(id_).has_target for id_ in marked)
+        return lost and any(action.testrail_id not in marked for action in self._creates)
 
     @property
     def _details(self) -> int:

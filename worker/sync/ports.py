@@ -13,13 +13,16 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
-from worker.errors import NotFound, Transient, TurnedAway
+from worker.errors import AnswerTooLarge, NotFound, Refused, Transient, TurnedAway
+from worker.sync.streak import Streak
 
 NOTHING_KNOWN: Final[Mapping[int, str]] = MappingProxyType({})
 NO_TARGET_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})
 
-OfOne = NotFound | TurnedAway | Transient
-"""What may be answered of a single milestone without saying anything of another."""
+OfOne = NotFound | TurnedAway | Transient | Refused | AnswerTooLarge
+"""What may be answered of a single milestone without saying anything of another (R6)."""
+OF_ONE: Final = (NotFound, TurnedAway, Transient, Refused, AnswerTooLarge)
+"""The same, to be caught."""
 TakeOne = Callable[[int, TargetMilestone | OfOne], None]
 
 
@@ -177,10 +180,17 @@ class Target(Protocol):
         Raises NotFound for its 404; whoever concludes from that asks `check_project` (R4).
         """
 
-    def get_each(self, project_id: str, ids: Mapping[int, str], take: TakeOne) -> None:
+    def get_each(
+        self,
+        project_id: str,
+        ids: Mapping[int, str],
+        take: TakeOne,
+        streak: Streak | None = None,
+    ) -> None:
         """`get` each of ``ids``, in any order; ``take`` is told its key and what came of it.
 
         That is the milestone, or the error that concerns it alone; any other is raised.
+        ``streak`` says how often the rest are tried, and goes on in the next call.
         """
 
     def wait_for_permit(self) -> None:

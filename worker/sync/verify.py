@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +16,20 @@ from mappings.link_record import ASKED
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
-from worker.errors import NotFound, UnknownId, UnreadableAnswer
+from worker.errors import (
+    AnswerTooLarge,
+    NotFound,
+    Refused,
+    TurnedAway,
+    UnknownId,
+    UnreadableAnswer,
+)
 from worker.sync.context import PairContext, read_snapshot
 from worker.sync.decide.action import Action, Guard, Kind, Plan
 from worker.sync.decide.guards import rules_guard
 from worker.sync.decide.losses import exempt_of
 from worker.sync.decide.plan import make_plan
+from worker.sync.decide.second import unread_seconds
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import MILESTONE, Difference, Verdict
 from worker.sync.options import Options
@@ -28,6 +37,8 @@ from worker.sync.read.scope import Scope, with_fresh
 
 SECOND_LOOKS = 200
 """So many milestones that differ are read again singly; of more, the lists are believed."""
+_UNTOLD = (TurnedAway, Refused, AnswerTooLarge)
+"""What tells nothing of a milestone that is read again, and will not pass meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,17 +216,20 @@ def second_look(context: PairContext, snapshot: Snapshot, suspects: Iterable[Act
         if source is not None:
             sources[source.id] = _source_again(context, source)
         if action.testably_id is not None:
-            row = snapshot.target.milestones.get(action.testably_id)
-            targets[action.testably_id] = _target_again(context, project, action.testably_id, row)
+            with suppress(*_UNTOLD):  # what the lists told of it stands
+                targets[action.testably_id] = _target_again(context, snapshot, action.testably_id)
+    if None in targets.values():
+        context.target.check_project(project)  # raises if that is gone as well (R4)
     return with_fresh(snapshot, sources, targets)
 
 
 def _target_again(
-    context: PairContext, project: str, testably_id: str, row: TargetMilestone | None
+    context: PairContext, snapshot: Snapshot, testably_id: str
 ) -> TargetMilestone | None:
     """None if it has gone. Of its sub-milestones it tells no more than a plan's reading does."""
+    row = snapshot.target.milestones.get(testably_id)
     try:
-        again = context.target.get(project, testably_id)
+        again = context.target.get(context.identity.testably_project, testably_id)
     except NotFound:
         return None
     return again if row is None else replace(again, sub_milestones=row.sub_milestones)
@@ -227,6 +241,8 @@ def _source_again(context: PairContext, source: SourceMilestone) -> SourceMilest
         again = context.source.get_milestone(source.id).milestones.get(source.id)
     except UnknownId:
         return None
+    except (NotFound, *_UNTOLD):
+        return source
     return source if again is None else replace(again, parent_id=source.parent_id)
 
 
@@ -281,6 +297,9 @@ def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]
         return []
     others = [t for t in snapshot.duplicates(action.testrail_id) if t.id != action.testably_id]
     found = [Extra(t.id, t.name, action.reason) for t in others]
+    if action.testably_id is not None:
+        unread = unread_seconds(snapshot.target.unread_for, action.testrail_id)
+        found += [Extra(id_, action.name, action.reason) for id_ in unread]
     kinds = [one.verdict.value for one in action.differences if one.verdict.counts]
     if action.problem is not None and action.problem.kind is ProblemKind.IN_USE:
         kinds = [ProblemKind.IN_USE.value]

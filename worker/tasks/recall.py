@@ -67,11 +67,10 @@ def save(redis: Redis | None, run: Run) -> None:
         for id_, target in snapshot.target.milestones.items()
         if id_ not in settled
     ]
-    unread = snapshot.target.unproved.items()
     kept = {
         "rows": rows,
         "gone": sorted(snapshot.target.gone),
-        "unread": {id_: why for id_, why in unread if id_ not in snapshot.links.by_target},
+        "unread": dict(snapshot.target.unproved),
         "unread_below": dict(snapshot.target.unread_below),
         "unread_for": dict(snapshot.target.unread_for),
         "newest": snapshot.target.newest,
@@ -109,7 +108,7 @@ def scope_of(redis: Redis | None, run: Run) -> Scope | None:
     return Scope(
         recalled=rows,
         gone=gone,
-        unread=kept.unread,
+        unread={id_: why for id_, why in kept.unread.items() if id_ not in later},
         unread_below=kept.unread_below,
         unread_for=kept.unread_for,
         newest=kept.newest,

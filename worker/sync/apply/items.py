@@ -15,7 +15,7 @@ from mappings.failing import failure_counts
 from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.problem import Effect, Problem, ProblemKind
-from worker.errors import ApiError, MilestoneNotFound, Refused, TurnedAway
+from worker.errors import AnswerTooLarge, ApiError, MilestoneNotFound, Refused, TurnedAway
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts, Failure
 from worker.sync.apply.links import RunLinks
@@ -160,7 +160,9 @@ class Items:
             problems = (refused.problem,) if refused.problem else ()
             return Outcome(action, Result.QUARANTINED, action.testably_id, problems)
         denied = error if isinstance(error, TurnedAway) else None
-        if not (denied or isinstance(error, MilestoneNotFound) or error.may_pass):
+        if not (
+            error.may_pass or isinstance(error, TurnedAway | MilestoneNotFound | AnswerTooLarge)
+        ):
             raise error
         kind = ProblemKind[error.kind.upper()]
         outcome = waiting(action, kind, f"{error.message} The next run tries it again.")

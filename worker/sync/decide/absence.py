@@ -16,6 +16,7 @@ from mappings.problem import Problem, ProblemKind
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.holds import as_kept, as_read, stays_held, verdict_of, why_held
+from worker.sync.decide.second import second_target
 from worker.sync.decide.snapshot import Snapshot, is_archived
 from worker.sync.decide.verdict import Difference, Verdict
 from worker.sync.options import OnSourceDelete, Options
@@ -166,7 +167,7 @@ def _with_second(snapshot: Snapshot, action: Action) -> Action:
     link = action.link
     if link is None or not link.has_target or action.problem is not None:
         return action
-    problem = snapshot.second_target(link)
+    problem = second_target(snapshot, link)
     was_told = link.problem is not None and link.problem.kind is ProblemKind.SECOND_TARGET
     if problem is None and not was_told:
         return action

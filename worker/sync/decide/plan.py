@@ -23,6 +23,7 @@ from worker.sync.decide.holds import as_kept, as_read, verdict_of
 from worker.sync.decide.losses import not_exact
 from worker.sync.decide.placement import immovable
 from worker.sync.decide.rules import Cases
+from worker.sync.decide.second import second_target
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
 
@@ -255,7 +256,7 @@ class _Planner:
         reason: str,
     ) -> Action:
         link = compared.link
-        problem = self.snapshot.second_target(link)
+        problem = second_target(self.snapshot, link)
         if problem is not None or kind is Kind.SKIP:
             link = link.with_problem(problem, self.snapshot.now)
         own = self._own(source, link, live)

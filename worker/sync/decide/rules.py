@@ -20,7 +20,7 @@ from worker.sync.decide.case import Case, Question, Step, blocked
 from worker.sync.decide.decided import left_by_people
 from worker.sync.decide.holds import stays_held, why_held
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.decide.unread import ANYWHERE, of_marker, of_name
+from worker.sync.decide.unread import ANYWHERE, of_marker, why_of_name
 from worker.sync.options import OnTargetEdit
 
 # --- it has a link
@@ -152,7 +152,7 @@ def unread(ask: Question) -> Case | None:
     advice = "Let this account read that, or correct or delete it in Testably."
     is_free = ask.snapshot.options.create_anyway or (is_child and parent is None)
     if not why and not is_free:
-        why = target.unread_for.get(of_name(ask.source.name, parent))
+        why = why_of_name(target.unread_for, ask.source.name, parent)
         advice += " --create-anyway creates it beside that."
     if not why:
         return None

@@ -29,7 +29,6 @@ from mappings.milestone import (
     same_value,
     written_status,
 )
-from mappings.problem import Problem, ProblemKind
 from mappings.text import plain_name
 from worker.sync.decide.placement import Place, parents_of, places
 from worker.sync.options import Options, Policy
@@ -248,15 +247,6 @@ class Snapshot:
     def duplicates(self, testrail_id: int) -> list[TargetMilestone]:
         """Living unlinked targets that carry this milestone's marker."""
         return living(self.marked.get(testrail_id, ()))
-
-    def second_target(self, link: Link) -> Problem | None:
-        """That other living targets carry the marker of a milestone that has one (R2)."""
-        others = [t.id for t in self.duplicates(link.testrail_id) if t.id != link.testably_id]
-        if not others:
-            return None
-        ids = ", ".join(sorted(others))
-        reason = f"{ids} in Testably carries its TestRail address too, beside {link.testably_id}."
-        return Problem(ProblemKind.SECOND_TARGET, reason)
 
     def named(self, name: str, parent_target: str | None) -> Sequence[TargetMilestone]:
         """Living unlinked targets of this name under this parent that carry no marker of ours."""

@@ -15,6 +15,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import MappingRules, TargetMilestone
+from worker.sync.decide.second import marked_by_unread
 from worker.sync.decide.snapshot import TargetSnapshot, is_archived
 from worker.sync.ports import Shown, SourceListing
 
@@ -72,10 +73,11 @@ class Families:
 
         ``read`` says that Testably was listed now; otherwise it stands as it was.
         """
-        changed = []
+        changed = marked_by_unread(target.unread_for)
         for id_ in listing.unchanged:
             testably_id = links.outlines[id_].testably_id
-            if testably_id in target.gone or (read and testably_id not in target.unchanged):
+            otherwise = testably_id in target.gone or testably_id in target.unproved
+            if otherwise or (read and testably_id not in target.unchanged):
                 changed.append(id_)
         for row in target.milestones.values():
             own = links.by_target.get(row.id)

@@ -1,7 +1,7 @@
 """What hangs below a milestone in Testably, asked of the milestone itself and not of the lists.
 
-What is answered of one milestone alone (`OfOne`: it is gone, denied, sent on, failing, unreadable)
-stops nobody else (R6): it is told, and who asks leaves alone what could be confused with it.
+What is answered of one milestone alone (`OfOne`: it is gone, denied, refused, failing, too
+large) stops nobody else (R6): it is told, and who asks leaves alone what could be confused with it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mappings.milestone import TargetMilestone
 from worker.errors import NotFound
 from worker.sync.ports import OfOne, Target
+from worker.sync.streak import Streak
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +24,23 @@ class Below:
 
 
 def read_below(
-    target: Target, project: str, parents: Iterable[str], is_known: Callable[[str], bool]
+    target: Target,
+    project: str,
+    parents: Iterable[str],
+    is_known: Callable[[str], bool],
+    streak: Streak | None = None,
 ) -> Below:
     """What hangs below each of the ``parents``, by its detail, without what ``is_known``.
 
     Nothing hangs below a parent that is gone. Raises the ApiError that concerns more than that.
+    ``streak`` is that of what was read singly before.
     """
-    below = Below()
+    below, row = Below(), streak or Streak()
     for parent in sorted(parents):
-        above = _each(target, project, [parent])[parent]
+        above = _each(target, project, [parent], row)[parent]
         subs = above.sub_milestones if isinstance(above, TargetMilestone) else ()
         names = {sub.id: sub.name for sub in subs if not is_known(sub.id)}
-        came = _each(target, project, names)
+        came = _each(target, project, names, row)
         read = {id_: one for id_, one in came.items() if isinstance(one, TargetMilestone)}
         below.milestones.update(read)
         if why := _unread({parent: above, **came}, names):
@@ -42,11 +48,13 @@ def read_below(
     return below
 
 
-def _each(target: Target, project: str, ids: Iterable[str]) -> dict[str, TargetMilestone | OfOne]:
+def _each(
+    target: Target, project: str, ids: Iterable[str], streak: Streak
+) -> dict[str, TargetMilestone | OfOne]:
     """What came of reading each of these, in their order."""
     by_number = dict(enumerate(ids))
     came: dict[int, TargetMilestone | OfOne] = {}
-    target.get_each(project, by_number, came.__setitem__)
+    target.get_each(project, by_number, came.__setitem__, streak)
     return {id_: came[number] for number, id_ in by_number.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from mappings.footer import marked_id
@@ -21,7 +21,7 @@ class HiddenSubs:
     """What a reading knows: ``gone`` are source ids, ``foreign`` targets that other pairs hold.
 
     ``found`` are the targets that were listed, but for those that agree as before. With
-    ``links_were_lost`` some of them are ours, and no link holds them.
+    ``links_were_lost`` some of them are ours, no link holds them, and others may be hidden.
     """
 
     links: Links
@@ -34,10 +34,13 @@ class HiddenSubs:
     links_were_lost: bool
 
     def there_may_be(self, view: TargetSnapshot, problems: Iterable[BadRecord]) -> bool:
-        """Whether the lists show no sub-milestone at all, readable or not; else they hold them."""
-        readable = any(one.parent_id for one in self.found.values())
-        unchanged = any(one.parent_id for one in view.unchanged.values())
-        return not (readable or unchanged or any(one.parent_id for one in problems))
+        """Whether the plain list shows no sub-milestone, readable or not; else it holds them.
+
+        What only the list of a status shows tells nothing of the plain one. ``problems`` are the
+        plain list's.
+        """
+        shown = self._subs(view) - view.by_status
+        return not (shown or any(one.parent_id for one in problems))
 
     def parents(self, view: TargetSnapshot) -> Collection[str]:
         """Parents that get a new child, or one again in place of one that is gone.
@@ -46,10 +49,15 @@ class HiddenSubs:
         """
         every = self.found.keys() | view.unchanged.keys() | view.unproved.keys()
         if self.links_were_lost:
-            return every
+            return every - self._subs(view)
         lost = {self.links.by_target.get(id_) for id_ in view.gone} - self.gone
         left = {self.links[id_].target_parent for id_ in lost if id_ is not None}
         return self._parents_of_new(view) | {id_ for id_ in every if id_ in left}
+
+    def _subs(self, view: TargetSnapshot) -> Set[str]:
+        """The sub-milestones that the lists show."""
+        unchanged = {id_ for id_, one in view.unchanged.items() if one.parent_id}
+        return unchanged | {id_ for id_, one in self.found.items() if one.parent_id}
 
     def _parents_of_new(self, view: TargetSnapshot) -> set[str]:
         """Targets below which something is to come: linked, marked or, if asked for, so named."""

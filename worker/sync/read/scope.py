@@ -7,7 +7,6 @@ target's pages, a scheduled run without changes only the source's.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -20,7 +19,7 @@ from worker.errors import UnknownId
 from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
 from worker.sync.decide.unchanged import Families, as_observed
 from worker.sync.options import Options, Policy, Trigger
-from worker.sync.ports import Source, SourceListing, Target, Unchanged, newest_of
+from worker.sync.ports import OF_ONE, Source, SourceListing, Target, Unchanged, newest_of
 from worker.sync.read.reading import Begun
 from worker.sync.read.source import SourceReader
 from worker.sync.read.target import TargetReader
@@ -33,7 +32,7 @@ class Scope:
     """What of a pair is read: the whole, or single milestones (a refresh).
 
     ``recalled`` are target milestones as the first part of this run listed them, those that are
-    unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` unlinked ones
+    unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` those
     that could not be read, ``unread_below``, ``unread_for`` and ``newest`` are those of the
     `TargetSnapshot`; ``recalled_from`` says when that reading began. A run that goes on does not
     list the target again. ``every_absence`` asks TestRail for each milestone that is missing, also
@@ -105,7 +104,7 @@ class Reader:
             listing = replace(listing, milestones={**listing.milestones, **still_there})
         families = Families(listing)
         listing = self._opened_by_source(listing, families, scope, now)
-        target = self._target_reader(listing, gone, now).read(
+        target = self._target_reader(listing, gone, now, scope.unread).read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
         if scope.recalled is not None:
@@ -142,7 +141,11 @@ class Reader:
         )
 
     def _target_reader(
-        self, listing: SourceListing, gone: frozenset[int], now: datetime
+        self,
+        listing: SourceListing,
+        gone: frozenset[int],
+        now: datetime,
+        unread: Mapping[str, str],
     ) -> TargetReader:
         return TargetReader(
             self.target,
@@ -156,6 +159,7 @@ class Reader:
             gone,
             self.foreign,
             {one.testably_id: one.target_fingerprint for one in self.links.outlines.values()},
+            unread,
         )
 
     # --- what agrees as before, and has to be decided all the same
@@ -202,25 +206,32 @@ class Reader:
         if not open_:
             return listing
         again = {id_: self._recalled(id_, listing.unchanged[id_]) for id_ in open_}
-        found = {id_: one for id_, one in again.items() if one is not None}
-        whole = len(found) == len(again)
+        found = {id_: one for id_, one in again.items() if isinstance(one, SourceMilestone)}
+        because = next((one for one in again.values() if isinstance(one, str)), "")
         return replace(
             listing,
             milestones={**listing.milestones, **found},
             unchanged={id_: u for id_, u in listing.unchanged.items() if id_ not in again},
-            complete=listing.complete and whole,
-            incomplete_because=listing.incomplete_because or ("" if whole else GONE_MEANWHILE),
+            complete=listing.complete and not because,
+            incomplete_because=listing.incomplete_because or because,
         )
 
-    def _recalled(self, testrail_id: int, same: Unchanged) -> SourceMilestone | None:
-        """A milestone from the record beside its link; read once more where that is another's."""
+    def _recalled(self, testrail_id: int, same: Unchanged) -> SourceMilestone | str:
+        """A milestone from the record beside its link, or why there is none.
+
+        It is read once more where that record is another's.
+        """
         link = self.links[testrail_id]
         found = self.source.recall(link.raw, same.parent_id)
         if found is not None and fingerprint_of_source(found) == link.source_fingerprint:
             return found
-        with suppress(UnknownId):
-            return self.source.get_milestone(testrail_id).milestones.get(testrail_id)
-        return None
+        try:
+            read = self.source.get_milestone(testrail_id).milestones
+        except UnknownId:
+            return GONE_MEANWHILE
+        except OF_ONE as error:
+            return f"milestone {testrail_id} could not be read: {error.message}"
+        return read.get(testrail_id, GONE_MEANWHILE)
 
 
 def with_fresh(
@@ -245,10 +256,11 @@ def with_fresh(
 
 
 def _with_recalled(target: TargetSnapshot, scope: Scope) -> TargetSnapshot:
+    left = {id_: why for id_, why in scope.unread.items() if id_ not in target.milestones}
     return replace(
         target,
         gone=target.gone | scope.gone,
-        unproved={**scope.unread, **target.unproved},
+        unproved={**left, **target.unproved},
         unread_below=scope.unread_below,
         unread_for=scope.unread_for,
         newest=newest_of((), target.newest, scope.newest),

@@ -11,12 +11,12 @@ from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import BadRecord, SourceMilestone
 from mappings.problem import ProblemKind
-from worker.errors import NotFound, Transient, TurnedAway, UnknownId
+from worker.errors import Transient, UnknownId
 from worker.sync.decide.absence import is_followed
 from worker.sync.decide.guards import living, mass_limit
 from worker.sync.decide.snapshot import TargetSnapshot, is_archived
 from worker.sync.options import OnSourceDelete, Options, Policy
-from worker.sync.ports import Source, SourceListing
+from worker.sync.ports import OF_ONE, Source, SourceListing
 
 FAILED_PROOFS = 2
 """After so many questions that failed, the other absences are left for the next run."""
@@ -80,7 +80,7 @@ class SourceReader:
                     unproved[id_] = "TestRail has a record of it that cannot be read."
             except UnknownId:
                 gone.add(id_)
-            except (TurnedAway, NotFound, Transient) as error:
+            except OF_ONE as error:
                 unproved[id_] = error.message
                 failed += isinstance(error, Transient)
         return frozenset(gone), unproved, there
@@ -134,7 +134,7 @@ class SourceReader:
             self.source.get_milestone(testrail_id)
         except UnknownId:
             return True
-        except (TurnedAway, NotFound, Transient):
+        except OF_ONE:
             return False
         return False
 

@@ -6,7 +6,7 @@ archived ones and sub-milestones.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from mappings.milestone import (
     TargetMilestone,
     written_status,
 )
+from mappings.problem import ProblemKind
 from worker.errors import NotFound
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
@@ -41,11 +42,15 @@ from worker.sync.ports import (
 from worker.sync.read.below import read_below
 from worker.sync.read.hidden import HiddenSubs
 from worker.sync.read.unreadable import unread_for
+from worker.sync.streak import Streak
 
 
 @dataclass(slots=True)
 class TargetReader:
-    """Reads what a plan about ``listing`` needs of one project. Raises ApiError."""
+    """Reads what a plan about ``listing`` needs of one project. Raises ApiError.
+
+    ``unread`` is what an earlier part of the run could not read, and this one need not try.
+    """
 
     target: Target
     project: str
@@ -58,11 +63,13 @@ class TargetReader:
     gone: frozenset[int] = frozenset()
     foreign: frozenset[str] = frozenset()
     known: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
     _unchanged: dict[str, Shown] = field(default_factory=dict, init=False)
     _newest: list[str | None] = field(default_factory=list, init=False)
     _by_status: set[str] = field(default_factory=set, init=False)
     _singly: set[str] = field(default_factory=set, init=False)
     _paging: Paging = field(default=AS_ASKED, init=False)
+    _streak: Streak = field(default_factory=Streak, init=False)
 
     def read(
         self, *, single: bool, list_target: bool, recalled: Mapping[str, TargetMilestone] | None
@@ -111,8 +118,8 @@ class TargetReader:
         free = [one for one in problems if not self._is_linked(str(one.id))]
         view = replace(view, unread_for=unread_for(free, self.rules))
         known = (self.links, self.listing, self.rules, self.options, self.gone, self.foreign)
-        hidden = HiddenSubs(*known, found, self._were_links_lost(found))
-        return self._with_below(view, hidden, problems)
+        hidden = HiddenSubs(*known, found, self._are_subs_lost(found))
+        return self._with_below(view, hidden, first.problems)
 
     def _list(self, status: str | None) -> TargetListing:
         listing = self.target.list_all(self.project, status, self.known)
@@ -147,12 +154,7 @@ class TargetReader:
 
     def _creates(self, found: Mapping[str, TargetMilestone]) -> bool:
         """Whether something would be created that no marker in the list already is."""
-        url = self.rules.testrail_url
-        marked = {
-            marked_id(target.description, url)
-            for id_, target in found.items()
-            if not self._is_linked(id_)
-        }
+        marked = set(self._free_markers(found))
         return any(id_ not in marked for id_ in self._unlinked())
 
     def _unlinked(self) -> Iterable[int]:
@@ -173,7 +175,7 @@ class TargetReader:
             return False
         if self._missing(found):
             return True
-        return self._were_links_lost(found)
+        return any(True for _ in self._free_markers(found))
 
     def _must_list(self) -> bool:
         """Whether anything may have to be created, which needs to know what is there already."""
@@ -192,6 +194,7 @@ class TargetReader:
             self.project,
             hidden.parents(view),
             lambda id_: id_ in view.milestones or self._is_linked(id_),
+            self._streak,
         )
         unread = dict(below.unread)
         if unread and hidden.links_were_lost:
@@ -224,9 +227,13 @@ class TargetReader:
         return [
             link
             for link in (*self.links.complete.values(), *outlined)
-            if _is_expected(link)
-            and (link.look_again or link.in_flight is not None or link.testrail_id in doubtful)
+            if _is_expected(link) and (self._is_open(link) or link.testrail_id in doubtful)
         ]
+
+    def _is_open(self, link: Link) -> bool:
+        """Whether its target may stand otherwise than last observed, or could not be observed."""
+        was_unread = _was_unread(link) and link.testably_id not in self.unread
+        return was_unread or link.look_again or link.in_flight is not None
 
     def _with_single(
         self,
@@ -240,9 +247,10 @@ class TargetReader:
         read = dict(found)
         unread = dict(unproved or {})
         denied = []
-        ids = {link.testrail_id: link.testably_id or "" for link in to_read}
+        in_order = sorted(to_read, key=_was_unread)  # who could be read before comes first (R6)
+        ids = {link.testrail_id: link.testably_id or "" for link in in_order}
         came: dict[int, TargetMilestone | OfOne] = {}
-        self.target.get_each(self.project, ids, came.__setitem__)
+        self.target.get_each(self.project, ids, came.__setitem__, self._streak)
         for testrail_id, id_ in ids.items():
             answer = came[testrail_id]
             if isinstance(answer, TargetMilestone):
@@ -276,11 +284,25 @@ class TargetReader:
         """Whether this pair or another one holds it."""
         return testably_id in self.links.by_target or testably_id in self.foreign
 
-    def _were_links_lost(self, found: Mapping[str, TargetMilestone]) -> bool:
-        """Whether a target carries a marker of ours, and no link holds it."""
+    def _free_markers(self, found: Mapping[str, TargetMilestone]) -> Iterator[int]:
+        """The TestRail ids in the markers of targets that no link holds."""
         free = (target for target in found.values() if not self._is_linked(target.id))
         url = self.rules.testrail_url
-        return any(marked_id(target.description, url) is not None for target in free)
+        marked = (marked_id(target.description, url) for target in free)
+        return (id_ for id_ in marked if id_ is not None)
+
+    def _are_subs_lost(self, found: Mapping[str, TargetMilestone]) -> bool:
+        """Whether links were lost, and what would be created may be below any root.
+
+        A marker whose milestone has its target is a copy, and tells of no loss.
+        """
+        lost = any(not self._link(id_).has_target for id_ in self._free_markers(found))
+        return lost and self._creates(found)
+
+
+def _was_unread(link: Link) -> bool:
+    """Whether its target could not be read last time."""
+    return link.problem is not None and link.problem.kind is ProblemKind.UNREAD
 
 
 def _is_expected(link: Link) -> bool:

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from mappings.footer import marked_id
 from mappings.milestone import ACTIVE, ARCHIVED, BadRecord, MappingRules, TargetMilestone
+from worker.sync.decide.second import of_second
 from worker.sync.decide.snapshot import is_archived
-from worker.sync.decide.unread import of_marker, of_name
+from worker.sync.decide.unread import UNKNOWN_PLACE, of_marker, of_name
 
 
 def unread_for(records: Iterable[BadRecord], rules: MappingRules) -> dict[str, str]:
@@ -22,11 +23,20 @@ def unread_for(records: Iterable[BadRecord], rules: MappingRules) -> dict[str, s
         called = str(record.id or "A record") + (f' ("{record.name}")' if record.name else "")
         why = f"{called} in Testably cannot be read: its {record.reason}."
         if record.name and not is_archived(known):
-            found[of_name(record.name, known.parent_id)] = why
+            found[of_name(record.name, _place_of(record, known.parent_id))] = why
         marked = marked_id(known.description, rules.testrail_url)
         if marked is not None:
             found[of_marker(marked)] = why
+            if not is_archived(known):
+                also = found.get(of_second(marked), "")
+                found[of_second(marked)] = f"{also} {record.id}".lstrip()
     return found
+
+
+def _place_of(record: BadRecord, parent: str | None) -> str | None:
+    """Its parent's id; of one that is given and cannot be read, that its place is not known."""
+    given = any(record.raw.get(key) for key in ("parent_id", "parent_milestone_id"))
+    return UNKNOWN_PLACE if parent is None and given else parent
 
 
 def as_target(record: BadRecord, *, archived: bool = False) -> TargetMilestone:
