@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mappings.milestone import TargetMilestone
-from worker.errors import NotFound, Transient
+from worker.errors import NotFound, Transient, UnreadableAnswer
 
 SPARING_AFTER: Final = 2
 """After so many in a row each gets one attempt: these have been repeated for long enough."""
@@ -38,8 +38,11 @@ class Streak:
 
     @property
     def left(self) -> Transient | None:
-        """What is told of each that is not asked for any more; None as long as they are."""
-        if self.failed < LEFT_AFTER or self.last is None:
+        """What is told of each that is not asked for any more; None as long as they are.
+
+        They are where the last one was answered with what cannot be read: it may be that record.
+        """
+        if self.failed < LEFT_AFTER or self.last is None or isinstance(self.last, UnreadableAnswer):
             return None
         said = f"It was not asked for, as {self.failed} others failed in a row: {self.last.message}"
         return Transient(self.last.api, said, status=self.last.status)
