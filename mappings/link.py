@@ -262,15 +262,18 @@ class Link(LinkValues):
         """A write failed for a reason that may pass, which may count against it (R6)."""
         return replace(self, problem=failure(self.problem, kind, why, now, counts=counts))
 
-    def retried(self) -> Link:
+    def decided(self) -> Link:
+        """Of a create that was left to a person: what still lives of what was asked is its own."""
+        return replace(self, attempt_deadline=None)
+
+    def retried(self, *, named: bool = True) -> Link:
         """A person said `retry`: what failed is tried again.
 
-        Of a create that was left to a person, what is still alive of what it was asked about is
-        its own.
+        A create that was left to a person is decided by it where it was ``named``; where all were
+        retried, only once some of what was asked is put away.
         """
         return replace(
-            self,
-            attempt_deadline=None if self.awaits_person else self.attempt_deadline,
+            self.decided() if self.awaits_person and named else self,
             problem=None,
             field_problems={},
             sent={},

@@ -156,6 +156,12 @@ class LinkRecord:
         return self.state is LinkState.CREATING and self.attempt_deadline is None
 
     @property
+    def is_asked_again(self) -> bool:
+        """Whether a person was asked what its create left, and retried all without naming it."""
+        was_asked = self.attempt_asked is not None and not self.awaits_person
+        return self.state is LinkState.CREATING and was_asked and not self.is_decided
+
+    @property
     def has_failed(self) -> bool:
         """Whether its writes failed since one succeeded."""
         return self.problem is not None and self.problem.kind.is_failure

@@ -166,7 +166,7 @@ def test_a_retry_of_nothing_says_so(milesync: Milesync, sandbox: Sandbox) -> Non
 def test_what_a_create_left_is_decided_only_where_it_is_named(
     milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A `retry` of everything says what is left for a person, and creates and links nothing."""
+    """A `retry` of everything creates and links nothing of which nothing was put away."""
     monkeypatch.setenv("MILESYNC_DESCRIPTION_FOOTER", "false")
     assert milesync("migrate", "--yes").code == 0
     ably = sandbox.testably
@@ -174,8 +174,8 @@ def test_what_a_create_left_is_decided_only_where_it_is_named(
     made = sandbox.testrail.model.add(1, {"name": "In doubt"})["id"]
     ably.faults.script("reset_after", method="POST")
     assert milesync("sync").code == 3
-    assert milesync("retry", "--json").json["cleared"] == 0
-    assert advised(milesync("retry").out) == [["failures"]]
+    assert advised(milesync("retry").out) == [["sync"], ["failures"]]
+    assert milesync("sync").code == 3
     [failure] = milesync("failures", "--json").json["projects"][0]["failures"]
     assert failure["kind"] == "in_doubt_for_a_person"
     assert milesync("sync").code == 3

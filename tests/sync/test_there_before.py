@@ -74,11 +74,11 @@ def problems(report: Any) -> list[tuple[int, str]]:
     return [(one["testrail_id"], one["kind"]) for one in report.problems]
 
 
-def retry(world: World, testrail_id: int) -> None:
-    """`milesync retry ID`."""
+def retry(world: World, testrail_id: int, *, named: bool = True) -> None:
+    """`milesync retry ID`, or of everything."""
     link = world.links[testrail_id]
     assert link.can_be_retried
-    world.store.save(world.pair.id, link.retried(), world.clock.now())
+    world.store.save(world.pair.id, link.retried(named=named), world.clock.now())
 
 
 @BOTH
@@ -106,6 +106,30 @@ def test_after_retry_nothing_is_taken_that_was_there_before(
     retry(world, one)
     assert world.run().counts["created"] == 1
     assert world.links[one].testably_id not in (None, old, *asked)
+
+
+@BOTH
+def test_a_retry_of_everything_decides_only_where_something_was_put_away(
+    world: World, footer: bool
+) -> None:
+    """With nothing archived the person is asked again; what is left then is linked."""
+    started(world, footer=footer, hides_created_at=True)
+    one = world.add("Release 2")
+    made: list[str] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not made:
+            made.extend(by_hand(world, "Release 2", description="A person's") for _ in range(2))
+            world.to_ably.faults.script("reset", method="POST")
+
+    world.to_ably.before = meanwhile
+    assert problems(world.run()) == [(one, IN_DOUBT)]
+    retry(world, one, named=False)
+    assert (problems(world.run()), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+    world.ably.update(PROJECT, made[0], {"status": "archived"})
+    retry(world, one, named=False)
+    assert world.run().counts["adopted"] == 1
+    assert world.links[one].testably_id == made[1]
 
 
 @BOTH

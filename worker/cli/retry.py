@@ -32,8 +32,8 @@ def retry(
 ) -> int:
     """Let the next run try again what failed.
 
-    What a person has accepted, and a create of which a person has to tell what it left behind, only
-    where it is named.
+    What a person has accepted only where it is named. A create of which a person has to tell what
+    it left behind is decided where it is named, or some of what it can be was archived.
 
     Examples:
       milesync retry
@@ -45,43 +45,38 @@ def retry(
         found = [pair for pair in (recorded(deployment, one) for one in pairs) if pair]
         links = {pair.id: _named(deployment, pair, chosen) for pair in found}
         _require_known(chosen, links)
-        asked = 0 if chosen else sum(_asked(deployment, pair) for pair in found)
-        cleared = sum(_clear(deployment, id_, some) for id_, some in links.items())
+        asked = sum(link.awaits_person for some in links.values() for link in some)
+        named = bool(chosen)
+        cleared = sum(_clear(deployment, id_, some, named=named) for id_, some in links.items())
     show(
         {"state": "succeeded", "cleared": cleared},
-        lambda out: _say_retried(out, cleared, asked),
+        lambda out: _say_retried(out, cleared, 0 if named else asked),
         as_json=as_json,
     )
     return Exit.OK
 
 
 def _say_retried(out: Console, cleared: int, asked: int) -> None:
-    if cleared:
-        noun = "milestone is" if cleared == 1 else "milestones are"
-        out.print(f"{cleared} {noun} tried again by the next run: `milesync sync`.")
-    elif not asked:
+    if not cleared:
         out.print("Nothing is there to try again; `milesync migrate` releases what an undo holds.")
+        return
+    noun = "milestone is" if cleared == 1 else "milestones are"
+    out.print(f"{cleared} {noun} tried again by the next run: `milesync sync`.")
     if asked:
-        what = "1 create is" if asked == 1 else f"{asked} creates are"
-        out.print(f"{what} for a person to decide, each by its id: `milesync failures`.")
+        whose = "1 create that a person was" if asked == 1 else f"{asked} creates that people were"
+        out.print(
+            f"Of {whose} asked about, what is left counts as its own where something was archived;"
+            " else each is decided by its id: `milesync failures`."
+        )
 
 
 def _named(deployment: Deployment, pair: Pair, ids: frozenset[str]) -> list[Link]:
-    """Those with these ids; without ids what failed, and not what is wholly accepted.
-
-    What a create in doubt has left is told of each alone: a person looks at it first (R2).
-    """
+    """Those with these ids; without ids what failed, and not what is wholly accepted."""
     if ids:
         every = deployment.store.links(pair.id).values()
         return [link for link in every if {str(link.testrail_id), link.testably_id} & ids]
     listed = deployment.store.links_with_problems(pair.id)
-    failed = (link for link in listed if not all(one.accepted for one in link.failures))
-    return [link for link in failed if not link.awaits_person]
-
-
-def _asked(deployment: Deployment, pair: Pair) -> int:
-    """How many creates wait for a person to tell what they left behind."""
-    return sum(link.awaits_person for link in deployment.store.links_with_problems(pair.id))
+    return [link for link in listed if not all(one.accepted for one in link.failures)]
 
 
 def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
@@ -92,12 +87,13 @@ def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
         raise UsageError(f"No milestone {', '.join(unknown)} is recorded.", hint)
 
 
-def _clear(deployment: Deployment, pair_id: int, links: list[Link]) -> int:
+def _clear(deployment: Deployment, pair_id: int, links: list[Link], *, named: bool) -> int:
     """Forget what failed; a link that a run is writing at this moment stays as it is.
 
     What was accepted of it counts again: both sides differ until a run or a proof says otherwise.
     """
-    marked, now = [link.retried() for link in links if link.can_be_retried], deployment.clock.now()
+    now = deployment.clock.now()
+    marked = [link.retried(named=named) for link in links if link.can_be_retried]
     cleared = len(deployment.store.save_many(pair_id, marked, now))
     if cleared:
         deployment.store.update_pair(pair_id, drifted_at=now)

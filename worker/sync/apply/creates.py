@@ -225,9 +225,9 @@ class Creates:
         writer, link = self.writer, doubt.link
         if judgement.fate is Fate.FOUND:
             (left,) = judgement.targets
-            if link.is_decided:
+            if judgement.by_person:
                 why = f"{left.id} is what a person left of what its create can have made."
-                adopted = writer.adopt(link.adopted(left), why)
+                adopted = writer.adopt(link.decided().adopted(left), why)
                 return Resolution(adopted, shown=left)
             made = link.found(left, doubt.parent or None, writer.since())
             same = all(same_value(n, made.observed.get(n), left.values[n]) for n in FIELDS)

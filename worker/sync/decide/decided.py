@@ -17,10 +17,10 @@ def left_by_people(snapshot: Snapshot) -> Mapping[int, str]:
     """
     links = snapshot.links
     in_doubt = [link for link in links.complete.values() if link.state is LinkState.CREATING]
-    decided = {link.testrail_id for link in in_doubt if link.is_decided}
-    if not decided:
+    told = {link.testrail_id for link in in_doubt if link.is_decided or link.is_asked_again}
+    if not told:
         return {}
-    doubts = [doubt_of(link, links, snapshot.rules, decided) for link in in_doubt]
+    doubts = [doubt_of(link, links, snapshot.rules, told) for link in in_doubt]
     judged = judge(doubts, snapshot.free, snapshot.rules)
-    found = {id_: judged[id_] for id_ in decided if judged[id_].fate is Fate.FOUND}
-    return {id_: judgement.targets[0].id for id_, judgement in found.items()}
+    found = {id_: judged[id_] for id_ in told if judged[id_].fate is Fate.FOUND}
+    return {id_: one.targets[0].id for id_, one in found.items() if one.by_person}

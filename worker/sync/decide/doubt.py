@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -71,6 +71,13 @@ class Doubt:
         if not MENTION.search(shown):
             return False
         return bool(re.search(re.escape(plain_text(self.marker)) + r"(?!\d)", plain_text(shown)))
+
+    def after_retry(self, living: Collection[str]) -> Doubt:
+        """Decided, if it was retried with all others and a person has put some of it away."""
+        asked = self.link.attempt_asked or ()
+        if not self.link.is_asked_again or all(id_ in living for id_ in asked):
+            return self
+        return replace(self, link=self.link.decided())
 
     def is_met_by(self, target: TargetMilestone) -> bool:
         """Whether it left this: for certain, or because a person put away what it did not."""

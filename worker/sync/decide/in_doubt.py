@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from mappings.milestone import MappingRules, TargetMilestone
@@ -39,12 +39,13 @@ class Fate(Enum):
 class Judgement:
     """The fate of one create, and the targets that it may have made.
 
-    ``kind`` is the problem that a person is asked about.
+    ``kind`` is the problem that a person is asked about; ``by_person`` says that one has decided.
     """
 
     fate: Fate
     targets: Sequence[TargetMilestone] = ()
     kind: ProblemKind = ProblemKind.IN_DOUBT_FOR_A_PERSON
+    by_person: bool = False
 
 
 def judge(
@@ -58,21 +59,12 @@ def judge(
     ``doubts`` may include creates of other pairs, which compete for the same targets. ``free`` are
     the targets that no link holds; of those that are ``unreadable`` it is known what can be read.
     """
-    found: dict[Key, Judgement] = {}
-    rest: list[Doubt] = []
+    alive = {target.id for target in living(free)}
+    doubts = [doubt.after_retry(alive) for doubt in doubts]
+    decided = {doubt.key for doubt in doubts if doubt.link.is_decided}
     marked = by_marker(free, rules)
-    for doubt in sorted(doubts, key=lambda d: (not d.is_ready, d.key)):
-        own = marked.get(doubt.link.testrail_id, [])
-        if doubt.pair:
-            own = [target for target in free if doubt.is_named_by(target)]
-        own = living(own) if doubt.link.is_decided else living(own) or own
-        if len(own) > 1:
-            found[doubt.key] = Judgement(Fate.PERSON, own, ProblemKind.SEVERAL_MARKED)
-        elif own:
-            fate = Fate.PERSON if own[0].id in unreadable else Fate.FOUND
-            found[doubt.key] = Judgement(fate, own)
-        else:
-            rest.append(doubt)
+    found = dict(_by_their_markers(doubts, free, marked, unreadable))
+    rest = [doubt for doubt in _in_order(doubts) if doubt.key not in found]
     claimed = {target.id for one in found.values() for target in one.targets}
     named = {
         one.id
@@ -85,7 +77,34 @@ def judge(
     taken = frozenset[str]().union(*(group.taken for group in groups))
     for group in groups:
         found.update(group.judge(taken))
-    return {id_: judgement for (pair, id_), judgement in found.items() if not pair}
+    return {
+        key[1]: replace(judgement, by_person=key in decided)
+        for key, judgement in found.items()
+        if not key[0]
+    }
+
+
+def _in_order(doubts: Iterable[Doubt]) -> Sequence[Doubt]:
+    return sorted(doubts, key=lambda doubt: (not doubt.is_ready, doubt.key))
+
+
+def _by_their_markers(
+    doubts: Iterable[Doubt],
+    free: Sequence[TargetMilestone],
+    marked: Mapping[int, Sequence[TargetMilestone]],
+    unreadable: Collection[str],
+) -> Iterator[tuple[Key, Judgement]]:
+    """The judgement on each create whose marker a target carries."""
+    for doubt in doubts:
+        own = marked.get(doubt.link.testrail_id, [])
+        if doubt.pair:
+            own = [target for target in free if doubt.is_named_by(target)]
+        own = living(own) if doubt.link.is_decided else living(own) or own
+        if len(own) > 1:
+            yield doubt.key, Judgement(Fate.PERSON, own, ProblemKind.SEVERAL_MARKED)
+        elif own:
+            fate = Fate.PERSON if own[0].id in unreadable else Fate.FOUND
+            yield doubt.key, Judgement(fate, own)
 
 
 @dataclass(frozen=True, slots=True)
