@@ -269,6 +269,14 @@ def test_a_write_that_is_not_answered_with_its_milestone_may_be_done(body: objec
     assert (raised.value.done, len(script.asked)) == (Done.MAYBE, 1)
 
 
+def test_where_the_project_is_refused_a_404_tells_nothing_of_a_milestone() -> None:
+    """Neither that it is gone (R4), nor that what was written to it was refused."""
+    testably, _ = client(answer({}, 404), answer({}, 410))
+    with pytest.raises(Transient) as raised:
+        testably.update("proj_1", "ms_3", {"status": "archived"})
+    assert raised.value.status == 410
+
+
 def test_an_update_answered_with_another_milestone_is_unreadable() -> None:
     testably, _ = client(answer(row(4)))
     with pytest.raises(UnreadableAnswer) as raised:

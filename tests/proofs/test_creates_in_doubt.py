@@ -61,6 +61,7 @@ READ_FAULTS = st.lists(st.sampled_from([None, None, None, FaultKind.SERVER_ERROR
 TESTABLY = st.builds(
     TestablySwitches,
     list_holds_subs=st.booleans(),
+    status_lists_hold_subs=st.booleans(),
     list_holds_completed=st.booleans(),
     list_holds_archived=st.booleans(),
     newest_first=st.booleans(),

@@ -103,6 +103,7 @@ DIES_LATE = st.integers(0, 40)
 TESTABLY = st.builds(
     TestablySwitches,
     list_holds_subs=st.booleans(),
+    status_lists_hold_subs=st.booleans(),
     list_holds_completed=st.booleans(),
     list_holds_archived=st.booleans(),
     newest_first=st.booleans(),

@@ -14,12 +14,14 @@ from mappings.links import Links
 from mappings.problem import Problem, ProblemKind
 from tests.support.world import PROJECT, World
 from worker.errors import NotFound, ServerTrouble
+from worker.sandbox.rules import Problem as Refusal
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 from worker.sync.read.scope import Reader, Scope
 from worker.sync.rebuild import rebuild
+from worker.sync.report import State
 
 ABLY = TestablySwitches()
 
@@ -629,6 +631,28 @@ def test_a_failing_source_ends_the_run_before_any_write(world: World, shape: str
     with pytest.raises(ServerTrouble):
         gather(world)
     assert world.to_ably.requests == []
+
+
+def test_a_milestone_that_cannot_be_read_again_proves_nothing_and_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its family is opened, and the record beside its link is not that of its fingerprint."""
+    migrated(world)
+    world.run()
+    monkeypatch.setattr(type(world.source), "recall", lambda *_: None)
+    read = world.rail.get
+
+    def refused(milestone_id: int) -> Record:
+        if milestone_id == 1:
+            raise Refusal(410, "No")
+        return read(milestone_id)
+
+    monkeypatch.setattr(world.rail, "get", refused)
+    world.edit(2, name="Renamed")
+    world.edit(4, name="Renamed")
+    report = world.run()
+    assert (report.state, report.counts["updated"]) == (State.PARTIAL, 2)
+    assert "milestone 1 could not be read" in str(report.problems)
 
 
 def test_a_project_that_testrail_does_not_know(world: World) -> None:

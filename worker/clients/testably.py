@@ -18,7 +18,7 @@ from worker.clients.records import parse_target
 from worker.clients.target_list import TargetList
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
-from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound
+from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound, Refused, Transient
 from worker.sync.lanes import Lanes
 from worker.sync.ports import NO_TARGET_KNOWN, OF_ONE, OfOne, TakeOne, TargetListing
 from worker.sync.streak import Streak
@@ -96,9 +96,15 @@ class Testably:
         return self._transport.repeats(digests, self._lanes())
 
     def check_project(self, project_id: str) -> None:
-        """Return if the project answers. Raises NotFound: then no 404 says anything of an item."""
+        """Return if the project answers. Raises NotFound: then no 404 says anything of an item.
+
+        Raises Transient where the question is refused, so that nobody takes that for a milestone's.
+        """
         path = _page_path(project_id, None, 1)(1)
-        self._transport.ask(path, lambda value: read_page(value, 1), anew=True)
+        try:
+            self._transport.ask(path, lambda value: read_page(value, 1), anew=True)
+        except Refused as error:
+            raise Transient(error.api, error.message, status=error.status) from error
 
     def get(self, project_id: str, milestone_id: str) -> TargetMilestone:
         """One milestone with its sub-milestones and linked runs.
