@@ -111,3 +111,23 @@ def test_what_earlier_runs_wrote_is_no_edit(world: World, cut: int | None) -> No
     undone = taken_back(world, made)
     assert undone.counts["archived"] == 1
     assert [p["kind"] for p in undone.problems if p["kind"] == "changed_since"] == []
+
+
+@pytest.mark.parametrize("policy", list(OnTargetEdit))
+def test_a_write_that_was_not_confirmed_is_nobodys_edit(world: World, policy: OnTargetEdit) -> None:
+    """Its process died once it was carried out; the undo of a later run brings it back."""
+    one = world.add("One")
+    world.run(Trigger.MIGRATION)
+    world.edit(one, name="Two")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on="after PATCH")), Options())
+    world.clock.sleep(600)
+    world.run(Trigger.MIGRATION)
+    world.edit(one, name="Three")
+    third = world.run(Trigger.MIGRATION).run
+    world.clock.sleep(60)
+    assert taken_back(world, third).state is State.SUCCEEDED
+    assert world.in_target(one)["name"] == "Two"
+    world.policy = replace(world.policy, on_target_edit=policy)
+    [planned] = world.preview(trigger=Trigger.MIGRATION).plan.changes
+    assert (dict(planned.push), dict(planned.overwritten)) == ({"name": "Three"}, {})

@@ -189,7 +189,7 @@ class _Planner:
         """
         ours: dict[str, list[str | None]] = {}
         for change in self.context.store.journal.changes(self.pair_id, testrail_id=testrail_id):
-            if _id(change) < first and change.state is ChangeState.DONE and change.undoes is None:
+            if _id(change) < first and change.state in _EFFECTIVE and change.undoes is None:
                 created = change.kind == "create"
                 for told in (change.after, (change.echo or {}) if created else _echo(change)):
                     for name, value in told.items():
