@@ -96,6 +96,8 @@ class Deliveries(Connected):
             if set(of) <= set(by):
                 connection.execute(update(deliveries).where(chosen).values(closed))
                 return
+            # The rows are locked first: of two pairs the second one sees what the first noted.
+            connection.execute(update(deliveries).where(chosen).values(state=WAITING))
             columns = (deliveries.c.id, deliveries.c.read_by)
             for id_, before in connection.execute(select(*columns).where(chosen)).all():
                 read = {*(before or ()), *by}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError, Thread
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -237,3 +238,24 @@ def test_a_delivery_waits_until_it_is_handled(engine: Engine) -> None:
     assert (kept.newest(1, 7), kept.waiting()) == (None, 1)
     kept.purge(now + timedelta(days=1))
     assert [row["delivery"] for row in rows(engine)] == ["other"]
+
+
+def test_two_pairs_that_have_read_at_the_same_time_close_a_delivery(engine: Engine) -> None:
+    """Neither forgets what the other one noted."""
+    from datetime import UTC, datetime
+
+    now, kept, met = datetime(2026, 3, 1, tzinfo=UTC), Deliveries(engine), Barrier(2)
+    assert kept.record("d", "", Hint(1, None, "d"), now)
+
+    def wait_for_the_other(*facts: Any) -> None:
+        if str(facts[2]).startswith("SELECT") and "read_by" in str(facts[2]):
+            with suppress(BrokenBarrierError):
+                met.wait(1)
+
+    event.listen(engine, "after_cursor_execute", wait_for_the_other)
+    pairs = [Thread(target=kept.read, args=(1, None, 9, [one], [1, 2], now)) for one in (1, 2)]
+    for pair in pairs:
+        pair.start()
+    for pair in pairs:
+        pair.join()
+    assert kept.waiting() == 0
