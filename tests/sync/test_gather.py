@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
+from worker.sync.ports import TargetListing
 from worker.sync.read.scope import Reader, Scope
 from worker.sync.rebuild import rebuild
 from worker.sync.report import State
@@ -669,3 +671,25 @@ def test_a_run_that_goes_on_reads_singly_what_is_doubtful(world: World) -> None:
     snapshot = gather(world, Scope(recalled={}))
     assert reads(world) == [f"milestones/{world.id_of(1)}"]
     assert snapshot.target.listed
+
+
+@pytest.mark.parametrize("count", [5, 30])
+def test_what_could_not_be_read_costs_a_refresh_nothing_and_a_run_no_more_than_a_list(
+    world: World, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """One list that came incomplete leaves all that it did not show unread."""
+    ids = [world.add(f"M{number}") for number in range(count)]
+    world.run(Trigger.MIGRATION)
+    listed = world.target.list_all
+
+    def short(*asked: Any, **more: Any) -> TargetListing:
+        return replace(listed(*asked[:2], **more), milestones={}, unchanged={}, complete=False)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.target, "list_all", short)
+        assert world.run(Trigger.MANUAL).state is State.PARTIAL
+    world.run(Trigger.WEBHOOK, Scope((ids[0],)))
+    assert world.to_ably.count("GET") == 1
+    world.drift_check = None
+    assert world.run(Trigger.SCHEDULE).state is State.SUCCEEDED
+    assert world.to_ably.count("GET") == (count - 1 if count < 10 else 1)

@@ -44,6 +44,9 @@ from worker.sync.read.hidden import HiddenSubs
 from worker.sync.read.unreadable import unread_for
 from worker.sync.streak import Streak
 
+MOST_UNREAD = 10
+"""Targets that could not be read: a run that need not list the target reads no more singly."""
+
 
 @dataclass(slots=True)
 class TargetReader:
@@ -81,7 +84,8 @@ class TargetReader:
         """
         if recalled is not None:
             return self._with_single(recalled, self._doubtful(single=single), listed=True)
-        if single or not (list_target or self._must_list()):
+        must_list = list_target or self._must_list() or len(self._still_unread) > MOST_UNREAD
+        if single or not must_list:
             view = self._with_single({}, self._doubtful(single=single), listed=False)
             if single or not view.gone:
                 return view  # otherwise something is to be created again
@@ -220,20 +224,24 @@ class TargetReader:
         doubtful = set(self.gone if not self.options.archive_in_use else ())
         if single:
             doubtful.update(self.listing.milestones)
-        elif self.policy.on_target_edit is OnTargetEdit.TARGET:
+        else:
+            doubtful.update(self._still_unread)
+        if not single and self.policy.on_target_edit is OnTargetEdit.TARGET:
             # an edit in the target would win over what is pushed (R3)
             doubtful.update(changed_at_source(self.listing, self.links, self.rules))
         outlined = [self.links[id_] for id_ in sorted(doubtful) if id_ in self.links.outlines]
         return [
             link
             for link in (*self.links.complete.values(), *outlined)
-            if _is_expected(link) and (self._is_open(link) or link.testrail_id in doubtful)
+            if _is_expected(link)
+            and (link.look_again or link.in_flight is not None or link.testrail_id in doubtful)
         ]
 
-    def _is_open(self, link: Link) -> bool:
-        """Whether its target may stand otherwise than last observed, or could not be observed."""
-        was_unread = _was_unread(link) and link.testably_id not in self.unread
-        return was_unread or link.look_again or link.in_flight is not None
+    @property
+    def _still_unread(self) -> list[int]:
+        """The links whose targets could not be read, and this run has not tried to yet."""
+        every = self.links.complete.items()
+        return [i for i, one in every if _was_unread(one) and one.testably_id not in self.unread]
 
     def _with_single(
         self,
