@@ -18,6 +18,7 @@ from mappings.stored_text import can_be_name, reduced
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, URL, World
 from worker.errors import ConnectionLost
+from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.decide.action import Kind
 from worker.sync.decide.doubt import Doubt
@@ -472,3 +473,53 @@ def test_below_a_parent_that_cannot_be_read_nothing_is_created(
     kid = world.add("Kid", parent)
     assert (kid, "unread") in problems(world.run())
     assert world.to_ably.writes == {}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_plan_adopts_nothing_while_something_asked_about_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """As the run does not either: it asks again."""
+    started(world, hides_created_at=True)
+    one = world.add("Release 2")
+    made: list[str] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not made:
+            made.extend(by_hand(world, "Release 2", description="A person's") for _ in range(2))
+            world.to_ably.faults.script("reset", method="POST")
+
+    world.to_ably.before = meanwhile
+    shown = world.ably._shown
+
+    def spoilt(key: str) -> Record:
+        return {**shown(key), **({"due_date": "soon"} if key in made[:1] else {})}
+
+    monkeypatch.setattr(world.ably, "_shown", spoilt)
+    assert problems(world.run()) == [(one, IN_DOUBT)]
+    retry(world, one, named=named)
+    planned = [action for action in world.preview().plan.actions if action.testrail_id == one]
+    assert [action.testably_id for action in planned] == [None]
+    assert (problems(world.run()), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
+
+
+@BOTH
+@pytest.mark.parametrize("alive", [0, 1])
+def test_what_was_archived_when_it_was_asked_about_was_not_put_away_since(
+    world: World, footer: bool, alive: int
+) -> None:
+    """A retry of everything decides nothing by it."""
+    started(world, footer=footer)
+    one = world.add("Release 2")
+    made: list[str] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not made:
+            made.extend(by_hand(world, "Release 2", description="Old") for _ in range(1 + alive))
+            world.ably.update(PROJECT, made[0], {"status": "archived"})
+            world.to_ably.faults.script("reset", method="POST")
+
+    world.to_ably.before = meanwhile
+    assert problems(world.run()) == [(one, IN_DOUBT)]
+    retry(world, one, named=False)
+    assert (problems(world.run()), world.to_ably.writes) == ([(one, IN_DOUBT)], {})

@@ -43,7 +43,7 @@ from worker.errors import Done, UnreadableAnswer
 from worker.sync.apply.writer import GRACE, STALL, LostLeaseError, Patience, TargetWriter
 from worker.sync.decide.doubt import Doubt, doubt_of
 from worker.sync.decide.in_doubt import Fate, Judgement, judge
-from worker.sync.decide.snapshot import TargetSnapshot
+from worker.sync.decide.snapshot import TargetSnapshot, living
 from worker.sync.decide.there_before import ThereBefore
 from worker.sync.ports import TargetListing, newest_of
 from worker.sync.read.answers import InVainError
@@ -238,7 +238,8 @@ class Creates:
             among = sorted(target.id for target in judgement.targets)
             unread = [id_ for id_ in among if id_ in looks.unreadable]
             problem = Problem(judgement.kind, _why_asked(among, unread))
-            asked = writer.keep(link.left_to_person(problem, writer.clock.now(), among))
+            alive = [target.id for target in living(judgement.targets)]
+            asked = writer.keep(link.left_to_person(problem, writer.clock.now(), alive))
             return Resolution(asked, problem)
         return Resolution(writer.conclude(link.not_created(), ChangeState.NOT_DONE))
 
