@@ -199,9 +199,10 @@ def test_a_name_is_the_same_however_it_is_shown(world: World, name: str, listed:
     assert "POST" not in world.to_ably.writes
 
 
-def test_names_that_are_shown_alike_are_for_a_person(world: World) -> None:
+@pytest.mark.parametrize("shown", ["R &amp; D", "R & D"])
+def test_names_that_are_shown_alike_are_for_a_person(world: World, shown: str) -> None:
     """Which of both the one in Testably is cannot be told."""
-    world.ably.create(PROJECT, {"name": "R &amp; D"})
+    world.ably.create(PROJECT, {"name": shown})
     for name in ("R & D", "R &amp; D"):
         world.add(name)
     report = world.run(adopt_by_name=True)
@@ -457,3 +458,30 @@ def test_a_refusal_is_nothing_that_was_changed_since(world: World) -> None:
     verified = world.run(Trigger.MIGRATION).verified
     assert verified is not None
     assert (verified["in_step"], verified["changed_since"]) == (False, 0)
+
+
+@pytest.mark.parametrize("names", [["R & D", "R &amp; D"], ["R & D"], ["R &amp; D"]])
+def test_a_name_is_first_of_all_that_which_it_is_exactly(world: World, names: list[str]) -> None:
+    """Of two that read the same, each is adopted for the one that has its very name."""
+    shown = ["R & D", "R &amp; D"]
+    ids = {name: str(world.ably.create(PROJECT, {"name": name})["id"]) for name in shown}
+    sources = {name: world.add(name) for name in names}
+    report = world.run(Trigger.MIGRATION, adopt_by_name=True)
+    assert report.counts["adopted"] == len(names)
+    assert {n: world.id_of(id_) for n, id_ in sources.items()} == {n: ids[n] for n in names}
+
+
+def test_the_proof_adopts_nothing_by_its_name_that_the_plan_did_not_show(world: World) -> None:
+    """It appears in TestRail during the run; Testably has one of a person's with its name."""
+    world.add("One")
+    theirs = str(world.ably.create(PROJECT, {"name": "Late", "description": "Theirs"})["id"])
+    late: list[int] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not late:
+            late.append(world.add("Late"))
+
+    world.to_ably.before = meanwhile
+    world.run(Trigger.MIGRATION, adopt_by_name=True)
+    assert world.ably.get(PROJECT, theirs)["description"] == "Theirs"
+    assert theirs not in {link.testably_id for link in world.links.values()}

@@ -113,7 +113,7 @@ def prove(
         require_whole(snapshot)
         plan = make_plan(snapshot)
         keep_learned(context, pair.id, plan)
-        pushed = [action for action in plan.actions if _is_done_at_once(action)]
+        pushed = [action for action in plan.actions if _is_done_at_once(action, snapshot)]
         if pushed and not plan.guards:
             outcomes = apply(snapshot, replace(plan, actions=plan.changes))
             snapshot = _compared_again(context, pair, snapshot, pushed)
@@ -155,9 +155,15 @@ def _compared_again(
     return replace(fresh, links=links, now=context.clock.now(), read_at=began_at, _desired={})
 
 
-def _is_done_at_once(action: Action) -> bool:
-    """Whether the proof does it itself: a change, or an adoption of what has another id by now."""
-    return bool(action.push or action.status_later) or action.kind is Kind.ADOPT
+def _is_done_at_once(action: Action, snapshot: Snapshot) -> bool:
+    """Whether the proof does it itself: a change, or an adoption of what has another id by now.
+
+    By the name alone nothing is adopted that the plan did not show.
+    """
+    if action.kind is not Kind.ADOPT:
+        return bool(action.push or action.status_later)
+    marked = snapshot.marked.get(action.testrail_id, ())
+    return any(target.id == action.testably_id for target in marked)
 
 
 def _is_pushed(action: Action) -> bool:

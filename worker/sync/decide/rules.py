@@ -14,7 +14,6 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import Effect, ProblemKind
-from mappings.text import plain_name
 from worker.sync.decide.action import Kind
 from worker.sync.decide.case import Case, Question, Step, blocked
 from worker.sync.decide.decided import left_by_people
@@ -161,11 +160,11 @@ def unread(ask: Question) -> Case | None:
 
 def name_taken(ask: Question) -> Case | None:
     """Something of its name, and not ours, is there under the same parent (R7)."""
-    alike = ask.snapshot.named(ask.source.name, ask.parent_target)
+    alike, claims = ask.snapshot.named(ask.source, ask.parent_target)
     options = ask.snapshot.options
     if not alike or options.create_anyway:
         return None
-    if unclear := _which_is_unclear(ask, alike):
+    if unclear := _which_is_unclear(alike, claims):
         return blocked(Kind.CONFLICT, ProblemKind.SEVERAL_NAMED, unclear)
     if options.adopt_by_name:
         return Case(Step.ADOPT, "has its name, and a person said so", alike[0].id)
@@ -176,13 +175,11 @@ def name_taken(ask: Question) -> Case | None:
     return blocked(Kind.CONFLICT, ProblemKind.NAME_CONFLICT, reason)
 
 
-def _which_is_unclear(ask: Question, alike: Sequence[TargetMilestone]) -> str:
+def _which_is_unclear(alike: Sequence[TargetMilestone], claims: int) -> str:
     """Why a milestone cannot be adopted by its name; empty if it can."""
     ids = ", ".join(target.id for target in alike)
     if len(alike) > 1:
         return f"Which milestone of this name is meant cannot be told ({ids})."
-    claim = ask.place.parent_id, plain_name(ask.source.name)
-    claims = ask.snapshot.name_claims.get(claim, 0)
     if claims > 1:
         return f"Which of {claims} milestones in TestRail with this name {ids} is, cannot be told."
     return ""

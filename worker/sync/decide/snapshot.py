@@ -5,7 +5,6 @@ Everything that decides, and every proof, asks the snapshot and nothing else.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -248,20 +247,31 @@ class Snapshot:
         """Living unlinked targets that carry this milestone's marker."""
         return living(self.marked.get(testrail_id, ()))
 
-    def named(self, name: str, parent_target: str | None) -> Sequence[TargetMilestone]:
-        """Living unlinked targets of this name under this parent that carry no marker of ours."""
-        return self._named.get((parent_target, plain_name(name)), ())
+    def named(
+        self, source: SourceMilestone, parent_target: str | None
+    ) -> tuple[Sequence[TargetMilestone], int]:
+        """Living unlinked targets under this parent without our marker that read as its name does,
+        and how many milestones without a target claim them.
+
+        Exactly that name, where each that claims one of them finds exactly its own.
+        """
+        key, name = plain_name(source.name), source.name.strip()
+        alike = self._named.get((parent_target, key), ())
+        claims = self._claims.get((self.places[source.id].parent_id, key), ())
+        exact = [target for target in alike if target.name.strip() == name]
+        if exact and {target.name.strip() for target in alike}.issuperset(claims):
+            return exact, list(claims).count(name)
+        return alike, len(claims)
 
     @cached_property
-    def name_claims(self) -> Mapping[tuple[int | None, str], int]:
-        """How many milestones without a target would claim each name under each parent."""
-        counts: dict[tuple[int | None, str], int] = defaultdict(int)
+    def _claims(self) -> Mapping[tuple[int | None, str], Sequence[str]]:
+        claims = []
         for source in self.source.milestones.values():
             target = self.link(source.id).testably_id
             place = self.places[source.id]
             if place.problem is None and (target is None or target in self.target.gone):
-                counts[(place.parent_id, plain_name(source.name))] += 1
-        return counts
+                claims.append(((place.parent_id, plain_name(source.name)), source.name.strip()))
+        return _grouped(claims)
 
 
 def is_archived(target: TargetMilestone | SubMilestone) -> bool:
