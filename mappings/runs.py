@@ -52,24 +52,23 @@ class RunLog(Connected):
         An exclusive run of the pair that still counted as running has died then: it is closed as
         aborted, or left to the workers if it was handed to them.
         """
-        run = RunRecord(
-            "",
-            pair_id,
-            trigger,
-            state,
-            holder,
-            now,
-            options=options or {},
-            exclusive=exclusive or state == UNFINISHED,  # what waits is exclusive once it goes on
-        )
         with self._transaction() as connection:
             at = time_of(connection)
             if exclusive:
                 for dead in _running(connection, pair_id):
                     to_workers = bool(dead.options.get("background"))
                     _let_go(connection, dead, now, at, None if to_workers else DIED)
+            run = RunRecord(
+                free_id(connection, now),
+                pair_id,
+                trigger,
+                state,
+                holder,
+                now,
+                options=options or {},
+                exclusive=exclusive or state == UNFINISHED,  # what waits is so once it goes on
+            )
             run = replace(run, heartbeat_at=at) if state == RUNNING else replace(run, due_at=at)
-            run = replace(run, id=free_id(connection, now))
             connection.execute(insert(runs).values(**row_of(run)))
         return run
 

@@ -44,8 +44,6 @@ from worker.sandbox.testrail_model import Page, TestRailModel
 from worker.sync.ports import (
     NO_TARGET_KNOWN,
     NOTHING_KNOWN,
-    OF_ONE,
-    OfOne,
     SourceListing,
     TakeOne,
     TargetListing,
@@ -299,14 +297,7 @@ class InMemoryTarget:
     ) -> None:
         row = streak or Streak()
         for key, milestone_id in ids.items():
-            came: TargetMilestone | OfOne | None = row.left
-            if came is None:
-                try:
-                    came = self.get(project_id, milestone_id)
-                except OF_ONE as error:
-                    came = error
-                row.note(came)
-            take(key, came)
+            take(key, row.read(partial(self.get, project_id, milestone_id)))
 
     def wait_for_permit(self) -> None:
         self.permits += 1

@@ -75,6 +75,19 @@ def problems(report: Any) -> list[tuple[int, str]]:
     return [(one["testrail_id"], one["kind"]) for one in report.problems]
 
 
+def made_meanwhile(world: World, count: int = 1, **fields: Any) -> list[str]:
+    """What a person will have made by hand when a POST of "Release 2" fails and does nothing."""
+    made: list[str] = []
+
+    def meanwhile(method: str, _what: str) -> None:
+        if method == "POST" and not made:
+            made.extend(by_hand(world, "Release 2", **fields) for _ in range(count))
+            world.to_ably.faults.script("reset", method="POST")
+
+    world.to_ably.before = meanwhile
+    return made
+
+
 def retry(world: World, testrail_id: int, *, named: bool = True) -> None:
     """`milesync retry ID`, or of everything."""
     link = world.links[testrail_id]
@@ -91,14 +104,7 @@ def test_after_retry_nothing_is_taken_that_was_there_before(
     started(world, footer=footer, hides_created_at=hidden)
     old = by_hand(world, "Release")
     one = world.add("Release 2")
-    asked: list[str] = []
-
-    def meanwhile(method: str, _what: str) -> None:
-        if method == "POST" and not asked:
-            asked.append(by_hand(world, "Release 2", description="A person's"))
-            world.to_ably.faults.script("reset", method="POST")
-
-    world.to_ably.before = meanwhile
+    asked = made_meanwhile(world, description="A person's")
     report = world.run()
     assert problems(report) == [(one, IN_DOUBT)]
     reason = str(report.problems[0]["reason"])
@@ -116,14 +122,7 @@ def test_a_retry_of_everything_decides_only_where_something_was_put_away(
     """With nothing archived the person is asked again; what is left then is linked."""
     started(world, footer=footer, hides_created_at=True)
     one = world.add("Release 2")
-    made: list[str] = []
-
-    def meanwhile(method: str, _what: str) -> None:
-        if method == "POST" and not made:
-            made.extend(by_hand(world, "Release 2", description="A person's") for _ in range(2))
-            world.to_ably.faults.script("reset", method="POST")
-
-    world.to_ably.before = meanwhile
+    made = made_meanwhile(world, 2, description="A person's")
     assert problems(world.run()) == [(one, IN_DOUBT)]
     retry(world, one, named=False)
     assert (problems(world.run()), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
@@ -141,14 +140,7 @@ def test_after_retry_nothing_is_taken_that_came_after_a_person_was_asked(
     """The person archived what was asked about, and then somebody makes one by hand."""
     started(world, footer=footer)
     one = world.add("Release 2")
-    asked: list[str] = []
-
-    def meanwhile(method: str, _what: str) -> None:
-        if method == "POST" and not asked:
-            asked.append(by_hand(world, "Release 2", description="A person's"))
-            world.to_ably.faults.script("reset", method="POST")
-
-    world.to_ably.before = meanwhile
+    asked = made_meanwhile(world, description="A person's")
     world.run()
     world.ably.update(PROJECT, asked[0], {"status": "archived"})
     retry(world, one)
@@ -164,14 +156,7 @@ def decided(world: World, **theirs: Any) -> tuple[int, str]:
     """A create that left nothing, and what a person has made meanwhile and said `retry` about."""
     started(world)
     one = world.add("Release 2")
-    asked: list[str] = []
-
-    def meanwhile(method: str, _what: str) -> None:
-        if method == "POST" and not asked:
-            asked.append(by_hand(world, "Release 2", **theirs))
-            world.to_ably.faults.script("reset", method="POST")
-
-    world.to_ably.before = meanwhile
+    asked = made_meanwhile(world, **theirs)
     world.run()
     retry(world, one)
     return one, asked[0]
@@ -482,14 +467,7 @@ def test_the_plan_adopts_nothing_while_something_asked_about_cannot_be_read(
     """As the run does not either: it asks again."""
     started(world, hides_created_at=True)
     one = world.add("Release 2")
-    made: list[str] = []
-
-    def meanwhile(method: str, _what: str) -> None:
-        if method == "POST" and not made:
-            made.extend(by_hand(world, "Release 2", description="A person's") for _ in range(2))
-            world.to_ably.faults.script("reset", method="POST")
-
-    world.to_ably.before = meanwhile
+    made = made_meanwhile(world, 2, description="A person's")
     shown = world.ably._shown
 
     def spoilt(key: str) -> Record:

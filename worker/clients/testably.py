@@ -20,7 +20,7 @@ from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_pa
 from worker.clients.transport import Transport
 from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound, Refused, Transient
 from worker.sync.lanes import Lanes
-from worker.sync.ports import NO_TARGET_KNOWN, OF_ONE, OfOne, TakeOne, TargetListing
+from worker.sync.ports import NO_TARGET_KNOWN, TakeOne, TargetListing
 from worker.sync.streak import Streak
 
 _CREATED_WITH: Final = ("description", "start_date", "due_date")
@@ -129,14 +129,8 @@ class Testably:
         lanes, row = self._lanes(), streak or Streak()
 
         def read(key: int) -> None:
-            came: TargetMilestone | OfOne | None = row.left
-            if came is None:
-                try:
-                    came = self._get(project_id, ids[key], lanes, once=row.is_sparing)
-                except OF_ONE as error:
-                    came = error
-                row.note(came)
-            take(key, came)
+            ask = partial(self._get, project_id, ids[key], lanes, once=row.is_sparing)
+            take(key, row.read(ask))
 
         lanes.each(ids, read, lambda key: (key, None))
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
 from worker.errors import AnswerTooLarge, NotFound, Refused, Transient, TurnedAway
-from worker.sync.streak import Streak
+
+if TYPE_CHECKING:
+    from worker.sync.streak import Streak
 
 NOTHING_KNOWN: Final[Mapping[int, str]] = MappingProxyType({})
 NO_TARGET_KNOWN: Final[Mapping[str, str]] = MappingProxyType({})

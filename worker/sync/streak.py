@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from mappings.milestone import TargetMilestone
 from worker.errors import NotFound, Transient, UnreadableAnswer
+from worker.sync.ports import OF_ONE, OfOne
 
 SPARING_AFTER: Final = 2
 """After so many in a row each gets one attempt: these have been repeated for long enough."""
@@ -30,6 +32,17 @@ class Streak:
             self.failed, self.last = self.failed + 1, answer
         elif isinstance(answer, TargetMilestone | NotFound):
             self.failed = 0
+
+    def read(self, ask: Callable[[], TargetMilestone]) -> TargetMilestone | OfOne:
+        """What comes of one: by ``ask``, as long as the others are asked for."""
+        came: TargetMilestone | OfOne | None = self.left
+        if came is None:
+            try:
+                came = ask()
+            except OF_ONE as error:
+                came = error
+            self.note(came)
+        return came
 
     @property
     def is_sparing(self) -> bool:

@@ -226,9 +226,9 @@ class TargetReader:
             doubtful.update(self.listing.milestones)
         else:
             doubtful.update(self._still_unread)
-        if not single and self.policy.on_target_edit is OnTargetEdit.TARGET:
-            # an edit in the target would win over what is pushed (R3)
-            doubtful.update(changed_at_source(self.listing, self.links, self.rules))
+            if self.policy.on_target_edit is OnTargetEdit.TARGET:
+                # an edit in the target would win over what is pushed (R3)
+                doubtful.update(changed_at_source(self.listing, self.links, self.rules))
         outlined = [self.links[id_] for id_ in sorted(doubtful) if id_ in self.links.outlines]
         return [
             link
