@@ -73,12 +73,11 @@ def silence(world: World) -> None:
 
 
 def cut_connections(world: World) -> None:
-    """All but the one that cuts, as a restarted server would."""
+    """All but the one that cuts, as a restarted server would; none holds a lock any more."""
     others = "pid <> pg_backend_pid() AND datname = current_database()"
+    cut = f"SELECT pg_terminate_backend(pid, {SOON * 1000:.0f}) FROM pg_stat_activity"
     with world.engine.begin() as connection:
-        connection.execute(
-            text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
-        )
+        assert all(connection.execute(text(f"{cut} WHERE {others}")).scalars())
 
 
 def until_lost(run: Run) -> None:
