@@ -251,13 +251,11 @@ class Snapshot:
         self, source: SourceMilestone, parent_target: str | None
     ) -> tuple[Sequence[TargetMilestone], int]:
         """Living unlinked targets under this parent without our marker that read as its name does,
-        and how many milestones without a target claim them.
-
-        Exactly that name, where each that claims one of them finds exactly its own.
+        and how many milestones without a target claim them; exactly its name where each finds its.
         """
         key, name = plain_name(source.name), source.name.strip()
         alike = self._named.get((parent_target, key), ())
-        claims = self._claims.get((self.places[source.id].parent_id, key), ())
+        claims = alike and self._claims.get((self.places[source.id].parent_id, key), ())
         exact = [target for target in alike if target.name.strip() == name]
         if exact and {target.name.strip() for target in alike}.issuperset(claims):
             return exact, list(claims).count(name)
@@ -265,12 +263,14 @@ class Snapshot:
 
     @cached_property
     def _claims(self) -> Mapping[tuple[int | None, str], Sequence[str]]:
+        taken = {name for _, name in self._named}
         claims = []
         for source in self.source.milestones.values():
-            target = self.link(source.id).testably_id
+            target, key = self.link(source.id).testably_id, plain_name(source.name)
             place = self.places[source.id]
-            if place.problem is None and (target is None or target in self.target.gone):
-                claims.append(((place.parent_id, plain_name(source.name)), source.name.strip()))
+            free = target is None or target in self.target.gone
+            if free and key in taken and place.problem is None:
+                claims.append(((place.parent_id, key), source.name.strip()))
         return _grouped(claims)
 
 
