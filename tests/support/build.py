@@ -20,7 +20,8 @@ from mappings.milestone import (
 from tests.support.clock import NOW
 from worker.sync.decide.action import Action, Plan
 from worker.sync.decide.plan import make_plan
-from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.options import Options, Policy
 from worker.sync.ports import SourceListing
 

@@ -10,7 +10,8 @@ from mappings.milestone import BadRecord
 from tests.support.build import RULES, link, source, target
 from tests.support.clock import NOW
 from worker.sync.decide.agreement import counted
-from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.decide.unchanged import Families
 from worker.sync.ports import SourceListing, Unchanged
 

@@ -19,6 +19,7 @@ from worker.sandbox.rules import Problem as Refusal
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.unreadable import Unreadable
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 from worker.sync.ports import TargetListing
 from worker.sync.read.scope import Reader, Scope
@@ -453,8 +454,9 @@ def test_a_run_that_goes_on_creates_nothing_below_what_could_not_be_read(world: 
     """Its first part found that; the list is not read again."""
     migrated(world)
     world.add("Child", 1)
-    snapshot = gather(world, Scope(recalled={}, unread_below={world.id_of(1): "It is hidden."}))
-    assert snapshot.target.unread_below == {world.id_of(1): "It is hidden."}
+    hidden = Unreadable(below={world.id_of(1): "It is hidden."})
+    snapshot = gather(world, Scope(recalled={}, unreadable=hidden))
+    assert snapshot.target.unreadable == hidden
 
 
 @pytest.mark.parametrize("listed", [True, False])

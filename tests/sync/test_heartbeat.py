@@ -22,7 +22,7 @@ from tests.support.world import World
 from worker.sync.apply.creates import Creates
 from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.writer import TargetWriter
-from worker.sync.decide.snapshot import TargetSnapshot
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.heartbeat import Heartbeat
 from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.report import State

@@ -15,6 +15,7 @@ from tests.support.clock import NOW
 from worker.sync.decide.action import Kind
 from worker.sync.decide.case import Step
 from worker.sync.decide.rules import Cases
+from worker.sync.decide.unreadable import Unreadable
 from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
 
 ONE = source(1)
@@ -350,7 +351,7 @@ def test_where_something_below_the_parent_could_not_be_read_nothing_new_comes_th
         [ONE, new, marked, replace(known, name="New"), source(5)],
         [THERE, adopted, kept],
         [link(ONE, THERE), link(known, kept)],
-        view={"unread_below": {"ms_1": "ms_9 cannot be read."}},
+        view={"unreadable": Unreadable(below={"ms_1": "ms_9 cannot be read."})},
         options=Options(create_anyway=True),
     )
     kinds = {1: "update", 2: "skip", 3: "adopt", 4: "update", 5: "create"}

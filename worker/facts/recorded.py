@@ -13,7 +13,8 @@ from mappings.paged import links_below
 from mappings.problem import ProblemKind
 from worker.clients.records import parse_source
 from worker.facts.lifecycles import zone_of
-from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.ports import SourceListing
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from mappings.quiet import QuietReading
 from mappings.rows import Pair
 from worker.sync.context import PairContext, PlannedRun, Start, plan_run
 from worker.sync.decide.action import InStep, Plan
-from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.options import Options
 from worker.sync.ports import SourceListing
 from worker.sync.read.scope import Scope

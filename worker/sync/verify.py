@@ -29,7 +29,6 @@ from worker.sync.decide.action import Action, Guard, Kind, Plan
 from worker.sync.decide.guards import rules_guard
 from worker.sync.decide.losses import exempt_of
 from worker.sync.decide.plan import make_plan
-from worker.sync.decide.second import unread_seconds
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import MILESTONE, Difference, Verdict
 from worker.sync.options import Options
@@ -298,8 +297,8 @@ def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]
     others = [t for t in snapshot.duplicates(action.testrail_id) if t.id != action.testably_id]
     found = [Extra(t.id, t.name, action.reason) for t in others]
     if action.testably_id is not None:
-        unread = unread_seconds(snapshot.target.unread_for, action.testrail_id)
-        found += [Extra(id_, action.name, action.reason) for id_ in unread]
+        unreadable = snapshot.target.unreadable.living.get(action.testrail_id, ())
+        found += [Extra(id_, action.name, action.reason) for id_ in unreadable]
     kinds = [one.verdict.value for one in action.differences if one.verdict.counts]
     if action.problem is not None and action.problem.kind is ProblemKind.IN_USE:
         kinds = [ProblemKind.IN_USE.value]

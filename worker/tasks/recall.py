@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from mappings.milestone import TargetMilestone
 from worker.sync.apply.outcome import DONE
+from worker.sync.decide.unreadable import Unreadable
 from worker.sync.read.reading import Begun
 from worker.sync.read.scope import Scope
 from worker.sync.run import Run
@@ -43,8 +44,7 @@ class Listed:
     rows: list[TargetMilestone]
     gone: list[str]
     unread: dict[str, str]
-    unread_below: dict[str, str]
-    unread_for: dict[str, str]
+    unreadable: Unreadable
     newest: str | None
     at: datetime
     change: int
@@ -71,8 +71,7 @@ def save(redis: Redis | None, run: Run) -> None:
         "rows": rows,
         "gone": sorted(snapshot.target.gone),
         "unread": dict(snapshot.target.unproved),
-        "unread_below": dict(snapshot.target.unread_below),
-        "unread_for": dict(snapshot.target.unread_for),
+        "unreadable": asdict(snapshot.target.unreadable),
         "newest": snapshot.target.newest,
         "at": began.at.isoformat(),
         "change": began.change,
@@ -109,8 +108,7 @@ def scope_of(redis: Redis | None, run: Run) -> Scope | None:
         recalled=rows,
         gone=gone,
         unread={id_: why for id_, why in kept.unread.items() if id_ not in later},
-        unread_below=kept.unread_below,
-        unread_for=kept.unread_for,
+        unreadable=kept.unreadable,
         newest=kept.newest,
         recalled_from=began,
     )

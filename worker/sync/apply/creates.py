@@ -43,7 +43,8 @@ from worker.errors import Done, UnreadableAnswer
 from worker.sync.apply.writer import GRACE, STALL, LostLeaseError, Patience, TargetWriter
 from worker.sync.decide.doubt import Doubt, doubt_of
 from worker.sync.decide.in_doubt import Fate, Judgement, judge
-from worker.sync.decide.snapshot import TargetSnapshot, living
+from worker.sync.decide.snapshot import living
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.decide.there_before import ThereBefore
 from worker.sync.ports import TargetListing, newest_of
 from worker.sync.read.answers import InVainError

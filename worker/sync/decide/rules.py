@@ -19,7 +19,6 @@ from worker.sync.decide.case import Case, Question, Step, blocked
 from worker.sync.decide.decided import left_by_people
 from worker.sync.decide.holds import stays_held, why_held
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.decide.unread import ANYWHERE, of_marker, why_of_name
 from worker.sync.options import OnTargetEdit
 
 # --- it has a link
@@ -142,16 +141,15 @@ def parent_is_new(ask: Question) -> Case | None:
 
 def unread(ask: Question) -> Case | None:
     """What could not be read in Testably may be its target (R6, R7)."""
-    target, parent = ask.snapshot.target, ask.parent_target
+    records, parent = ask.snapshot.target.unreadable, ask.parent_target
     is_child = ask.place.parent_id is not None
-    why = target.unread_for.get(of_marker(ask.source.id))
+    why = records.marked.get(ask.source.id)
     if is_child and not why:
-        below = target.unread_below
-        why = below.get(ANYWHERE) or below.get(parent or ANYWHERE)
+        why = records.why_below(parent)
     advice = "Let this account read that, or correct or delete it in Testably."
     is_free = ask.snapshot.options.create_anyway or (is_child and parent is None)
     if not why and not is_free:
-        why = why_of_name(target.unread_for, ask.source.name, parent)
+        why = records.why_named(ask.source.name, parent)
         advice += " --create-anyway creates it beside that."
     if not why:
         return None

@@ -30,40 +30,12 @@ from mappings.milestone import (
 )
 from mappings.text import plain_name
 from worker.sync.decide.placement import Place, parents_of, places
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.options import Options, Policy
-from worker.sync.ports import AS_ASKED, Paging, Shown, SourceListing
+from worker.sync.ports import SourceListing
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True, slots=True)
-class TargetSnapshot:
-    """What is known of the target.
-
-    ``listed`` is False in a scheduled run that trusts the last listing: what is not in
-    ``milestones`` then stands as last observed. ``gone`` are ids proved to be gone, ``unproved``
-    ids that could not be read, with the reason, also by the parent's id (``unread_below``) and by
-    the keys of `unread` (``unread_for``). ``foreign`` are ids that other pairs hold, ``unchanged``
-    those that agree as before, ``by_status`` what only the completed or archived list showed,
-    ``singly`` what no list did, ``newest`` the newest ``created_at``. ``incomplete_because`` says
-    why it is not ``complete``.
-    """
-
-    milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
-    unchanged: Mapping[str, Shown] = field(default_factory=dict)
-    listed: bool = True
-    complete: bool = True
-    gone: frozenset[str] = frozenset()
-    unproved: Mapping[str, str] = field(default_factory=dict)
-    foreign: frozenset[str] = frozenset()
-    by_status: frozenset[str] = frozenset()
-    singly: frozenset[str] = frozenset()
-    newest: str | None = None
-    paging: Paging = AS_ASKED
-    incomplete_because: str = ""
-    unread_below: Mapping[str, str] = field(default_factory=dict)
-    unread_for: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -250,8 +222,10 @@ class Snapshot:
     def named(
         self, source: SourceMilestone, parent_target: str | None
     ) -> tuple[Sequence[TargetMilestone], int]:
-        """Living unlinked targets under this parent without our marker that read as its name does,
-        and how many milestones without a target claim them; exactly its name where each finds its.
+        """Living unlinked targets of its name under this parent that carry no marker of ours.
+
+        And how many milestones without a target may be meant by them. Names are compared as they
+        read; where each such milestone finds exactly its own name, those of exactly this name.
         """
         key, name = plain_name(source.name), source.name.strip()
         alike = self._named.get((parent_target, key), ())

@@ -15,8 +15,8 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import MappingRules, TargetMilestone
-from worker.sync.decide.second import marked_by_unread
-from worker.sync.decide.snapshot import TargetSnapshot, is_archived
+from worker.sync.decide.snapshot import is_archived
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.ports import Shown, SourceListing
 
 _FOLLOWED = frozenset({LinkState.LINKED, LinkState.CREATING, LinkState.HELD})
@@ -73,7 +73,7 @@ class Families:
 
         ``read`` says that Testably was listed now; otherwise it stands as it was.
         """
-        changed = marked_by_unread(target.unread_for)
+        changed = list(target.unreadable.living)
         for id_ in listing.unchanged:
             testably_id = links.outlines[id_].testably_id
             otherwise = testably_id in target.gone or testably_id in target.unproved

@@ -11,7 +11,7 @@ from mappings.links import Links
 from mappings.milestone import BadRecord, MappingRules, TargetMilestone
 from mappings.text import plain_name
 from worker.sync.decide.placement import places
-from worker.sync.decide.snapshot import TargetSnapshot
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.options import Options
 from worker.sync.ports import SourceListing
 

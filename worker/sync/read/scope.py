@@ -16,8 +16,10 @@ from mappings.links import Links
 from mappings.milestone import MappingRules, SourceMilestone, TargetMilestone
 from mappings.rows import Pair
 from worker.errors import UnknownId
-from worker.sync.decide.snapshot import Snapshot, TargetSnapshot
+from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.decide.unchanged import Families, as_observed
+from worker.sync.decide.unreadable import ALL_READ, Unreadable
 from worker.sync.options import Options, Policy, Trigger
 from worker.sync.ports import OF_ONE, Source, SourceListing, Target, Unchanged, newest_of
 from worker.sync.read.reading import Begun
@@ -32,11 +34,11 @@ class Scope:
     """What of a pair is read: the whole, or single milestones (a refresh).
 
     ``recalled`` are target milestones as the first part of this run listed them, those that are
-    unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` those
-    that could not be read, ``unread_below``, ``unread_for`` and ``newest`` are those of the
-    `TargetSnapshot`; ``recalled_from`` says when that reading began. A run that goes on does not
-    list the target again. ``every_absence`` asks TestRail for each milestone that is missing, also
-    for more than a run may archive.
+    unlinked or still to be changed, ``gone`` the ids that it found gone, ``unread`` those that
+    could not be read; ``unreadable`` and ``newest`` are those of the `TargetSnapshot`;
+    ``recalled_from`` says when that reading began. A run that goes on does not list the target
+    again. ``every_absence`` asks TestRail for each milestone that is missing, also for more than a
+    run may archive.
     """
 
     milestone_ids: tuple[int, ...] = ()
@@ -44,8 +46,7 @@ class Scope:
     recalled: Mapping[str, TargetMilestone] | None = None
     gone: frozenset[str] = frozenset()
     unread: Mapping[str, str] = field(default_factory=dict)
-    unread_below: Mapping[str, str] = field(default_factory=dict)
-    unread_for: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Unreadable = ALL_READ
     newest: str | None = None
     recalled_from: Begun | None = None
     every_absence: bool = False
@@ -261,7 +262,6 @@ def _with_recalled(target: TargetSnapshot, scope: Scope) -> TargetSnapshot:
         target,
         gone=target.gone | scope.gone,
         unproved={**left, **target.unproved},
-        unread_below=scope.unread_below,
-        unread_for=scope.unread_for,
+        unreadable=scope.unreadable,
         newest=newest_of((), target.newest, scope.newest),
     )

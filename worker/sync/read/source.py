@@ -14,7 +14,8 @@ from mappings.problem import ProblemKind
 from worker.errors import Transient, UnknownId
 from worker.sync.decide.absence import is_followed
 from worker.sync.decide.guards import living, mass_limit
-from worker.sync.decide.snapshot import TargetSnapshot, is_archived
+from worker.sync.decide.snapshot import is_archived
+from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.options import OnSourceDelete, Options, Policy
 from worker.sync.ports import OF_ONE, Source, SourceListing
 

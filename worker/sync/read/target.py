@@ -26,8 +26,9 @@ from mappings.problem import ProblemKind
 from worker.errors import NotFound
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
-from worker.sync.decide.snapshot import TargetSnapshot, changed_at_source, is_archived
-from worker.sync.decide.unread import ANYWHERE
+from worker.sync.decide.snapshot import changed_at_source, is_archived
+from worker.sync.decide.target_snapshot import TargetSnapshot
+from worker.sync.decide.unreadable import ANYWHERE
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
 from worker.sync.ports import (
     AS_ASKED,
@@ -41,7 +42,7 @@ from worker.sync.ports import (
 )
 from worker.sync.read.below import read_below
 from worker.sync.read.hidden import HiddenSubs
-from worker.sync.read.unreadable import unread_for
+from worker.sync.read.unreadable import unreadable_among
 from worker.sync.streak import Streak
 
 MOST_UNREAD = 10
@@ -120,7 +121,7 @@ class TargetReader:
         details = [link for link in self._to_archive(found) if link not in missing]
         view = self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
         free = [one for one in problems if not self._is_linked(str(one.id))]
-        view = replace(view, unread_for=unread_for(free, self.rules))
+        view = replace(view, unreadable=unreadable_among(free, self.rules))
         known = (self.links, self.listing, self.rules, self.options, self.gone, self.foreign)
         hidden = HiddenSubs(*known, found, self._are_subs_lost(found))
         return self._with_below(view, hidden, first.problems)
@@ -208,7 +209,7 @@ class TargetReader:
             milestones={**view.milestones, **below.milestones},
             singly=view.singly | below.milestones.keys(),
             newest=newest_of(below.milestones.values(), view.newest),
-            unread_below=unread,
+            unreadable=replace(view.unreadable, below=unread),
         )
 
     def _to_archive(self, found: Mapping[str, TargetMilestone]) -> list[Link]:

@@ -7,33 +7,30 @@ from datetime import datetime
 
 from mappings.footer import marked_id
 from mappings.milestone import ACTIVE, ARCHIVED, BadRecord, MappingRules, TargetMilestone
-from worker.sync.decide.second import of_second
 from worker.sync.decide.snapshot import is_archived
-from worker.sync.decide.unread import UNKNOWN_PLACE, of_marker, of_name
+from worker.sync.decide.unreadable import UNKNOWN_PLACE, Unreadable, place_of
 
 
-def unread_for(records: Iterable[BadRecord], rules: MappingRules) -> dict[str, str]:
-    """Why a milestone may be there already, by the keys of `worker.sync.decide.unread`.
-
-    ``records`` are those that no link holds. The name of an archived one is free.
-    """
-    found: dict[str, str] = {}
+def unreadable_among(records: Iterable[BadRecord], rules: MappingRules) -> Unreadable:
+    """What those of the records that no link holds tell. The name of an archived one is free."""
+    marked: dict[int, str] = {}
+    named: dict[str, str] = {}
+    living: dict[int, list[str]] = {}
     for record in records:
         known = as_target(record)
         called = str(record.id or "A record") + (f' ("{record.name}")' if record.name else "")
         why = f"{called} in Testably cannot be read: its {record.reason}."
         if record.name and not is_archived(known):
-            found[of_name(record.name, _place_of(record, known.parent_id))] = why
-        marked = marked_id(known.description, rules.testrail_url)
-        if marked is not None:
-            found[of_marker(marked)] = why
+            named[place_of(record.name, _parent_of(record, known.parent_id))] = why
+        id_ = marked_id(known.description, rules.testrail_url)
+        if id_ is not None:
+            marked[id_] = why
             if not is_archived(known):
-                also = found.get(of_second(marked), "")
-                found[of_second(marked)] = f"{also} {record.id}".lstrip()
-    return found
+                living.setdefault(id_, []).append(str(record.id))
+    return Unreadable(marked=marked, named=named, living=living)
 
 
-def _place_of(record: BadRecord, parent: str | None) -> str | None:
+def _parent_of(record: BadRecord, parent: str | None) -> str | None:
     """Its parent's id; of one that is given and cannot be read, that its place is not known."""
     given = any(record.raw.get(key) for key in ("parent_id", "parent_milestone_id"))
     return UNKNOWN_PLACE if parent is None and given else parent

@@ -1,0 +1,37 @@
+"""What is known of Testably at one time. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mappings.milestone import TargetMilestone
+from worker.sync.decide.unreadable import ALL_READ, Unreadable
+from worker.sync.ports import AS_ASKED, Paging, Shown
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSnapshot:
+    """What is known of the target.
+
+    ``listed`` is False in a scheduled run that trusts the last listing: what is not in
+    ``milestones`` then stands as last observed. ``gone`` are ids proved to be gone, ``unproved``
+    ids that could not be read, with the reason, ``unreadable`` what of these no link holds.
+    ``foreign`` are ids that other pairs hold, ``unchanged`` those that agree as before,
+    ``by_status`` what only the completed or archived list showed, ``singly`` what no list did,
+    ``newest`` the newest ``created_at``. ``incomplete_because`` says why it is not ``complete``.
+    """
+
+    milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
+    unchanged: Mapping[str, Shown] = field(default_factory=dict)
+    listed: bool = True
+    complete: bool = True
+    gone: frozenset[str] = frozenset()
+    unproved: Mapping[str, str] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()
+    by_status: frozenset[str] = frozenset()
+    singly: frozenset[str] = frozenset()
+    newest: str | None = None
+    paging: Paging = AS_ASKED
+    incomplete_because: str = ""
+    unreadable: Unreadable = ALL_READ
