@@ -211,19 +211,19 @@ class Link(LinkValues):
         self,
         now: datetime,
         why: Problem | None = None,
-        left: Collection[str] = (),
+        stays: Collection[str] = (),
         edited: Values = EMPTY,
     ) -> Link:
         """Taken back by an undo: what was applied is forgotten, so that a migration sends it.
 
         ``why`` says what kept the undo from it, if something did; it is held all the same. What
-        was applied of the fields that were ``left`` to whoever edited them stays known, and so
-        does what was applied of those in which an edit was put back, which are ``edited``.
+        was applied of the fields that the undo does not put back, which are ``stays``, stays known,
+        and so does what was applied of those in which an edit was put back, which are ``edited``.
         """
         return replace(
             self,
             state=LinkState.HELD,
-            last_applied={n: v for n, v in self.last_applied.items() if n in left} | dict(edited),
+            last_applied={n: v for n, v in self.last_applied.items() if n in stays} | dict(edited),
             field_problems={},
             sent={},
             in_flight=None,

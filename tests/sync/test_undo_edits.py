@@ -99,6 +99,28 @@ def test_a_migration_tells_such_an_edit_from_what_it_has_sent(
     assert world.in_target(one)["due_date"] == (BY_HAND if wins else None)
 
 
+@pytest.mark.parametrize("policy", list(OnTargetEdit))
+def test_an_edit_of_what_an_undone_run_had_not_written_stays_one(
+    world: World, policy: OnTargetEdit
+) -> None:
+    """A migration keeps it where edits win, and shows that it overwrites it where they do not."""
+    one = world.add("One", description="Old")
+    world.run()
+    world.policy = replace(world.policy, on_target_edit=OnTargetEdit.TARGET)
+    world.edit_target(one, name="By hand")
+    world.edit(one, description="New")
+    taken_back(world, world.run().run)
+    world.policy = replace(world.policy, on_target_edit=policy)
+    wins = policy is OnTargetEdit.TARGET
+    actions = world.preview(trigger=Trigger.MIGRATION).plan.changes
+    assert [dict(action.overwritten) for action in actions if action.overwritten] == (
+        [] if wins else [{"name": "By hand"}]
+    )
+    world.run(Trigger.MIGRATION)
+    assert world.in_target(one)["name"] == ("By hand" if wins else "One")
+    assert str(world.in_target(one)["description"]).startswith("New")
+
+
 @pytest.mark.parametrize("cut", [None, 10], ids=["whole", "cut"])
 def test_what_earlier_runs_wrote_is_no_edit(world: World, cut: int | None) -> None:
     """Undone and migrated again, as often as one likes, and stored otherwise as well."""

@@ -187,7 +187,7 @@ class _TakingBack:
     def failed(self, error: ApiError) -> Problem:
         """Record that it was not taken back, as far as is known; what was sent may still arrive."""
         link, problem = self.writer.reload(self.step.testrail_id), self._failure(error.message)
-        held = link.held(self.writer.clock.now(), problem, self.step.left, self.step.edited)
+        held = link.held(self.writer.clock.now(), problem, self.step.stays, self.step.edited)
         self.writer.keep(held.begin_update(link.in_flight) if link.in_flight else held)
         return problem
 
@@ -233,14 +233,14 @@ class _TakingBack:
         step, now = self.step, self.writer.clock.now()
         why = [failed, *(one.reason for one in done.field_problems.values())]
         if step.fields and any(why):
-            return done.held(now, self._failure(*why), step.left, step.edited)
+            return done.held(now, self._failure(*why), step.stays, step.edited)
         if step.adopted and self.left is None:  # what is left needs its link to be taken back
             return done.held_without_target(now)
-        return done if step.beside else done.held(now, self.left, step.left, step.edited)
+        return done if step.beside else done.held(now, self.left, step.stays, step.edited)
 
     def _unanswered(self, link: Link) -> Link:
         why = self._failure("its write was not answered.")
-        return link.held(self.writer.clock.now(), why, self.step.left, self.step.edited)
+        return link.held(self.writer.clock.now(), why, self.step.stays, self.step.edited)
 
     def _failure(self, *why: str) -> Problem:
         parts = [f"The undo of run {self.run_id} did not take it back:", *why]

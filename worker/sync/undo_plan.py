@@ -180,7 +180,9 @@ class _Planner:
         left = differs.keys() - chosen.keys() - own
         back = {name: before[name] for name in before.keys() - left - own}
         edited = self._edits(blank.testrail_id, back, _id(group[0]))
-        return restoring(replace(blank, edited=edited), actual, chosen, left)
+        unwritten = frozenset(FIELDS) - before.keys() - after.keys()
+        step = replace(blank, edited=edited, unwritten=unwritten)
+        return restoring(step, actual, chosen, left)
 
     def _edits(self, testrail_id: int, values: Values, first: int) -> Values:
         """What was applied before the change ``first`` to those fields whose value it was not.

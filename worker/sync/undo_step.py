@@ -28,6 +28,7 @@ class UndoStep:
     the target as read, and ``goes`` says that the run created it.
     ``edited``: a person had written what is put back in these fields, over these values.
     ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
+    ``unwritten`` are the fields that the run did not write.
     """
 
     testrail_id: int
@@ -46,6 +47,12 @@ class UndoStep:
     live: TargetMilestone | None = None
     goes: bool = False
     beside: bool = False
+    unwritten: frozenset[str] = frozenset()
+
+    @property
+    def stays(self) -> frozenset[str]:
+        """The fields that the undo does not put back: of these it stays known what was applied."""
+        return self.left | self.unwritten
 
     @property
     def is_in_doubt(self) -> bool:
