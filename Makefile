@@ -83,7 +83,7 @@ mutants: $(STAMP) ## Mutation check of the decisions (hours); MUTANTS='…' trie
 	$(BIN)/mutmut results
 
 .PHONY: bench
-bench: $(STAMP) ## Measure everything, as tables and as .bench/*.json (an hour); BENCH='scale' a part, PEERS=1
+bench: $(STAMP) ## Measure everything, as tables and as .bench/*.json (twenty minutes); BENCH='scale' a part, PEERS=1
 	@PEERS=$(PEERS) $(BIN)/python -m benchmarks.everything .bench $(BENCH)
 
 .PHONY: format
