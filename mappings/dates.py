@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 LAST_TIMESTAMP: Final = 32_503_680_000
 """3000-01-01 in Unix seconds: anything later is a mistake (milliseconds, most often)."""
+_LONGEST: Final = 100
+"""Characters of a date, its blanks among them."""
 
 
 def moment(text: str) -> str:
@@ -22,7 +24,9 @@ def moment(text: str) -> str:
     A text without an offset is taken as UTC; fractions of a second stay if they are not zero.
     Raises ValueError for anything else.
     """
-    parsed = datetime.fromisoformat(text.strip())
+    if len(text) > _LONGEST:
+        raise ValueError(f"No date has {len(text):,} characters")
+    parsed = datetime.fromisoformat(text.strip().upper())
     try:
         aware = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except OverflowError:

@@ -93,7 +93,7 @@ def _same_lines(one: Lines, other: Lines) -> bool:
 
 # --- the marker
 
-_ID: Final = re.compile(r"[1-9][0-9]{0,17}")
+_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
 def marker_url(testrail_url: str, milestone_id: int) -> str:

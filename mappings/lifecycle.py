@@ -22,6 +22,8 @@ from mappings.milestone import (
 )
 
 _DAY: Final = 86_400
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Lifecycle(StrEnum):
@@ -118,8 +120,14 @@ def _beginning(at: datetime, zone: ZoneInfo | None) -> datetime:
 
 
 def _end(at: datetime, zone: ZoneInfo | None) -> datetime:
-    return _midnight(at.date() + timedelta(days=1), zone) if at.time() == time() else at
+    """The moment of a date value, or the end of the day that it stands for."""
+    if at.time() != time():
+        return at
+    return _LAST if at.date() == date.max else _midnight(at.date() + timedelta(days=1), zone)
 
 
 def _midnight(day: date, zone: ZoneInfo | None) -> datetime:
-    return datetime.combine(day, time(), zone or UTC).astimezone(UTC)
+    try:
+        return datetime.combine(day, time(), zone or UTC).astimezone(UTC)
+    except OverflowError:  # the first of all days, east of Greenwich
+        return _FIRST

@@ -50,6 +50,7 @@ def test_different_moments_have_different_texts(one: datetime, other: datetime) 
         "2026-03-01T00:00:00+00:00",
         "2026-03-01T01:00:00+01:00",
         "20260301T000000Z",
+        "2026-03-01t00:00:00z",
     ],
 )
 def test_every_documented_form_is_read(text: str) -> None:
@@ -58,7 +59,16 @@ def test_every_documented_form_is_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "2026-02-30", "1772323200", "0001-01-01T00:00:00+01:00", "2026-03-01T25Z"]
+    "text",
+    [
+        "",
+        "soon",
+        "2026-02-30",
+        "1772323200",
+        "0001-01-01T00:00:00+01:00",
+        "2026-03-01T25Z",
+        "2026-03-01" + 1000 * " ",
+    ],
 )
 def test_what_is_no_moment_is_refused(text: str) -> None:
     """Anything that is not an ISO 8601 date or date-time is a ValueError, never another error."""

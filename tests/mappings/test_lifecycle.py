@@ -145,3 +145,19 @@ def test_flags_and_dates_that_disagree(fields: dict[str, Any], differs: bool) ->
     source = SourceMilestone(1, "R", **fields)
     now = datetime(2026, 3, 1, 12, tzinfo=UTC)
     assert lifecycle_differs(source, MappingRules("https://rail.example"), now) is differs
+
+
+@pytest.mark.parametrize("zone", [None, BERLIN, ZoneInfo("America/New_York")])
+@pytest.mark.parametrize("name", ["start_date", "due_date"])
+@pytest.mark.parametrize(
+    "date", ["0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "9999-12-31T23:59:59Z"]
+)
+def test_the_first_and_the_last_of_all_days_are_days(
+    date: str, name: str, zone: ZoneInfo | None
+) -> None:
+    """They stand for no date, or for one that never comes, in other tools."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    is_past = date.startswith("0001")
+    late = Lifecycle.PAST_DUE if name == "due_date" else Lifecycle.STARTED
+    shown = shown_lifecycle({"status": "active", name: date}, now, zone)
+    assert shown is (late if is_past else Lifecycle.UPCOMING)
