@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ from worker.clients.testably import Testably
 from worker.clients.testrail import HEADERS, TestRail
 from worker.clients.transport import Transport
 from worker.clock import SystemClock
-from worker.errors import AnswerTooLarge, UnreadableAnswer
+from worker.errors import AnswerTooLarge, NotFound, Refused, UnreadableAnswer
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestRailSwitches
 from worker.sandbox.testably_app import TOKEN
@@ -90,6 +91,27 @@ def test_a_server_that_repeats_itself_is_asked_twice() -> None:
     client, script = target_client(lambda _: answer({"data": rows(100), "meta": {}}))
     assert len(client.list_projects()) == 100
     assert len(script.asked) == 2
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_page_that_is_not_there_ends_the_list(status: int) -> None:
+    """As some servers answer to a page after the last; the first one has to be there."""
+    refusal = answer({"message": "Invalid page."}, status)
+    client, _ = target_client(
+        lambda one: answer({"data": rows(100)}) if asked(one)["page"] == "1" else refusal
+    )
+    assert len(client.list_projects()) == 100
+    client, _ = target_client(lambda _: refusal)
+    with pytest.raises((NotFound, Refused)):
+        client.list_projects()
+
+
+def test_names_that_no_database_can_hold_are_made_ones_that_it_can() -> None:
+    """NUL and half a character: R11."""
+    given = [{"id": "a\0b", "name": "half \ud800"}]
+    body = json.dumps({"data": given, "meta": {"total": 1}}).encode()
+    client, _ = target_client(lambda _: httpx.Response(200, content=body))
+    assert client.list_projects() == [Project("a\ufffdb", "half ?")]
 
 
 def test_what_is_no_project_is_left_out() -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.clients.bounds import PAGE_FACTOR, TooMuchError
+from worker.clients.clean import clean_text
 from worker.clients.shapes import list_of_empty
+from worker.errors import NotFound, Refused
 
 SOURCE_PAGE: Final = 250
 TARGET_PAGE: Final = 100
@@ -61,12 +63,17 @@ def list_target(fetch: Fetch) -> list[Project]:
 
 
 def _every_page(page: Callable[[int, int], ProjectPage]) -> list[Project]:
-    """The projects of all pages, each once; a page that brings nothing new is the last."""
+    """The projects of all pages, each once; one that brings nothing new, or is denied, is none."""
     found: dict[str, Project] = {}
     received = number = 0
     while len(found) < _MOST_PROJECTS:
         number += 1
-        latest = page(number, received)
+        try:
+            latest = page(number, received)
+        except (NotFound, Refused):
+            if number == 1:
+                raise
+            break
         received += latest.rows
         new = {one.id: one for one in latest.projects if one.id not in found}
         found |= new
@@ -109,7 +116,8 @@ def _project(row: object) -> Project | None:
     if not isinstance(row, dict) or type(id_) not in (int, str) or not str(id_).strip():
         return None
     name = row.get("name")
-    return Project(str(id_), name if isinstance(name, str) else "", row.get("is_completed") is True)
+    called = clean_text(name) if isinstance(name, str) else ""
+    return Project(clean_text(str(id_)), called, row.get("is_completed") is True)
 
 
 def same_name(one: str, other: str) -> bool:
