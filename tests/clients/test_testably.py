@@ -17,6 +17,7 @@ from worker.clients.testably import Testably
 from worker.errors import (
     Done,
     NotFound,
+    RateLimited,
     Refused,
     ServerTrouble,
     TimedOut,
@@ -81,9 +82,10 @@ def test_a_server_may_give_smaller_pages() -> None:
     assert (len(found.milestones), found.complete, len(script.asked)) == (45, True, 3)
 
 
+@pytest.mark.parametrize("status", [400, 404, 416, 422])
 @pytest.mark.parametrize(("count", "meta", "whole"), [(40, {}, True), (40, {"total": None}, False)])
 def test_a_page_that_is_not_there_ends_the_list(
-    count: int, meta: dict[str, object], whole: bool
+    count: int, meta: dict[str, object], whole: bool, status: int
 ) -> None:
     """As some frameworks answer to a page after the last; all is read if the total says so."""
     pages = server([row(number) for number in range(count)], clamp=20, **meta)
@@ -91,7 +93,7 @@ def test_a_page_that_is_not_there_ends_the_list(
     def reply(request: httpx.Request) -> httpx.Response:
         asked = dict(urllib.parse.parse_qsl(request.url.query.decode()))
         missing = int(asked["page"]) > count // 20
-        return answer({"detail": "Invalid page."}, 404) if missing else pages(request)
+        return answer({"detail": "Invalid page."}, status) if missing else pages(request)
 
     found, _ = listed(reply)
     assert (len(found.milestones), found.complete) == (count, whole)
@@ -325,3 +327,13 @@ def test_one_that_is_answered_ends_the_row_of_failures() -> None:
     kinds = [type(came[number]) for number in range(5)]
     assert kinds == [ServerTrouble, ServerTrouble, TargetMilestone, ServerTrouble, NotFound]
     assert len(script.asked) == 6 + 6 + 1 + 6 + 1
+
+
+def test_a_rate_limit_that_stays_used_up_ends_the_reading_of_many() -> None:
+    """It is no milestone's: the others would wait just as long."""
+    testably, script = client(answer({}, 429))
+    came: dict[int, TargetMilestone | OfOne] = {}
+    with pytest.raises(RateLimited):
+        testably.get_each("proj_1", {n: f"ms_{n}" for n in range(30)}, came.__setitem__)
+    assert came == {}
+    assert len(set(script.lines())) == 1

@@ -14,7 +14,7 @@ from worker.clients.bounds import MOST_BYTES, MOST_BYTES_IN_WORDS
 from worker.clients.passes import CHANGED, ListChangedError, Pass
 from worker.clients.target_rows import TargetPage, TargetRows
 from worker.clients.transport import Asked, Transport
-from worker.errors import NotFound
+from worker.errors import NotFound, Refused
 from worker.sync.lanes import Lanes
 
 
@@ -47,7 +47,7 @@ class TargetList:
             while not self._rows.is_over:
                 try:
                     self._read_next()
-                except NotFound:
+                except (NotFound, Refused):  # as far as that is answered to it alone
                     if self._next == 1:
                         raise
                     self._rows.end_before(self._next)

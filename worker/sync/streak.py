@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mappings.milestone import TargetMilestone
-from worker.errors import NotFound, Transient, UnreadableAnswer
+from worker.errors import NotFound, RateLimited, Transient, UnreadableAnswer
 from worker.sync.ports import OF_ONE, OfOne
 
 SPARING_AFTER: Final = 2
@@ -34,11 +34,16 @@ class Streak:
             self.failed = 0
 
     def read(self, ask: Callable[[], TargetMilestone]) -> TargetMilestone | OfOne:
-        """What comes of one: by ``ask``, as long as the others are asked for."""
+        """What comes of one: by ``ask``, as long as the others are asked for.
+
+        Raises RateLimited.
+        """
         came: TargetMilestone | OfOne | None = self.left
         if came is None:
             try:
                 came = ask()
+            except RateLimited:  # by the rate limit nothing else is answered either
+                raise
             except OF_ONE as error:
                 came = error
             self.note(came)
