@@ -13,7 +13,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.problem import Problem, ProblemKind
-from tests.support.world import PROJECT, World
+from tests.support.world import PROJECT, URL, World
 from worker.errors import NotFound, ServerTrouble
 from worker.sandbox.rules import Problem as Refusal
 from worker.sandbox.rules import Record
@@ -21,7 +21,7 @@ from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.unreadable import Unreadable
 from worker.sync.options import Only, OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
-from worker.sync.ports import TargetListing
+from worker.sync.ports import SourceListing, TargetListing
 from worker.sync.read.scope import Reader, Scope
 from worker.sync.rebuild import rebuild
 from worker.sync.report import State
@@ -547,6 +547,42 @@ def test_what_is_there_after_all_counts(world: World) -> None:
     snapshot = gather(world)
     assert snapshot.gone == frozenset()
     assert snapshot.source.milestones[1].name == "Moved"
+
+
+@pytest.mark.parametrize(("kind", "most"), [("server_error", 2), ("rate_limited", 1)])
+def test_what_carries_unknown_markers_is_left_once_testrail_fails(
+    world: World, kind: str, most: int
+) -> None:
+    """As with the absence of what is linked: each question has been repeated by then."""
+    migrated(world, roots=1, children=0)
+    ids = range(1000, 1030)
+    for id_ in ids:
+        text = f"---\nTestRail: {marker_url(URL, id_)}"
+        world.ably.create(PROJECT, {"name": f"Other {id_}", "description": text})
+    world.to_rail.faults.script(kind, contains="get_milestone/", times=10_000)
+    assert world.run().state is State.SUCCEEDED
+    asked = {what for _, what in world.to_rail.requests if "get_milestone/" in what}
+    assert len(asked) == most
+
+
+@pytest.mark.parametrize("scope", [(2,), (1, 2), (2, 1)])
+def test_a_refresh_of_a_record_that_names_no_parent_takes_it_for_none(
+    world: World, scope: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document's own example names none: only the list tells that it has moved."""
+    migrated(world)
+    world.edit(2, name="Child renamed")
+    real = world.source.get_milestone
+
+    def without_parent(id_: int) -> SourceListing:
+        found = real(id_)
+        rows = {key: replace(one, parent_id=None) for key, one in found.milestones.items()}
+        return replace(found, milestones={**found.milestones, id_: rows[id_]})
+
+    monkeypatch.setattr(world.source, "get_milestone", without_parent)
+    report = world.run(Trigger.WEBHOOK, Scope(scope))
+    assert (report.state, report.problems) == (State.SUCCEEDED, ())
+    assert world.in_target(2)["name"] == "Child renamed"
 
 
 def test_an_unreadable_answer_proves_nothing(world: World) -> None:

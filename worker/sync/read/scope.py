@@ -232,7 +232,8 @@ class Reader:
             return GONE_MEANWHILE
         except OF_ONE as error:
             return f"milestone {testrail_id} could not be read: {error.message}"
-        return read.get(testrail_id, GONE_MEANWHILE)
+        again = read.get(testrail_id)
+        return GONE_MEANWHILE if again is None else replace(again, parent_id=same.parent_id)
 
 
 def with_fresh(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mappings.footer import marked_id
 from mappings.link import Link
@@ -11,7 +11,7 @@ from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import BadRecord, SourceMilestone
 from mappings.problem import ProblemKind
-from worker.errors import Transient, UnknownId
+from worker.errors import ApiError, RateLimited, Transient, UnknownId
 from worker.sync.decide.absence import is_followed
 from worker.sync.decide.guards import living, mass_limit
 from worker.sync.decide.snapshot import is_archived
@@ -50,9 +50,22 @@ class SourceReader:
                 listing = self.source.get_milestone(id_)
             except UnknownId:
                 continue  # a refresh never archives; the next full run proves the absence
-            found.update(listing.milestones)
+            for one in listing.milestones.values():
+                found[one.id] = self._placed(one, found.get(one.id))
             problems.extend(listing.problems)
         return SourceListing(found, tuple(problems), complete=False)
+
+    def _placed(
+        self, read: SourceMilestone, before: SourceMilestone | None = None
+    ) -> SourceMilestone:
+        """With the parent that it was last seen below where its own record names none.
+
+        As in the document's example: whether it is at the root, the list tells.
+        """
+        if read.parent_id is not None:
+            return read
+        known = before or self.links.get(read.id)
+        return read if known is None else replace(read, parent_id=known.parent_id)
 
     # --- absence is proved (R4)
 
@@ -76,14 +89,15 @@ class SourceReader:
             if len(gone) > most or failed >= FAILED_PROOFS:
                 break
             try:
-                there.update(self.source.get_milestone(id_).milestones)
+                came = self.source.get_milestone(id_).milestones
+                there |= {one.id: self._placed(one) for one in came.values()}
                 if id_ not in there:
                     unproved[id_] = "TestRail has a record of it that cannot be read."
             except UnknownId:
                 gone.add(id_)
             except OF_ONE as error:
                 unproved[id_] = error.message
-                failed += isinstance(error, Transient)
+                failed += _weight(error)
         return frozenset(gone), unproved, there
 
     def _tells_absence(self, listing: SourceListing) -> bool:
@@ -116,7 +130,7 @@ class SourceReader:
         proved = {link.testrail_id for link in missing if self._was_gone(link, target, marked)}
         asked = {id_ for id_ in marked if id_ is not None and id_ not in known} - proved
         asked -= {id_ for id_ in asked if id_ in self.links and self.links[id_].has_target}
-        return frozenset(proved | {id_ for id_ in sorted(asked) if self._is_gone(id_)})
+        return frozenset(proved | self._gone_of(asked))
 
     def _was_gone(self, link: Link, target: TargetSnapshot, marked: Collection[int | None]) -> bool:
         """Whether it was proved to be gone, and is not yet done with."""
@@ -130,14 +144,25 @@ class SourceReader:
         live = target.milestones.get(link.testably_id or "")
         return live is not None and not is_archived(live)
 
-    def _is_gone(self, testrail_id: int) -> bool:
-        try:
-            self.source.get_milestone(testrail_id)
-        except UnknownId:
-            return True
-        except OF_ONE:
-            return False
-        return False
+    def _gone_of(self, ids: Collection[int]) -> set[int]:
+        """Those that TestRail does not know; the others are left once it has failed."""
+        gone: set[int] = set()
+        failed = 0
+        for id_ in sorted(ids):
+            if failed >= FAILED_PROOFS:
+                break
+            try:
+                self.source.get_milestone(id_)
+            except UnknownId:
+                gone.add(id_)
+            except OF_ONE as error:
+                failed += _weight(error)
+        return gone
+
+
+def _weight(error: ApiError) -> int:
+    """How many of the `FAILED_PROOFS` a failure is: with its limit used up nothing is answered."""
+    return FAILED_PROOFS if isinstance(error, RateLimited) else int(isinstance(error, Transient))
 
 
 def _known(listing: SourceListing) -> set[int]:
