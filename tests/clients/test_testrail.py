@@ -93,6 +93,78 @@ def test_an_array_that_is_cut_at_250_is_incomplete() -> None:
     assert (len(found.milestones), found.complete) == (250, False)
 
 
+@pytest.mark.parametrize("then", [[1, *range(2, 250), 1], [999, *range(1, 250)]])
+def test_such_an_array_is_incomplete_though_an_id_repeats_or_the_list_has_grown(
+    then: list[int],
+) -> None:
+    """The rows that come again are those that came first, not the end of the list."""
+    first = [*range(1, 250), then[-1] + 1 if then[0] == 999 else 1]
+    found, lines = read(*(answer([row(id_) for id_ in ids]) for ids in (first, then)))
+    assert (found.complete, len(lines) <= 3) == (False, True)
+    assert "ignores the offset" in found.incomplete_because
+
+
+def test_an_array_whose_last_page_comes_again_is_read_whole() -> None:
+    """An instance that takes an offset beyond the end for that of its last page."""
+    pages = [[row(id_) for id_ in range(n, n + 250)] for n in (1, 251, 251)]
+    found, lines = read(*map(answer, pages))
+    assert (len(found.milestones), found.complete, len(lines)) == (500, True, 3)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_page_after_the_first_that_is_denied_makes_the_list_incomplete(status: int) -> None:
+    """An old instance may know no offset: what it listed is used, and no absence concluded."""
+    full = answer([row(id_ + 1) for id_ in range(250)])
+    found, lines = read(full, answer({"error": "Field :offset is unknown."}, status))
+    assert (len(found.milestones), found.complete, len(lines)) == (250, False, 2)
+    assert "Field :offset is unknown." in found.incomplete_because
+
+
+@pytest.mark.parametrize("mode", ["auto", "each"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"parent_id": ""},
+        {"parent_id": 0},
+        {"parent_id": "x"},
+        {"parent_id": False},
+        {"milestones": None},
+        {"milestones": ""},
+    ],
+)
+@pytest.mark.parametrize("every", [True, False], ids=["every row", "one row"])
+def test_what_cannot_be_read_in_a_row_hides_no_sub_milestones(
+    mode: Submilestones, odd: dict[str, Any], every: bool
+) -> None:
+    """Only a parent that is one, or a list, says that the list shows them."""
+    listed = envelope([row(1, **(odd if every else {})), row(3, **odd)])
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        if "get_milestones" in path:
+            return listed
+        subs = [row(2, parent_id=1)] if path.endswith("/1") else []
+        return answer(row(int(path.rpartition("/")[2]), milestones=subs))
+
+    found, _ = read(reply, submilestones=mode)
+    assert 2 in found.milestones
+
+
+@pytest.mark.parametrize("body", [{"error": "The API is disabled."}, {}])
+def test_an_error_in_place_of_records_is_not_asked_for_with_every_root(body: object) -> None:
+    """Three in a row end the reading, with TestRail's own words where it has some."""
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        is_list = "get_milestones" in request.url.raw_path.decode()
+        return envelope([row(id_ + 1) for id_ in range(200)]) if is_list else answer(body)
+
+    testrail, script = client(reply)
+    with pytest.raises(UnreadableAnswer) as raised:
+        testrail.read_project(1)
+    assert len(script.asked) < 30
+    assert "The API is disabled." in raised.value.message or not body
+
+
 def test_without_links_a_short_page_is_the_last() -> None:
     full = answer({"milestones": [row(number + 1) for number in range(250)]})
     found, lines = read(full, answer({"milestones": [row(251)]}))

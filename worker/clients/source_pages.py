@@ -34,28 +34,35 @@ class SourcePage:
 class SourceList:
     """What the rows of the list itself tell, beside the milestones that they are.
 
-    ``roots`` are the ids without a parent, in order; ``shows_subs``: some row has milestones of its
-    own or a parent; ``because``: why rows may be missing.
+    ``roots`` are the ids that name no parent, in order; ``shows_subs``: some row has milestones of
+    its own or a parent; ``starts_over``: the latest rows are among the first page's; ``because``:
+    why rows may be missing. What cannot be read tells nothing of the others.
     """
 
     rows: int = 0
     ids: set[int] = field(default_factory=set)
     roots: dict[int, None] = field(default_factory=dict)
     shows_subs: bool = False
+    starts_over: bool = False
     because: str = ""
+    _first: frozenset[int] | None = None
 
     def add(self, rows: Iterable[object]) -> bool:
-        """Take rows in; whether one of them has an id that no earlier row has."""
-        before = len(self.ids)
+        """Take a page's rows in; whether one of them has an id that no earlier row has."""
+        before, page = len(self.ids), set()
         for row in rows:
             self.rows += 1
-            parent = row.get("parent_id") if isinstance(row, dict) else None
-            if isinstance(row, dict) and ("milestones" in row or parent is not None):
-                self.shows_subs = True
+            parent = read_id(row, "parent_id")
+            self.shows_subs |= parent is not None or _has_subs(row)
             if (id_ := read_id(row)) is not None:
-                self.ids.add(id_)
+                page.add(id_)
                 if parent is None:
                     self.roots[id_] = None
+        self.ids |= page
+        if self._first is None:
+            self._first = frozenset(page)
+        else:
+            self.starts_over = not page.isdisjoint(self._first)
         return len(self.ids) > before
 
     def ended(self, because: str) -> SourceList:
@@ -92,7 +99,13 @@ def goes_on(page: SourcePage, received: int, limit: int) -> bool:
     return len(page.rows) >= page.limit
 
 
-def read_id(row: object) -> int | None:
-    """The id of a row, if it has one that can be read."""
-    found = row.get("id") if isinstance(row, dict) else None
+def read_id(row: object, name: str = "id") -> int | None:
+    """The id of a row, or that of the parent that it names, if it has one that can be read."""
+    found = row.get(name) if isinstance(row, dict) else None
     return found if type(found) is int and found > 0 else None
+
+
+def _has_subs(row: object) -> bool:
+    """Whether a row says which sub-milestones it has, be it none."""
+    found = row.get("milestones") if isinstance(row, dict) else None
+    return isinstance(list_of_empty(found), list)

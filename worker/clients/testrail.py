@@ -26,6 +26,7 @@ from worker.clients.records import parse_source
 from worker.clients.source_pages import PAGE, SourceList, SourcePage, goes_on, read_id, read_page
 from worker.clients.source_rows import SourceRows
 from worker.clients.transport import Transport
+from worker.clients.words import require_no_error
 from worker.errors import (
     AnswerTooLarge,
     ApiError,
@@ -187,19 +188,21 @@ class TestRail:
     ) -> SourceList:
         began, limit, promised = self._transport.received, PAGE, False
         for _ in range(MOST_PAGES):
-            page, limit = self._page_that_fits(pages, path, seen.rows, limit)
+            try:
+                page, limit = self._page_that_fits(pages, path, seen.rows, limit)
+            except NotFound as error:
+                if not seen.rows:
+                    raise
+                return seen.ended(f"the page after {seen.rows} milestones: {error.message}")
             brought_new = seen.add(page.rows)
             into.add(page.rows)
             if self._transport.received - began > MOST_BYTES:
                 raise list_too_long("TestRail", MOST_BYTES_IN_WORDS)
             if not brought_new and (promised or page.next):
                 return seen.ended("TestRail promised a further page, which brought nothing new")
-            if (
-                not brought_new
-                and page.shape == "array"
-                and len(page.rows) == PAGE == len(seen.ids)
-            ):
-                return seen.ended(f"this TestRail lists {PAGE} milestones and ignores the offset")
+            is_cut = page.shape == "array" and len(page.rows) in (PAGE, limit)
+            if not brought_new and seen.starts_over and is_cut:
+                return seen.ended(f"this TestRail ignores the offset and lists {len(page.rows)}")
             if not brought_new or not goes_on(page, seen.rows, limit):
                 return seen
             promised = page.next is True
@@ -247,8 +250,9 @@ class TestRail:
         def read(value: object) -> object:
             if not isinstance(value, dict):
                 raise ValueError("a milestone should be an object")
-            if read_id(value) not in (None, milestone_id):
-                raise ValueError("it is another milestone's record")
+            require_no_error(value)
+            if read_id(value) != milestone_id:
+                raise ValueError("it is another milestone's record, or has no id")
             return value
 
         return self._transport.get(path, read, by_id=True)

@@ -43,9 +43,9 @@ def is_error(value: object) -> bool:
 
 
 def require_no_error(value: object) -> None:
-    """Raises ValueError for a list that says that something went wrong: it proves nothing (R4)."""
+    """Raises ValueError for what says that something went wrong: it proves nothing (R4)."""
     if is_error(value):
-        raise ValueError("a list should come without an error")
+        raise ValueError("milestones should come without an error")
 
 
 def _told(value: object) -> list[object]:
