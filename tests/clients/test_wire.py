@@ -287,3 +287,36 @@ def test_the_path_reaches_the_wire_unchanged() -> None:
 
 def _get(client: Transport) -> Callable[[str], object]:
     return lambda path: client.get(path, anything)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        http(b"{}", "429 Too Many Requests"),
+        http(b"{}", "400 Bad Request"),
+        http(b'{"id": "ms_99", "name": "Other"}', "201 Created"),
+    ],
+    ids=["429", "400", "201"],
+)
+def test_an_answer_that_was_there_before_the_request_is_none_to_it(left: bytes) -> None:
+    """As from a proxy that sends two at once: whether the write was carried out is in doubt (R2)."""
+
+    def handler(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(http(b'{"id": "ms_1", "name": "One"}', "201 Created") + left)
+
+    with raw_server(handler) as server, transport("Testably", server.url) as client:
+        client.post("v1/x", {"name": "a"}, anything)
+        with pytest.raises(ConnectionLost) as raised:
+            client.post("v1/x", {"name": "b"}, anything)
+        assert raised.value.done is Done.MAYBE
+        assert client.post("v1/x", {"name": "c"}, anything) == {"id": "ms_1", "name": "One"}
+
+
+def test_a_question_that_meets_such_an_answer_is_asked_again() -> None:
+    def handler(connection: socket.socket, request: bytes) -> None:
+        fine = http(b'{"fine": true}')
+        connection.sendall(fine + http(b"{}", "404 Not Found") if b"first" in request else fine)
+
+    with raw_server(handler) as server, transport("Testably", server.url) as client:
+        assert client.get("v1/first", anything) == {"fine": True}
+        assert client.get("v1/second", anything) == {"fine": True}

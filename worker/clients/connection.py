@@ -241,8 +241,13 @@ class _BoundedHTTP(httpx.HTTPTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """One exchange. Bytes that were left over after an earlier answer are no answer to it."""
         self._deadline.sent = False
-        return super().handle_request(request)
+        response = super().handle_request(request)
+        if not self._deadline.heard:
+            response.close()
+            raise httpcore.RemoteProtocolError("what came was sent before the request")
+        return response
 
 
 def _body(call: Call, response: httpx.Response) -> bytes:

@@ -25,15 +25,18 @@ SocketOptions = Iterable[httpcore.SOCKET_OPTION] | None
 class Deadline(threading.local):
     """When the request of this thread has to be over, and whether a byte of it was ``sent``.
 
-    ``sent`` is None where nobody looks, which is so without a `BoundedBackend`.
+    ``sent`` is None where nobody looks, which is so without a `BoundedBackend`. ``heard`` says
+    whether anything has come since the last byte left.
     """
 
     sent: bool | None
+    heard: bool
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._at = float("inf")
         self.sent = None
+        self.heard = False
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -100,13 +103,16 @@ class BoundedStream(httpcore.NetworkStream):
         self._handshakes = handshakes
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+        came = self._inner.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+        self._deadline.heard = True
+        return came
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
             left = self._deadline.left(timeout, httpcore.WriteTimeout)
             if self._handshakes <= 0:
                 self._deadline.sent = True
+            self._deadline.heard = False
             self._inner.write(buffer[start : start + _PIECE], left)
 
     def close(self) -> None:
