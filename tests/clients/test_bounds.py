@@ -212,6 +212,28 @@ def test_the_bounds_on_objects_and_values_are_exact() -> None:
             decode(much)
 
 
+@pytest.mark.parametrize("mark", ["[ ] ", "{", ", "])
+def test_marks_in_texts_are_no_objects_and_no_values(mark: str) -> None:
+    """A description may hold any number of them, after a quote in it as well."""
+    text = 'He said "' + mark * (MOST_VALUES + 1)
+    assert decode(json.dumps({"text": text}).encode()) == {"text": text}
+    assert decode(json.dumps([text, 7]).encode()) == [text, 7]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'["' + b'[\\"' * 1_000_000, "Unterminated string"),
+        (FEW[:-1] + b',{},{}, "' + b"{" * MOST_OBJECTS, "more than"),
+        (FEW.decode().replace("}]", '},{},"\u2222]').encode("utf-16"), "more than"),
+    ],
+    ids=["quotes that end nothing", "too much before it", "UTF-16"],
+)
+def test_a_text_without_an_end_hides_nothing_and_costs_its_length(body: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        decode(body)
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "words"),
     [

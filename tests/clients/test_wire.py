@@ -299,7 +299,7 @@ def _get(client: Transport) -> Callable[[str], object]:
     ids=["429", "400", "201"],
 )
 def test_an_answer_that_was_there_before_the_request_is_none_to_it(left: bytes) -> None:
-    """As from a proxy that sends two at once: whether the write was carried out is in doubt (R2)."""
+    """As from a proxy that sends two at once: whether the write was done is in doubt (R2)."""
 
     def handler(connection: socket.socket, _: bytes) -> None:
         connection.sendall(http(b'{"id": "ms_1", "name": "One"}', "201 Created") + left)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Final, Self
 
 from worker.clients.bounds import MOST_OBJECTS, MOST_VALUES, TooMuchError
@@ -11,6 +12,8 @@ from worker.clients.bounds import MOST_OBJECTS, MOST_VALUES, TooMuchError
 _LONGEST_NUMBER: Final = 400
 """Digits that are taken as a number. Python refuses to convert some thousands of them."""
 _LONGEST_SHOWN: Final = 20
+_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""A text in JSON; one that has no end goes to the end, so that this takes its length in time."""
 
 
 class HugeNumber(float):
@@ -34,16 +37,26 @@ def decode(body: bytes) -> object:
     The bounds are looked at before anything is decoded, since decoding is what takes the memory.
     A whole number of hundreds of digits becomes a `HugeNumber`, as 1e400 does.
     """
-    if body.count(b"{") + body.count(b"[") > MOST_OBJECTS:
-        raise TooMuchError(f"more than {MOST_OBJECTS:,} objects")
-    if body.count(b",") > MOST_VALUES:
-        raise TooMuchError(f"more than {MOST_VALUES:,} values")
+    if _too_much(body) and (what := _too_much(_without_texts(body))):
+        raise TooMuchError(what)
     try:
         return json.loads(body, parse_float=_number)
     except RecursionError as error:
         raise TooMuchError("JSON that is nested too deep") from error
     except ValueError:
         return json.loads(body, parse_float=_number, parse_int=_whole_number)
+
+
+def _too_much(body: bytes) -> str:
+    """What a body holds more of than is read, if every mark in it is one of JSON's; else empty."""
+    if body.count(b"{") + body.count(b"[") > MOST_OBJECTS:
+        return f"more than {MOST_OBJECTS:,} objects"
+    return f"more than {MOST_VALUES:,} values" if body.count(b",") > MOST_VALUES else ""
+
+
+def _without_texts(body: bytes) -> bytes:
+    """The marks of JSON in a body; all of it where it is not in UTF-8."""
+    return body if b"\0" in body else _TEXT.sub(b"", body)
 
 
 def _number(text: str) -> float:
