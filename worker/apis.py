@@ -67,9 +67,10 @@ class Apis:
     def requests_left(self, pair: ProjectPair) -> int | None:
         """How many requests the pair's Testably token allows at once now, all processes together.
 
-        None where no Redis counts for all of them. Raises NoLimiter if it does not answer.
+        None where no Redis counts for all of them, or the token is not known here, as in the web
+        container. Raises NoLimiter if Redis does not answer.
         """
-        if self._redis is None:
+        if self._redis is None or pair.testably_token is None:
             return None
         from worker.clients.redis_limiter import RedisRateLimiter
 

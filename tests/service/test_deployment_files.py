@@ -17,10 +17,12 @@ import httpx
 import jsonschema
 import pytest
 from dotenv import dotenv_values
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from tests.service.stack import ENDED, ROOT, Stack, eventually, free_port
 from worker.settings import load_settings
+from worker.settings.model import FileSettings, variable
 from worker.web.edge import OPEN_PATHS
 
 COMPOSE = YAML(typ="safe").load(ROOT / "docker-compose.yml")
@@ -146,6 +148,16 @@ def test_the_web_container_holds_no_account_of_either_api() -> None:
     assert held >= {f"MILESYNC_{n}" for n in ("WEBHOOK_SECRET", "DATABASE_URL", "REDIS_URL")}
     assert not held & {"MILESYNC_TESTRAIL_USER", "MILESYNC_TESTRAIL_API_KEY"}
     assert [name for name in held if "TOKEN" in name] == ["MILESYNC_WEB_TOKEN"]
+
+
+def test_the_web_container_gets_every_setting_that_is_no_account() -> None:
+    """Its pages compute with them, and say what the commands say (R10)."""
+    every: set[str] = set()
+    for name, value in FileSettings():
+        fields = type(value).model_fields if isinstance(value, BaseModel) else None
+        every |= {variable((name, field)) for field in fields or ()} or {variable((name,))}
+    accounts = {"TESTRAIL_USER", "TESTRAIL_API_KEY", "TESTABLY_TOKEN", "NOTIFY", "NOTIFY_GAP"}
+    assert every - set(SERVICES["web"]["environment"]) == {f"MILESYNC_{n}" for n in accounts}
 
 
 @pytest.mark.parametrize("named", ["", "milesync.example.com", "*"])
