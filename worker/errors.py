@@ -33,6 +33,7 @@ MilesyncError                    what happened, and a hint: what to do next
         ├── TimedOut             no complete answer within the deadline
         ├── ConnectionLost       cut while sending or receiving
         └── UnreadableAnswer     HTML, or JSON that is cut off or has the wrong shape
+            └── EmptyAnswer      nothing, though it says that it was done
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ __all__ = [
     "ConnectionLost",
     "CredentialsRefused",
     "Done",
+    "EmptyAnswer",
     "GuardTripped",
     "Interrupted",
     "Maintenance",
@@ -264,6 +266,10 @@ class ConnectionLost(Transient):
 class UnreadableAnswer(Transient):
     kind = "unreadable"
     default_hint = "A proxy or login page may be in the way; check the base URL."
+
+
+class EmptyAnswer(UnreadableAnswer):
+    """The status says that it was done, and nothing says what came of it."""
 
 
 class TakesNoWrites(ApiError):

@@ -279,6 +279,22 @@ def test_where_the_project_is_refused_a_404_tells_nothing_of_a_milestone() -> No
     assert raised.value.status == 410
 
 
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_what_came_of_an_update_that_is_answered_with_nothing_is_read(status: int) -> None:
+    """Many APIs answer 204: the write is not repeated for that."""
+    nothing = httpx.Response(status, content=b"")
+    testably, script = client(nothing, answer({"id": "ms_1", "name": "B", "status": "active"}))
+    assert testably.update("proj_1", "ms_1", {"name": "B"}).name == "B"
+    assert [line.split()[0] for line in script.lines()] == ["PATCH", "GET"]
+
+
+def test_an_update_of_which_nothing_can_be_read_may_have_been_done() -> None:
+    testably, _ = client(httpx.Response(204), answer({}, 403))
+    with pytest.raises(UnreadableAnswer) as raised:
+        testably.update("proj_1", "ms_1", {"name": "B"})
+    assert raised.value.done is Done.MAYBE
+
+
 def test_an_update_answered_with_another_milestone_is_unreadable() -> None:
     testably, _ = client(answer(row(4)))
     with pytest.raises(UnreadableAnswer) as raised:

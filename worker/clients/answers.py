@@ -25,6 +25,7 @@ from worker.errors import (
     ApiError,
     CredentialsRefused,
     Done,
+    EmptyAnswer,
     Maintenance,
     NotFound,
     RateLimited,
@@ -118,8 +119,9 @@ def read_answer(
 ) -> T:
     """The JSON of a 2xx answer as ``read`` understands it; it raises ValueError for what it cannot.
 
-    Raises UnreadableAnswer where the body is no JSON, or not of that shape, with the server's own
-    words, `redacted`, if it has any; and AnswerTooLarge where it holds more than is read.
+    Raises EmptyAnswer where there is no body; UnreadableAnswer where it is no JSON, or not of that
+    shape, with the server's own words, `redacted`, if it has any; and AnswerTooLarge where it holds
+    more than is read.
     """
     try:
         value = decode(answer.body)
@@ -185,7 +187,8 @@ def too_large(call: Call, status: int, what: str = TOO_MANY_BYTES) -> AnswerTooL
 
 def _unreadable(call: Call, answer: Answer, what: str, hint: str = "") -> UnreadableAnswer:
     message = f"{call.api} answered {call} {what}"
-    return UnreadableAnswer(call.api, message, status=answer.status, hint=hint, done=call.if_sent)
+    kind = UnreadableAnswer if answer.body.strip() else EmptyAnswer
+    return kind(call.api, message, status=answer.status, hint=hint, done=call.if_sent)
 
 
 def _redirected(call: Call, answer: Answer, base_url: str) -> Redirected:

@@ -18,7 +18,15 @@ from worker.clients.records import parse_target
 from worker.clients.target_list import TargetList
 from worker.clients.target_rows import PER_PAGE, TargetPage, TargetRows, read_page, together
 from worker.clients.transport import Transport
-from worker.errors import AnswerTooLarge, MilestoneNotFound, NotFound, Refused, Transient
+from worker.errors import (
+    AnswerTooLarge,
+    ApiError,
+    EmptyAnswer,
+    MilestoneNotFound,
+    NotFound,
+    Refused,
+    Transient,
+)
 from worker.sync.lanes import Lanes
 from worker.sync.ports import NO_TARGET_KNOWN, TakeOne, TargetListing
 from worker.sync.streak import Streak
@@ -162,8 +170,8 @@ class Testably:
     def update(self, project_id: str, milestone_id: str, values: Values) -> TargetMilestone:
         """PATCH once, never repeated, with exactly ``values``, on a permit already granted.
 
-        Raises MilestoneNotFound where a 404 concerns this milestone alone, and NotFound where the
-        project is not there.
+        What came of it is read where the answer is empty. Raises MilestoneNotFound where a 404
+        concerns this milestone alone, and NotFound where the project is not there.
         """
 
         def read(value: object) -> TargetMilestone:
@@ -173,6 +181,11 @@ class Testably:
             return self._transport.patch(_path(project_id, milestone_id), dict(values), read)
         except NotFound as error:
             raise self._not_found(project_id, error) from error
+        except EmptyAnswer as error:
+            try:
+                return self.get(project_id, milestone_id)
+            except ApiError as unread:
+                raise error from unread
 
     def _not_found(self, project_id: str, error: NotFound) -> NotFound:
         """What a write's 404 concerns: one milestone, if the project itself still answers."""
