@@ -255,6 +255,44 @@ def test_a_plan_that_changed_is_refused_in_words(milesync: Milesync, sandbox: Sa
     assert sandbox.testably.count("POST") == 0
 
 
+@pytest.mark.parametrize("extra", ["--yes", "--dry-run"])
+def test_a_reviewed_plan_is_not_applied_in_part(
+    milesync: Milesync, two_projects: Sandbox, extra: str
+) -> None:
+    """A pair of it that cannot be planned now stops the others, and is named."""
+    milesync("plan", "--out", "plan.json")
+    two_projects.testrail.model.update(1, {"name": "Renamed since"})
+    two_projects.testrail.model.no_access.add(2)
+    ended = milesync("migrate", "--plan", "plan.json", "--json", extra)
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "guard")
+    assert "project 2 → proj_two could not be planned" in ended.json["error"]["message"]
+    assert two_projects.testably.count("POST") == 0
+
+
+@pytest.mark.parametrize("extra", ["--yes", "--dry-run"])
+def test_where_nothing_of_a_reviewed_plan_can_be_planned_it_is_said_why(
+    milesync: Milesync, sandbox: Sandbox, extra: str
+) -> None:
+    milesync("plan", "--out", "plan.json")
+    sandbox.testrail.model.no_access.add(1)
+    ended = milesync("migrate", "--plan", "plan.json", "--json", extra)
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "access_denied")
+
+
+@pytest.mark.usefixtures("two_projects")
+def test_a_reviewed_plan_waits_for_whoever_holds_a_pair_of_it(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    milesync("plan", "--out", "plan.json")
+    with Deployment(load_settings()) as deployment:
+        pair = deployment.store.pair(deployment.identity(deployment.settings.projects[1]))
+        with pair_lock(deployment.engine, pair.id):
+            ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "guard")
+    assert sandbox.testably.count("POST") == 0
+    assert milesync("migrate", "--plan", "plan.json", "--yes").code == 0
+
+
 @pytest.mark.usefixtures("two_projects")
 def test_a_plan_of_one_project_leaves_the_others(milesync: Milesync) -> None:
     milesync("plan", "--project", "2", "--out", "plan.json")

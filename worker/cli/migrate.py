@@ -26,7 +26,7 @@ from worker.cli.options import (
     Yes,
 )
 from worker.cli.output import exit_of, show
-from worker.cli.reviewed import chosen_pairs, read_plan
+from worker.cli.reviewed import chosen_pairs, read_plan, require_reviewed
 from worker.cli.session import opened, pairs_to_call, require_consent
 from worker.cli.signals import exit_code
 from worker.errors import UsageError
@@ -152,13 +152,11 @@ def _only_look(
     *,
     as_json: bool,
 ) -> int:
-    from worker.cli.plan import look_at, places
-    from worker.sync.reviewed_plan import must_be_equal, reviewable
+    from worker.cli.plan import look_at
 
     looked = look_at(deployment, pairs, options)
-    if reviewed is not None and not looked.errors:
-        fresh = reviewable(looked.as_json(), options, places(deployment.settings))
-        must_be_equal(reviewed, fresh)
+    if reviewed is not None:
+        require_reviewed(reviewed, looked, options, deployment)
     looked.show(deployment, as_json=as_json)
     return looked.exit
 

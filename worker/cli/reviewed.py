@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mappings.commands import for_project
+from mappings.errors import MilesyncError
 from worker.cli.session import pairs_to_call
-from worker.errors import UsageError
+from worker.errors import GuardTripped, UsageError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
+    from worker.cli.plan import Looked
     from worker.settings import ProjectPair
     from worker.sync.options import Options
     from worker.sync.reviewed_plan import Document
@@ -57,6 +60,30 @@ def chosen_pairs(
     in_plan = [(p.get("testrail_project"), p.get("testably_project")) for p in reviewed["projects"]]
     pairs = pairs_to_call(deployment.settings, [int(source or 0) for source, _ in in_plan])
     return tuple(pair for pair in pairs if (pair.testrail, pair.testably) in in_plan) or pairs
+
+
+def require_reviewed(
+    reviewed: Document, looked: Looked, options: Options, deployment: Deployment
+) -> None:
+    """Raises PlanChanged if what was ``looked`` at is not what was reviewed, in any pair of it.
+
+    Raises GuardTripped if one could not be planned beside others; where none could be, there is
+    nothing to apply, and their errors are told as always.
+    """
+    from worker.cli.plan import places
+    from worker.sync.reviewed_plan import must_be_equal, reviewable
+
+    if not looked.plans:
+        return
+    for identity, result in zip(looked.identities, looked.results, strict=True):
+        if isinstance(result, MilesyncError):
+            project = identity.testrail_project
+            pair = f"project {project} → {identity.testably_project}"
+            raise GuardTripped(
+                f"Nothing was written, since {pair} could not be planned: {result.message}",
+                for_project(result.hint, deployment.project_to_name(project)),
+            ) from result
+    must_be_equal(reviewed, reviewable(looked.as_json(), options, places(deployment.settings)))
 
 
 def _short(error: Exception) -> str:
