@@ -255,6 +255,21 @@ def test_a_plan_that_changed_is_refused_in_words(milesync: Milesync, sandbox: Sa
     assert sandbox.testably.count("POST") == 0
 
 
+def test_a_reviewed_plan_says_below_what_it_creates(milesync: Milesync, sandbox: Sandbox) -> None:
+    """Testably could not move it afterwards."""
+    rail = sandbox.testrail.model
+    parents = [rail.add(1, {"name": name})["id"] for name in ("One", "Other")]
+    for parent in parents:
+        rail.add(1, {"name": f"Below {parent}", "parent_id": parent})
+    moved = int(str(rail.add(1, {"name": "Moved", "parent_id": parents[0]})["id"]))
+    milesync("plan", "--out", "plan.json")
+    rail.update(moved, {"parent_id": parents[1]})
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "plan_changed")
+    told = f"parent_id was {parents[0]}, and is {parents[1]} now"
+    assert told in ended.json["error"]["message"]
+
+
 @pytest.mark.parametrize("extra", ["--yes", "--dry-run"])
 def test_a_reviewed_plan_is_not_applied_in_part(
     milesync: Milesync, two_projects: Sandbox, extra: str

@@ -29,6 +29,7 @@ def action(testrail_id: int | None = 1, **changed: Any) -> dict[str, Any]:
         "action": "create",
         "testably_id": None,
         "name": "Beta",
+        "parent_id": None,
         "reason": "New.",
         "fields": {},
     }
@@ -53,6 +54,8 @@ def test_reasons_cost_and_order_do_not_count() -> None:
         (plan(action(action="adopt")), "action was create, and is adopt now"),
         (plan(action(name="Gamma")), "name was Beta, and is Gamma now"),
         (plan(action(testably_id="ms_1")), "testably_id was None, and is ms_1 now"),
+        (plan(action(parent_id=9)), "parent_id was None, and is 9 now"),
+        (plan(action(action="adopt", parent_id=9)), "action was create, and is adopt now"),
         (plan(action(), action(2)), "milestone 2 (Beta): create is new"),
         (plan(), "milestone 1 (Beta): create is no longer in the plan"),
         (plan(action(), action(None)), "milestone None (Beta): create is new"),
@@ -68,6 +71,14 @@ def test_every_difference_is_said_in_words(fresh: dict[str, Any], words: str) ->
     [line] = differences(reviewed, fresh)
     assert words in line
     assert reviewed["fingerprint"] != fingerprint(fresh)
+
+
+@pytest.mark.parametrize("kind", ["skip", "update", "archive"])
+def test_below_what_it_hangs_does_not_count_where_nothing_is_created(kind: str) -> None:
+    """Nobody moves it, and what agrees as before is shown without its parent."""
+    one, other = (plan(action(action=kind, parent_id=parent)) for parent in (None, 9))
+    assert differences(one, other) == []
+    assert one["fingerprint"] == other["fingerprint"]
 
 
 def test_another_project_is_a_difference() -> None:
