@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.cli.terminal import terminal
 from worker.bootstrap import Deployment
 from worker.sandbox.server import Sandbox
 from worker.settings import load_settings
+from worker.sync.proof import Proof
+from worker.sync.run import Run
 
 Person = Callable[[str], None]
 
@@ -331,6 +334,22 @@ def test_what_shapes_a_plan_cannot_be_given_beside_one(milesync: Milesync) -> No
     assert milesync("migrate", "--plan", "missing.json", "--yes").code == 2
 
 
+@pytest.fixture
+def edited_before_its_proof(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run writes, somebody edits the second milestone, deletes the last and adds one."""
+    reads = Run._read_again
+
+    def after_an_edit(run: Run) -> Proof:
+        rail = sandbox.testrail.model
+        last = int(str(rail.everything(1)[-1]["id"]))
+        rail.delete(last)
+        rail.update(2, {"name": f"Edited meanwhile, not {last}"})
+        rail.add(1, {"name": f"Made meanwhile, not {last}"})
+        return reads(run)
+
+    monkeypatch.setattr(Run, "_read_again", after_an_edit)
+
+
 # --- the report -------------------------------------------------------------------------------
 
 
@@ -354,6 +373,25 @@ def test_reports_hold_every_milestone(milesync: Milesync, sandbox: Sandbox) -> N
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert f"{sandbox.testrail.url}/index.php?/milestones/view/1" in page
+
+
+@pytest.mark.usefixtures("edited_before_its_proof")
+def test_a_report_holds_what_the_proof_wrote(milesync: Milesync, sandbox: Sandbox) -> None:
+    """As the command counts it, each milestone once, also in what is recorded."""
+    milesync("sync")
+    sandbox.testrail.model.update(1, {"name": "Renamed"})
+    ended = milesync("migrate", "--yes", "--json", "--report", "run.json")
+    [project] = ended.json["projects"]
+    wrote = {"created": 1, "updated": 2, "archived": 1, "unchanged": SEEDED - 3}
+    assert {name: project[name] for name in wrote} == wrote
+    assert project["verified"]["in_step"]
+    items = json.loads(Path("run.json").read_text(encoding="utf-8"))["projects"][0]["items"]
+    assert len({item["testrail_id"] for item in items}) == len(items) == SEEDED + 1
+    assert Counter(item["result"] for item in items) == wrote
+    [new] = [item for item in items if item["result"] == "created"]
+    assert (new["action"], new["testrail_lifecycle"]) == ("create", "started")
+    recorded = milesync("show", project["run"], "--json").json
+    assert recorded["counts"] == {name: project[name] for name in recorded["counts"]}
 
 
 def test_a_report_that_could_not_be_written_is_noticed_first(
