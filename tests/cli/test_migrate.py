@@ -350,6 +350,18 @@ def edited_before_its_proof(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Run, "_read_again", after_an_edit)
 
 
+@pytest.mark.usefixtures("edited_before_its_proof")
+def test_with_a_reviewed_plan_nothing_else_is_written(milesync: Milesync, sandbox: Sandbox) -> None:
+    """What somebody edits while it is applied is counted, and left to the next run."""
+    milesync("plan", "--out", "plan.json")
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    [project] = ended.json["projects"]
+    assert (ended.code, project["created"], project["archived"]) == (0, SEEDED, 0)
+    assert (project["verified"]["in_step"], project["verified"]["changed_since"]) == (False, 3)
+    assert "meanwhile" not in str(sandbox.testably.model.live("proj_abc123"))
+    assert milesync("sync", "--json").json["projects"][0]["updated"] == 1
+
+
 # --- the report -------------------------------------------------------------------------------
 
 

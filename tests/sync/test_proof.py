@@ -139,3 +139,55 @@ def test_what_the_proof_writes_is_counted_in_whatever_slices_it_is_done(
         assert (pair.slices > 1) is (seconds < 100)
     assert counted(report) == {"created": 1, "updated": 7, "archived": 1, "unchanged": 4}
     assert recorded.counts == report.counts
+
+
+# --- what it writes
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_what_is_not_adopted_by_its_name_is_not_adopted_beside_something_else(
+    world: World, below: bool
+) -> None:
+    """And nothing is created below it: it would wait there, and be told as what needs a person."""
+    world.add("One")
+    theirs = str(world.ably.create(PROJECT, {"name": "Late", "description": "Theirs"})["id"])
+    late: list[int] = []
+
+    def added() -> None:
+        late.append(world.add("Late"))
+        world.add("Child" if below else "Late too", late[0] if below else None)
+
+    meanwhile(world, added, at="POST")
+    report = world.run(Trigger.MIGRATION, adopt_by_name=True)
+    assert world.ably.get(PROJECT, theirs)["description"] == "Theirs"
+    assert theirs not in {link.testably_id for link in world.links.values()}
+    assert counted(report) == {"created": 1 if below else 2}
+    assert (report.state, report.problems) == (State.SUCCEEDED, ())
+    assert report.verified is not None
+    left = 2 if below else 1
+    assert (report.verified["in_step"], report.verified["changed_since"]) == (False, left)
+    world.run(Trigger.MIGRATION, adopt_by_name=True)
+    assert world.id_of(late[0]) == theirs
+    assert world.differences() == []
+
+
+def test_the_proof_of_a_reviewed_plan_writes_nothing(world: World) -> None:
+    """Nobody has reviewed it. What it finds is counted; the next run does it."""
+    one, two, gone, four = migrated(world, "One", "Two", "Gone", "Four")
+    world.edit(one, name="First")
+
+    def everything() -> None:
+        world.edit(two, name="Second")
+        world.rail.delete(gone)
+        world.add("New")
+        world.ably.update(PROJECT, world.id_of(four), {"name": "By hand"})
+
+    meanwhile(world, everything)
+    report = world.run(Trigger.MIGRATION, reviewed=True)
+    assert world.to_ably.writes == {"PATCH": 1}
+    assert counted(report) == {"updated": 1, "unchanged": 3}
+    assert (report.state, report.problems) == (State.SUCCEEDED, ())
+    assert report.verified is not None
+    assert (report.verified["in_step"], report.verified["changed_since"]) == (False, 4)
+    world.run()
+    assert world.differences() == []

@@ -48,6 +48,7 @@ def read_plan(file: Path | None, options: Options) -> tuple[Document | None, Opt
         allow_mass_archive=kept.allow_mass_archive or options.allow_mass_archive,
         allow_mass_recreate=kept.allow_mass_recreate or options.allow_mass_recreate,
         verify=options.verify,
+        reviewed=True,
     )
 
 
