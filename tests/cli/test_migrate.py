@@ -334,6 +334,49 @@ def test_what_shapes_a_plan_cannot_be_given_beside_one(milesync: Milesync) -> No
     assert milesync("migrate", "--plan", "missing.json", "--yes").code == 2
 
 
+@pytest.mark.parametrize("command", [("plan",), ("migrate", "--yes")])
+def test_a_taken_name_is_adopted_or_made_beside_and_not_both(
+    milesync: Milesync, sandbox: Sandbox, command: tuple[str, ...]
+) -> None:
+    """One of both would silently win, and it was the one that doubles."""
+    ended = milesync(*command, "--adopt-by-name", "--create-anyway", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+    assert not sandbox.testrail.requests
+
+
+def test_a_pair_that_was_disabled_since_its_plan_is_not_run(
+    milesync: Milesync, two_projects: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants it all the same names it."""
+    milesync("plan", "--out", "plan.json")
+    monkeypatch.delenv("MILESYNC_PROJECTS")
+    pairs = ((1, "proj_abc123", "true"), (2, "proj_two", "false"))
+    Path("milesync.toml").write_text(
+        "".join(
+            f'[[projects]]\ntestrail = {rail}\ntestably = "{ably}"\nenabled = {enabled}\n'
+            for rail, ably, enabled in pairs
+        ),
+        encoding="utf-8",
+    )
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+    assert "2 → proj_two of the reviewed plan is disabled" in ended.json["error"]["message"]
+    assert two_projects.testably.count("POST") == 0
+    named = ("--project", "1", "--project", "2")
+    assert milesync("migrate", "--plan", "plan.json", "--yes", *named).code == 0
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_plan_that_was_changed_by_hand_is_wrong_usage(milesync: Milesync) -> None:
+    milesync("plan", "--out", "plan.json")
+    kept = json.loads(Path("plan.json").read_text(encoding="utf-8"))
+    kept["projects"][0]["actions"].pop()
+    Path("plan.json").write_text(json.dumps(kept), encoding="utf-8")
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+    assert "fingerprint" in ended.json["error"]["message"]
+
+
 @pytest.fixture
 def edited_before_its_proof(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a run writes, somebody edits the second milestone, deletes the last and adds one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -127,6 +128,20 @@ def test_what_is_no_plan_is_refused(changed: dict[str, Any]) -> None:
         read_reviewed(json.dumps(plan() | changed), "plan.json")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"projects": plan(action(name="Renamed"))["projects"]},
+        {"testably_url": "https://elsewhere"},
+        {"fingerprint": "0123456789ab"},
+    ],
+)
+def test_a_plan_that_does_not_fit_its_fingerprint_is_refused(changed: dict[str, Any]) -> None:
+    """Who signed it has signed the fingerprint."""
+    with pytest.raises(UsageError, match=r"plan\.json is not as it was written"):
+        read_reviewed(json.dumps(plan(action()) | changed), "plan.json")
+
+
 # --- whatever stands in the file ----------------------------------------------------------------
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -148,7 +163,14 @@ def almost_plans(draw: st.DrawFn) -> Any:
         place = place[key]
 
 
-@given(ANY_JSON | almost_plans())
+def signed(document: Any) -> Any:
+    """With the fingerprint that it would have, if it were one."""
+    with suppress(AttributeError, KeyError, TypeError):
+        return document | {"fingerprint": fingerprint(document)}
+    return document
+
+
+@given(ANY_JSON | almost_plans() | almost_plans().map(signed))
 def test_any_document_is_a_plan_or_refused_in_plain_words(document: Any) -> None:
     """And one that is taken can be compared, whatever stands in it."""
     fresh = plan(action(), action(2))

@@ -20,10 +20,10 @@ from worker.cli.options import (
     Json,
     MassArchive,
     MassRecreate,
-    May,
     OnlyThose,
     Projects,
     Yes,
+    options_of,
 )
 from worker.cli.output import exit_of, show
 from worker.cli.reviewed import chosen_pairs, read_plan, require_reviewed
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
-    from worker.sync.options import Only, Options
+    from worker.sync.options import Options
     from worker.sync.reviewed_plan import Document
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")]
@@ -83,7 +83,7 @@ def migrate(
       milesync migrate --plan plan.json --yes
     """
     may = (adopt_by_name, create_anyway, allow_mass_archive, allow_mass_recreate, archive_in_use)
-    options = _options(only, may, verify=not no_verify)
+    options = options_of(only, may, verify=not no_verify)
     if background and (plan or report):
         raise UsageError("--background cannot go together with --plan or --report.")
     reviewed, options = read_plan(plan, options)
@@ -119,12 +119,6 @@ def sync(
         with interruptible(migration) as interrupts:
             migration.one_by_one()
         return _end(migration, None, interrupts, as_json=as_json)
-
-
-def _options(only: Only | None, may: May, *, verify: bool) -> Options:
-    from worker.sync.options import Options, Trigger
-
-    return Options(Trigger.MIGRATION, only, *may, verify)
 
 
 def _do(

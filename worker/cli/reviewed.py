@@ -55,12 +55,23 @@ def read_plan(file: Path | None, options: Options) -> tuple[Document | None, Opt
 def chosen_pairs(
     deployment: Deployment, projects: Sequence[int] | None, reviewed: Document | None
 ) -> tuple[ProjectPair, ...]:
-    """The pairs that were named, else those of the reviewed plan, else all."""
+    """The pairs that were named, else those of the reviewed plan, else all.
+
+    Raises UsageError if one of the reviewed plan is disabled by now.
+    """
     if projects or reviewed is None:
         return pairs_to_call(deployment.settings, projects)
     in_plan = [(p.get("testrail_project"), p.get("testably_project")) for p in reviewed["projects"]]
-    pairs = pairs_to_call(deployment.settings, [int(source or 0) for source, _ in in_plan])
-    return tuple(pair for pair in pairs if (pair.testrail, pair.testably) in in_plan) or pairs
+    every = pairs_to_call(deployment.settings, [int(source or 0) for source, _ in in_plan])
+    pairs = tuple(pair for pair in every if (pair.testrail, pair.testably) in in_plan)
+    for pair in pairs:
+        if not pair.enabled:
+            raise UsageError(
+                f"Project {pair.testrail} → {pair.testably} of the reviewed plan is disabled.",
+                f"Enable it, give --project {pair.testrail} for it all the same, or make a new "
+                "plan without it.",
+            )
+    return pairs or every
 
 
 def require_reviewed(

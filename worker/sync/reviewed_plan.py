@@ -61,7 +61,7 @@ def fingerprint(document: Document) -> str:
 
 
 def read_reviewed(text: str, name: str) -> Document:
-    """The plan in a file called ``name``. Raises UsageError if it is none."""
+    """The plan in a file called ``name``. Raises UsageError if it is none, or was changed."""
     hint = "Write one with `milesync plan --out FILE`."
     try:
         document: Any = json.loads(text)
@@ -79,6 +79,9 @@ def read_reviewed(text: str, name: str) -> Document:
         raise UsageError(
             f"{name} is not a whole plan: {place} is missing or wrong.", hint
         ) from None
+    if document["fingerprint"] != fingerprint(document):
+        text = f"{name} is not as it was written: its plan does not fit its own fingerprint."
+        raise UsageError(text, hint)
     return cast(Document, document)
 
 
@@ -118,6 +121,7 @@ class _Options(_Shape):
 
 
 class _Plan(_Shape):
+    fingerprint: str
     options: _Options
     projects: list[_Project]
 
