@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, bindparam, case, insert, or_, update
+from sqlalchemy import Connection, and_, bindparam, case, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from mappings.link import Link
 from mappings.rows import link_columns
-from mappings.tables import links
+from mappings.tables import links, pairs
 
 LONGEST_LEASE = timedelta(hours=1)
 """No request lasts so long: a lease that ends later is of before the clock was set back."""
@@ -27,6 +27,20 @@ _UPDATE = _UPDATE_HELD.where(
         links.c.claim_until < bindparam("now"),
         links.c.claim_until > bindparam("latest"),
     )
+)
+
+_OWN = select(pairs.c.testably_url, pairs.c.testably_project).where(
+    pairs.c.id == bindparam("of_pair")
+)
+_OF_ONE_PROJECT = (
+    select(pairs.c.id)
+    .where(tuple_(pairs.c.testably_url, pairs.c.testably_project).in_(_OWN))
+    .order_by(pairs.c.id)
+    .with_for_update(key_share=True)
+)
+_HOLDER = select(links.c.pair_id).where(
+    links.c.testably_id == bindparam("target"),
+    links.c.pair_id.in_(bindparam("others", expanding=True)),
 )
 
 
@@ -62,6 +76,22 @@ def save_apart(connection: Connection, pair_id: int, link: Link, now: datetime) 
             return save_link(connection, pair_id, link, now)
     except IntegrityError:
         return None
+
+
+def is_anothers(connection: Connection, pair_id: int, testably_id: str | None) -> bool:
+    """Whether another pair of the same Testably project holds this target (R7).
+
+    Asked after the link was written: of two that write at once, one waits here until the other has
+    committed. SQLite has let only one of them write; on PostgreSQL the pairs' rows are locked.
+    """
+    if testably_id is None:
+        return False
+    pairs_of_project = connection.execute(_OF_ONE_PROJECT, {"of_pair": pair_id}).scalars()
+    others = [id_ for id_ in pairs_of_project if id_ != pair_id]
+    if not others:
+        return False
+    held = connection.execute(_HOLDER, {"target": testably_id, "others": others})
+    return held.first() is not None
 
 
 def mark_to_look_again(connection: Connection, pair_id: int, testrail_id: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
-from mappings.compare_and_set import mark_to_look_again, save_link
+from mappings.compare_and_set import is_anothers, mark_to_look_again, save_link
 from mappings.database import Connected
 from mappings.errors import DoesNotFit
 from mappings.link import Link
@@ -47,14 +47,17 @@ class Journal(Connected):
         """Journal that a target was linked that was there already; nothing is sent, or held.
 
         A create in doubt in whose place it is linked has left nothing that is known of. Returns the
-        saved link; None if somebody else changed or holds it, or another link has the target.
+        saved link; None if somebody else changed or holds it, or another link has the target, be it
+        another pair's.
         """
         try:
             with self._transaction() as connection:
                 if link.change_id is not None:
                     settled = {"state": ChangeState.NOT_DONE.value, "settled_at": change.at}
                     connection.execute(_GIVE_UP, {**settled, "of_change": link.change_id})
-                return _lease(connection, pair_id, link, change, None)[0]
+                saved = _lease(connection, pair_id, link, change, None)[0]
+                _require_free(connection, pair_id, saved)
+                return saved
         except (_LostError, DoesNotFit):
             return None
 
@@ -68,12 +71,14 @@ class Journal(Connected):
         *,
         echo: Values | None = None,
         note: str = "",
+        is_new: bool = False,
     ) -> Link | None:
         """Commit what became of a write that this caller sent, and let go of the lease.
 
-        Returns the saved link; None if the lease had run out and somebody else took the link,
-        in which case it is marked to be looked at again. The change keeps what the caller's own
-        answer says of it; an answer that says nothing (AMBIGUOUS) replaces no other.
+        Returns the saved link; None if the lease had run out and somebody else took the link, or
+        another link the target, which ``is_new`` to this one: it is then marked to be looked at
+        again. The change keeps what the caller's own answer says of it; an answer that says
+        nothing (AMBIGUOUS) replaces no other.
         """
         released = link.released()
         settled = (state, released.testably_id, echo, note, now)
@@ -82,7 +87,9 @@ class Journal(Connected):
                 if change_id is not None:
                     _settle_change(connection, change_id, *settled)
                 saved = save_link(connection, pair_id, released, now, holding=True)
-        except DoesNotFit:  # another link has this target; the change stays true
+                if is_new:
+                    _require_free(connection, pair_id, released)
+        except (_LostError, DoesNotFit):  # another link has this target; the change stays true
             saved = None
             if change_id is not None:
                 with self._transaction() as connection:
@@ -102,8 +109,8 @@ class Journal(Connected):
     ) -> Link | None:
         """Commit what became of a write in doubt, as the target's lists tell it.
 
-        Returns the saved link; None, with nothing recorded, if somebody else took the link since:
-        they may know more.
+        Returns the saved link; None, with nothing recorded, if somebody else took the link or its
+        target since: they may know more.
         """
         released = link.released()
         try:
@@ -111,6 +118,7 @@ class Journal(Connected):
                 saved = save_link(connection, pair_id, released, now, holding=True)
                 if saved is None:
                     raise _LostError
+                _require_free(connection, pair_id, saved)
                 if link.change_id is not None:
                     settled = (state, released.testably_id, echo, "", now)
                     _settle_change(connection, link.change_id, *settled)
@@ -191,6 +199,12 @@ def _lease(
     if saved is None:
         raise _LostError
     return saved, change_id
+
+
+def _require_free(connection: Connection, pair_id: int, link: Link) -> None:
+    """Raises _LostError where another pair has the target that this link was given."""
+    if is_anothers(connection, pair_id, link.testably_id):
+        raise _LostError
 
 
 def _record(connection: Connection, pair_id: int, change: Change) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.cli.terminal import terminal
 from worker.bootstrap import Deployment
 from worker.sandbox.server import Sandbox
 from worker.settings import load_settings
+from worker.sync.proof import Proof
+from worker.sync.run import Run
 
 Person = Callable[[str], None]
 
@@ -255,6 +258,59 @@ def test_a_plan_that_changed_is_refused_in_words(milesync: Milesync, sandbox: Sa
     assert sandbox.testably.count("POST") == 0
 
 
+def test_a_reviewed_plan_says_below_what_it_creates(milesync: Milesync, sandbox: Sandbox) -> None:
+    """Testably could not move it afterwards."""
+    rail = sandbox.testrail.model
+    parents = [rail.add(1, {"name": name})["id"] for name in ("One", "Other")]
+    for parent in parents:
+        rail.add(1, {"name": f"Below {parent}", "parent_id": parent})
+    moved = int(str(rail.add(1, {"name": "Moved", "parent_id": parents[0]})["id"]))
+    milesync("plan", "--out", "plan.json")
+    rail.update(moved, {"parent_id": parents[1]})
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "plan_changed")
+    told = f"parent_id was {parents[0]}, and is {parents[1]} now"
+    assert told in ended.json["error"]["message"]
+
+
+@pytest.mark.parametrize("extra", ["--yes", "--dry-run"])
+def test_a_reviewed_plan_is_not_applied_in_part(
+    milesync: Milesync, two_projects: Sandbox, extra: str
+) -> None:
+    """A pair of it that cannot be planned now stops the others, and is named."""
+    milesync("plan", "--out", "plan.json")
+    two_projects.testrail.model.update(1, {"name": "Renamed since"})
+    two_projects.testrail.model.no_access.add(2)
+    ended = milesync("migrate", "--plan", "plan.json", "--json", extra)
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "guard")
+    assert "project 2 → proj_two could not be planned" in ended.json["error"]["message"]
+    assert two_projects.testably.count("POST") == 0
+
+
+@pytest.mark.parametrize("extra", ["--yes", "--dry-run"])
+def test_where_nothing_of_a_reviewed_plan_can_be_planned_it_is_said_why(
+    milesync: Milesync, sandbox: Sandbox, extra: str
+) -> None:
+    milesync("plan", "--out", "plan.json")
+    sandbox.testrail.model.no_access.add(1)
+    ended = milesync("migrate", "--plan", "plan.json", "--json", extra)
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "access_denied")
+
+
+@pytest.mark.usefixtures("two_projects")
+def test_a_reviewed_plan_waits_for_whoever_holds_a_pair_of_it(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    milesync("plan", "--out", "plan.json")
+    with Deployment(load_settings()) as deployment:
+        pair = deployment.store.pair(deployment.identity(deployment.settings.projects[1]))
+        with pair_lock(deployment.engine, pair.id):
+            ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (1, "guard")
+    assert sandbox.testably.count("POST") == 0
+    assert milesync("migrate", "--plan", "plan.json", "--yes").code == 0
+
+
 @pytest.mark.usefixtures("two_projects")
 def test_a_plan_of_one_project_leaves_the_others(milesync: Milesync) -> None:
     milesync("plan", "--project", "2", "--out", "plan.json")
@@ -276,6 +332,77 @@ def test_what_shapes_a_plan_cannot_be_given_beside_one(milesync: Milesync) -> No
     milesync("plan", "--out", "plan.json")
     assert milesync("migrate", "--plan", "plan.json", "--yes", "--create-anyway").code == 2
     assert milesync("migrate", "--plan", "missing.json", "--yes").code == 2
+
+
+@pytest.mark.parametrize("command", [("plan",), ("migrate", "--yes")])
+def test_a_taken_name_is_adopted_or_made_beside_and_not_both(
+    milesync: Milesync, sandbox: Sandbox, command: tuple[str, ...]
+) -> None:
+    """One of both would silently win, and it was the one that doubles."""
+    ended = milesync(*command, "--adopt-by-name", "--create-anyway", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+    assert not sandbox.testrail.requests
+
+
+def test_a_pair_that_was_disabled_since_its_plan_is_not_run(
+    milesync: Milesync, two_projects: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants it all the same names it."""
+    milesync("plan", "--out", "plan.json")
+    monkeypatch.delenv("MILESYNC_PROJECTS")
+    pairs = ((1, "proj_abc123", "true"), (2, "proj_two", "false"))
+    Path("milesync.toml").write_text(
+        "".join(
+            f'[[projects]]\ntestrail = {rail}\ntestably = "{ably}"\nenabled = {enabled}\n'
+            for rail, ably, enabled in pairs
+        ),
+        encoding="utf-8",
+    )
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+    assert "2 → proj_two of the reviewed plan is disabled" in ended.json["error"]["message"]
+    assert two_projects.testably.count("POST") == 0
+    named = ("--project", "1", "--project", "2")
+    assert milesync("migrate", "--plan", "plan.json", "--yes", *named).code == 0
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_plan_that_was_changed_by_hand_is_wrong_usage(milesync: Milesync) -> None:
+    milesync("plan", "--out", "plan.json")
+    kept = json.loads(Path("plan.json").read_text(encoding="utf-8"))
+    kept["projects"][0]["actions"].pop()
+    Path("plan.json").write_text(json.dumps(kept), encoding="utf-8")
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+    assert "fingerprint" in ended.json["error"]["message"]
+
+
+@pytest.fixture
+def edited_before_its_proof(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run writes, somebody edits the second milestone, deletes the last and adds one."""
+    reads = Run._read_again
+
+    def after_an_edit(run: Run) -> Proof:
+        rail = sandbox.testrail.model
+        last = int(str(rail.everything(1)[-1]["id"]))
+        rail.delete(last)
+        rail.update(2, {"name": f"Edited meanwhile, not {last}"})
+        rail.add(1, {"name": f"Made meanwhile, not {last}"})
+        return reads(run)
+
+    monkeypatch.setattr(Run, "_read_again", after_an_edit)
+
+
+@pytest.mark.usefixtures("edited_before_its_proof")
+def test_with_a_reviewed_plan_nothing_else_is_written(milesync: Milesync, sandbox: Sandbox) -> None:
+    """What somebody edits while it is applied is counted, and left to the next run."""
+    milesync("plan", "--out", "plan.json")
+    ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    [project] = ended.json["projects"]
+    assert (ended.code, project["created"], project["archived"]) == (0, SEEDED, 0)
+    assert (project["verified"]["in_step"], project["verified"]["changed_since"]) == (False, 3)
+    assert "meanwhile" not in str(sandbox.testably.model.live("proj_abc123"))
+    assert milesync("sync", "--json").json["projects"][0]["updated"] == 1
 
 
 # --- the report -------------------------------------------------------------------------------
@@ -301,6 +428,25 @@ def test_reports_hold_every_milestone(milesync: Milesync, sandbox: Sandbox) -> N
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert f"{sandbox.testrail.url}/index.php?/milestones/view/1" in page
+
+
+@pytest.mark.usefixtures("edited_before_its_proof")
+def test_a_report_holds_what_the_proof_wrote(milesync: Milesync, sandbox: Sandbox) -> None:
+    """As the command counts it, each milestone once, also in what is recorded."""
+    milesync("sync")
+    sandbox.testrail.model.update(1, {"name": "Renamed"})
+    ended = milesync("migrate", "--yes", "--json", "--report", "run.json")
+    [project] = ended.json["projects"]
+    wrote = {"created": 1, "updated": 2, "archived": 1, "unchanged": SEEDED - 3}
+    assert {name: project[name] for name in wrote} == wrote
+    assert project["verified"]["in_step"]
+    items = json.loads(Path("run.json").read_text(encoding="utf-8"))["projects"][0]["items"]
+    assert len({item["testrail_id"] for item in items}) == len(items) == SEEDED + 1
+    assert Counter(item["result"] for item in items) == wrote
+    [new] = [item for item in items if item["result"] == "created"]
+    assert (new["action"], new["testrail_lifecycle"]) == ("create", "started")
+    recorded = milesync("show", project["run"], "--json").json
+    assert recorded["counts"] == {name: project[name] for name in recorded["counts"]}
 
 
 def test_a_report_that_could_not_be_written_is_noticed_first(

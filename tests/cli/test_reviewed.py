@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ def action(testrail_id: int | None = 1, **changed: Any) -> dict[str, Any]:
         "action": "create",
         "testably_id": None,
         "name": "Beta",
+        "parent_id": None,
         "reason": "New.",
         "fields": {},
     }
@@ -53,6 +55,8 @@ def test_reasons_cost_and_order_do_not_count() -> None:
         (plan(action(action="adopt")), "action was create, and is adopt now"),
         (plan(action(name="Gamma")), "name was Beta, and is Gamma now"),
         (plan(action(testably_id="ms_1")), "testably_id was None, and is ms_1 now"),
+        (plan(action(parent_id=9)), "parent_id was None, and is 9 now"),
+        (plan(action(action="adopt", parent_id=9)), "action was create, and is adopt now"),
         (plan(action(), action(2)), "milestone 2 (Beta): create is new"),
         (plan(), "milestone 1 (Beta): create is no longer in the plan"),
         (plan(action(), action(None)), "milestone None (Beta): create is new"),
@@ -68,6 +72,14 @@ def test_every_difference_is_said_in_words(fresh: dict[str, Any], words: str) ->
     [line] = differences(reviewed, fresh)
     assert words in line
     assert reviewed["fingerprint"] != fingerprint(fresh)
+
+
+@pytest.mark.parametrize("kind", ["skip", "update", "archive"])
+def test_below_what_it_hangs_does_not_count_where_nothing_is_created(kind: str) -> None:
+    """Nobody moves it, and what agrees as before is shown without its parent."""
+    one, other = (plan(action(action=kind, parent_id=parent)) for parent in (None, 9))
+    assert differences(one, other) == []
+    assert one["fingerprint"] == other["fingerprint"]
 
 
 def test_another_project_is_a_difference() -> None:
@@ -116,6 +128,20 @@ def test_what_is_no_plan_is_refused(changed: dict[str, Any]) -> None:
         read_reviewed(json.dumps(plan() | changed), "plan.json")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"projects": plan(action(name="Renamed"))["projects"]},
+        {"testably_url": "https://elsewhere"},
+        {"fingerprint": "0123456789ab"},
+    ],
+)
+def test_a_plan_that_does_not_fit_its_fingerprint_is_refused(changed: dict[str, Any]) -> None:
+    """Who signed it has signed the fingerprint."""
+    with pytest.raises(UsageError, match=r"plan\.json is not as it was written"):
+        read_reviewed(json.dumps(plan(action()) | changed), "plan.json")
+
+
 # --- whatever stands in the file ----------------------------------------------------------------
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -137,7 +163,14 @@ def almost_plans(draw: st.DrawFn) -> Any:
         place = place[key]
 
 
-@given(ANY_JSON | almost_plans())
+def signed(document: Any) -> Any:
+    """With the fingerprint that it would have, if it were one."""
+    with suppress(AttributeError, KeyError, TypeError):
+        return document | {"fingerprint": fingerprint(document)}
+    return document
+
+
+@given(ANY_JSON | almost_plans() | almost_plans().map(signed))
 def test_any_document_is_a_plan_or_refused_in_plain_words(document: Any) -> None:
     """And one that is taken can be compared, whatever stands in it."""
     fresh = plan(action(), action(2))

@@ -8,7 +8,7 @@ import pytest
 
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.rows import Change, ChangeState, adoption
+from mappings.rows import Change, ChangeState, PairIdentity, adoption
 from mappings.runs import RunLog
 from mappings.store import Store
 from tests.support.clock import NOW
@@ -244,6 +244,68 @@ def test_a_link_without_a_change_can_be_settled(store: Store, pair_id: int, run_
     assert saved
     assert saved.lease_until is None
     assert store.journal.changes(pair_id)[0].state == ChangeState.INTENDED
+
+
+# --- targets of other pairs
+
+
+def beside(number: int, project: str = "proj_1") -> PairIdentity:
+    """Another TestRail project that goes into this Testably project."""
+    return replace(identity(number), testably_project=project)
+
+
+def test_a_target_of_another_pair_cannot_be_adopted(
+    store: Store, pair_id: int, run_id: str
+) -> None:
+    """In the same Testably project; elsewhere the same id is another milestone's."""
+    elsewhere = store.pair(beside(2, "proj_2")).id
+    assert store.save(elsewhere, Link(7, "ms_1"), NOW)
+    adopted = store.journal.adopt(pair_id, Link(1, "ms_1"), adopts(run_id))
+    assert adopted
+    other = store.pair(beside(3)).id
+    assert store.journal.adopt(other, Link(9, "ms_1"), adopts(run_id)) is None
+    assert (store.links(other), store.journal.changes(other)) == ({}, [])
+    assert store.links(pair_id) == {1: adopted}
+
+
+def test_a_create_in_doubt_is_not_found_in_a_target_of_another_pair(
+    store: Store, pair_id: int, run_id: str
+) -> None:
+    """It was linked there since the looks: nothing is recorded, and it is looked for again."""
+    link, _ = leased(store, pair_id, run_id)
+    assert store.save(store.pair(beside(2)).id, Link(7, "ms_1"), NOW)
+    found = replace(link, testably_id="ms_1", state=LinkState.LINKED)
+    assert store.journal.conclude(pair_id, found, ChangeState.DONE, NOW) is None
+    assert store.links(pair_id) == {1: replace(link, look_again=True)}
+    assert store.journal.changes(pair_id)[0].state is ChangeState.INTENDED
+
+
+def test_an_answered_create_whose_target_another_pair_has_is_in_doubt(
+    store: Store, pair_id: int, run_id: str
+) -> None:
+    """What the answer says of the write stays true."""
+    link, change_id = leased(store, pair_id, run_id)
+    assert store.save(store.pair(beside(2)).id, Link(7, "ms_1"), NOW)
+    made, done = replace(link, testably_id="ms_1"), ChangeState.DONE
+    assert store.journal.settle(pair_id, made, change_id, done, NOW, is_new=True) is None
+    assert store.links(pair_id) == {1: replace(link, look_again=True)}
+    assert store.journal.changes(pair_id)[0].state is done
+
+
+def test_one_of_many_pairs_adopts_a_target(store: Store, run_log: RunLog) -> None:
+    """However many do so at once."""
+    every = [store.pair(beside(number)).id for number in range(1, 9)]
+    runs = [run_log.begin(pair, "manual", "ann", NOW).id for pair in every]
+    for target in ("ms_1", "ms_2", "ms_3"):
+
+        def adopt(number: int, target: str = target) -> object:
+            link = Link(int(target[-1]), target)
+            change = adoption(runs[number], link.testrail_id, target, "By its name.", NOW)
+            return store.journal.adopt(every[number], link, change)
+
+        assert sum(link is not None for link in at_once(adopt)) == 1
+    held = [link.testably_id for pair in every for link in store.links(pair).values()]
+    assert sorted(map(str, held)) == ["ms_1", "ms_2", "ms_3"]
 
 
 # --- what is recorded

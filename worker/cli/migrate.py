@@ -20,13 +20,13 @@ from worker.cli.options import (
     Json,
     MassArchive,
     MassRecreate,
-    May,
     OnlyThose,
     Projects,
     Yes,
+    options_of,
 )
 from worker.cli.output import exit_of, show
-from worker.cli.reviewed import chosen_pairs, read_plan
+from worker.cli.reviewed import chosen_pairs, read_plan, require_reviewed
 from worker.cli.session import opened, pairs_to_call, require_consent
 from worker.cli.signals import exit_code
 from worker.errors import UsageError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
-    from worker.sync.options import Only, Options
+    from worker.sync.options import Options
     from worker.sync.reviewed_plan import Document
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")]
@@ -83,7 +83,7 @@ def migrate(
       milesync migrate --plan plan.json --yes
     """
     may = (adopt_by_name, create_anyway, allow_mass_archive, allow_mass_recreate, archive_in_use)
-    options = _options(only, may, verify=not no_verify)
+    options = options_of(only, may, verify=not no_verify)
     if background and (plan or report):
         raise UsageError("--background cannot go together with --plan or --report.")
     reviewed, options = read_plan(plan, options)
@@ -121,12 +121,6 @@ def sync(
         return _end(migration, None, interrupts, as_json=as_json)
 
 
-def _options(only: Only | None, may: May, *, verify: bool) -> Options:
-    from worker.sync.options import Options, Trigger
-
-    return Options(Trigger.MIGRATION, only, *may, verify)
-
-
 def _do(
     deployment: Deployment,
     pairs: Sequence[ProjectPair],
@@ -152,13 +146,11 @@ def _only_look(
     *,
     as_json: bool,
 ) -> int:
-    from worker.cli.plan import look_at, places
-    from worker.sync.reviewed_plan import must_be_equal, reviewable
+    from worker.cli.plan import look_at
 
     looked = look_at(deployment, pairs, options)
-    if reviewed is not None and not looked.errors:
-        fresh = reviewable(looked.as_json(), options, places(deployment.settings))
-        must_be_equal(reviewed, fresh)
+    if reviewed is not None:
+        require_reviewed(reviewed, looked, options, deployment)
     looked.show(deployment, as_json=as_json)
     return looked.exit
 

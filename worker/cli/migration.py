@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mappings.errors import MilesyncError
 from worker.cli.progress import progress, reading
+from worker.cli.reviewed import require_reviewed
 from worker.cli.session import consent
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
     from worker.cli.pair_run import PairRun
+    from worker.cli.plan import Looked
     from worker.settings import ProjectPair
     from worker.sync.options import Options
     from worker.sync.report import RunReport
@@ -39,21 +41,11 @@ class Migration:
         return [run.report for run in self.runs]
 
     def plan(self, reviewed: Document | None = None) -> None:
-        """Take and plan every pair. Raises PlanChanged if that is not what was reviewed."""
+        """Take and plan every pair. Raises GuardTripped if that is not what was reviewed."""
         for run in self.runs:
             _plan(run)
         if reviewed is not None:
-            self._compare(reviewed)
-
-    def _compare(self, reviewed: Document) -> None:
-        from worker.sync.reviewed_plan import must_be_equal, reviewable
-
-        looked = _looked(self.runs)
-        if not looked.errors:
-            from worker.cli.plan import places
-
-            where = places(self.deployment.settings)
-            must_be_equal(reviewed, reviewable(looked.as_json(), self.options, where))
+            require_reviewed(reviewed, _looked(self.runs), self.options, self.deployment)
 
     def run(self, *, yes: bool, as_json: bool) -> None:
         """Show the plans, ask unless ``yes``, and apply them."""
@@ -117,7 +109,7 @@ def _plan(run: PairRun) -> None:
         run.plan()
 
 
-def _looked(runs: Sequence[PairRun]) -> Any:
+def _looked(runs: Sequence[PairRun]) -> Looked:
     """What the runs have planned so far, as `milesync plan` shows it."""
     from worker.cli.plan import Looked
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from worker.sync.options import Only
+from worker.errors import UsageError
+from worker.sync.options import Only, Options, Trigger
 
 Config = Annotated[
     Path | None,
@@ -60,3 +61,14 @@ InUse = Annotated[
 ]
 May = tuple[bool, bool, bool, bool, bool]
 """What a person allows with these five, in the order of the fields of `Options`."""
+
+
+def options_of(only: Only | None, may: May, *, verify: bool = True) -> Options:
+    """What a plan or a migration is asked for. Raises UsageError for what contradicts itself."""
+    options = Options(Trigger.MIGRATION, only, *may, verify)
+    if options.adopt_by_name and options.create_anyway:
+        raise UsageError(
+            "--adopt-by-name and --create-anyway cannot go together.",
+            "Give the one that is meant; with --project, each project can have its own.",
+        )
+    return options

@@ -64,15 +64,16 @@ class PairRun:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What came of each milestone."""
-        return [] if self._run is None else list(self._run.outcomes.values())
+        """What came of each milestone by the end."""
+        return [] if self._run is None else self._run.ended
 
     def links_in_step(self) -> Iterator[Link]:
         """The links of the milestones that agreed as before, of which there are no outcomes."""
         run = self._run
         if run is None or run.planned is None or not run.recording.in_step:
             return
-        ids = list(run.planned.plan.in_step.named)
+        known = {outcome.action.testrail_id for outcome in run.ended}
+        ids = [id_ for id_ in run.planned.plan.in_step.named if id_ not in known]
         for start in range(0, len(ids), _SOME):
             some = ids[start : start + _SOME]
             yield from run.context.store.links(run.pair.id, some).values()
@@ -83,6 +84,13 @@ class PairRun:
         assert self._run is not None  # noqa: S101
         assert self._run.planned is not None  # noqa: S101
         return self._run.planned.snapshot
+
+    def last_seen(self, testrail_id: int) -> Snapshot:
+        """The snapshot in which a milestone was read last: the proof's, if that has read it."""
+        proof = self._run.proof if self._run else None
+        read = proof.snapshot if proof else None
+        is_there = read is not None and testrail_id in read.source.milestones
+        return read if read is not None and is_there else self.snapshot
 
     def plan(self) -> None:
         """Take the pair, read both sides and plan."""

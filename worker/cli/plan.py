@@ -22,9 +22,9 @@ from worker.cli.options import (
     Json,
     MassArchive,
     MassRecreate,
-    May,
     OnlyThose,
     Projects,
+    options_of,
 )
 from worker.cli.output import Exit, Streamed, console, show
 from worker.cli.plan_text import show_plan
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from worker.settings import ProjectPair, Settings
     from worker.sync.context import PairContext, PlannedRun
     from worker.sync.decide.action import Plan
-    from worker.sync.options import Only, Options
+    from worker.sync.options import Options
 
 Out = Annotated[
     list[Path] | None,
@@ -80,7 +80,7 @@ def plan(
       milesync plan --out plan.json --out plan.html
     """
     may = (adopt_by_name, create_anyway, allow_mass_archive, allow_mass_recreate, archive_in_use)
-    options = _options(only, may)
+    options = options_of(only, may)
     for file in out or ():
         require_writable(file, "a plan", ENDINGS)
     with opened(config) as deployment:
@@ -95,12 +95,6 @@ def plan(
             named = "".join(f" --project {project}" for project in projects or ())
             _say_next(console(sys.stdout), looked, out or [], f"{named}{options.flags}")
     return looked.exit
-
-
-def _options(only: Only | None, may: May) -> Options:
-    from worker.sync.options import Options, Trigger
-
-    return Options(Trigger.MIGRATION, only, *may)
 
 
 def _say_next(out: Console, looked: Looked, files: Sequence[Path], flags: str) -> None:

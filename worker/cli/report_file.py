@@ -131,7 +131,8 @@ def _lifecycles(run: PairRun, outcome: Outcome) -> Mapping[str, str | None]:
     from worker.sync.apply.outcome import DONE
 
     written = outcome.result in DONE
-    return lifecycles.of_action(run.snapshot, outcome.action, written=written)
+    snapshot = run.last_seen(outcome.action.testrail_id)
+    return lifecycles.of_action(snapshot, outcome.action, written=written)
 
 
 def _as_json(document: Document) -> str:

@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mappings.commands import for_project
+from mappings.errors import MilesyncError
 from worker.cli.session import pairs_to_call
-from worker.errors import UsageError
+from worker.errors import GuardTripped, UsageError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
+    from worker.cli.plan import Looked
     from worker.settings import ProjectPair
     from worker.sync.options import Options
     from worker.sync.reviewed_plan import Document
@@ -45,18 +48,54 @@ def read_plan(file: Path | None, options: Options) -> tuple[Document | None, Opt
         allow_mass_archive=kept.allow_mass_archive or options.allow_mass_archive,
         allow_mass_recreate=kept.allow_mass_recreate or options.allow_mass_recreate,
         verify=options.verify,
+        reviewed=True,
     )
 
 
 def chosen_pairs(
     deployment: Deployment, projects: Sequence[int] | None, reviewed: Document | None
 ) -> tuple[ProjectPair, ...]:
-    """The pairs that were named, else those of the reviewed plan, else all."""
+    """The pairs that were named, else those of the reviewed plan, else all.
+
+    Raises UsageError if one of the reviewed plan is disabled by now.
+    """
     if projects or reviewed is None:
         return pairs_to_call(deployment.settings, projects)
     in_plan = [(p.get("testrail_project"), p.get("testably_project")) for p in reviewed["projects"]]
-    pairs = pairs_to_call(deployment.settings, [int(source or 0) for source, _ in in_plan])
-    return tuple(pair for pair in pairs if (pair.testrail, pair.testably) in in_plan) or pairs
+    every = pairs_to_call(deployment.settings, [int(source or 0) for source, _ in in_plan])
+    pairs = tuple(pair for pair in every if (pair.testrail, pair.testably) in in_plan)
+    for pair in pairs:
+        if not pair.enabled:
+            raise UsageError(
+                f"Project {pair.testrail} → {pair.testably} of the reviewed plan is disabled.",
+                f"Enable it, give --project {pair.testrail} for it all the same, or make a new "
+                "plan without it.",
+            )
+    return pairs or every
+
+
+def require_reviewed(
+    reviewed: Document, looked: Looked, options: Options, deployment: Deployment
+) -> None:
+    """Raises PlanChanged if what was ``looked`` at is not what was reviewed, in any pair of it.
+
+    Raises GuardTripped if one could not be planned beside others; where none could be, there is
+    nothing to apply, and their errors are told as always.
+    """
+    from worker.cli.plan import places
+    from worker.sync.reviewed_plan import must_be_equal, reviewable
+
+    if not looked.plans:
+        return
+    for identity, result in zip(looked.identities, looked.results, strict=True):
+        if isinstance(result, MilesyncError):
+            project = identity.testrail_project
+            pair = f"project {project} → {identity.testably_project}"
+            raise GuardTripped(
+                f"Nothing was written, since {pair} could not be planned: {result.message}",
+                for_project(result.hint, deployment.project_to_name(project)),
+            ) from result
+    must_be_equal(reviewed, reviewable(looked.as_json(), options, places(deployment.settings)))
 
 
 def _short(error: Exception) -> str:

@@ -14,6 +14,8 @@ from mappings.run_record import HEARTBEAT_EVERY
 from mappings.runs import RunLog
 from mappings.store import Store
 from worker.clock import Clock
+from worker.sync.apply.vocabulary import open_word_of
+from worker.sync.apply.writer import TargetWriter
 from worker.sync.collector import fewer_collections
 from worker.sync.decide.action import Plan
 from worker.sync.decide.plan import make_plan
@@ -55,6 +57,19 @@ class PairContext:
     def requests(self) -> dict[str, int]:
         """How many requests were sent to each side so far, repeats included."""
         return {"testrail": self.source.requests, "testably": self.target.requests}
+
+    def writer(self, pair: Pair, run_id: str, require_pair: Callable[[], None]) -> TargetWriter:
+        """What writes to the target in a run; ``require_pair`` raises once it has lost its pair."""
+        return TargetWriter(
+            pair,
+            run_id,
+            self.target,
+            self.store,
+            self.clock,
+            require_pair,
+            open_word=open_word_of(self.store, pair),
+            lanes=self.lanes(),
+        )
 
     def requests_since(self, before: Mapping[str, int]) -> dict[str, int]:
         """How many requests were sent to each side after ``requests`` was ``before``."""

@@ -51,7 +51,10 @@ LOOKS: Final = "looks"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person allowed or asked for in this run."""
+    """What a person allowed or asked for in this run.
+
+    ``reviewed``: it is to write what was reviewed, and nothing else, were it edited meanwhile.
+    """
 
     trigger: Trigger = Trigger.MANUAL
     only: Only | None = None
@@ -61,6 +64,7 @@ class Options:
     allow_mass_recreate: bool = False
     archive_in_use: bool = False
     verify: bool = True
+    reviewed: bool = False
 
     @property
     def by_person(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from mappings.link_record import LinkState
 from mappings.rows import Pair
 from worker.errors import ApiError
 from worker.sync.apply.outcome import Outcome, unattempted
@@ -103,7 +104,7 @@ def prove(
 
     What is to be pushed (somebody edited meanwhile) or adopted is so once by ``apply``, which gives
     what came of it, and compared again, each milestone by itself; what is to be pushed then is
-    counted as changed since.
+    counted as changed since. Of a run that is to do what was ``reviewed`` nothing is pushed here.
     """
     scope = scope_of(options)
     outcomes: Iterable[Outcome] = ()
@@ -113,10 +114,11 @@ def prove(
         require_whole(snapshot)
         plan = make_plan(snapshot)
         keep_learned(context, pair.id, plan)
-        pushed = [action for action in plan.actions if _is_done_at_once(action, snapshot)]
-        if pushed and not plan.guards:
-            outcomes = apply(snapshot, replace(plan, actions=plan.changes))
-            snapshot = _compared_again(context, pair, snapshot, pushed)
+        differing = tuple(_to_do_at_once(plan, snapshot))
+        if differing and not plan.guards:
+            if not options.reviewed:
+                outcomes = apply(snapshot, replace(plan, actions=differing))
+            snapshot = _compared_again(context, pair, snapshot, differing)
             plan = make_plan(snapshot)
             keep_learned(context, pair.id, plan)
         require_read(plan)
@@ -139,15 +141,15 @@ def _after(plan: Plan, pushed: Iterable[Outcome]) -> tuple[Outcome, ...]:
 
 
 def _compared_again(
-    context: PairContext, pair: Pair, snapshot: Snapshot, pushed: list[Action]
+    context: PairContext, pair: Pair, snapshot: Snapshot, differing: Collection[Action]
 ) -> Snapshot:
-    """The snapshot with what was pushed read once more, and with the links as they are now."""
+    """The snapshot with what differed read once more, and with the links as they are now."""
     touched = snapshot.links.complete.keys() | snapshot.source.milestones.keys()
     links = snapshot.links.with_complete(context.store.links(pair.id, touched))
-    ids = {action.testrail_id: links.get(action.testrail_id) for action in pushed}
+    ids = {action.testrail_id: links.get(action.testrail_id) for action in differing}
     found = [
         replace(action, testably_id=link.testably_id)
-        for action in pushed
+        for action in differing
         if (link := ids[action.testrail_id]) is not None
     ]
     fresh = second_look(context, snapshot, found)
@@ -155,19 +157,30 @@ def _compared_again(
     return replace(fresh, links=links, now=context.clock.now(), read_at=began_at, _desired={})
 
 
-def _is_done_at_once(action: Action, snapshot: Snapshot) -> bool:
-    """Whether the proof does it itself: a change, or an adoption of what has another id by now.
+def _to_do_at_once(plan: Plan, snapshot: Snapshot) -> Iterator[Action]:
+    """What the proof does itself: changes, and adoptions of what has another id by now.
 
-    By the name alone nothing is adopted that the plan did not show.
+    By the name alone nothing is adopted that the plan did not show, and below that nothing is
+    created.
     """
-    if action.kind is not Kind.ADOPT:
-        return bool(action.push or action.status_later)
+    left = set()
+    for action in plan.changes:  # parents come first
+        if action.kind is Kind.ADOPT and not _is_marked(action, snapshot):
+            left.add(action.testrail_id)
+        elif action.kind is not Kind.CREATE or action.parent_id not in left:
+            yield action
+
+
+def _is_marked(action: Action, snapshot: Snapshot) -> bool:
     marked = snapshot.marked.get(action.testrail_id, ())
     return any(target.id == action.testably_id for target in marked)
 
 
 def _is_pushed(action: Action) -> bool:
     """Whether there is something to push that no write of this run has failed at."""
-    if action.problem is not None or (action.link is not None and action.link.problem is not None):
+    link = action.link
+    if action.problem is not None or (link is not None and link.problem is not None):
         return False
+    if action.kind in (Kind.CREATE, Kind.ADOPT):
+        return link is None or link.state is not LinkState.CREATING
     return any(one.verdict is Verdict.PUSH for one in action.differences)

@@ -107,6 +107,22 @@ class Recording:
         done = {result.value: written[result.value] for result in DONE}
         return {**counted, **self.record.counts, **(done if written else {})}
 
+    def counts_of_proof(self, outcomes: Iterable[Outcome], *, is_whole: bool) -> dict[str, int]:
+        """The counts in a part that has done nothing but the proof; ``outcomes`` are what it knows.
+
+        What it has written is counted as that, and if it is ``is_whole``, what needs a person as it
+        has found it. Everything else that the earlier parts counted, or that is new, is unchanged.
+        """
+        others = [one for one in outcomes if one.action.testrail_id not in self.written]
+        wrote = [one for one in others if one.result in DONE]
+        new = sum(one.action.planned_link.version == 0 for one in wrote)
+        before, now = self.counts(()), count(others if is_whole else wrote)
+        stays = DONE if is_whole else tuple(Result)
+        counts = {name: n + (before[name] if name in stays else 0) for name, n in now.items()}
+        total = sum(self.record.counts.values()) + new
+        counts[Result.UNCHANGED.value] += total - sum(counts.values())
+        return counts
+
     @property
     def counted_since(self) -> datetime:
         """Since when failures count as those of this run; refreshes share a while (R6)."""

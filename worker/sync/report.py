@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -71,6 +71,9 @@ class RunReport:
         return document
 
 
+_ARRIVING = frozenset({Kind.CREATE, Kind.ADOPT})
+
+
 def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:
     """How many milestones there are of each result; ``in_step`` more agree as before."""
     found = Counter(outcome.result.value for outcome in outcomes)
@@ -78,24 +81,33 @@ def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:
     return {result.value: found[result.value] for result in Result}
 
 
-def after_proof(outcomes: Iterable[Outcome], told: Collection[Outcome]) -> list[Outcome]:
-    """What came of a run's milestones by its end.
+def after_proof(
+    outcomes: Iterable[Outcome], told: Iterable[Outcome], pushed: Iterable[Outcome] = ()
+) -> list[Outcome]:
+    """What came of a run's milestones by its end, each once.
 
-    What it wrote stays written; of all else the proof that it ended with, by what it ``told``, has
-    the last word. What the proof itself has written counts too.
+    What it wrote stays written, and so does what the proof that it ended with has ``pushed``; of
+    all else that proof, by what it ``told``, has the last word. A milestone that nothing was done
+    about, and that has no target, is none of the run's.
     """
-    outcomes = list(outcomes)
-    last = {outcome.action.testrail_id: outcome.result for outcome in told}
-    known = {outcome.action.testrail_id for outcome in outcomes}
+    outcomes, told = list(outcomes), list(told)
+    wrote = {one.action.testrail_id: one for one in pushed if one.result in DONE}
+    last = {one.action.testrail_id: one.result for one in told}
+    known = {one.action.testrail_id for one in outcomes}
 
     def by_its_end(outcome: Outcome) -> Outcome:
         id_ = outcome.action.testrail_id
         if outcome.result in DONE or not id_:
             return outcome
-        return replace(outcome, result=last.get(id_, Result.UNCHANGED))
+        return wrote.get(id_) or replace(outcome, result=last.get(id_, Result.UNCHANGED))
 
-    pushed = [o for o in told if o.result in DONE and o.action.testrail_id not in known]
-    return [*map(by_its_end, outcomes), *pushed]
+    seen = [one for one in told if one.action.testrail_id not in wrote and not _is_left_out(one)]
+    others = (one for one in (*seen, *wrote.values()) if one.action.testrail_id not in known)
+    return [*map(by_its_end, outcomes), *others]
+
+
+def _is_left_out(outcome: Outcome) -> bool:
+    return outcome.action.kind in _ARRIVING and outcome.result is Result.UNCHANGED
 
 
 def problems_of(

@@ -1,7 +1,7 @@
 """A plan that a person has reviewed: kept in a file, and compared with a fresh one. Pure.
 
-What must be equal is what would be done: the kind of each action, its ids, name and fields. The
-reasons and the cost may differ.
+What must be equal is what would be done: the kind of each action, its ids, name and fields, and
+the parent below which it creates. The reasons and the cost may differ.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ VERSION: Final = 1
 SHOWN: Final = 10
 _COMPARED: Final = ("action", "testably_id", "name")
 _DECIDED: Final = ("testrail_id", *_COMPARED, "fields")
+_CREATED: Final = ("parent_id",)
+"""Of a create alone: what is in Testably already is moved by nobody."""
 Document = Mapping[str, Any]
 _Plain = str | int | float | bool | None
 
@@ -50,7 +52,7 @@ def reviewable(document: Document, options: Options, places: Document) -> dict[s
 def fingerprint(document: Document) -> str:
     """What is equal for two plans that would do the same in the same place; it can be typed."""
     pairs = {
-        pair: sorted(([one.get(name) for name in _DECIDED] for one in actions), key=str)
+        pair: sorted(([one.get(n) for n in (*_DECIDED, *_more(one))] for one in actions), key=str)
         for pair, actions in _by_pair(document).items()
     }
     facts = [document.get("testrail_url"), document.get("testably_url"), pairs]
@@ -59,7 +61,7 @@ def fingerprint(document: Document) -> str:
 
 
 def read_reviewed(text: str, name: str) -> Document:
-    """The plan in a file called ``name``. Raises UsageError if it is none."""
+    """The plan in a file called ``name``. Raises UsageError if it is none, or was changed."""
     hint = "Write one with `milesync plan --out FILE`."
     try:
         document: Any = json.loads(text)
@@ -77,6 +79,9 @@ def read_reviewed(text: str, name: str) -> Document:
         raise UsageError(
             f"{name} is not a whole plan: {place} is missing or wrong.", hint
         ) from None
+    if document["fingerprint"] != fingerprint(document):
+        text = f"{name} is not as it was written: its plan does not fit its own fingerprint."
+        raise UsageError(text, hint)
     return cast(Document, document)
 
 
@@ -96,6 +101,7 @@ class _Action(_Shape):
     testrail_id: int | None
     testably_id: str | None
     name: str | None
+    parent_id: int | None
     fields: dict[str, _Field]
 
 
@@ -115,6 +121,7 @@ class _Options(_Shape):
 
 
 class _Plan(_Shape):
+    fingerprint: str
     options: _Options
     projects: list[_Project]
 
@@ -177,8 +184,13 @@ def _called(action: Document) -> str:
     return f"milestone {action.get('testrail_id')} ({action.get('name')})"
 
 
+def _more(action: Document) -> tuple[str, ...]:
+    return _CREATED if action.get("action") == "create" else ()
+
+
 def _of_action(one: Document, other: Document) -> Iterator[str]:
-    for name in _COMPARED:
+    both = _more(one) if _more(one) == _more(other) else ()
+    for name in (*_COMPARED, *both):
         if one.get(name) != other.get(name):
             yield f"{name} was {one.get(name)}, and is {other.get(name)} now"
     before, after = one.get("fields") or {}, other.get("fields") or {}

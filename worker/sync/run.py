@@ -17,7 +17,6 @@ from worker.errors import GuardTripped
 from worker.sync.apply.attempts import Attempts
 from worker.sync.apply.executor import Executor
 from worker.sync.apply.outcome import Outcome
-from worker.sync.apply.vocabulary import open_word_of
 from worker.sync.apply.writer import TargetWriter
 from worker.sync.collector import fewer_collections
 from worker.sync.context import PairContext, PlannedRun
@@ -25,7 +24,7 @@ from worker.sync.decide.action import Plan
 from worker.sync.decide.guards import rules_guard
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import LOOKS, WHOLE, Options, Phase, RunMode
-from worker.sync.proof import Apply, Proof, its_own, prove
+from worker.sync.proof import Proof, its_own, prove
 from worker.sync.quiet import plan_routine
 from worker.sync.read.scope import Scope, listing_is_due
 from worker.sync.recording import Recording, recording
@@ -63,6 +62,7 @@ class Run:
     scope: Scope = field(default_factory=Scope)
     planned: PlannedRun | None = None
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    pushed: dict[int, Outcome] = field(default_factory=dict)
     proof: Proof | None = None
     phase: Phase = Phase.READING
     report: RunReport = field(init=False)
@@ -160,7 +160,11 @@ class Run:
         return self._end(snapshot)
 
     def _apply(
-        self, snapshot: Snapshot, plan: Plan, outcomes: dict[int, Outcome], on_outcome: OnOutcome
+        self,
+        snapshot: Snapshot,
+        plan: Plan,
+        outcomes: dict[int, Outcome],
+        on_outcome: OnOutcome = lambda _: None,
     ) -> Collection[Outcome]:
         # A refresh leaves creates in doubt to a run of the whole pair: looking for them may take
         # longer than its task.
@@ -180,17 +184,7 @@ class Run:
 
     def writer(self) -> TargetWriter:
         """What writes to the target in this run, as long as it holds its pair."""
-        context = self.context
-        return TargetWriter(
-            self.pair,
-            self.id,
-            context.target,
-            context.store,
-            context.clock,
-            self.recording.heartbeat.require,
-            open_word=open_word_of(context.store, self.pair),
-            lanes=context.lanes(),
-        )
+        return self.context.writer(self.pair, self.id, self.recording.heartbeat.require)
 
     @property
     def has_written(self) -> bool:
@@ -209,7 +203,7 @@ class Run:
         return self._read_again() if self.options.proves else None
 
     def _read_again(self) -> Proof:
-        push: Apply = lambda now, plan: self._apply(now, plan, {}, lambda _: None)  # noqa: E731
+        push = partial(self._apply, outcomes=self.pushed)
         return prove(self.context, self.pair, self.options, push, self._reading)
 
     @property
@@ -258,11 +252,13 @@ class Run:
         """
         if state is State.UNFINISHED:
             self.context.answers.keep_for_next_slice()
-        ended = after_proof(self.outcomes.values(), self._told())
-        counts = self.recording.counts(ended)
         plan = self.planned.plan if self.planned else None
         if self.proof is not None and self.proof.plan is not None:
             plan = self.proof.plan
+        ended = self.ended
+        counts = self.recording.counts(ended)
+        if self.planned is None and self.phase is Phase.PROVING:
+            counts = self.recording.counts_of_proof(ended, is_whole=plan is not None)
         report = RunReport(
             self.context.identity,
             self.id,
@@ -283,6 +279,11 @@ class Run:
         if self.proof is not None and self.proof.found is None:
             return (*gaps, unproved(self.proof.reason))
         return gaps
+
+    @property
+    def ended(self) -> list[Outcome]:
+        """What has come of each milestone, as far as the run got, its proof included."""
+        return after_proof(self.outcomes.values(), self._told(), self.pushed.values())
 
     def _told(self) -> Collection[Outcome]:
         """The outcomes that say what a person should read: those of the proof, if it gave any."""

@@ -31,6 +31,8 @@ from worker.sync.apply.outcome import (
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.decide.action import Action
 
+TAKEN = "The next run looks again: meanwhile another milestone was linked to"
+
 Step = Callable[[TargetWriter, Action, Link], Link]
 Item = tuple[int, Action]
 """An action with its number in the plan, under which its outcome is kept."""
@@ -182,5 +184,9 @@ class Items:
         self.writer.look_again(action.testrail_id)
         if fresh.state is LinkState.CREATING:
             self.outcomes[number] = in_doubt(action)
+        elif fresh.version == expected:  # nobody has its link, so somebody has its target
+            outcome = waiting(action, ProblemKind.HELD_UP, f"{TAKEN} {action.testably_id}.")
+            self.links.note(self.links.reload(action.testrail_id), outcome.problems[0])
+            self.finish(number, outcome)
         else:
             self.finish(number, Outcome(action, Result.UNCHANGED, fresh.testably_id))

@@ -278,6 +278,7 @@ class TargetWriter:
             self.clock.now(),
             echo=attempt.answer.values if attempt.answer else None,
             note=attempt.error.message if attempt.error else "",
+            is_new=link.testably_id != attempt.link.testably_id,
         )
         if saved is None:
             raise LostLeaseError
