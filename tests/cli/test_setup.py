@@ -28,6 +28,26 @@ def test_init_writes_settings_that_can_be_read(milesync: Milesync, folder: Path)
     assert milesync("init", "--config", "nowhere/other.toml").code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--testrail-url", "https://me:S-hush-1@example.com"), "'***@example.com'"),
+        (("--testrail-url", "https://example.testrail.io?key=S-hush-1"), "has more behind"),
+        (("--testably-url", "https://S-hush-1@example.com"), "'***@example.com'"),
+        (("--testrail-user", "me@example.com:S-hush-1"), "has a colon in it"),
+        (("--pair", "https://S-hush-1@example.com"), "--pair: '***@example.com' is not a pair"),
+    ],
+)
+def test_init_shows_no_secret_that_was_pasted_into_an_option(
+    milesync: Milesync, option: tuple[str, str], said: str
+) -> None:
+    """And names the option that is wrong."""
+    ended = milesync("init", *option)
+    assert (ended.code, f"{option[0]}" in ended.err, said in ended.err) == (2, True, True), ended
+    document = milesync("init", *option, "--json")
+    assert "S-hush-1" not in ended.err + ended.out + document.out
+
+
 def test_init_suggests_secrets_that_are_strong_and_new(milesync: Milesync) -> None:
     """In what it prints, and not in the file."""
     first, second = (milesync("init", "--force", "--json").json["suggested"] for _ in range(2))

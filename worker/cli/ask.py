@@ -40,8 +40,8 @@ def is_interactive() -> bool:
 def ask(question: str, take: Callable[[str], T], default: str | None = None) -> T:
     """What ``take`` makes of the answer; where it raises ValueError the person is asked again.
 
-    The text of the ValueError completes the sentence "'60 per minute' …". Raises UsageError
-    where the input ends.
+    The text of the ValueError completes the sentence "What was typed …", which does not repeat the
+    answer: a key may have been pasted along. Raises UsageError where the input ends.
     """
     shown = "" if default is None else f" [{default}]"
     while True:
@@ -51,7 +51,7 @@ def ask(question: str, take: Callable[[str], T], default: str | None = None) -> 
         try:
             return take(answer)
         except ValueError as error:
-            say(f"  '{answer}' {error}.", "yellow")
+            say(f"  What was typed {error}.", "yellow")
 
 
 def ask_hidden(question: str, take: Callable[[str], T]) -> T:
