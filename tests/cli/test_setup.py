@@ -185,6 +185,24 @@ def test_wrong_settings_are_named(milesync: Milesync, monkeypatch: pytest.Monkey
     assert milesync("check", "--json").json["ok"] is False
 
 
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("name", "most"), [("MILESYNC_RETENTION", "36500d"), ("MILESYNC_HTTP_TIMEOUT", "600 seconds")]
+)
+def test_a_length_of_time_beyond_all_reason_is_a_wrong_setting(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch, name: str, most: str
+) -> None:
+    """And the longest that there may be works wherever it counts."""
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    monkeypatch.setenv(name, most.partition(" ")[0])
+    for command in (["sync"], ["db", "prune"], ["report", run, "--out", "x.html"]):
+        assert milesync(*command).code == 0
+    monkeypatch.setenv(name, "9999999d")
+    ended = milesync("sync", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "settings")
+    assert f"'9999999d' must be at most {most}" in ended.json["error"]["message"]
+
+
 def test_missing_settings_are_named(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "MILESYNC_PROJECTS" in milesync("plan").err
     monkeypatch.setenv("MILESYNC_PROJECTS", "1=proj_abc123")
