@@ -99,6 +99,31 @@ def test_check_tries_everything(milesync: Milesync, sandbox: Sandbox) -> None:
     assert sandbox.testably.count("POST") == 0
 
 
+@pytest.mark.parametrize("wrong", ["first", "second"])
+def test_check_tries_every_account_of_a_project_that_pairs_share(
+    milesync: Milesync,
+    two_projects: Sandbox,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: str,
+) -> None:
+    """And names the pair that has it; an account that pairs share is tried once."""
+    pairs = {"first": '1\ntestably = "proj_two"', "second": '2\ntestably = "proj_two"'}
+    pairs[wrong] += '\ntestably_token = "of-somebody-else"'
+    pairs["third"] = '1\ntestably = "proj_abc123"'
+    text = "".join(f"[[projects]]\ntestrail = {pair}\n" for pair in pairs.values())
+    (folder / "milesync.toml").write_text(text)
+    (folder / "milesync.toml").chmod(0o600)
+    monkeypatch.delenv("MILESYNC_PROJECTS")
+    ended = milesync("check", "--json")
+    number = {"first": 1, "second": 2}[wrong]
+    failed = [check["name"] for check in ended.json["checks"] if not check["ok"]]
+    assert (ended.code, failed) == (1, [f"testably proj_two (pair {number}=proj_two)"])
+    names = [check["name"] for check in ended.json["checks"]]
+    assert names.count("testrail 1") == names.count("testably proj_abc123") == 1
+    assert two_projects.testrail.count("GET", "get_milestones/1") == 1
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_check_learns_the_names_of_the_projects(milesync: Milesync) -> None:
     milesync("check")
