@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from mappings.errors import MilesyncError
 from worker.cli import help as help_text
-from worker.cli.output import Exit, failure, print_json, print_text
+from worker.cli.output import Exit, failure, one_document, print_json, print_text
 from worker.cli.signals import ending, exit_code, interruption_of
 from worker.cli.streams import OutputLost, silence
 from worker.errors import SettingsError, UsageError
@@ -124,6 +124,7 @@ def _common(version: Version = False) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the arguments (without the program's name) ask for: its exit code."""
     args = behind_command(list(sys.argv[1:] if argv is None else argv))
+    one_document.is_printed = False
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -171,7 +172,9 @@ def _run(args: list[str]) -> int:
 
 
 def _failed(args: list[str], error: MilesyncError, state: str = "failed") -> int:
-    if "--json" in args and not isinstance(error, OutputLost):
+    """Tell of the error, as the document unless stdout has one already: the exit code."""
+    stdout_is_done = one_document.is_printed or isinstance(error, OutputLost)
+    if "--json" in args and not stdout_is_done:
         with suppress(OutputLost):  # the exit code is all that is left to tell it by
             print_json(failure(error, state))
     else:

@@ -13,12 +13,11 @@ from mappings.errors import MilesyncError
 from worker.cli import render
 from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.session import consent, declined
-from worker.cli.signals import EndedBySignal, exit_code
+from worker.cli.signals import EndedBySignal
 from worker.errors import Interrupted, SettingsError
 from worker.facts import words
 from worker.facts.progress import Progress, progress_of
 from worker.facts.runs import report_of, summary_of
-from worker.say import say_error
 
 if TYPE_CHECKING:
     from mappings.run_record import RunRecord
@@ -147,11 +146,7 @@ def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
 
     recorded = (deployment.store.find_pair(deployment.identity(pair)) for pair in pairs)
     latest = (run for pair in recorded if pair for run in deployment.runs.latest(pair.id))
-    try:
-        watch(deployment, [run for run in latest if is_open(run)])
-    except EndedBySignal as ended:
-        say_error(ended.error)  # the one document of the command is printed already
-        return exit_code(ended)
+    watch(deployment, [run for run in latest if is_open(run)])
     return Exit.OK
 
 
