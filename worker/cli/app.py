@@ -57,6 +57,10 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
 """By the heading under which `milesync --help` shows it: each command, and the module here in
 which its function is. The function is called like the command, or like its last word."""
 
+_GROUPS: Final = [
+    name.split()[:1] for commands in COMMANDS.values() for name in commands if " " in name
+]
+"""The first words of the commands that have two."""
 _COMPLETION_VARIABLE: Final = "_MILESYNC_COMPLETE"
 """Set by a shell that asks what may stand next on the command line."""
 
@@ -144,11 +148,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def behind_command(args: list[str]) -> list[str]:
-    """The arguments with those common options that stand before the command behind it."""
-    common = 0
-    while common < len(args) and args[common].startswith(("--json", "--config", "--project")):
-        common += 1 if "=" in args[common] or args[common] == "--json" else 2
-    return [*args[common : common + 1], *args[:common], *args[common + 1 :]]
+    """The arguments with those common options that stand before or in the command behind it."""
+    words: list[str] = []
+    common: list[str] = []
+    left = list(args)
+    while left and (not words or words in _GROUPS):
+        if left[0].startswith(("--json", "--config", "--project")):
+            number = 1 if "=" in left[0] or left[0] == "--json" else 2
+            common += left[:number]
+            del left[:number]
+        else:
+            words.append(left.pop(0))
+    return [*words, *common, *left]
 
 
 def _run(args: list[str]) -> int:
