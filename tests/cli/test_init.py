@@ -193,10 +193,34 @@ def test_a_file_that_is_there_is_replaced_only_after_a_yes(
     assert (tmp_path / "milesync.toml").read_text() == "# mine\n"
 
 
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_an_answer_that_is_no_text_is_asked_for_again(
+    sandbox: Sandbox, environ: dict[str, str], tmp_path: Path, errors: str
+) -> None:
+    """As Python reads the input in any locale, and in C; nothing usual is taken for it."""
+    known = {**environ, **sandbox.settings, "PYTHONIOENCODING": f"utf-8:{errors}"}
+    for name in ("MILESYNC_TESTRAIL_USER", "MILESYNC_TESTABLY_TOKEN", "MILESYNC_PROJECTS"):
+        del known[name]
+    with terminal(milesync("init"), folder=tmp_path, environ=known) as shown:
+        for question, answer in (
+            ("TestRail user", USER),
+            ("Testably token", TOKEN),
+            ("Take them as pairs", "n"),
+            ("Pair 1 Webshop", "y"),
+        ):
+            shown.expect(question + r"[^\n]*[:?] $")
+            shown.press(b"\xe9\n")
+            shown.expect("What was typed is no text|has a (line break|character)")
+            shown.answer(question, answer)
+        shown.answer("Time zone", "")
+        shown.answer("Schedule", "")
+        assert shown.end() == 0
+
+
 def test_an_end_of_the_input_writes_nothing(environ: dict[str, str], tmp_path: Path) -> None:
     with terminal(milesync("init"), folder=tmp_path, environ=environ) as shown:
         shown.expect("Address of TestRail")
-        os.write(shown._handle, b"\x04")
+        shown.press("\x04")
         assert shown.end() == 2
     assert list(tmp_path.iterdir()) == []
 
