@@ -12,7 +12,7 @@ class MilesyncError(Exception):
     Neither text ever contains a credential.
     """
 
-    kind: ClassVar[str] = "error"
+    kind: str = "error"
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -42,7 +42,7 @@ class Busy(MilesyncError):
     """Somebody else is running this pair."""
 
     kind = "busy"
-    default_hint = "Wait until it has ended; nothing was changed by this call."
+    default_hint = "Wait until it has ended; this project pair was left as it was."
 
 
 class StoreAway(StoreError):

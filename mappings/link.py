@@ -270,12 +270,14 @@ class Link(LinkValues):
         """A person said `retry`: what failed is tried again.
 
         A create that was left to a person is decided by it where it was ``named``; where all were
-        retried, only once some of what was asked is put away.
+        retried, only once some of what was asked is put away. What was accepted of a milestone is
+        taken back only where it was named.
         """
+        accepted = {name: one for name, one in self.field_problems.items() if one.accepted}
         return replace(
             self.decided() if self.awaits_person and named else self,
             problem=None,
-            field_problems={},
+            field_problems={} if named else accepted,
             sent={},
             attempts=0,
             target_fingerprint=None,

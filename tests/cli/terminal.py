@@ -51,9 +51,9 @@ class Terminal:
         """Type a line."""
         self.press(f"{text}\n")
 
-    def press(self, keys: str) -> None:
-        """Press keys, such as those that interrupt or end the input."""
-        os.write(self._handle, keys.encode())
+    def press(self, keys: str | bytes) -> None:
+        """Press keys, such as those that interrupt or end the input; bytes may be no text."""
+        os.write(self._handle, keys.encode() if isinstance(keys, str) else keys)
 
     def answer(self, question: str, text: str) -> None:
         """Wait for a question, which ends its line, and type the answer."""

@@ -74,6 +74,8 @@ def test_wrong_usage_is_2_with_one_document(milesync: Milesync, args: list[str])
 @pytest.mark.usefixtures("sandbox")
 def test_common_options_may_stand_before_the_command(milesync: Milesync) -> None:
     assert milesync("--json", "--project", "1", "status").json["projects"]
+    assert milesync("--json", "db", "upgrade").json["state"] == "succeeded"
+    assert milesync("db", "--json", "prune").json["state"] == "succeeded"
     assert milesync("--config", "missing.toml", "status").code == 2
 
 
@@ -85,6 +87,9 @@ def test_common_options_may_stand_before_the_command(milesync: Milesync) -> None
         (["--json", "sync"], ["sync", "--json"]),
         (["--config", "a", "sync", "-y"], ["sync", "--config", "a", "-y"]),
         (["--config=a", "--json", "sync"], ["sync", "--config=a", "--json"]),
+        (["--json", "db", "--config", "a", "prune"], ["db", "prune", "--json", "--config", "a"]),
+        (["--json", "db"], ["db", "--json"]),
+        (["--json", "show", "db", "--config"], ["show", "--json", "db", "--config"]),
     ],
 )
 def test_what_is_moved_behind_the_command(args: list[str], moved: list[str]) -> None:

@@ -193,10 +193,34 @@ def test_a_file_that_is_there_is_replaced_only_after_a_yes(
     assert (tmp_path / "milesync.toml").read_text() == "# mine\n"
 
 
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_an_answer_that_is_no_text_is_asked_for_again(
+    sandbox: Sandbox, environ: dict[str, str], tmp_path: Path, errors: str
+) -> None:
+    """As Python reads the input in any locale, and in C; nothing usual is taken for it."""
+    known = {**environ, **sandbox.settings, "PYTHONIOENCODING": f"utf-8:{errors}"}
+    for name in ("MILESYNC_TESTRAIL_USER", "MILESYNC_TESTABLY_TOKEN", "MILESYNC_PROJECTS"):
+        del known[name]
+    with terminal(milesync("init"), folder=tmp_path, environ=known) as shown:
+        for question, answer in (
+            ("TestRail user", USER),
+            ("Testably token", TOKEN),
+            ("Take them as pairs", "n"),
+            ("Pair 1 Webshop", "y"),
+        ):
+            shown.expect(question + r"[^\n]*[:?] $")
+            shown.press(b"\xe9\n")
+            shown.expect("What was typed is no text|has a (line break|character)")
+            shown.answer(question, answer)
+        shown.answer("Time zone", "")
+        shown.answer("Schedule", "")
+        assert shown.end() == 0
+
+
 def test_an_end_of_the_input_writes_nothing(environ: dict[str, str], tmp_path: Path) -> None:
     with terminal(milesync("init"), folder=tmp_path, environ=environ) as shown:
         shown.expect("Address of TestRail")
-        os.write(shown._handle, b"\x04")
+        shown.press("\x04")
         assert shown.end() == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -225,3 +249,79 @@ def test_what_else_stands_in_an_env_file_stays(tmp_path: Path) -> None:
         "MILESYNC_TESTRAIL_API_KEY=k",
         "MILESYNC_TESTABLY_TOKEN=new",
     ]
+
+
+def test_what_is_set_wrongly_is_asked_for_and_not_shown(
+    sandbox: Sandbox, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Each with the reason; a key that was pasted along stands nowhere."""
+    wrong = {
+        "MILESYNC_TESTRAIL_URL": "https://me:S-hush-9@example.testrail.io",
+        "MILESYNC_TESTRAIL_USER": f"{USER}:S-hush-9",
+        "MILESYNC_TESTABLY_URL": "https://example.com?key=S-hush-9",
+        "MILESYNC_TESTRAIL_TIMEZONE": "Nowhere",
+    }
+    with terminal(milesync("init"), folder=tmp_path, environ={**environ, **wrong}) as shown:
+        shown.expect(r"MILESYNC_TESTRAIL_URL: '\*\*\*@example.testrail.io' has credentials in it")
+        shown.expect(r"Address of TestRail, as https://example.testrail.io: $")
+        shown.type(sandbox.testrail.url)
+        shown.expect("MILESYNC_TESTRAIL_USER has a colon in it")
+        shown.answer(r"TestRail user, as a rule an e-mail address", USER)
+        shown.answer("API key", API_KEY)
+        shown.expect("MILESYNC_TESTABLY_URL: 'https://example.com\\?…' has more behind")
+        shown.answer("Address of Testably", sandbox.testably.url)
+        shown.answer("token", TOKEN)
+        shown.answer("Take them as pairs", "")
+        shown.expect("MILESYNC_TESTRAIL_TIMEZONE: 'Nowhere' is not an IANA time zone")
+        shown.answer("Time zone", "")
+        shown.answer("Schedule", "")
+        assert shown.end() == 0
+    assert "S-hush-9" not in shown.shown
+    assert "MILESYNC_TESTRAIL_URL is set to another value in the environment" in shown.shown
+
+
+def test_of_a_pasted_address_that_is_set_the_page_is_not_shown(
+    sandbox: Sandbox, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Neither as the one that is used, nor as the one that was refused."""
+    pasted = "/index.php?/attachments/get/1&key=S-hush-9"
+    known = {**environ, "MILESYNC_TESTRAIL_URL": f"http://127.0.0.1:9{pasted}"}
+    with terminal(milesync("init"), folder=tmp_path, environ=known) as shown:
+        shown.expect(r"http://127.0.0.1:9 \(MILESYNC_TESTRAIL_URL is set\)")
+        shown.answer(r"\[http://127.0.0.1:9\]", sandbox.testrail.url)
+        shown.expect("TestRail user")
+    assert "S-hush-9" not in shown.shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MILESYNC_RETENTION", "forever"), ("https_proxy", "ftp://proxy.example")],
+)
+def test_what_is_wrong_and_not_asked_for_ends_it(
+    environ: dict[str, str], tmp_path: Path, name: str, value: str
+) -> None:
+    """No answer could put it right."""
+    known = {**environ, name: value}
+    with terminal(milesync("init"), folder=tmp_path, environ=known) as shown:
+        assert shown.end() == 2
+    assert name in shown.shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_proxy_of_one_side_alone_ends_it_too(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    known = {**environ, "https_proxy": "ftp://proxy.example", "no_proxy": "api.testably.app"}
+    with terminal(milesync("init"), folder=tmp_path, environ=known) as shown:
+        shown.answer("Address of TestRail", "https://example.testrail.io")
+        assert shown.end() == 2
+    assert "https_proxy" in shown.shown
+
+
+def test_an_address_to_which_no_credentials_may_go_is_asked_for_again(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    with terminal(milesync("init"), folder=tmp_path, environ=environ) as shown:
+        shown.answer("Address of TestRail", "http://example.testrail.io")
+        shown.expect(r"sends the credentials to\s+example.testrail.io")
+        shown.expect("Address of TestRail")

@@ -457,6 +457,14 @@ def test_a_report_that_could_not_be_written_is_noticed_first(
     assert not sandbox.testrail.requests
 
 
+def test_a_dry_run_has_nothing_to_report(milesync: Milesync, sandbox: Sandbox) -> None:
+    """It wrote no file, and said nothing of that."""
+    ended = milesync("migrate", "--dry-run", "--report", "report.html", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+    assert "`milesync plan --out FILE`" in ended.json["error"]["hint"]
+    assert not sandbox.testrail.requests
+
+
 @pytest.mark.parametrize(("level", "seen"), [("", False), ("info", True)])
 def test_on_a_terminal_a_command_logs_warnings_unless_a_level_is_set(
     milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, level: str, seen: bool
@@ -470,12 +478,20 @@ def test_on_a_terminal_a_command_logs_warnings_unless_a_level_is_set(
     assert ("run ended" in err.getvalue()) is seen
 
 
-@pytest.mark.parametrize("typed", ["\x04", "n\n"], ids=["ctrl-d", "no"])
+@pytest.mark.parametrize(
+    ("typed", "errors"),
+    [
+        pytest.param(b"\x04", "strict", id="ctrl-d"),
+        pytest.param(b"n\n", "strict", id="no"),
+        pytest.param(b"\xe9\n", "strict", id="no text"),
+        pytest.param(b"\xe9\n", "surrogateescape", id="no text in the C locale"),
+    ],
+)
 def test_who_does_not_say_yes_leaves_no_run(
-    sandbox: Sandbox, milesync: Milesync, tmp_path: Path, typed: str
+    sandbox: Sandbox, milesync: Milesync, tmp_path: Path, typed: bytes, errors: str
 ) -> None:
     """However the question of a migration is declined: nothing is written, and nothing recorded."""
-    environ = dict(os.environ)
+    environ = {**os.environ, "PYTHONIOENCODING": f"utf-8:{errors}"}
     with terminal(typed_command("migrate"), folder=tmp_path, environ=environ) as shown:
         shown.expect(r"Go on\? \[y/N\] $")
         shown.press(typed)

@@ -183,6 +183,25 @@ def test_what_is_accepted_is_tried_again_only_where_it_is_named(
     assert (milesync("verify").code, in_step()) == (0, True)
 
 
+def test_a_retry_of_everything_takes_no_acceptance_back(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """Also where something else of the same milestone is tried again."""
+    facts = {"name": "A name" + " that is long" * 20, "due_on": 1_780_272_000}
+    made = int(str(sandbox.testrail.model.add(1, facts)["id"]))
+    sandbox.testably.model.switches = TestablySwitches(cuts_name_at=100, null_clears=False)
+    assert milesync("migrate", "--yes").code == 3
+    sandbox.testrail.model.update(made, {"due_on": None})
+    assert milesync("sync").code == 3
+    assert milesync("accept", str(made), "--field", "name").code == 0
+    sandbox.testably.model.switches = TestablySwitches(cuts_name_at=100)
+    assert milesync("retry", "--json").json["cleared"] == 1
+    assert milesync("sync").code == 0
+    [project] = milesync("failures", "--json").json["projects"]
+    assert [one["field"] for one in project["accepted"]] == ["name"]
+    assert project["failures"] == []
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_retry_of_what_is_not_known_is_wrong_usage(milesync: Milesync) -> None:
     ended = milesync("retry", "4711", "--json")

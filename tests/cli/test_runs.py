@@ -105,6 +105,27 @@ def test_a_run_is_named_by_any_unique_part_of_either_end(milesync: Milesync, nam
 
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.parametrize(
+    "command",
+    [
+        ["show"],
+        ["report", "--out", "r.csv"],
+        ["undo", "--yes"],
+        ["stop", "--yes"],
+        ["history"],
+        ["accept"],
+        ["retry"],
+        ["sandbox", "--host"],
+    ],
+)
+def test_a_name_that_is_no_text_names_nothing(milesync: Milesync, command: list[str]) -> None:
+    """As Python hands on the bytes of an argument that are not UTF-8."""
+    migrated(milesync)
+    ended = milesync(*command, "2026\udcff", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "usage")
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
     "command", [["show"], ["report", "--out", "r.csv"], ["undo", "--yes"], ["stop", "--yes"]]
 )
 def test_a_name_that_is_not_clear_is_refused(milesync: Milesync, command: list[str]) -> None:

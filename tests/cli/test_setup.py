@@ -28,6 +28,26 @@ def test_init_writes_settings_that_can_be_read(milesync: Milesync, folder: Path)
     assert milesync("init", "--config", "nowhere/other.toml").code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--testrail-url", "https://me:S-hush-1@example.com"), "'***@example.com'"),
+        (("--testrail-url", "https://example.testrail.io?key=S-hush-1"), "has more behind"),
+        (("--testably-url", "https://S-hush-1@example.com"), "'***@example.com'"),
+        (("--testrail-user", "me@example.com:S-hush-1"), "has a colon in it"),
+        (("--pair", "https://S-hush-1@example.com"), "--pair: '***@example.com' is not a pair"),
+    ],
+)
+def test_init_shows_no_secret_that_was_pasted_into_an_option(
+    milesync: Milesync, option: tuple[str, str], said: str
+) -> None:
+    """And names the option that is wrong."""
+    ended = milesync("init", *option)
+    assert (ended.code, f"{option[0]}" in ended.err, said in ended.err) == (2, True, True), ended
+    document = milesync("init", *option, "--json")
+    assert "S-hush-1" not in ended.err + ended.out + document.out
+
+
 def test_init_suggests_secrets_that_are_strong_and_new(milesync: Milesync) -> None:
     """In what it prints, and not in the file."""
     first, second = (milesync("init", "--force", "--json").json["suggested"] for _ in range(2))
@@ -77,6 +97,31 @@ def test_check_tries_everything(milesync: Milesync, sandbox: Sandbox) -> None:
     assert names == ["settings", "web", "database", "testrail 1", "testably proj_abc123"]
     assert "ok     testrail 1: Reachable" in milesync("check").out
     assert sandbox.testably.count("POST") == 0
+
+
+@pytest.mark.parametrize("wrong", ["first", "second"])
+def test_check_tries_every_account_of_a_project_that_pairs_share(
+    milesync: Milesync,
+    two_projects: Sandbox,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: str,
+) -> None:
+    """And names the pair that has it; an account that pairs share is tried once."""
+    pairs = {"first": '1\ntestably = "proj_two"', "second": '2\ntestably = "proj_two"'}
+    pairs[wrong] += '\ntestably_token = "of-somebody-else"'
+    pairs["third"] = '1\ntestably = "proj_abc123"'
+    text = "".join(f"[[projects]]\ntestrail = {pair}\n" for pair in pairs.values())
+    (folder / "milesync.toml").write_text(text)
+    (folder / "milesync.toml").chmod(0o600)
+    monkeypatch.delenv("MILESYNC_PROJECTS")
+    ended = milesync("check", "--json")
+    number = {"first": 1, "second": 2}[wrong]
+    failed = [check["name"] for check in ended.json["checks"] if not check["ok"]]
+    assert (ended.code, failed) == (1, [f"testably proj_two (pair {number}=proj_two)"])
+    names = [check["name"] for check in ended.json["checks"]]
+    assert names.count("testrail 1") == names.count("testably proj_abc123") == 1
+    assert two_projects.testrail.count("GET", "get_milestones/1") == 1
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -163,6 +208,24 @@ def test_wrong_settings_are_named(milesync: Milesync, monkeypatch: pytest.Monkey
         assert ended.json["error"]["kind"] == "settings"
         assert "MILESYNC_TESTABLY_RATE_LIMIT" in ended.json["error"]["message"]
     assert milesync("check", "--json").json["ok"] is False
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("name", "most"), [("MILESYNC_RETENTION", "36500d"), ("MILESYNC_HTTP_TIMEOUT", "600 seconds")]
+)
+def test_a_length_of_time_beyond_all_reason_is_a_wrong_setting(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch, name: str, most: str
+) -> None:
+    """And the longest that there may be works wherever it counts."""
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    monkeypatch.setenv(name, most.partition(" ")[0])
+    for command in (["sync"], ["db", "prune"], ["report", run, "--out", "x.html"]):
+        assert milesync(*command).code == 0
+    monkeypatch.setenv(name, "9999999d")
+    ended = milesync("sync", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (2, "settings")
+    assert f"'9999999d' must be at most {most}" in ended.json["error"]["message"]
 
 
 def test_missing_settings_are_named(milesync: Milesync, monkeypatch: pytest.MonkeyPatch) -> None:

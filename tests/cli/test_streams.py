@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from mappings.database import open_engine
+from mappings.run_record import UNFINISHED
+from mappings.runs import RunLog
+from tests.cli.conftest import Milesync
 from tests.cli.test_causes import ROOT
+from worker.clock import SystemClock
 from worker.sandbox.server import Sandbox
 
 PYTHON = f"{sys.executable} -m worker.cli"
@@ -72,3 +80,35 @@ def test_no_file_takes_the_place_of_a_closed_stream(sandbox: Sandbox, folder: Pa
     assert shell(f"{PYTHON} migrate --yes >&- 2>&- <&-").returncode == 0
     assert (folder / "milesync.db").read_bytes().startswith(b"SQLite format 3\0")
     assert "first" in shell(f"{PYTHON} mappings").stdout
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_what_ends_up_is_said_beside_its_document(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """stdout has the one document that said that it runs."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("MILESYNC_LISTEN", f"127.0.0.1:{taken.getsockname()[1]}")
+        ended = milesync("up", "--json")
+    assert (ended.code, ended.json["state"]) == (1, "running")
+    assert "milesync: The web ended by itself" in ended.err
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_what_ends_a_watch_is_said_beside_its_document(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may go away while it shows what runs."""
+    assert milesync("sync").code == 0
+    log = RunLog(open_engine("sqlite:///milesync.db"))
+    [run] = log.of_pairs([1])
+    log.change(run.id, state=UNFINISHED, finished_at=None)
+
+    def goes_away() -> None:
+        with suppress(sqlite3.OperationalError), sqlite3.connect("milesync.db") as connection:
+            connection.execute("ALTER TABLE runs RENAME TO gone")
+
+    monkeypatch.setattr(SystemClock, "sleep", lambda _clock, _seconds: goes_away())
+    ended = milesync("status", "--watch", "--json")
+    assert (ended.code, ended.json["projects"][0]["runs"][0]["state"]) == (1, UNFINISHED)
+    assert "milesync: The database" in ended.err

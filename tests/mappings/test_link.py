@@ -263,6 +263,14 @@ def test_a_create_that_waits_for_a_person_is_decided_by_a_retry() -> None:
     assert not CREATING.awaits_person
 
 
+def test_a_retry_of_everything_leaves_what_a_person_has_accepted() -> None:
+    """The other fields of such a milestone are tried again."""
+    both = {"name": DATE, "due_date": DATE.decided(accepted=False)}
+    link = replace(FULL, field_problems=both)
+    assert link.retried(named=False).field_problems == {"name": both["name"]}
+    assert link.retried(named=True).field_problems == {}
+
+
 def test_what_was_found_untouched_is_as_it_was_created() -> None:
     assert CREATING.found(MADE, "ms_3", SINCE) == CREATING.created(MADE, "ms_3", SINCE)
 

@@ -83,6 +83,12 @@ class Stack:
         }
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What a process of the service is started with."""
+        plain = {k: v for k, v in os.environ.items() if not k.startswith("MILESYNC_")}
+        return {**plain, **self.variables, "PYTHONPATH": str(ROOT)}
+
+    @property
     def settings(self) -> Settings:
         return load_settings(environ=self.variables, cwd=self.folder)
 
@@ -99,8 +105,7 @@ class Stack:
 
     def start(self, name: str, *command: str, **extra: str) -> Process:
         """Run a Python module with the settings in its environment; the log is NAME.log."""
-        plain = {k: v for k, v in os.environ.items() if not k.startswith("MILESYNC_")}
-        environment = {**plain, **self.variables, **extra, "PYTHONPATH": str(ROOT)}
+        environment = {**self.environment, **extra}
         log: IO[bytes] = (self.folder / f"{name}.log").open("ab")
         process = subprocess.Popen(
             [sys.executable, "-m", *command],

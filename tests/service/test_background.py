@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
+import subprocess
+from typing import Any
 
 import pytest
 
 from mappings.errors import Busy
+from mappings.locks import pair_lock
+from tests.cli.schemas import RUNS, must_fit
+from tests.cli.terminal import milesync
 from tests.service.stack import ENDED, Stack, eventually
 from tests.support.rows import at_once
 from worker.background import enqueue_migration
@@ -25,16 +32,91 @@ def run_id(stack: Stack) -> str:
         return run.id
 
 
+def migrate(stack: Stack, *more: str, typed: str = "") -> tuple[int, str]:
+    """Hand a migration over from a terminal on which this is typed: its exit code and stdout."""
+    outer, inner = pty.openpty()
+    try:
+        os.write(outer, typed.encode())
+        ended = subprocess.run(
+            milesync("migrate", "--background", *more),
+            cwd=stack.folder,
+            env=stack.environment,
+            stdin=inner,
+            capture_output=True,
+            text=True,
+            timeout=ENDED,
+        )
+    finally:
+        os.close(inner)
+        os.close(outer)
+    return ended.returncode, ended.stdout
+
+
+def document_of(stack: Stack, *more: str, typed: str = "") -> tuple[int, dict[str, Any]]:
+    """The same with --json, and its one document."""
+    code, printed = migrate(stack, "--json", *more, typed=typed)
+    document: dict[str, Any] = json.loads(printed)
+    must_fit(document, RUNS)
+    return code, document
+
+
 def test_a_migration_in_the_background(stack: Stack) -> None:
     """Shown to its end; the document and the exit code are those of `migrate`."""
     fill(stack, 5)
     stack.worker()
-    done = stack.command("migrate", "--background", "--yes", "--json")
-    assert done.returncode == 0, done.stdout
-    document = json.loads(done.stdout[done.stdout.index("{\n") :])
-    assert document["state"] == "succeeded"
-    assert document["projects"][0]["created"] == 5
-    assert len(stack.targets()) == 5
+    code, document = document_of(stack, "--yes")
+    assert (code, document["state"]) == (0, "succeeded")
+    [project] = document["projects"]
+    assert (project["created"], len(stack.targets())) == (5, 5)
+    assert (project["verified"]["in_step"], project["verified"]["compared"]) == (True, 5)
+
+
+def test_what_it_shows_a_person_is_what_migrate_shows(stack: Stack) -> None:
+    """The proof too, and what an undo holds and a person lives with."""
+    fill(stack, 2)
+    stack.worker()
+    code, shown = migrate(stack, "--yes")
+    assert (code, "Both sides were read and agree: 2 compared." in shown) == (0, True), shown
+    assert stack.command("undo", run_id(stack), "--yes").returncode == 0
+    assert stack.command("accept", "--all").returncode == 0
+    code, shown = migrate(stack, "--yes")
+    accepted = "2 milestones are held after an undo and accepted; `milesync accept --revoke ID`"
+    assert (code, accepted in shown) == (0, True), shown
+
+
+def test_what_ended_it_keeps_its_kind(stack: Stack) -> None:
+    stack.extra["MILESYNC_TESTABLY_TOKEN"] = "of-somebody-else"
+    stack.worker()
+    code, document = document_of(stack, "--yes")
+    [project] = document["projects"]
+    assert (code, document["state"]) == (1, "failed")
+    assert document["error"] == project["error"]
+    assert project["error"]["kind"] == "credentials"
+
+
+def test_a_person_is_asked_beside_the_document(stack: Stack) -> None:
+    """stdout has nothing but the document, also where the plan is shown first."""
+    fill(stack, 1)
+    stack.worker()
+    code, document = document_of(stack, typed="y\n")
+    assert (code, document["projects"][0]["created"]) == (0, 1)
+
+
+def test_a_pair_that_is_busy_keeps_no_other_from_the_workers(stack: Stack) -> None:
+    """And what became of the others is told: it would be done without anybody's knowing."""
+    stack.testrail.model.projects.add(2)
+    stack.testably.model.projects.add("proj_two")
+    stack.extra["MILESYNC_PROJECTS"] = "2=proj_two,1=proj_abc123"
+    stack.testrail.model.add(2, {"name": "Of the second project"})
+    stack.worker()
+    with stack.deployment as here:
+        pair = here.store.pair(here.identity(here.settings.projects[1]))
+        with pair_lock(here.engine, pair.id):
+            code, document = document_of(stack, "--yes")
+    done, busy = document["projects"]
+    assert (code, done["state"], done["created"]) == (1, "succeeded", 1)
+    assert (busy["testrail_project"], busy["state"], busy["run"]) == (1, "aborted", None)
+    assert (busy["error"]["kind"], "by this call" in busy["error"]["hint"]) == ("busy", False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,8 +17,12 @@ from tests.settings.conftest import Load
 from worker.errors import SettingsError, UsageError
 from worker.settings import Rate, load_settings
 from worker.settings.env_file import MOST_BLANKS, read_env_file
+from worker.settings.explain import dotted, known_keys
 from worker.settings.files import SettingsFile, _is_private
+from worker.settings.model import ProjectPair
 
+ODD = ("false", "-1", "1.5", "inf", "9" * 26, "2026-01-01", "07:32:00", "[]", "[1]", "{a = 1}")
+"""Values of each type that TOML has but text."""
 FULL_FILE = """
 database_url = "postgres://me:pw@db/milesync"
 redis_url = "redis://:pw@localhost:6379/0"
@@ -163,6 +168,26 @@ def test_an_explicit_file_must_exist(tmp_path: Path) -> None:
 def test_a_file_that_is_not_toml_is_named_with_the_line(load: Load) -> None:
     with pytest.raises(SettingsError, match=r"milesync\.toml cannot be read.*line 2"):
         load("[testrail]\nurl = https://x\n")
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_a_value_of_another_type_is_wrong_or_taken_and_never_a_fault(
+    load: Load, value: str
+) -> None:
+    """Whatever TOML can hold, at every setting: it loads, or says what is wrong."""
+    pair = {"testrail": "1", "testably": '"p"'}
+    pairs = [{**pair, name: value} for name in ProjectPair.model_fields]
+    texts = [f"{dotted(key)} = {value}" for key in known_keys()]
+    texts += ["\n".join(("[[projects]]", *(f"{k} = {v}" for k, v in p.items()))) for p in pairs]
+    for text in texts:
+        with suppress(SettingsError):
+            load(text)
+
+
+@pytest.mark.parametrize("value", ["false", "true", "5", "2026-01-01", "{}", "[1]", "[[]]"])
+def test_what_is_no_address_of_a_notice_is_said(load: Load, value: str) -> None:
+    with pytest.raises(SettingsError, match=r"sync.notify .* is no address, and no list of them"):
+        load(f"[sync]\nnotify = {value}\n")
 
 
 @pytest.mark.parametrize("value", ["9" * 5_000, "[" * 100_000 + "]" * 100_000])

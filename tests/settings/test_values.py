@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from mappings.compare_and_set import LONGEST_LEASE
 from worker.settings import Listen, Rate, amounts, redacted, values
 from worker.settings.schedule import _FIELDS, cron
+from worker.sync.apply.writer import GRACE, STALL
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,39 @@ def test_drift_checks(value: object, expected: object) -> None:
 def test_wrong_lengths_of_time(wrong: object) -> None:
     with pytest.raises(ValueError, match="is not a length of time"):
         amounts.drift_check(wrong)
+
+
+@pytest.mark.parametrize(
+    ("parse", "most", "more"),
+    [
+        (amounts.span, "36500d", "36500.1d"),
+        (amounts.drift_check, "876000h", "9999999d"),
+        (amounts.retention, "36500d", "999999999d"),
+        (amounts.seconds, "600", "600.1s"),
+        (amounts.seconds, "10m", "9999999d"),
+        (amounts.rate, "1000000/1d", "1000001/1d"),
+        (amounts.rate, "1/24h", "1/86401s"),
+        (amounts.rate, "1/1s", "1/9999999d"),
+    ],
+)
+def test_no_amount_is_beyond_all_reason(
+    parse: Callable[[object], object], most: str, more: str
+) -> None:
+    """A moment so far away is in no calendar, and Redis keeps no key so long."""
+    parse(most)
+    with pytest.raises(ValueError, match="must be at most"):
+        parse(more)
+
+
+def test_the_longest_length_of_time_can_be_counted_back_and_on() -> None:
+    now, longest = datetime.now(UTC), amounts.LONGEST
+    assert now - longest < now < now + longest
+
+
+def test_the_longest_request_is_over_before_the_longest_lease() -> None:
+    """With all that a lease is longer, so that nobody else writes meanwhile (R8)."""
+    longest = timedelta(seconds=amounts.LONGEST_REQUEST)
+    assert longest + STALL + GRACE < LONGEST_LEASE
 
 
 def test_a_timeout_is_more_than_nothing() -> None:

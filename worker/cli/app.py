@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from mappings.errors import MilesyncError
 from worker.cli import help as help_text
-from worker.cli.output import Exit, failure, print_json, print_text
+from worker.cli.output import Exit, failure, one_document, print_json, print_text
 from worker.cli.signals import ending, exit_code, interruption_of
 from worker.cli.streams import OutputLost, silence
 from worker.errors import SettingsError, UsageError
@@ -57,6 +57,10 @@ COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
 """By the heading under which `milesync --help` shows it: each command, and the module here in
 which its function is. The function is called like the command, or like its last word."""
 
+_GROUPS: Final = [
+    name.split()[:1] for commands in COMMANDS.values() for name in commands if " " in name
+]
+"""The first words of the commands that have two."""
 _COMPLETION_VARIABLE: Final = "_MILESYNC_COMPLETE"
 """Set by a shell that asks what may stand next on the command line."""
 
@@ -124,6 +128,7 @@ def _common(version: Version = False) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the arguments (without the program's name) ask for: its exit code."""
     args = behind_command(list(sys.argv[1:] if argv is None else argv))
+    one_document.is_printed = False
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -143,11 +148,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def behind_command(args: list[str]) -> list[str]:
-    """The arguments with those common options that stand before the command behind it."""
-    common = 0
-    while common < len(args) and args[common].startswith(("--json", "--config", "--project")):
-        common += 1 if "=" in args[common] or args[common] == "--json" else 2
-    return [*args[common : common + 1], *args[:common], *args[common + 1 :]]
+    """The arguments with those common options that stand before or in the command behind it."""
+    words: list[str] = []
+    common: list[str] = []
+    left = list(args)
+    while left and (not words or words in _GROUPS):
+        if left[0].startswith(("--json", "--config", "--project")):
+            number = 1 if "=" in left[0] or left[0] == "--json" else 2
+            common += left[:number]
+            del left[:number]
+        else:
+            words.append(left.pop(0))
+    return [*words, *common, *left]
 
 
 def _run(args: list[str]) -> int:
@@ -171,7 +183,9 @@ def _run(args: list[str]) -> int:
 
 
 def _failed(args: list[str], error: MilesyncError, state: str = "failed") -> int:
-    if "--json" in args and not isinstance(error, OutputLost):
+    """Tell of the error, as the document unless stdout has one already: the exit code."""
+    stdout_is_done = one_document.is_printed or isinstance(error, OutputLost)
+    if "--json" in args and not stdout_is_done:
         with suppress(OutputLost):  # the exit code is all that is left to tell it by
             print_json(failure(error, state))
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mappings.errors import MilesyncError
 from worker.cli.output import console
@@ -17,6 +17,7 @@ from worker.errors import UsageError
 from worker.say import printable
 
 T = TypeVar("T")
+_NO_TEXT: Final = "  What was typed is no text."
 
 
 def say(text: str = "", style: str = "") -> None:
@@ -40,8 +41,8 @@ def is_interactive() -> bool:
 def ask(question: str, take: Callable[[str], T], default: str | None = None) -> T:
     """What ``take`` makes of the answer; where it raises ValueError the person is asked again.
 
-    The text of the ValueError completes the sentence "'60 per minute' …". Raises UsageError
-    where the input ends.
+    The text of the ValueError completes the sentence "What was typed …", which does not repeat the
+    answer: a key may have been pasted along. Raises UsageError where the input ends.
     """
     shown = "" if default is None else f" [{default}]"
     while True:
@@ -51,7 +52,7 @@ def ask(question: str, take: Callable[[str], T], default: str | None = None) -> 
         try:
             return take(answer)
         except ValueError as error:
-            say(f"  '{answer}' {error}.", "yellow")
+            say(f"  What was typed {error}.", "yellow")
 
 
 def ask_hidden(question: str, take: Callable[[str], T]) -> T:
@@ -62,6 +63,9 @@ def ask_hidden(question: str, take: Callable[[str], T]) -> T:
                 answer = getpass.getpass(f"{question}: ", stream=sys.stderr).strip()
             except EOFError:
                 raise _ended() from None
+            except UnicodeDecodeError:
+                say(_NO_TEXT, "yellow")
+                continue
         if not answer:
             continue
         try:
@@ -81,13 +85,20 @@ def confirm(question: str, *, default: bool) -> bool:
 
 
 def _read(prompt: str) -> str:
-    sys.stderr.write(prompt)
-    sys.stderr.flush()
-    with ending.waiting():
-        line = sys.stdin.readline()
-    if not line:
-        raise _ended()
-    return line
+    """The line that is typed; what is no text is asked for again."""
+    while True:
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        try:
+            with ending.waiting():
+                line = sys.stdin.readline()
+            line.encode()
+        except UnicodeError:
+            say(_NO_TEXT, "yellow")
+            continue
+        if not line:
+            raise _ended()
+        return line
 
 
 def _ended() -> UsageError:

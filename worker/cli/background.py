@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mappings.errors import MilesyncError
 from worker.cli import render
 from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.session import consent, declined
-from worker.cli.signals import EndedBySignal, exit_code
-from worker.errors import Interrupted
+from worker.cli.signals import EndedBySignal
+from worker.errors import Interrupted, SettingsError
 from worker.facts import words
 from worker.facts.progress import Progress, progress_of
 from worker.facts.runs import report_of, summary_of
-from worker.say import say_error
 
 if TYPE_CHECKING:
     from mappings.run_record import RunRecord
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.options import Options
+    from worker.sync.report import RunReport
 
 Background = Annotated[
     bool, typer.Option("--background", help="Hand it to the workers, and show how far it is.")
@@ -39,20 +41,21 @@ def hand_over(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Have the workers migrate the pairs, and show it to its end. A signal leaves it running."""
-    from worker.background import enqueue_migration
+    """Have the workers migrate the pairs, and show it to its end. A signal leaves it running.
+
+    A pair that cannot be handed over is told as one that has ended, and keeps no other from it.
+    """
     from worker.cli.pair_run import runs_json
-    from worker.cli.plan import look_at
     from worker.sync.report import worst
 
     if not yes:
-        look_at(deployment, pairs, options).show(deployment, as_json=False)
+        _show_plans(deployment, pairs, options, as_json=as_json)
         if not consent("Hand this to the workers?"):
             return declined("Nothing was changed.", as_json=as_json)
-    runs = [enqueue_migration(deployment, pair, options) for pair in pairs]
-    ended = watch(deployment, runs)
-    identities = [deployment.identity(pair) for pair in pairs]
-    reports = [report_of(*both) for both in zip(identities, ended, strict=True)]
+    handed = [_handed_over(deployment, pair, options) for pair in pairs]
+    ended = watch(deployment, [run for run in handed if not isinstance(run, MilesyncError)])
+    last = {run.id: run for run in ended}
+    reports = [_report(deployment, *both, last) for both in zip(pairs, handed, strict=True)]
 
     def human(out: Console) -> None:
         for report in reports:
@@ -64,6 +67,52 @@ def hand_over(
     document = runs_json(reports, deployment.project_to_name)
     show(document, human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))
+
+
+def _show_plans(
+    deployment: Deployment, pairs: Sequence[ProjectPair], options: Options, *, as_json: bool
+) -> None:
+    """Show what a person is asked about; beside the document, where stdout has one."""
+    from worker.cli.plan import look_at, show_one
+
+    looked = look_at(deployment, pairs, options)
+    out = console(sys.stderr if as_json else sys.stdout)
+    for identity, result in zip(looked.identities, looked.results, strict=True):
+        show_one(out, identity, result, deployment)
+
+
+def _handed_over(
+    deployment: Deployment, pair: ProjectPair, options: Options
+) -> RunRecord | MilesyncError:
+    """The run that the workers have now, or why they do not. Raises SettingsError."""
+    from worker.background import enqueue_migration
+
+    try:
+        return enqueue_migration(deployment, pair, options)
+    except SettingsError:  # there are no workers, for none of the pairs
+        raise
+    except MilesyncError as error:
+        return error
+
+
+def _report(
+    deployment: Deployment,
+    pair: ProjectPair,
+    handed: RunRecord | MilesyncError,
+    ended: Mapping[str, RunRecord],
+) -> RunReport:
+    """How it ended, by what is recorded; ``ended`` are the runs as they stand now, by their ids."""
+    from mappings.problem import ProblemKind
+    from worker.sync.report import unrecorded
+
+    identity = deployment.identity(pair)
+    if isinstance(handed, MilesyncError):
+        return unrecorded(identity, handed)
+    report = report_of(identity, ended.get(handed.id, handed))
+    # a migration tells of each milestone that it leaves held, unless a person lives with that
+    holds = {kind.value for kind in ProblemKind if kind.is_hold}
+    told = sum(problem["kind"] in holds for problem in report.problems)
+    return replace(report, held_accepted=max(report.counts.get("held", 0) - told, 0))
 
 
 def watch(deployment: Deployment, runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -97,11 +146,7 @@ def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:
 
     recorded = (deployment.store.find_pair(deployment.identity(pair)) for pair in pairs)
     latest = (run for pair in recorded if pair for run in deployment.runs.latest(pair.id))
-    try:
-        watch(deployment, [run for run in latest if is_open(run)])
-    except EndedBySignal as ended:
-        say_error(ended.error)  # the one document of the command is printed already
-        return exit_code(ended)
+    watch(deployment, [run for run in latest if is_open(run)])
     return Exit.OK
 
 

@@ -86,9 +86,7 @@ def _check(
         report(Check("settings", True, _settings_read(deployment, pairs)))
         report(Check("web", True, _web(deployment)))
         attempts: dict[str, Callable[[], str]] = {"database": partial(_database, deployment)}
-        for pair in pairs:
-            attempts[f"testrail {pair.testrail}"] = partial(_testrail, deployment, pair)
-            attempts[f"testably {pair.testably}"] = partial(_testably, deployment, pair)
+        attempts |= _of_accounts(deployment, pairs)
         if settings.redis_url is not None:
             attempts["redis"] = partial(_redis, deployment)
         began, all_is_well = time.monotonic(), True
@@ -99,6 +97,24 @@ def _check(
         if all_is_well and left > 0:
             list(_at_once({"names": partial(_learn_names, deployment, pairs)}, left))
     return ["settings", "web", *attempts]
+
+
+def _of_accounts(
+    deployment: Deployment, pairs: Sequence[ProjectPair]
+) -> dict[str, Callable[[], str]]:
+    """An attempt for each project and account; of several accounts, the pair is named too."""
+    asked: dict[str, dict[object, tuple[ProjectPair, Callable[[], str]]]] = {}
+    for pair in pairs:
+        account = (pair.testrail_user, pair.testrail_api_key)
+        source = (pair, partial(_testrail, deployment, pair))
+        target = (pair, partial(_testably, deployment, pair))
+        asked.setdefault(f"testrail {pair.testrail}", {}).setdefault(account, source)
+        asked.setdefault(f"testably {pair.testably}", {}).setdefault(pair.testably_token, target)
+    return {
+        name if len(accounts) == 1 else f"{name} (pair {pair})": attempt
+        for name, accounts in asked.items()
+        for pair, attempt in accounts.values()
+    }
 
 
 def _at_once(attempts: Mapping[str, Callable[[], str]], seconds: float) -> Iterator[Check]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from worker.cli.interview import (
+from worker.cli.interview import ChosenPair
+from worker.cli.questions import (
     NOTHING,
     PROJECTS,
     QUESTIONS,
@@ -18,10 +19,12 @@ from worker.cli.interview import (
     URL,
     USER,
     ZONE,
-    ChosenPair,
+    cleaned,
+    refused,
 )
 from worker.errors import UsageError
 from worker.settings.env_file import read_env_file, without_quotes
+from worker.settings.explain import shown
 from worker.settings.files import read_settings_file
 from worker.settings.model import DEFAULT_SCHEDULE, PREFIX
 from worker.settings.template import settings_template
@@ -51,21 +54,19 @@ def given_by(
     schedule: str | None,
 ) -> dict[str, str]:
     """The options of `init` as variables. Raises UsageError for one that is wrong."""
-    named = {
-        URL: testrail_url,
-        USER: testrail_user,
-        TARGET_URL: testably_url,
-        PROJECTS: ",".join(pairs) if pairs else None,
-        ZONE: timezone,
-        SCHEDULE: schedule,
+    options = {
+        "--testrail-url": (URL, testrail_url),
+        "--testrail-user": (USER, testrail_user),
+        "--testably-url": (TARGET_URL, testably_url),
+        "--timezone": (ZONE, timezone),
+        "--schedule": (SCHEDULE, schedule),
     }
-    given = {name: text for name, text in named.items() if text is not None}
-    for name, text in given.items():
-        try:
-            if name in QUESTIONS:
-                QUESTIONS[name].take(text)
-        except ValueError as error:
-            raise UsageError(f"'{text}' {error}.", "See `milesync init --help`.") from None
+    given = {PROJECTS: ",".join(pairs)} if pairs else {}
+    for option, (name, text) in options.items():
+        if text is not None:
+            if (wrong := refused(option, name, text)) is not None:
+                raise UsageError(wrong, "See `milesync init --help`.")
+            given[name] = text
     pairs_in(given)
     return given
 
@@ -78,7 +79,8 @@ def pairs_in(given: Mapping[str, str]) -> list[ChosenPair]:
     try:
         return [pair_of(text, None, None) for text in texts]
     except ValueError as error:
-        raise UsageError(f"'{given[PROJECTS]}' {error}.", "Example: --pair 1=proj_abc123") from None
+        said = f"--pair: {shown(given[PROJECTS])} {error}."
+        raise UsageError(said, "Example: --pair 1=proj_abc123") from None
 
 
 def known_variables(file: Path) -> dict[str, str]:
@@ -96,7 +98,7 @@ def shadowed(values: Mapping[str, str]) -> list[str]:
 
 def toml_text(values: Mapping[str, str], pairs: Sequence[ChosenPair]) -> str:
     """The settings file: every setting explained, those that were answered filled in."""
-    answered = {name: _cleaned(name, values[name]) for name in _IN_FILE if name in values}
+    answered = {name: cleaned(name, values[name]) for name in _IN_FILE if name in values}
     filled = {
         _IN_FILE[name]: text for name, text in answered.items() if text != _DEFAULTS.get(name)
     }
@@ -105,15 +107,6 @@ def toml_text(values: Mapping[str, str], pairs: Sequence[ChosenPair]) -> str:
         for pair in pairs
     ]
     return settings_template(filled, tables)
-
-
-def _cleaned(name: str, text: str) -> str:
-    """A setting as it will be read: of a pasted address, the part that is the address."""
-    try:
-        taken = QUESTIONS[name].take(text)
-    except ValueError:  # the environment's, of which `check` says what is wrong
-        return text
-    return taken if isinstance(taken, str) else text
 
 
 def env_text(file: Path, values: Mapping[str, str], suggested: Mapping[str, str]) -> str:

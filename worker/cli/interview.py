@@ -10,48 +10,35 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mappings.errors import MilesyncError
 from worker.cli.ask import ask, ask_hidden, confirm, say, say_refused
+from worker.cli.questions import (
+    KEY,
+    NOTHING,
+    PROJECTS,
+    QUESTIONS,
+    SCHEDULE,
+    SECRETS,
+    TARGET_URL,
+    TOKEN,
+    URL,
+    USER,
+    ZONE,
+    cleaned,
+    refused,
+)
 from worker.clients.projects import Project, same_name
 from worker.errors import AccessDenied, ApiError, CredentialsRefused, NotFound, SettingsError
 from worker.settings import values
-from worker.settings.model import DEFAULT_SCHEDULE
-from worker.settings.schedule import cron
+from worker.settings.explain import shown
 
 if TYPE_CHECKING:
     from worker.clients.testably import Testably
     from worker.clients.testrail import TestRail
 
 T = TypeVar("T")
-URL, USER, KEY = "MILESYNC_TESTRAIL_URL", "MILESYNC_TESTRAIL_USER", "MILESYNC_TESTRAIL_API_KEY"
-TARGET_URL, TOKEN = "MILESYNC_TESTABLY_URL", "MILESYNC_TESTABLY_TOKEN"
-PROJECTS, ZONE = "MILESYNC_PROJECTS", "MILESYNC_TESTRAIL_TIMEZONE"
-SCHEDULE = "MILESYNC_SCHEDULE"
-SECRETS: Final = (KEY, TOKEN)
-TARGET_DEFAULT: Final = "https://api.testably.app"
-NOTHING: Final = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked for a setting; ``take`` raises ValueError for what it cannot be."""
-
-    text: str
-    take: Callable[[object], object]
-    default: str | None = None
-
-
-QUESTIONS: Final[Mapping[str, Question]] = {
-    URL: Question("Address of TestRail, as https://example.testrail.io", values.source_url),
-    USER: Question("TestRail user, as a rule an e-mail address", values.account),
-    KEY: Question("TestRail API key, from My Settings there (not shown)", values.secret),
-    TARGET_URL: Question("Address of Testably's API", values.target_url, TARGET_DEFAULT),
-    TOKEN: Question("Testably token (not shown)", values.token),
-    ZONE: Question("Time zone for dates, as Europe/Berlin", values.zone, NOTHING),
-    SCHEDULE: Question("Schedule of the background service, cron in UTC", cron, DEFAULT_SCHEDULE),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +59,17 @@ class Interview:
     """Asks for everything that is not in ``known`` (MILESYNC_* variables); `run` starts it."""
 
     def __init__(self, known: Mapping[str, str]) -> None:
-        self.values = dict(known)
+        self.values = {name: text for name, text in known.items() if name not in QUESTIONS}
+        self._known = {name: text for name, text in known.items() if name in QUESTIONS}
         self._defaults: dict[str, str] = {}
 
     def run(self) -> list[ChosenPair]:
-        """Ask and try everything; the answers are in ``values``. Raises UsageError."""
+        """Ask and try everything; the answers are in ``values``. Raises UsageError, SettingsError.
+
+        The latter is about what is not asked for, and so could not be put right here.
+        """
+        with self._clients():
+            pass
         say("TestRail", "bold")
         self._until((URL,), self._reach_testrail)
         sources = self._until((USER, KEY), lambda: self._projects("TestRail"))
@@ -100,16 +93,31 @@ class Interview:
             try:
                 return attempt()
             except (ApiError, SettingsError) as error:
+                if isinstance(error, SettingsError) and not _is_about(error, names):
+                    raise
                 say_refused(error)
                 for name in names:
-                    self._defaults[name] = self.values.pop(name)
+                    self._defaults[name] = cleaned(name, self.values.pop(name))
 
     def _ensure(self, name: str) -> None:
+        if not self._use_known(name):
+            self._ask(name)
+
+    def _use_known(self, name: str) -> bool:
+        """Take what is set already, if it can be taken."""
+        text = self._known.pop(name, None)
+        if text is None:
+            return False
+        if (wrong := refused(name, name, text)) is not None:
+            say(f"  {wrong}", "yellow")
+            return False
+        self.values[name] = text
+        is_shown = "" if name in SECRETS else f" {cleaned(name, text)}"
+        say(f"{QUESTIONS[name].text.partition(',')[0]}:{is_shown} ({name} is set)")
+        return True
+
+    def _ask(self, name: str) -> None:
         question = QUESTIONS[name]
-        if name in self.values:
-            shown = "" if name in SECRETS else f" {self.values[name]}"
-            say(f"{question.text.partition(',')[0]}:{shown} ({name} is set)")
-            return
 
         def take(answer: str) -> str:
             question.take(answer)
@@ -175,7 +183,7 @@ class Interview:
         try:
             pairs = [pair_of(one, sources, targets) for one in text.split(",") if one.strip()]
         except ValueError as error:
-            say(f"  {PROJECTS} is set, but '{text}' {error}.", "yellow")
+            say(f"  {PROJECTS} is set, but {shown(text)} {error}.", "yellow")
             return []
         for pair in pairs:
             say(f"  {_line(pair)} ({PROJECTS} is set)")
@@ -225,6 +233,12 @@ class Interview:
             say_refused(error)
             return False
         return True
+
+
+def _is_about(error: SettingsError, names: Sequence[str]) -> bool:
+    """Whether all that is wrong is in these variables: each line begins with the one it is in."""
+    beginnings = tuple(f"{name} (" for name in names)
+    return all(line.startswith(beginnings) for line in error.message.split("\n"))
 
 
 def _namesakes(sources: Sequence[Project], targets: Sequence[Project]) -> list[ChosenPair]:

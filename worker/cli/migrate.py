@@ -84,8 +84,7 @@ def migrate(
     """
     may = (adopt_by_name, create_anyway, allow_mass_archive, allow_mass_recreate, archive_in_use)
     options = options_of(only, may, verify=not no_verify)
-    if background and (plan or report):
-        raise UsageError("--background cannot go together with --plan or --report.")
+    _require_fitting(dry_run, background, plan, report)
     reviewed, options = read_plan(plan, options)
     if not dry_run:
         _require_able(yes, report)
@@ -187,6 +186,17 @@ def _end(
 
     show(document, human, as_json=as_json)
     return exit_code(*interrupts) if interrupts else exit_of(worst(r.state for r in reports))
+
+
+def _require_fitting(
+    dry_run: bool, background: bool, plan: Path | None, report: Path | None
+) -> None:
+    """Raises UsageError for options that cannot go together."""
+    if background and (plan or report):
+        raise UsageError("--background cannot go together with --plan or --report.")
+    if dry_run and report:
+        hint = "`milesync plan --out FILE` writes what would be done: .html, .md or .json."
+        raise UsageError("--dry-run does nothing that a report could tell of.", hint)
 
 
 def _require_able(yes: bool, report: Path | None) -> None:

@@ -27,10 +27,21 @@ Projects = Annotated[
         "--project", metavar="ID", help="Only this TestRail project; may be given several times."
     ),
 ]
+
+
+def readable(text: str) -> str:
+    """A name as it was typed. Raises BadParameter for what is no text, and so names nothing."""
+    if text.isprintable():
+        return text
+    raise typer.BadParameter("it holds something that is no text.")
+
+
 RunName = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="Its id, or four characters or more of its beginning or its end."
+        metavar="RUN",
+        help="Its id, or four characters or more of its beginning or its end.",
+        callback=readable,
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from itertools import islice
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from mappings.errors import MilesyncError
 from worker.cli.screen import Console
@@ -23,6 +23,17 @@ _BLOCK = 1024 * 1024
 _PARTS = 1000
 """Of a document, such as a name or a comma, that are written at once."""
 Human = Callable[[Console], None]
+
+
+class OneDocument:
+    """Whether this process has printed the one document of its command on stdout."""
+
+    def __init__(self) -> None:
+        self.is_printed = False
+
+
+one_document: Final = OneDocument()
+"""Standard output belongs to the process, so there is one of these."""
 
 
 class Exit(IntEnum):
@@ -83,6 +94,7 @@ def print_json(document: Mapping[str, Any]) -> None:
             kept.write("".join(some))
         kept.write("\n")
         kept.seek(0)
+        one_document.is_printed = True
         while block := kept.read(_BLOCK):
             print_text(visible_json(block))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli import render
-from worker.cli.options import Config, Json, Projects
+from worker.cli.options import Config, Json, Projects, readable
 from worker.cli.output import Exit, Streamed, print_text, show
 from worker.cli.session import opened
 from worker.errors import UsageError
@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
 Milestone = Annotated[
-    str, typer.Argument(metavar="ID", help="The id of the milestone in TestRail or in Testably.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="The id of the milestone in TestRail or in Testably.",
+        callback=readable,
+    ),
 ]
 _USUAL = "linked"
 """The state of most links, which needs no word."""

@@ -90,7 +90,7 @@ def _require_known(ids: frozenset[str], links: dict[int, list[Link]]) -> None:
 def _clear(deployment: Deployment, pair_id: int, links: list[Link], *, named: bool) -> int:
     """Forget what failed; a link that a run is writing at this moment stays as it is.
 
-    What was accepted of it counts again: both sides differ until a run or a proof says otherwise.
+    What counts again makes both sides differ until a run or a proof says otherwise.
     """
     now = deployment.clock.now()
     marked = [link.retried(named=named) for link in links if link.can_be_retried]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from worker.cli.options import Json, NoConfig
+from worker.cli.options import Json, NoConfig, readable
 from worker.cli.output import Exit, show
 from worker.cli.signals import EndedBySignal, ending, exit_code
 from worker.errors import UsageError
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 _DOCUMENTED: Final = 60
 """Requests a minute that the real Testably allows."""
 
-Host = Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen on.")]
+Host = Annotated[
+    str,
+    typer.Option("--host", metavar="HOST", help="The address to listen on.", callback=readable),
+]
 TestRailPort = Annotated[
     int,
     typer.Option(

@@ -105,11 +105,14 @@ def require_consent(yes: bool) -> None:
 
 
 def consent(question: str) -> bool:
-    """Ask a person, on stderr; anything but a yes is a no."""
+    """Ask a person, on stderr; anything but a yes is a no, also what is no text."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     with ending.waiting():
-        answer = sys.stdin.readline()
+        try:
+            answer = sys.stdin.readline()
+        except UnicodeDecodeError:
+            answer = ""
     return answer.strip().lower() in ("y", "yes")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mappings.commands import for_project
+from mappings.errors import MilesyncError
 from worker.errors import UsageError
 from worker.facts import ending, words
 
@@ -116,20 +117,24 @@ def change_json(change: Change) -> Facts:
     }
 
 
+class RecordedError(MilesyncError):
+    """What ended a run, as it was recorded: of the kind that it was."""
+
+    def __init__(self, recorded: Mapping[str, str]) -> None:
+        super().__init__(recorded.get("message", ""), recorded.get("hint", ""))
+        self.kind = recorded.get("kind", self.kind)
+
+
 def report_of(identity: PairIdentity, run: RunRecord) -> RunReport:
-    """A recorded run as the report that was made when it ended."""
-    from mappings.errors import MilesyncError
+    """A recorded run as the report that was made when it ended, but for ``held_accepted``."""
     from worker.sync.report import RunReport, State
 
-    error = None
-    if run.error is not None:
-        error = MilesyncError(run.error.get("message", ""), run.error.get("hint", ""))
+    error = None if run.error is None else RecordedError(run.error)
     problems = tuple(dict(problem) for problem in run.problems)
     known = {state.value for state in State}
     state = State(run.state) if run.state in known else State.UNFINISHED
-    return RunReport(
-        identity, run.id, state, run.counts, run.requests, problems, run.not_exact, error
-    )
+    told = (run.counts, run.requests, problems, run.not_exact, error, run.verified)
+    return RunReport(identity, run.id, state, *told)
 
 
 # --- in a few words -----------------------------------------------------------------------------

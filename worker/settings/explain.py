@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from worker.settings.model import FileSettings, ProjectPair
+from worker.settings.model import FileSettings, ProjectPair, variable
 
 Key = tuple[str | int, ...]
 """The way to a setting in the file: ``("sync", "schedule")``, ``("projects", 0, "testrail")``."""
@@ -32,6 +32,11 @@ def known_keys() -> list[Key]:
         section = section_of(field)
         keys += [(name, key) for key in section.model_fields] if section else [(name,)]
     return keys
+
+
+def key_of(name: str) -> Key | None:
+    """The key that a variable sets; None if there is none."""
+    return next((key for key in known_keys() if variable(key) == name), None)
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -71,15 +76,24 @@ def problem(error: ErrorDetails, place: str) -> str:
     if kind in _NOT_A_TABLE:
         brackets = "[[projects]]" if key[0] == "projects" else f"[{key[0]}]"
         return f"{place} must be a table: {brackets}."
-    field = _field(key)
-    example = f" Example: {field.examples[-1]}" if field and field.examples else ""
     if kind == "missing":
-        return f"{place} is missing.{example}"
-    if field is None or is_secret(field) or key[-1] in _PASTED_WITH_KEY:
-        return f"{place} {_reason(error)}.{example}"
+        return f"{place} is missing.{_example(key)}"
     if key == ("projects",):
         return f"{place}: the pairs {_reason(error)}."
-    return f"{place}: {shown(error['input'])} {_reason(error)}.{example}"
+    return refusal(place, key, error["input"], _reason(error))
+
+
+def refusal(place: str, key: Key, value: object, reason: str) -> str:
+    """One line about a value that a setting cannot have; it shows the value where it may."""
+    field = _field(key)
+    if field is None or is_secret(field) or key[-1] in _PASTED_WITH_KEY:
+        return f"{place} {reason}.{_example(key)}"
+    return f"{place}: {shown(value)} {reason}.{_example(key)}"
+
+
+def _example(key: Key) -> str:
+    field = _field(key)
+    return f" Example: {field.examples[-1]}" if field and field.examples else ""
 
 
 def _reason(error: ErrorDetails) -> str:

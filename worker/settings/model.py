@@ -168,7 +168,7 @@ class SyncSettings(_Section):
         examples=["auto"],
     )
     http_timeout: Annotated[float, BeforeValidator(amounts.seconds)] = Field(
-        30.0, description="Seconds in all for one request.", examples=[30]
+        30.0, description="Seconds in all for one request, at most 600.", examples=[30]
     )
     allow_http: Annotated[tuple[str, ...], BeforeValidator(network.hosts)] = Field(
         (),

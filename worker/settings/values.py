@@ -84,8 +84,8 @@ def addresses(value: object) -> tuple[SecretStr, ...]:
     """Addresses with a scheme, separated by commas or one a line."""
     if value is None:
         return ()
-    texts = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
-    found = [part.strip() for text in texts for part in re.split(r"[,\n]", _plain_text(text))]
+    texts = map(_address_text, value if isinstance(value, list | tuple) else [value])
+    found = [part.strip() for text in texts for part in re.split(r"[,\n]", text)]
     if any("://" not in part for part in found if part):
         raise ValueError("names an address without a scheme, such as https:// or mailto://")
     try:
@@ -95,8 +95,12 @@ def addresses(value: object) -> tuple[SecretStr, ...]:
     return tuple(SecretStr(part) for part in found if part)
 
 
-def _plain_text(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+def _address_text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if not isinstance(value, str):
+        raise ValueError("is no address, and no list of them")
+    return value
 
 
 # --- places -----------------------------------------------------------------------------------
