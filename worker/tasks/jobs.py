@@ -28,6 +28,7 @@ from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
 from worker.tasks.celery_app import app, deployment, is_stopping
+from worker.tasks.given_up import NOT_CONFIGURED, give_up
 from worker.tasks.hinted import pairs_of
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
@@ -152,15 +153,9 @@ def sync_project(
         if found is None:
             log.warning("skipped: this pair is not configured or not enabled", testrail=testrail)
             if run is not None:
-                _close_what_nobody_does(run)
+                give_up(deployment(), run, NOT_CONFIGURED)
             return
         _sync(found, Trigger(trigger), run, attempt, correlation)
-
-
-def _close_what_nobody_does(run: str) -> None:
-    here = deployment()
-    error = {"kind": "settings", "message": "This pair is not configured any more.", "hint": ""}
-    here.runs.change(run, state="aborted", finished_at=here.clock.now(), error=error)
 
 
 def _sync(

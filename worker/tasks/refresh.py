@@ -24,7 +24,7 @@ from worker.errors import (
 from worker.settings import ProjectPair
 from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
-from worker.sync.report import RunReport, State
+from worker.sync.report import RunReport, error_json
 from worker.sync.run import run_pair
 from worker.tasks.hinted import Waiting, pairs_of
 from worker.tasks.hints import Hints
@@ -154,8 +154,8 @@ def _refresh_pair(
 
 def _close(deployment: Deployment, report: RunReport | None) -> None:
     """A refresh is not gone on with: the next one is a run of its own."""
-    if report is not None and report.run is not None and report.state is State.UNFINISHED:
-        deployment.runs.change(report.run, state=State.ABORTED.value)
+    if report is not None and report.run is not None and report.error is not None:
+        deployment.runs.abort_waiting(report.run, error_json(report.error))
 
 
 def _give_up(

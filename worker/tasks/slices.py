@@ -19,6 +19,7 @@ from mappings.deliveries import DONE, FAILED
 from mappings.errors import LostLock
 from mappings.rows import Pair
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord
+from mappings.runs import STOPPED
 from worker.bootstrap import Deployment
 from worker.clients.rate_limit import Priority
 from worker.counters import Counters
@@ -38,6 +39,7 @@ from worker.sync.report import RunReport, State, unrecorded
 from worker.sync.run import Run
 from worker.tasks import recall
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
+from worker.tasks.given_up import OTHER_ADDRESSES, give_up
 from worker.tasks.hinted import Waiting
 from worker.tasks.paused import is_paused, pause
 
@@ -81,7 +83,7 @@ def work(
 ) -> Next | None:
     """Do one slice. None when nothing is left to do. Raises StoreError, RedisError."""
     pair = deployment.store.pair(deployment.identity(job.pair))
-    record = _to_go_on_with(deployment, job)
+    record = _to_go_on_with(deployment, job, pair)
     if job.run is not None and record is None:
         return None
     if record is None and not _may_begin(deployment, job, pair):
@@ -113,8 +115,8 @@ def deployment_counters(deployment: Deployment) -> Counters:
 # --- before the slice
 
 
-def _to_go_on_with(deployment: Deployment, job: Job) -> RunRecord | None:
-    """The run, unless it has come to its end (a message can arrive twice) or was stopped."""
+def _to_go_on_with(deployment: Deployment, job: Job, pair: Pair) -> RunRecord | None:
+    """The run, unless it has come to its end (a message can arrive twice) or has to end here."""
     if job.run is None:
         return None
     record = deployment.runs.get(job.run)
@@ -128,10 +130,10 @@ def _to_go_on_with(deployment: Deployment, job: Job) -> RunRecord | None:
         log.info("skipped: the run is being done", run=record.id, holder=record.holder)
         return None
     if record.stop_requested and record.state == UNFINISHED:
-        stopped = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
-        now = deployment.clock.now()
-        deployment.runs.change(record.id, state="aborted", finished_at=now, error=stopped)
-        log.info("skipped: the run was stopped", run=record.id)
+        give_up(deployment, record.id, STOPPED)
+        return None
+    if record.pair_id != pair.id:
+        give_up(deployment, record.id, OTHER_ADDRESSES)
         return None
     return record
 
