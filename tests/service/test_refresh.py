@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,6 +15,7 @@ from worker.errors import CredentialsRefused
 from worker.sandbox.faults import FaultKind
 from worker.sync.options import Trigger
 from worker.tasks import refresh as module
+from worker.tasks.hinted import overdue
 from worker.tasks.paused import pause
 from worker.tasks.refresh import refresh
 from worker.tasks.slices import Job, work
@@ -100,6 +102,32 @@ def test_a_delivery_waits_until_each_pair_of_its_project_has_read_it(
     assert (waiting(here), len(stack.names("proj_two"))) == (1, 1)
     assert work(here, Job(second, Trigger.WEBHOOK), lambda: False) is None
     assert (waiting(here), len(stack.names("proj_two"))) == (0, 2)
+
+
+@pytest.mark.parametrize("why", ["removed", "disabled", "paused"])
+def test_a_delivery_of_a_project_that_no_pair_is_left_to_read_is_closed(
+    stack: Stack, here: Deployment, why: str
+) -> None:
+    """Whether it names a milestone or not; of a project that has a pair it is asked for."""
+    deliveries, second = Deliveries(here.store.engine), timedelta(seconds=1)
+    early = here.clock.now() - 60 * second
+    for number, milestone in enumerate([None, 1]):
+        deliveries.record(f"call {number}", "e", Hint(1, milestone, f"call {number}"), early)
+    assert {hint.project for hint in overdue(here, 30 * second)} == {1}
+    if why == "paused":
+        error = CredentialsRefused("Testably refused the credentials with 401", "")
+        for pair in here.settings.projects:
+            pause(here, pair, here.store.pair(here.identity(pair)), error)
+    elif why == "removed":
+        stack.extra["MILESYNC_PROJECTS"] = "2=proj_abc123"
+    else:
+        stack.extra["MILESYNC_PROJECTS"] = ""
+        (stack.folder / "milesync.toml").write_text(
+            '[[projects]]\ntestrail = 1\ntestably = "proj_abc123"\nenabled = false\n'
+        )
+    with stack.deployment as now:
+        assert overdue(now, 30 * second) == []
+    assert waiting(here) == 0
 
 
 def test_a_pair_whose_credentials_were_refused_is_not_waited_for(

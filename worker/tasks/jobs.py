@@ -29,7 +29,7 @@ from worker.sync.options import Trigger
 from worker.tasks import slices
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.given_up import NOT_CONFIGURED, give_up
-from worker.tasks.hinted import pairs_of
+from worker.tasks.hinted import overdue, pairs_of
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
 from worker.tasks.refresh import QUIET, refresh, refresh_name
@@ -230,7 +230,7 @@ def sweep_deliveries() -> None:
 def _sweep(here: Deployment, redis: Redis) -> None:
     now, hints = here.clock.now(), Hints(redis)
     deliveries = Deliveries(here.store.engine)
-    for hint in deliveries.forgotten(now, OVERDUE):
+    for hint in overdue(here, OVERDUE):
         ask(redis, here.settings, hint)
     for run in [*settle_dead(here.runs), *here.runs.overdue()]:
         if run.in_background and hints.ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
