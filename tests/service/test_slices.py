@@ -14,12 +14,15 @@ from tests.service.stack import Stack, eventually
 from tests.support.clock import FakeClock
 from worker.background import enqueue_migration, follow
 from worker.bootstrap import Deployment
-from worker.errors import Busy
+from worker.errors import Busy, CredentialsRefused
+from worker.sandbox.faults import FaultKind
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestablySwitches
+from worker.settings import ProjectPair
 from worker.sync.options import Only, Options, Trigger
 from worker.tasks import go_on, recall, use_settings
 from worker.tasks.jobs import sync_project
+from worker.tasks.paused import PAUSED_FOR, pause, to_try_again
 from worker.tasks.slices import SLICE, Job, Next, Watch, options_of, work
 
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731
@@ -219,6 +222,51 @@ def test_refused_credentials_pause_this_pair_until_they_change(
     assert work(here, job(here), NEVER) is None
     assert latest(here).state == "succeeded"
     assert pair_of(here).paused_because is None
+
+
+def paused_for_an_hour(here: Deployment) -> ProjectPair:
+    """The configured pair, recorded as paused for so long that its credentials are tried again."""
+    configured = here.settings.projects[0]
+    pair = here.store.pair(here.identity(configured))
+    pause(here, configured, pair, CredentialsRefused("Testably", "Testably refused: 401.", hint=""))
+    here.store.update_pair(pair.id, paused_at=here.clock.now() - PAUSED_FOR)
+    assert to_try_again(here) == [configured]
+    return configured
+
+
+@pytest.mark.parametrize("why", ["a guard", "a server that is away"])
+def test_a_try_that_asks_nobody_is_not_made_again_before_an_hour(
+    stack: Stack, here: Deployment, why: str
+) -> None:
+    """Neither with credentials that have changed: the next one after the same time."""
+    stack.testrail.model.add(1, {"name": "M"})
+    assert work(here, job(here), NEVER) is None
+    paused_for_an_hour(here)
+    if why == "a guard":
+        stack.extra["MILESYNC_TESTRAIL_TIMEZONE"] = "Europe/Berlin"
+    else:
+        stack.testrail.faults.rates = {FaultKind.SERVER_ERROR: 1.0}
+    stack.extra["MILESYNC_TESTABLY_TOKEN"] = "another-token"
+    with stack.deployment as other:
+        other.clock.sleep = lambda seconds: None  # type: ignore[method-assign]  # noqa: ARG005
+        assert to_try_again(other) == list(other.settings.projects)
+        work(other, job(other), NEVER)
+        assert latest(other).state != "succeeded"
+        assert to_try_again(other) == []
+        assert pair_of(other).paused_because is not None
+
+
+def test_credentials_that_are_taken_end_the_pause_although_a_list_is_not_whole(
+    stack: Stack, here: Deployment
+) -> None:
+    """Its runs go on by their schedule, and say what else is wrong."""
+    stack.testrail.model.add(1, {"name": "M"})
+    assert work(here, job(here), NEVER) is None
+    stack.testably.model.switches = TestablySwitches(total="growing")
+    paused_for_an_hour(here)
+    assert work(here, job(here), NEVER) is None
+    assert (latest(here).state, pair_of(here).paused_because) == ("partial", None)
+    assert to_try_again(here) == []
 
 
 def test_what_passes_is_tried_again_and_what_does_not_is_not(

@@ -41,7 +41,7 @@ from worker.tasks import recall
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
 from worker.tasks.given_up import OTHER_ADDRESSES, give_up
 from worker.tasks.hinted import Waiting
-from worker.tasks.paused import is_paused, pause
+from worker.tasks.paused import is_paused, pause, was_tried
 
 SLICE: Final = 480.0
 """Seconds after which a run ends its slice; a task's soft time limit leaves it a minute more."""
@@ -92,6 +92,8 @@ def work(
     waiting = Waiting.now(deployment, job.pair.testrail)
     done = _slice(deployment, job, options, RunMode(job.run, is_over, gives_way))
     _count(deployment, job, done)
+    if record is None and pair.paused_because is not None and not isinstance(done.error, Busy):
+        was_tried(deployment, job.pair, pair)
     after = _after(deployment, job, pair, done)
     if after is None and not isinstance(done.error, Busy | LostLock):
         state = DONE if done.error is None else FAILED
