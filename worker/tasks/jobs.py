@@ -27,6 +27,7 @@ from worker.notices import may_need_notice
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
+from worker.tasks.age import is_too_old
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.given_up import NOT_CONFIGURED, give_up
 from worker.tasks.hinted import overdue, pairs_of
@@ -146,16 +147,20 @@ def sync_project(
     run: str | None = None,
     attempt: int = 0,
     correlation: str | None = None,
+    sent_at: float | None = None,
+    good_for: float = 0.0,
 ) -> None:
     """One slice of a run of a project pair, and its continuation."""
     found = _pair(deployment().settings, testrail, testably)
     with bound_contextvars(correlation=correlation or self.request.id, project=str(found)):
-        if found is None:
+        if is_too_old(_redis(), sent_at, good_for):
+            log.info("skipped: its message is older than a period of its schedule")
+        elif found is None:
             log.warning("skipped: this pair is not configured or not enabled", testrail=testrail)
             if run is not None:
                 give_up(deployment(), run, NOT_CONFIGURED)
-            return
-        _sync(found, Trigger(trigger), run, attempt, correlation)
+        else:
+            _sync(found, Trigger(trigger), run, attempt, correlation)
 
 
 def _sync(
@@ -219,9 +224,12 @@ def refresh_milestone(
 
 
 @app.task(name="milesync.sweep_deliveries")  # type: ignore[untyped-decorator]
-def sweep_deliveries() -> None:
+def sweep_deliveries(sent_at: float | None = None, good_for: float = 0.0) -> None:
     """Ask for what no message asks for: waiting deliveries, unfinished runs, paused pairs."""
     try:
+        if is_too_old(_redis(), sent_at, good_for):
+            log.info("skipped: a later sweep was sent since")
+            return
         _sweep(deployment(), _redis())
     except (StoreError, *_BROKER_AWAY) as error:
         log.warning("not all was asked for; the next sweep does it", error=str(error))
