@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from structlog.testing import capture_logs
 
 from mappings.deliveries import Deliveries, Hint
@@ -86,6 +87,26 @@ def test_a_fault_of_ours_is_logged_and_not_tried_for_ever(
     assert sum("fault of milesync" in str(line["event"]) for line in lines) == 2
     assert waiting(here) == 0
     assert here.runs.open(here.store.all_pairs()[0].id) == []
+
+
+def test_a_refresh_that_takes_too_long_is_left_to_a_sync_of_the_whole_pair(
+    stack: Stack, here: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So are the pairs after it. Its delivery was not read, and waits for that."""
+
+    def endless(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    hint = hinted(stack, here, "first")
+    with monkeypatch.context() as patched, capture_logs() as lines:
+        patched.setattr("worker.sync.run.Run.apply", endless)
+        done = refresh(here, stack.redis, hint)
+    assert done.to_sync == here.settings.projects
+    assert "fault of milesync" not in str(lines)
+    assert waiting(here) == 1
+    for pair in done.to_sync:
+        assert work(here, Job(pair, Trigger.WEBHOOK), lambda: False) is None
+    assert (stack.names(), stack.names("proj_two"), waiting(here)) == (["after"], ["after"], 0)
 
 
 def test_a_delivery_waits_until_each_pair_of_its_project_has_read_it(

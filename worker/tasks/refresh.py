@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from redis import Redis
 
 from mappings.deliveries import DONE, FAILED, Hint
@@ -83,7 +84,8 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
         log.info("skipped: no delivery waits for it", milestone=hint.milestone)
         return Refreshed()
     done = _Outcomes()
-    for configured in pairs_of(deployment.settings, hint.project):
+    every = pairs_of(deployment.settings, hint.project)
+    for at, configured in enumerate(every):
         pair = deployment.store.pair(deployment.identity(configured))
         if is_paused(configured, pair, deployment.clock.now()):
             log.info("skipped: its credentials were refused", pair=str(configured))
@@ -92,6 +94,11 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
             report = _refresh_pair(deployment, configured, pair, hint.milestone or 0)
         except MilesyncError:
             raise
+        except SoftTimeLimitExceeded:  # and no time is left for the other pairs
+            left, why = every[at:], "its refresh takes longer than a task may"
+            log.warning("left to a sync of the whole pair", pair=str(configured), because=why)
+            done.to_sync.extend(left)
+            break
         except Exception:
             log.exception("a fault of milesync ended the refresh", pair=str(configured))
             done.state = FAILED
