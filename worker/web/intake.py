@@ -26,7 +26,7 @@ from worker.tasks.hinted import pairs_of
 from worker.web.hook import (
     BadCall,
     Call,
-    check_header,
+    check_headers,
     check_length,
     check_size,
     delivery_name,
@@ -64,10 +64,10 @@ async def _checked(service: Service, request: Request) -> Call:
         _sparing.tell(log.error, "a webhook was refused: MILESYNC_WEBHOOK_SECRET is not set")
         raise BadCall(503, "MILESYNC_WEBHOOK_SECRET is not set")
     check_length(request.headers.get("content-length"))
-    header = dict(request.scope["headers"]).get(_SECRET)
-    check_header(header, secret)
+    headers = [value for name, value in request.scope["headers"] if name == _SECRET]
+    check_headers(headers, secret)
     body = await _body(request)
-    return read_call(body, secret if header is None else None)
+    return read_call(body, None if headers else secret)
 
 
 async def _body(request: Request) -> bytes:
