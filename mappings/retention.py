@@ -48,8 +48,8 @@ def prune(engine: Engine, keep: timedelta | None) -> Pruned:
     """Delete what ended longer ago than ``keep`` (None: nothing), and fold quiet stretches.
 
     A run goes whole with its changes, and never one with an open change, one that a link names,
-    the run that created or adopted a living link's target, or the newest of its pair. Raises
-    StoreError.
+    the run that created or adopted a living link's target, or the newest of its pair, whole or a
+    refresh. Raises StoreError.
     """
     try:
         with engine.connect() as connection:
@@ -80,7 +80,7 @@ def _prunable(engine: Engine, before: datetime) -> list[str]:
         )
         .where(changes.c.kind.in_(("create", "adopt")), links.c.state.in_(_LIVING))
     )
-    newest = select(func.max(runs.c.id)).group_by(runs.c.pair_id)
+    newest = select(func.max(runs.c.id)).group_by(runs.c.pair_id, runs.c.exclusive)
     query = select(runs.c.id).where(runs.c.finished_at < before)
     for needed in (named, unsettled, made, newest):
         query = query.where(runs.c.id.not_in(needed))
@@ -113,7 +113,8 @@ def _fold(engine: Engine, before: datetime) -> int:
 def _runs_of(connection: Connection, pair_id: int) -> Sequence[RowMapping]:
     """The pair's runs, oldest first, and of each whether it wrote; without the newest few."""
     wrote = exists().where(changes.c.run_id == runs.c.id)
-    names = ("id", "trigger", "state", "started_at", "finished_at", "problems", "error", "options")
+    told = ("trigger", "exclusive", "state", "problems", "error")
+    names = ("id", "started_at", "finished_at", "options", *told)
     query = select(*(runs.c[name] for name in names), wrote.label("wrote"))
     ordered = query.where(runs.c.pair_id == pair_id).order_by(runs.c.started_at, runs.c.id)
     return connection.execute(ordered).mappings().all()[:-KEPT_SINGLY]
@@ -122,9 +123,10 @@ def _runs_of(connection: Connection, pair_id: int) -> Sequence[RowMapping]:
 def _stretches(every: Iterable[RowMapping], before: datetime) -> Iterator[list[RowMapping]]:
     """The runs without changes that told the same, with nothing else between them.
 
-    Those of the schedule and of webhooks lie between each other, and are stretches of their own.
+    Those of the schedule and of webhooks, whole or of a milestone, lie between each other, and are
+    stretches of their own: a refresh tells nothing of the whole pair.
     """
-    open_: dict[str, list[RowMapping]] = {}
+    open_: dict[tuple[str, bool], list[RowMapping]] = {}
     told: Any = None
     for row in every:
         tells = (row["state"], row["problems"], row["error"])
@@ -133,11 +135,11 @@ def _stretches(every: Iterable[RowMapping], before: datetime) -> Iterator[list[R
             yield from _several(open_)
             open_, told = {}, tells
         if calm:
-            open_.setdefault(row["trigger"], []).append(row)
+            open_.setdefault((row["trigger"], row["exclusive"]), []).append(row)
     yield from _several(open_)
 
 
-def _several(stretches: Mapping[str, list[RowMapping]]) -> Iterator[list[RowMapping]]:
+def _several(stretches: Mapping[Any, list[RowMapping]]) -> Iterator[list[RowMapping]]:
     return (stretch for stretch in stretches.values() if len(stretch) > 1)
 
 

@@ -31,6 +31,7 @@ from mappings.tables import runs
 SHORTEST_NAME: Final = 4
 """Characters of a run's id, its first or its last, by which people may name it."""
 DIED: Final = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
+STOPPED: Final = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
 
 
 class RunLog(Connected):
@@ -72,10 +73,11 @@ class RunLog(Connected):
             connection.execute(insert(runs).values(**row_of(run)))
         return run
 
-    def resume(self, run_id: str, holder: str) -> RunRecord:
+    def resume(self, run_id: str, pair_id: int, holder: str) -> RunRecord:
         """Record that a run goes on; called with the pair's lock held.
 
-        Raises StoreError if there is no such run, LostLock if it has ended or is alive elsewhere.
+        Raises StoreError if there is no such run, LostLock if it has ended, is alive elsewhere, or
+        is another pair's: what it has read and decided is not about this one (R5).
         """
         found = self.get(run_id)
         if found is None:
@@ -86,8 +88,9 @@ class RunLog(Connected):
             chosen = update(runs).where(is_unchanged(found))
             values = {**going_on, "heartbeat_at": at, "due_at": None}
             waits = found.state == UNFINISHED or (found.state == RUNNING and found.is_silent(at))
-            if not waits or connection.execute(chosen.values(**values)).rowcount != 1:
-                raise LostLock(f"Run {run_id} has ended, or somebody else goes on with it.")
+            is_own = found.pair_id == pair_id
+            if not (is_own and waits) or connection.execute(chosen.values(**values)).rowcount != 1:
+                raise LostLock(f"Run {run_id} has ended, or is not for this process to go on with.")
         return self.get(run_id) or found
 
     def unfinished(self) -> list[RunRecord]:
@@ -166,12 +169,15 @@ class RunLog(Connected):
 
     def stop(self, run_id: str) -> None:
         """Ask a run to stop; one that waits for its next part ends here, since nobody is at it."""
-        stopped = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
+        self._execute(update(runs).where(runs.c.id == run_id).values(stop_requested=True))
+        self.abort_waiting(run_id, STOPPED)
+
+    def abort_waiting(self, run_id: str, error: Mapping[str, str]) -> bool:
+        """Close a run that waits for its next part; False if it does not: nothing is changed."""
         with self._transaction() as connection:
-            ended = {"state": "aborted", "finished_at": time_of(connection), "error": stopped}
-            chosen = update(runs).where(runs.c.id == run_id)
-            connection.execute(chosen.values(stop_requested=True))
-            connection.execute(chosen.where(runs.c.state == UNFINISHED).values(**ended))
+            ended = {"state": "aborted", "finished_at": time_of(connection), "error": error}
+            chosen = update(runs).where(runs.c.id == run_id, runs.c.state == UNFINISHED)
+            return connection.execute(chosen.values(**ended)).rowcount == 1
 
     def change(self, run_id: str, **values: Any) -> None:
         """Set columns of a run: its progress while it works, or how it ended."""

@@ -15,6 +15,7 @@ from worker.errors import SettingsError
 from worker.redis_causes import redis_words
 from worker.settings import ProjectPair
 from worker.sync.options import Options
+from worker.sync.report import error_json
 from worker.tasks import go_on, use_settings
 
 LOOK_EVERY: Final = 1.0
@@ -42,12 +43,13 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
     try:
         go_on((pair.testrail, pair.testably), run)
     except Exception as error:
-        # whatever the broker's client raises: nobody will take this run up
-        deployment.runs.change(run.id, state="aborted", finished_at=deployment.clock.now())
+        # whatever the broker's client raises: nobody may take this run up
         said, hint = redis_words(error)
-        raise BrokerAway(
+        away = BrokerAway(
             f"The broker did not answer: {said}.", f"{hint} Or migrate without --background."
-        ) from error
+        )
+        deployment.runs.abort_waiting(run.id, error_json(away))
+        raise away from error
     return run
 
 

@@ -8,39 +8,38 @@ seconds it is not asked again.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from worker.silence import Silence
+
 KEY: Final = "milesync:counters"
 _SEPARATOR: Final = "\x1f"
 
 
-_LEFT_ALONE: Final = 10.0
-"""Seconds for which a Redis that did not answer is not asked to count."""
-
-
 class Counters:
-    """Adds to named counters; each has labels, in a fixed order."""
+    """Adds to named counters; each has labels, in a fixed order.
 
-    def __init__(
-        self, redis: Redis | None, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._redis, self._monotonic = redis, monotonic
-        self._asked_again_at = float("-inf")
+    ``silence`` is that of all who ask this Redis, where there are others.
+    """
+
+    def __init__(self, redis: Redis | None, silence: Silence | None = None) -> None:
+        self._redis, self._silence = redis, silence or Silence()
 
     def add(self, name: str, *labels: str, amount: float = 1) -> None:
         """Add to one counter; what stands there and is no number is replaced."""
-        if self._redis is None or not amount or self._monotonic() < self._asked_again_at:
+        if self._redis is None or not amount or self._silence.lasts:
             return
         try:
             self._add(self._redis, _SEPARATOR.join((name, *labels)), amount)
+        except ResponseError:  # it answers, and refuses
+            return
         except RedisError:
-            self._asked_again_at = self._monotonic() + _LEFT_ALONE
+            self._silence.begin()
 
     def _add(self, redis: Redis, field: str, amount: float) -> None:
         try:

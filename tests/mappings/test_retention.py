@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.overview import overview
 from mappings.retention import KEPT_SINGLY, Pruned, prune
 from mappings.rows import Change, ChangeState
 from mappings.runs import RunLog
@@ -127,6 +128,22 @@ def test_refreshes_without_changes_do_not_end_a_stretch(
     newest = [ended(run_log, pair_id, 20 + n, trigger="schedule") for n in range(KEPT_SINGLY)]
     assert prune(store.engine, None) == Pruned(folded=6)
     assert left(run_log, pair_id) == {*ids[6:], *newest}
+
+
+def test_refreshes_stand_for_no_run_of_the_whole_pair(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """Both come from webhooks; when the pair was last synced, and how, stays known."""
+    whole = ended(run_log, pair_id, 1, trigger="webhook")
+    for number in range(KEPT_SINGLY + 3):
+        ended(run_log, pair_id, 1.1 + number / 100, trigger="webhook", exclusive=False)
+    [pair] = store.all_pairs()
+    before = overview(store.engine, [pair])[pair_id]
+    assert before.synced_at is not None
+    for keep, pruned in ((None, Pruned(folded=2)), (YEAR, Pruned(runs=KEPT_SINGLY))):
+        assert prune(store.engine, keep) == pruned
+        assert overview(store.engine, [pair])[pair_id] == before
+        assert whole in left(run_log, pair_id)
 
 
 def test_stretches_of_different_pairs_and_open_runs_are_left_apart(

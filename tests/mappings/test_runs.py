@@ -148,7 +148,7 @@ def test_an_unfinished_run_goes_on(run_log: RunLog, run_id: str, pair_id: int) -
     run_log.change(run_id, state=UNFINISHED, finished_at=NOW, counts={"created": 2})
     run_log.begin(pair_id, "schedule", "beat", NOW + MINUTE, state=UNFINISHED)
     assert run_id in [run.id for run in run_log.unfinished()]
-    resumed = run_log.resume(run_id, "another worker")
+    resumed = run_log.resume(run_id, pair_id, "another worker")
     assert resumed == run_log.get(run_id)
     assert (resumed.state, resumed.holder, resumed.finished_at) == (RUNNING, "another worker", None)
     assert resumed.counts == {"created": 2}
@@ -169,7 +169,34 @@ def test_a_run_that_waits_is_stopped_where_it_is(
         assert found
         assert (found.state, found.stop_requested) == (state, True)
     with pytest.raises(LostLock):
-        run_log.resume(waiting.id, "a worker")
+        run_log.resume(waiting.id, pair_id, "a worker")
+
+
+def test_a_run_is_gone_on_with_in_its_own_pair_alone(
+    store: Store, run_log: RunLog, run_id: str, pair_id: int
+) -> None:
+    """The same projects at another URL are another pair, and may be asked for by the same name."""
+    run_log.change(run_id, state=UNFINISHED)
+    with pytest.raises(LostLock):
+        run_log.resume(run_id, store.pair(identity(2)).id, "a worker")
+    found = run_log.get(run_id)
+    assert found
+    assert (found.state, found.holder) == (UNFINISHED, "ann on host")
+    assert run_log.resume(run_id, pair_id, "a worker").state == RUNNING
+
+
+@pytest.mark.parametrize("state", [UNFINISHED, RUNNING, "succeeded", "partial", "failed"])
+def test_only_a_run_that_waits_is_closed_by_others(
+    run_log: RunLog, run_id: str, state: str
+) -> None:
+    """How a run ended stays what it was, and what somebody is at is theirs to end."""
+    run_log.change(run_id, state=state, error=None)
+    error = {"kind": "settings", "message": "Not configured.", "hint": ""}
+    assert run_log.abort_waiting(run_id, error) is (state == UNFINISHED)
+    found = run_log.get(run_id)
+    assert found
+    expected = ("aborted", error) if state == UNFINISHED else (state, None)
+    assert (found.state, found.error) == expected
 
 
 @pytest.mark.parametrize(
@@ -196,10 +223,10 @@ def test_only_what_waits_or_was_ones_own_is_postponed(
     assert (found.due_at is not None) is is_postponed
 
 
-def test_an_unknown_run_cannot_be_resumed(run_log: RunLog) -> None:
+def test_an_unknown_run_cannot_be_resumed(run_log: RunLog, pair_id: int) -> None:
     """Resuming what was never begun is said, not invented."""
     with pytest.raises(StoreError, match="no run"):
-        run_log.resume("20260301-120000-ffff", "ann")
+        run_log.resume("20260301-120000-ffff", pair_id, "ann")
 
 
 def test_the_latest_runs_come_newest_first(store: Store, run_log: RunLog, pair_id: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections import Counter
@@ -14,11 +15,13 @@ from celery.beat import SchedulingError
 from hypothesis import given
 from hypothesis import strategies as st
 from redbeat.schedulers import ensure_conf
+from structlog.testing import capture_logs
 
 from tests.service.stack import ENDED, Stack, eventually, free_port
 from tests.service.test_chaos import own_redis
 from tests.support.clock import NOW
-from worker.tasks import app, use_settings
+from worker.tasks import app, sweep_deliveries, sync_project, use_settings
+from worker.tasks.age import redis_time
 from worker.tasks.beat import (
     SPREAD,
     SWEEP_EVERY,
@@ -54,7 +57,7 @@ def test_each_enabled_pair_has_its_own_line(stack: Stack) -> None:
     entry = entries["sync 1=proj_a"]
     assert entry["args"] == (1, "proj_a", "schedule")
     assert str(entry["schedule"]) == "<crontab: 5 3 * * 1 (m/h/dM/MY/d)>"
-    assert entry["options"] == {"expires": 7 * 24 * 3600}
+    assert entry["kwargs"] == {"good_for": 7 * 24 * 3600}
 
 
 @pytest.mark.parametrize(
@@ -231,6 +234,44 @@ def test_a_pair_starts_a_little_after_its_moment(stack: Stack) -> None:
         schedule.nowfun = lambda after=after: moment.replace(minute=0) + after
         entry.last_run_at = moment.replace(minute=0) - timedelta(minutes=15)
         assert entry.is_due()[0] is due
+
+
+@pytest.mark.usefixtures("scheduler")
+def test_how_old_a_message_is_no_machines_clock_says(stack: Stack) -> None:
+    """Redis alone is asked, when it is sent and when it is taken up: machines' clocks differ."""
+    for queue, good_for in (("sync", 900), ("sweep", SWEEP_EVERY)):
+        message = json.loads(stack.redis.lindex(queue, 0) or b"{}")
+        assert message["headers"]["expires"] is None
+        _, said, _ = json.loads(base64.b64decode(message["body"]))
+        assert said["good_for"] == good_for
+        assert said["sent_at"] == pytest.approx(redis_time(stack.redis), abs=60)
+
+
+@pytest.mark.usefixtures("scheduler")
+def test_a_worker_whose_clock_is_ahead_drops_no_message(stack: Stack) -> None:
+    """By an hour: it sweeps, and does what is due."""
+    stack.testrail.model.add(1, {"name": "M"})
+    quiet = ("--without-gossip", "--without-mingle", "-c", "1")
+    stack.start("worker", "tests.service.ahead", "3600", "-A", "worker.tasks", "worker", *quiet)
+    eventually(lambda: stack.names() == ["M"], 30, stack.logs("worker"))
+    eventually(lambda: stack.log("worker").count(" succeeded in ") >= 2, 30, stack.logs("worker"))
+    assert "skipped" not in stack.log("worker")
+
+
+def test_an_old_message_is_dropped_and_a_fresh_one_is_not(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that were away for long do not do each moment of the schedule that they missed."""
+    stack.testrail.model.add(1, {"name": "M"})
+    now = redis_time(stack.redis)
+    with stack.deployment as here, capture_logs() as told:
+        monkeypatch.setattr("worker.tasks.jobs.deployment", lambda: here)
+        sweep_deliveries(sent_at=now - 61, good_for=60)
+        sync_project(1, "proj_abc123", "schedule", sent_at=now - 61, good_for=60)
+        assert stack.testrail.requests == []
+        assert [str(line["event"]).split(":")[0] for line in told] == ["skipped"] * 2
+        sync_project(1, "proj_abc123", "schedule", sent_at=now - 61, good_for=900)
+        assert stack.names() == ["M"]
 
 
 def test_messages_hold_no_secret(stack: Stack) -> None:

@@ -18,6 +18,7 @@ from tests.support.clock import FakeClock
 from worker.clients.rate_limit import Priority, RateLimit
 from worker.clients.redis_limiter import RedisRateLimiter
 from worker.counters import KEY, Counters
+from worker.silence import Silence
 from worker.tasks import recall
 from worker.tasks.alive import beat_age
 from worker.tasks.beat import TICK_KEY
@@ -82,7 +83,7 @@ def test_a_redis_that_is_away_delays_no_count(clean_redis: str) -> None:
             asked.append(clock.monotonic())
             raise RedisConnectionError("away")
 
-    counters = Counters(Away.from_url(clean_redis), clock.monotonic)
+    counters = Counters(Away.from_url(clean_redis), Silence(clock.monotonic))
     for _ in range(30):
         counters.add("runs", "p", "done")
         clock.sleep(1.0)

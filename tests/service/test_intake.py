@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis
 from sqlalchemy import Engine, event, select
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from mappings.deliveries import Deliveries, Hint
 from mappings.tables import deliveries
-from worker.settings import load_settings
+from worker.settings import Settings, load_settings
 from worker.sparing import Sparing
 from worker.web import create_app
 from worker.web.hook import delivery_name
@@ -81,6 +82,29 @@ def test_what_every_caller_can_cause_is_logged_once_in_a_while(
         assert [line["log_level"] for line in lines] == ["error"]
 
 
+def test_a_broker_that_does_not_answer_is_left_alone_for_a_while(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By all of the intake: each time may last for seconds. All calls are kept for the sweep."""
+    asked: list[str] = []
+
+    def away(_redis: Redis, _settings: Settings, hint: Hint) -> None:
+        asked.append(hint.correlation)
+        raise ConnectionError("away")
+
+    monkeypatch.setattr("worker.web.intake.ask", away)
+    monkeypatch.setattr("worker.web.intake._sparing", Sparing())
+    with client(engine, MILESYNC_REDIS_URL="redis://127.0.0.1:1") as web:
+        service = web.app.state.service  # type: ignore[attr-defined]
+        monkeypatch.setattr(service.counters, "add", lambda *_: None)
+        for number in range(3):
+            headers = {**HEADER, "X-TestRail-Delivery": f"call {number}".encode()}
+            assert web.post(URL, content=body(), headers=headers).status_code == 202
+        assert asked == ["call 0"]
+        assert service.silence.lasts
+        assert service.deliveries.waiting() == 3
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_too_long_a_body_is_413_before_its_secret_is_looked_at(
     web: TestClient, chunked: bool
@@ -105,6 +129,9 @@ def test_exactly_256_kib_are_taken(web: TestClient) -> None:
         (body(secret="\ud800"), {}, 401),
         (body(), {"X-Milesync-Secret": "wrong"}, 401),
         (body(secret=SECRET), {"X-Milesync-Secret": "wrong"}, 401),
+        (body(), [*HEADER.items(), ("X-Milesync-Secret", "wrong")], 401),
+        (body(), [("X-Milesync-Secret", "wrong"), *HEADER.items()], 401),
+        (body(secret=SECRET), [*HEADER.items(), *HEADER.items()], 401),
         (b"no json", {}, 401),
         (b"no json", HEADER, 422),
         (b"", HEADER, 422),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from structlog.testing import capture_logs
 
 from mappings.deliveries import Deliveries, Hint
@@ -14,6 +16,7 @@ from worker.errors import CredentialsRefused
 from worker.sandbox.faults import FaultKind
 from worker.sync.options import Trigger
 from worker.tasks import refresh as module
+from worker.tasks.hinted import overdue
 from worker.tasks.paused import pause
 from worker.tasks.refresh import refresh
 from worker.tasks.slices import Job, work
@@ -86,6 +89,26 @@ def test_a_fault_of_ours_is_logged_and_not_tried_for_ever(
     assert here.runs.open(here.store.all_pairs()[0].id) == []
 
 
+def test_a_refresh_that_takes_too_long_is_left_to_a_sync_of_the_whole_pair(
+    stack: Stack, here: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So are the pairs after it. Its delivery was not read, and waits for that."""
+
+    def endless(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    hint = hinted(stack, here, "first")
+    with monkeypatch.context() as patched, capture_logs() as lines:
+        patched.setattr("worker.sync.run.Run.apply", endless)
+        done = refresh(here, stack.redis, hint)
+    assert done.to_sync == here.settings.projects
+    assert "fault of milesync" not in str(lines)
+    assert waiting(here) == 1
+    for pair in done.to_sync:
+        assert work(here, Job(pair, Trigger.WEBHOOK), lambda: False) is None
+    assert (stack.names(), stack.names("proj_two"), waiting(here)) == (["after"], ["after"], 0)
+
+
 def test_a_delivery_waits_until_each_pair_of_its_project_has_read_it(
     stack: Stack, here: Deployment
 ) -> None:
@@ -100,6 +123,32 @@ def test_a_delivery_waits_until_each_pair_of_its_project_has_read_it(
     assert (waiting(here), len(stack.names("proj_two"))) == (1, 1)
     assert work(here, Job(second, Trigger.WEBHOOK), lambda: False) is None
     assert (waiting(here), len(stack.names("proj_two"))) == (0, 2)
+
+
+@pytest.mark.parametrize("why", ["removed", "disabled", "paused"])
+def test_a_delivery_of_a_project_that_no_pair_is_left_to_read_is_closed(
+    stack: Stack, here: Deployment, why: str
+) -> None:
+    """Whether it names a milestone or not; of a project that has a pair it is asked for."""
+    deliveries, second = Deliveries(here.store.engine), timedelta(seconds=1)
+    early = here.clock.now() - 60 * second
+    for number, milestone in enumerate([None, 1]):
+        deliveries.record(f"call {number}", "e", Hint(1, milestone, f"call {number}"), early)
+    assert {hint.project for hint in overdue(here, 30 * second)} == {1}
+    if why == "paused":
+        error = CredentialsRefused("Testably refused the credentials with 401", "")
+        for pair in here.settings.projects:
+            pause(here, pair, here.store.pair(here.identity(pair)), error)
+    elif why == "removed":
+        stack.extra["MILESYNC_PROJECTS"] = "2=proj_abc123"
+    else:
+        stack.extra["MILESYNC_PROJECTS"] = ""
+        (stack.folder / "milesync.toml").write_text(
+            '[[projects]]\ntestrail = 1\ntestably = "proj_abc123"\nenabled = false\n'
+        )
+    with stack.deployment as now:
+        assert overdue(now, 30 * second) == []
+    assert waiting(here) == 0
 
 
 def test_a_pair_whose_credentials_were_refused_is_not_waited_for(

@@ -14,11 +14,15 @@ from tests.service.stack import Stack, eventually
 from tests.support.clock import FakeClock
 from worker.background import enqueue_migration, follow
 from worker.bootstrap import Deployment
-from worker.errors import Busy
+from worker.errors import Busy, CredentialsRefused
+from worker.sandbox.faults import FaultKind
+from worker.sandbox.server import serve_testably, serve_testrail
 from worker.sandbox.switches import TestablySwitches
+from worker.settings import ProjectPair
 from worker.sync.options import Only, Options, Trigger
 from worker.tasks import go_on, recall, use_settings
 from worker.tasks.jobs import sync_project
+from worker.tasks.paused import PAUSED_FOR, pause, to_try_again
 from worker.tasks.slices import SLICE, Job, Next, Watch, options_of, work
 
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731
@@ -150,6 +154,58 @@ def test_a_stopped_run_ends_where_it_is(stack: Stack, here: Deployment) -> None:
     assert len(stack.targets()) == done
 
 
+@pytest.mark.parametrize(("side", "items"), [("TESTRAIL", 1), ("TESTRAIL", 6), ("TESTABLY", 6)])
+def test_a_run_does_not_go_on_at_another_address(
+    stack: Stack, here: Deployment, side: str, items: int
+) -> None:
+    """It is another pair (R5): neither what was read nor what was written is about it."""
+    for number in range(9):
+        stack.testrail.model.add(1, {"name": f"M{number}"})
+    run = enqueue_migration(here, here.settings.projects[0], Options(Trigger.MIGRATION))
+    began = Next(run.id, 0, 0.0)
+    after = work(here, job(here, Trigger.MIGRATION, began), After(here, items))
+    assert after is not None
+    before = stack.names()
+    with serve_testrail() as testrail, serve_testably(rate=None) as testably:
+        testrail.model.add(1, {"name": "real"})
+        stack.extra[f"MILESYNC_{side}_URL"] = (testrail if side == "TESTRAIL" else testably).url
+        with stack.deployment as moved, capture_logs() as told:
+            assert work(moved, job(moved, Trigger.MIGRATION, after), NEVER) is None
+            assert [pair.id for pair in moved.store.all_pairs() if moved.store.links(pair.id)] in (
+                [],
+                [run.pair_id],
+            )
+        assert (testrail.requests, testably.requests) == ([], [])
+    assert stack.names() == before
+    ended = here.runs.get(run.id)
+    assert ended is not None
+    assert (ended.state, (ended.error or {})["kind"]) == ("aborted", "settings")
+    assert "MILESYNC_TESTABLY_URL was changed" in (ended.error or {})["message"]
+    assert "Run it again" in (ended.error or {})["hint"]
+    assert [line["run"] for line in told if line["event"] == "the run does not go on"] == [run.id]
+    assert here.runs.overdue() == []
+
+
+@pytest.mark.parametrize(
+    ("left", "ends"),
+    [("succeeded", "succeeded"), ("running", "running"), ("unfinished", "aborted")],
+)
+def test_a_late_message_of_a_pair_that_was_removed_closes_only_a_run_that_waits(
+    stack: Stack, here: Deployment, monkeypatch: pytest.MonkeyPatch, left: str, ends: str
+) -> None:
+    """Neither one that has ended, nor one that a worker with the former settings is at."""
+    pair = here.store.pair(here.identity(here.settings.projects[0]))
+    run = here.runs.begin(pair.id, "schedule", "a worker", here.clock.now())
+    here.runs.change(run.id, state=left)
+    stack.extra["MILESYNC_PROJECTS"] = "2=proj_two"
+    with stack.deployment as removed, monkeypatch.context() as patched:
+        patched.setattr("worker.tasks.jobs.deployment", lambda: removed)
+        sync_project(1, "proj_abc123", "schedule", run=run.id)
+    found = here.runs.get(run.id)
+    assert found is not None
+    assert (found.state, found.error is not None) == (ends, ends == "aborted")
+
+
 def test_refused_credentials_pause_this_pair_until_they_change(
     stack: Stack, here: Deployment
 ) -> None:
@@ -166,6 +222,51 @@ def test_refused_credentials_pause_this_pair_until_they_change(
     assert work(here, job(here), NEVER) is None
     assert latest(here).state == "succeeded"
     assert pair_of(here).paused_because is None
+
+
+def paused_for_an_hour(here: Deployment) -> ProjectPair:
+    """The configured pair, recorded as paused for so long that its credentials are tried again."""
+    configured = here.settings.projects[0]
+    pair = here.store.pair(here.identity(configured))
+    pause(here, configured, pair, CredentialsRefused("Testably", "Testably refused: 401.", hint=""))
+    here.store.update_pair(pair.id, paused_at=here.clock.now() - PAUSED_FOR)
+    assert to_try_again(here) == [configured]
+    return configured
+
+
+@pytest.mark.parametrize("why", ["a guard", "a server that is away"])
+def test_a_try_that_asks_nobody_is_not_made_again_before_an_hour(
+    stack: Stack, here: Deployment, why: str
+) -> None:
+    """Neither with credentials that have changed: the next one after the same time."""
+    stack.testrail.model.add(1, {"name": "M"})
+    assert work(here, job(here), NEVER) is None
+    paused_for_an_hour(here)
+    if why == "a guard":
+        stack.extra["MILESYNC_TESTRAIL_TIMEZONE"] = "Europe/Berlin"
+    else:
+        stack.testrail.faults.rates = {FaultKind.SERVER_ERROR: 1.0}
+    stack.extra["MILESYNC_TESTABLY_TOKEN"] = "another-token"
+    with stack.deployment as other:
+        other.clock.sleep = lambda seconds: None  # type: ignore[method-assign]  # noqa: ARG005
+        assert to_try_again(other) == list(other.settings.projects)
+        work(other, job(other), NEVER)
+        assert latest(other).state != "succeeded"
+        assert to_try_again(other) == []
+        assert pair_of(other).paused_because is not None
+
+
+def test_credentials_that_are_taken_end_the_pause_although_a_list_is_not_whole(
+    stack: Stack, here: Deployment
+) -> None:
+    """Its runs go on by their schedule, and say what else is wrong."""
+    stack.testrail.model.add(1, {"name": "M"})
+    assert work(here, job(here), NEVER) is None
+    stack.testably.model.switches = TestablySwitches(total="growing")
+    paused_for_an_hour(here)
+    assert work(here, job(here), NEVER) is None
+    assert (latest(here).state, pair_of(here).paused_because) == ("partial", None)
+    assert to_try_again(here) == []
 
 
 def test_what_passes_is_tried_again_and_what_does_not_is_not(

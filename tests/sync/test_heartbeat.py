@@ -127,11 +127,11 @@ def test_a_run_that_a_rival_took_over_writes_nothing_more(world: World, every: f
         silence(world)
         if every == NEVER:
             [taken] = settle_dead(RunLog(world.engine))
-            RunLog(world.engine).resume(taken.id, "the rival")
+            RunLog(world.engine).resume(taken.id, world.pair.id, "the rival")
             return
         until_lost(run)
         RunLog(world.engine).let_go(recorded(world))
-        RunLog(world.engine).resume(run.id, "the rival")
+        RunLog(world.engine).resume(run.id, world.pair.id, "the rival")
 
     with pytest.raises(LostLock):
         migrate(world, take_over, every)
@@ -150,7 +150,7 @@ def test_a_run_that_was_taken_over_at_its_end_does_not_close_it(world: World) ->
             cut_connections(world)
             silence(world)
             [taken] = settle_dead(RunLog(world.engine))
-            RunLog(world.engine).resume(taken.id, "the rival")
+            RunLog(world.engine).resume(taken.id, world.pair.id, "the rival")
             run.close(State.SUCCEEDED)
 
     with pytest.raises(LostLock):
@@ -170,14 +170,14 @@ def test_a_run_that_is_alive_or_has_ended_is_not_gone_on_with(world: World) -> N
     runs_ = RunLog(world.engine)
     run = runs_.begin(world.pair.id, "schedule", "process 1", world.clock.now())
     with pytest.raises(LostLock):
-        runs_.resume(run.id, "process 2")
+        runs_.resume(run.id, world.pair.id, "process 2")
     assert recorded(world).holder == "process 1"
     silence(world)
-    assert runs_.resume(run.id, "process 2").holder == "process 2"
+    assert runs_.resume(run.id, world.pair.id, "process 2").holder == "process 2"
     runs_.change(run.id, state="succeeded")
     silence(world)
     with pytest.raises(LostLock):
-        runs_.resume(run.id, "process 3")
+        runs_.resume(run.id, world.pair.id, "process 3")
     assert (recorded(world).state, recorded(world).holder) == ("succeeded", "process 2")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from sqlalchemy import Engine
@@ -223,10 +226,48 @@ def test_the_milestones_are_narrowed_by_name_or_id(web: TestClient, world: World
         *("/runs/nothing", "/pairs/9/proj_9", "/pairs/1/proj_mobile", "/runs/%00"),
         *("/pairs/1/proj_abc123/milestones/999", f"/pairs/{10**30}/x", "/nowhere"),
         f"/pairs/1/proj_abc123/milestones/{10**30}",
+        *("/pairs/x/proj_abc123", "/pairs/-1/x", "/pairs/1/proj_abc123/milestones/%D9%A3"),
     ],
 )
 def test_what_is_not_there_is_404(web: TestClient, path: str) -> None:
     assert web.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("odd", ["%00", "x%00", "9" * 5000, "\ud800", "%ED%A0%80", "%FF"])
+def test_what_no_database_can_hold_is_404(engine: Engine, odd: str) -> None:
+    """An id of thousands of digits, NUL, half a character; asked of both databases."""
+    asked = quote(odd, safe="%", errors="replace")
+    with client(engine) as web:
+        pages = ("/runs/", "/pairs/", "/pairs/1/", "/pairs/1/proj_a/milestones/", "/")
+        for path in [f"{page}{odd}" for page in pages] + [f"/pairs/{odd}/proj_a/milestones"]:
+            assert answered(web.app, path) == 404
+        for page in ("/", "/needs-you", "/pairs/1/proj_a", "/pairs/1/proj_a/milestones"):
+            for name in ("q", "page"):
+                assert answered(web.app, page, f"{name}={asked}") == 200
+
+
+def answered(app: Any, path: str, query: str = "") -> int:
+    """The status of the answer to a path whatever it holds, as a server hands it over."""
+    statuses: list[int] = []
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": unquote(path, errors="surrogateescape"),
+        "query_string": query.encode(),
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 80),
+    }
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    asyncio.run(app(scope, receive, send))
+    return statuses[0]
 
 
 @pytest.mark.parametrize("asked", ["0", "-1", "x", "9999999", "9" * 40, "\u0663", ""])

@@ -187,7 +187,8 @@ def recording(
     """Begin a run in the database, or go on with one; it beats while inside (R13).
 
     Every log line names the run and its pair, and what it came from: a run by hand, itself.
-    Raises LostLock if the run to go on with has ended or is alive elsewhere, StoreError.
+    Raises LostLock if the run to go on with has ended, is alive elsewhere or is another pair's,
+    StoreError.
     """
     record = _begin(context, pair, options, mode)
     heartbeat = Heartbeat(lambda: is_held() and context.runs.beat(record))
@@ -217,7 +218,7 @@ def _written(context: PairContext, mode: RunMode) -> dict[int, Result]:
 
 def _begin(context: PairContext, pair: Pair, options: Options, mode: RunMode) -> RunRecord:
     if mode.of is not None:
-        return context.runs.resume(mode.of, context.holder)
+        return context.runs.resume(mode.of, pair.id, context.holder)
     kept = {"undoes": mode.undoes} if mode.undoes else options.as_json()
     return context.runs.begin(
         pair.id,

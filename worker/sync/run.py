@@ -135,7 +135,8 @@ class Run:
         with self._reading():
             planned = plan_routine(self.context, self.pair, self.options, self.scope)
         self.planned = planned
-        if self._listed_whole(planned.snapshot):
+        if planned.snapshot.target.listed and self.scope.recalled is None:
+            # both APIs have answered, whatever else is wrong: no credentials are refused
             self.context.store.update_pair(self.pair.id, paused_because=None)
         return planned
 

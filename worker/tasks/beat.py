@@ -29,6 +29,7 @@ from redis.exceptions import LockError, RedisError, ResponseError
 
 from worker.settings import ProjectPair, Settings
 from worker.settings.schedule import moments
+from worker.tasks.age import redis_time
 
 SPREAD: Final = 30.0
 """Over so many seconds the pairs of one moment are spread."""
@@ -55,7 +56,7 @@ def beat_schedule(settings: Settings) -> dict[str, Any]:
     sweep = {
         "task": "milesync.sweep_deliveries",
         "schedule": SWEEP_EVERY,
-        "options": {"expires": SWEEP_EVERY},
+        "kwargs": {"good_for": SWEEP_EVERY},
     }
     return {**entries, "sweep": sweep}
 
@@ -65,7 +66,7 @@ def _entry(pair: ProjectPair) -> dict[str, Any]:
         "task": _SYNC,
         "schedule": _line(pair.schedule),
         "args": (pair.testrail, pair.testably, "schedule"),
-        "options": {"expires": max(int(period(pair.schedule)), 60)},
+        "kwargs": {"good_for": max(int(period(pair.schedule)), 60)},
     }
 
 
@@ -194,6 +195,11 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
                 return _RETRY
             self.reserve(entry)
         return float(wait)
+
+    def apply_async(self, entry: Any, *arguments: Any, **more: Any) -> Any:
+        """Send the entry's message, which says when by Redis's clock: `worker.tasks.age`."""
+        entry.kwargs = {**(entry.kwargs or {}), "sent_at": redis_time(get_redis(self.app))}
+        return super().apply_async(entry, *arguments, **more)
 
     def _take_lock(self, redis: Any) -> bool:
         left = redis.pttl(self.lock_key)

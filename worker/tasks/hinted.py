@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from mappings.deliveries import DONE, Deliveries
+import structlog
+
+from mappings.deliveries import DONE, Deliveries, Hint
 from worker.bootstrap import Deployment
 from worker.settings import ProjectPair, Settings
 from worker.tasks.paused import is_paused
+
+log = structlog.get_logger(__name__)
 
 
 def pairs_of(settings: Settings, project: int) -> list[ProjectPair]:
     """The enabled pairs of a TestRail project."""
     return [pair for pair in settings.projects if pair.enabled and pair.testrail == project]
+
+
+def overdue(deployment: Deployment, after: timedelta) -> list[Hint]:
+    """The hints whose deliveries have waited for longer than that. Raises StoreError.
+
+    Those at a project that no pair is left to read, or only paused ones, are closed instead: no
+    work that is asked for would do it. (A refresh closes those at a milestone itself.)
+    """
+    late = Deliveries(deployment.store.engine).forgotten(deployment.clock.now(), after)
+    closed = {
+        project
+        for project in {hint.project for hint in late if hint.milestone is None}
+        if Waiting.now(deployment, project).close_if_nobody_reads()
+    }
+    for project in closed:
+        log.info("skipped: no pair is left to read what a webhook hinted at", project=project)
+    return [hint for hint in late if hint.project not in closed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,13 @@ class Waiting:
             deliveries.read(
                 self.project, self.milestone, newest, by, self._readers(now), now, state=state
             )
+
+    def close_if_nobody_reads(self) -> bool:
+        """Close these deliveries if no pair is left that will read them. Raises StoreError."""
+        if self._readers(self.deployment.clock.now()):
+            return False
+        self.were_read(())
+        return True
 
     def _readers(self, now: datetime) -> set[int]:
         here = self.deployment

@@ -27,8 +27,10 @@ from worker.notices import may_need_notice
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
+from worker.tasks.age import is_too_old
 from worker.tasks.celery_app import app, deployment, is_stopping
-from worker.tasks.hinted import pairs_of
+from worker.tasks.given_up import NOT_CONFIGURED, give_up
+from worker.tasks.hinted import overdue, pairs_of
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
 from worker.tasks.refresh import QUIET, refresh, refresh_name
@@ -145,22 +147,20 @@ def sync_project(
     run: str | None = None,
     attempt: int = 0,
     correlation: str | None = None,
+    sent_at: float | None = None,
+    good_for: float = 0.0,
 ) -> None:
     """One slice of a run of a project pair, and its continuation."""
     found = _pair(deployment().settings, testrail, testably)
     with bound_contextvars(correlation=correlation or self.request.id, project=str(found)):
-        if found is None:
+        if is_too_old(_redis(), sent_at, good_for):
+            log.info("skipped: its message is older than a period of its schedule")
+        elif found is None:
             log.warning("skipped: this pair is not configured or not enabled", testrail=testrail)
             if run is not None:
-                _close_what_nobody_does(run)
-            return
-        _sync(found, Trigger(trigger), run, attempt, correlation)
-
-
-def _close_what_nobody_does(run: str) -> None:
-    here = deployment()
-    error = {"kind": "settings", "message": "This pair is not configured any more.", "hint": ""}
-    here.runs.change(run, state="aborted", finished_at=here.clock.now(), error=error)
+                give_up(deployment(), run, NOT_CONFIGURED)
+        else:
+            _sync(found, Trigger(trigger), run, attempt, correlation)
 
 
 def _sync(
@@ -224,9 +224,12 @@ def refresh_milestone(
 
 
 @app.task(name="milesync.sweep_deliveries")  # type: ignore[untyped-decorator]
-def sweep_deliveries() -> None:
+def sweep_deliveries(sent_at: float | None = None, good_for: float = 0.0) -> None:
     """Ask for what no message asks for: waiting deliveries, unfinished runs, paused pairs."""
     try:
+        if is_too_old(_redis(), sent_at, good_for):
+            log.info("skipped: a later sweep was sent since")
+            return
         _sweep(deployment(), _redis())
     except (StoreError, *_BROKER_AWAY) as error:
         log.warning("not all was asked for; the next sweep does it", error=str(error))
@@ -235,7 +238,7 @@ def sweep_deliveries() -> None:
 def _sweep(here: Deployment, redis: Redis) -> None:
     now, hints = here.clock.now(), Hints(redis)
     deliveries = Deliveries(here.store.engine)
-    for hint in deliveries.forgotten(now, OVERDUE):
+    for hint in overdue(here, OVERDUE):
         ask(redis, here.settings, hint)
     for run in [*settle_dead(here.runs), *here.runs.overdue()]:
         if run.in_background and hints.ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):

@@ -38,7 +38,7 @@ def to_try_again(deployment: Deployment) -> list[ProjectPair]:
 def pause(
     deployment: Deployment, configured: ProjectPair, pair: Pair, error: CredentialsRefused
 ) -> None:
-    """Leave the pair alone for an hour, until its credentials change or a run succeeds."""
+    """Leave the pair alone for an hour, until its credentials change or are taken."""
     reason = (
         f"{error.message.rstrip('.')}. Correct the credentials and start the service again, or "
         "repair them at the vendor: they are tried again once an hour, and `milesync sync` tries "
@@ -50,6 +50,15 @@ def pause(
         paused_at=deployment.clock.now(),
         refused_credentials=_mark(configured),
     )
+
+
+def was_tried(deployment: Deployment, configured: ProjectPair, pair: Pair) -> None:
+    """Note that a paused pair has tried these credentials: the next try is in an hour.
+
+    Whatever came of it: a run that a guard ended, or whose server is away, has asked neither API.
+    """
+    now, mark = deployment.clock.now(), _mark(configured)
+    deployment.store.update_pair(pair.id, paused_at=now, refused_credentials=mark)
 
 
 def _mark(configured: ProjectPair) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from redis import Redis
 
 from mappings.deliveries import DONE, FAILED, Hint
@@ -24,7 +25,7 @@ from worker.errors import (
 from worker.settings import ProjectPair
 from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
-from worker.sync.report import RunReport, State
+from worker.sync.report import RunReport, error_json
 from worker.sync.run import run_pair
 from worker.tasks.hinted import Waiting, pairs_of
 from worker.tasks.hints import Hints
@@ -83,7 +84,8 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
         log.info("skipped: no delivery waits for it", milestone=hint.milestone)
         return Refreshed()
     done = _Outcomes()
-    for configured in pairs_of(deployment.settings, hint.project):
+    every = pairs_of(deployment.settings, hint.project)
+    for at, configured in enumerate(every):
         pair = deployment.store.pair(deployment.identity(configured))
         if is_paused(configured, pair, deployment.clock.now()):
             log.info("skipped: its credentials were refused", pair=str(configured))
@@ -92,6 +94,11 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
             report = _refresh_pair(deployment, configured, pair, hint.milestone or 0)
         except MilesyncError:
             raise
+        except SoftTimeLimitExceeded:  # and no time is left for the other pairs
+            left, why = every[at:], "its refresh takes longer than a task may"
+            log.warning("left to a sync of the whole pair", pair=str(configured), because=why)
+            done.to_sync.extend(left)
+            break
         except Exception:
             log.exception("a fault of milesync ended the refresh", pair=str(configured))
             done.state = FAILED
@@ -154,8 +161,8 @@ def _refresh_pair(
 
 def _close(deployment: Deployment, report: RunReport | None) -> None:
     """A refresh is not gone on with: the next one is a run of its own."""
-    if report is not None and report.run is not None and report.state is State.UNFINISHED:
-        deployment.runs.change(report.run, state=State.ABORTED.value)
+    if report is not None and report.run is not None and report.error is not None:
+        deployment.runs.abort_waiting(report.run, error_json(report.error))
 
 
 def _give_up(

@@ -19,6 +19,7 @@ from mappings.deliveries import DONE, FAILED
 from mappings.errors import LostLock
 from mappings.rows import Pair
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord
+from mappings.runs import STOPPED
 from worker.bootstrap import Deployment
 from worker.clients.rate_limit import Priority
 from worker.counters import Counters
@@ -38,8 +39,9 @@ from worker.sync.report import RunReport, State, unrecorded
 from worker.sync.run import Run
 from worker.tasks import recall
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
+from worker.tasks.given_up import OTHER_ADDRESSES, give_up
 from worker.tasks.hinted import Waiting
-from worker.tasks.paused import is_paused, pause
+from worker.tasks.paused import is_paused, pause, was_tried
 
 SLICE: Final = 480.0
 """Seconds after which a run ends its slice; a task's soft time limit leaves it a minute more."""
@@ -81,7 +83,7 @@ def work(
 ) -> Next | None:
     """Do one slice. None when nothing is left to do. Raises StoreError, RedisError."""
     pair = deployment.store.pair(deployment.identity(job.pair))
-    record = _to_go_on_with(deployment, job)
+    record = _to_go_on_with(deployment, job, pair)
     if job.run is not None and record is None:
         return None
     if record is None and not _may_begin(deployment, job, pair):
@@ -90,6 +92,8 @@ def work(
     waiting = Waiting.now(deployment, job.pair.testrail)
     done = _slice(deployment, job, options, RunMode(job.run, is_over, gives_way))
     _count(deployment, job, done)
+    if record is None and pair.paused_because is not None and not isinstance(done.error, Busy):
+        was_tried(deployment, job.pair, pair)
     after = _after(deployment, job, pair, done)
     if after is None and not isinstance(done.error, Busy | LostLock):
         state = DONE if done.error is None else FAILED
@@ -113,8 +117,8 @@ def deployment_counters(deployment: Deployment) -> Counters:
 # --- before the slice
 
 
-def _to_go_on_with(deployment: Deployment, job: Job) -> RunRecord | None:
-    """The run, unless it has come to its end (a message can arrive twice) or was stopped."""
+def _to_go_on_with(deployment: Deployment, job: Job, pair: Pair) -> RunRecord | None:
+    """The run, unless it has come to its end (a message can arrive twice) or has to end here."""
     if job.run is None:
         return None
     record = deployment.runs.get(job.run)
@@ -128,10 +132,10 @@ def _to_go_on_with(deployment: Deployment, job: Job) -> RunRecord | None:
         log.info("skipped: the run is being done", run=record.id, holder=record.holder)
         return None
     if record.stop_requested and record.state == UNFINISHED:
-        stopped = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
-        now = deployment.clock.now()
-        deployment.runs.change(record.id, state="aborted", finished_at=now, error=stopped)
-        log.info("skipped: the run was stopped", run=record.id)
+        give_up(deployment, record.id, STOPPED)
+        return None
+    if record.pair_id != pair.id:
+        give_up(deployment, record.id, OTHER_ADDRESSES)
         return None
     return record
 

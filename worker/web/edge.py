@@ -51,7 +51,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = refusal(scope, self._service.settings.web) or self._app
+        refused = refusal(scope, self._service.settings.web)
+        answer = refused or _nothing_there(scope["path"]) or self._app
         await answer(scope, receive, _with_headers(send))
 
 
@@ -84,6 +85,13 @@ def refusal(scope: Scope, web: WebSettings) -> Response | None:
     return _refused(
         403, "Without MILESYNC_WEB_TOKEN this is answered on a loopback address only: set it."
     )
+
+
+def _nothing_there(path: str) -> Response | None:
+    """404 for a path that names nothing in any database: NUL, half a character."""
+    if "\0" in path or any("\ud800" <= char <= "\udfff" for char in path):
+        return _refused(404, "There is nothing at this address.")
+    return None
 
 
 def _refused(status: int, reason: str) -> Response:

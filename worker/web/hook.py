@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,9 +54,9 @@ def check_size(size: int) -> None:
         raise BadCall(413, f"more than {LARGEST_BODY} bytes")
 
 
-def check_header(header: bytes | None, secret: SecretStr) -> None:
-    """Raises BadCall, 401, for a secret in the header that is wrong; None is no header."""
-    if header is not None and not _same(header, secret):
+def check_headers(given: Sequence[bytes], secret: SecretStr) -> None:
+    """Raises BadCall, 401, if the secret's headers are more than one, or the one is wrong."""
+    if len(given) > 1 or (given and not _same(given[0], secret)):
         raise BadCall(401, "wrong secret")
 
 

@@ -11,6 +11,8 @@ import uuid
 from typing import Final
 
 import structlog
+from redis import Redis
+from redis.exceptions import ResponseError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -24,7 +26,7 @@ from worker.tasks.hinted import pairs_of
 from worker.web.hook import (
     BadCall,
     Call,
-    check_header,
+    check_headers,
     check_length,
     check_size,
     delivery_name,
@@ -45,8 +47,8 @@ async def receive(request: Request) -> Response:
     try:
         call = await _checked(service, request)
     except BadCall as refused:
-        await run_in_threadpool(service.counters.add, "deliveries", str(refused.status))
-        return _answer(refused.status, "refused", reason=refused.reason)
+        count = BackgroundTask(_count, service, refused.status)
+        return _answer(refused.status, "refused", count, reason=refused.reason)
     except ClientDisconnect:
         return Response(status_code=400)
     if not pairs_of(service.settings, call.project):
@@ -62,10 +64,10 @@ async def _checked(service: Service, request: Request) -> Call:
         _sparing.tell(log.error, "a webhook was refused: MILESYNC_WEBHOOK_SECRET is not set")
         raise BadCall(503, "MILESYNC_WEBHOOK_SECRET is not set")
     check_length(request.headers.get("content-length"))
-    header = dict(request.scope["headers"]).get(_SECRET)
-    check_header(header, secret)
+    headers = [value for name, value in request.scope["headers"] if name == _SECRET]
+    check_headers(headers, secret)
     body = await _body(request)
-    return read_call(body, secret if header is None else None)
+    return read_call(body, None if headers else secret)
 
 
 async def _body(request: Request) -> bytes:
@@ -94,16 +96,20 @@ async def _accept(service: Service, request: Request, call: Call) -> Response:
     if not new:
         log.info("ignored a repeated webhook", correlation=name)
         return _answer(202, "repeated", delivery=name)
-    return _answer(
-        202, "accepted", BackgroundTask(_enqueue, service, call.event, hint), delivery=name
-    )
+    asking = BackgroundTask(_enqueue, service, call.event, hint)
+    return _answer(202, "accepted", asking, delivery=name)
 
 
 def _record(service: Service, name: str, event: str, hint: Hint) -> bool:
     return service.deliveries.record(name, event, hint, service.deployment.clock.now())
 
 
-def _enqueue(service: Service, event: str, hint: Hint) -> None:
+async def _count(service: Service, status: int) -> None:
+    if not service.silence.lasts:
+        await service.with_broker(service.counters.add, "deliveries", str(status))
+
+
+async def _enqueue(service: Service, event: str, hint: Hint) -> None:
     """Ask for the work; whatever goes wrong here, the sweep asks again."""
     with structlog.contextvars.bound_contextvars(correlation=hint.correlation):
         log.info(
@@ -112,13 +118,21 @@ def _enqueue(service: Service, event: str, hint: Hint) -> None:
         if service.redis is None:
             why = "webhooks wait: MILESYNC_REDIS_URL is not set, so no worker can be asked"
             _sparing.tell(log.warning, why)
-            return
-        service.counters.add("deliveries", "202")
-        try:
-            ask(service.redis, service.settings, hint)
-        except Exception as error:  # (the broker's errors are of many kinds)
-            why = "webhooks wait for the sweep: the broker does not answer"
-            _sparing.tell(log.warning, why, error=type(error).__name__)
+        elif not service.silence.lasts:
+            await service.with_broker(_ask, service, service.redis, hint)
+
+
+def _ask(service: Service, redis: Redis, hint: Hint) -> None:
+    service.counters.add("deliveries", "202")
+    if service.silence.lasts:  # or since this waited for its thread
+        return
+    try:
+        ask(redis, service.settings, hint)
+    except Exception as error:  # (the broker's errors are of many kinds)
+        if not isinstance(error, ResponseError):
+            service.silence.begin()
+        why = "webhooks wait for the sweep: the broker does not answer"
+        _sparing.tell(log.warning, why, error=type(error).__name__)
 
 
 def _answer(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cached_property
+from typing import Final
 
 import structlog
 from redis import Redis
@@ -14,8 +17,10 @@ from worker.bootstrap import Deployment
 from worker.counters import Counters
 from worker.log import configure_logging
 from worker.settings import Settings
+from worker.silence import Silence
 from worker.tasks import redis_of, use_settings
 
+BROKER_THREADS: Final = 4
 log = structlog.get_logger(__name__)
 
 
@@ -53,7 +58,24 @@ class Service:
     @cached_property
     def counters(self) -> Counters:
         """The counters of all processes."""
-        return Counters(self.redis)
+        return Counters(self.redis, self.silence)
+
+    @cached_property
+    def silence(self) -> Silence:
+        """Whether the broker is left alone, since it did not answer."""
+        return Silence()
+
+    async def with_broker(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call what asks the broker, in one of a few threads of its own.
+
+        Where the broker hangs these wait for it, and no thread that reads or records for a caller.
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._broker_threads, call, *arguments)
+
+    @cached_property
+    def _broker_threads(self) -> Executor:
+        return ThreadPoolExecutor(BROKER_THREADS, "broker")
 
     def set_up_logging(self) -> None:
         """Send this process's log where the settings say. Raises SettingsError."""
@@ -66,6 +88,8 @@ class Service:
         """Close what was opened."""
         if "deployment" in self.__dict__:
             self.deployment.close()
+        if "_broker_threads" in self.__dict__:
+            self._broker_threads.shutdown(wait=False, cancel_futures=True)
         redis = self.__dict__.get("redis")
         if redis is not None:
             redis.close()

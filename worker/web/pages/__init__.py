@@ -15,13 +15,13 @@ from starlette.routing import Route
 
 from worker.web.pages import frame, milestone, needs_you, overview, pair, run
 
-_PAIR = "/pairs/{testrail:int}/{testably}"
+_PAIR = "/pairs/{testrail}/{testably}"
 ROUTES = [
     Route("/", overview.show),
     Route("/needs-you", needs_you.show),
     Route(_PAIR, pair.show),
     Route(f"{_PAIR}/milestones", pair.show_milestones),
-    Route(f"{_PAIR}/milestones/{{milestone:int}}", milestone.show),
+    Route(f"{_PAIR}/milestones/{{milestone}}", milestone.show),
     Route("/runs/{run}", run.show),
     Route("/live.js", frame.script),
     Route("/favicon.svg", frame.icon),

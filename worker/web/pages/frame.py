@@ -74,11 +74,11 @@ def _day(value: str | None) -> str:
 
 
 def number(request: Request, name: str) -> int:
-    """A number in the path. Raises NotThere for one that no database can hold."""
-    found: int = request.path_params[name]
-    if len(str(found)) > MOST_DIGITS:
-        raise NotThere(f"There is no {name} {found}.")
-    return found
+    """A number in the path. Raises NotThere for what is none, or none that a database can hold."""
+    text: str = request.path_params[name]
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
+        raise NotThere("There is nothing at this address: it has no number where one belongs.")
+    return int(text)
 
 
 # --- a page -----------------------------------------------------------------------------------
