@@ -39,12 +39,18 @@ class LinkValues(LinkRecord):
 
     # --- what a reading taught
 
-    def read_from(self, source: SourceMilestone, *, has_children: bool) -> Self:
-        """With what TestRail says of it; whether both sides agree is open again."""
+    def read_from(
+        self, source: SourceMilestone, *, has_children: bool, listed: bool = False
+    ) -> Self:
+        """With what TestRail says of it; whether both sides agree is open again.
+
+        Of what has a target, its parent as well where the whole project was ``listed``.
+        """
         return replace(
             self,
             name=source.name,
             raw=source.raw,
+            parent_id=source.parent_id if listed and self.has_target else self.parent_id,
             has_children=has_children,
             source_fingerprint=kept_once(fingerprint_of_source(source)),
             target_fingerprint=None,
@@ -54,15 +60,20 @@ class LinkValues(LinkRecord):
         """With a TestRail record that cannot be read as a milestone."""
         return replace(self, name=self.name or record.name, raw=dict(record.raw))
 
-    def observed_in(self, live: TargetMilestone, reading: Reading, *, to_push: bool) -> Self:
-        """With what the target shows; what is still to be pushed stays as it was journaled."""
+    def observed_in(
+        self, live: TargetMilestone, reading: Reading, *, to_push: bool, kept: bool
+    ) -> Self:
+        """With what the target shows; what is still to be pushed stays as it was journaled.
+
+        With an edit that is ``kept`` it stays known when the target was last as it was written.
+        """
         return replace(
             self,
             last_applied=unless_equal(reading.last_applied, self.last_applied),
             observed=unless_equal(reading.observed, self.observed),
             sent=reading.sent or EMPTY,
             field_problems=reading.field_problems or EMPTY,
-            observed_at=self.observed_at if to_push else live.updated_at,
+            observed_at=self.observed_at if to_push or kept else live.updated_at,
             in_flight=self.in_flight if to_push else None,
             target_parent=live.parent_id,
             look_again=False,
@@ -114,15 +125,21 @@ class LinkValues(LinkRecord):
         Of a held one it is so of every field: nobody is to be overwritten.
         """
         shown = {name: answer.values[name] for name in (FIELDS if self.is_held else values)}
+        edited = self._is_edited_in(answer, shown)
         applied = replace(
             self,
             last_applied={**self.last_applied, **values},
             observed={**self.observed, **shown},
-            observed_at=answer.updated_at,
+            observed_at=self.observed_at if edited else answer.updated_at,
             in_flight=None,
             problem=self.problem if self.problem and not self.problem.passes else None,
         )
         return applied.answered(values, answer, since)
+
+    def _is_edited_in(self, answer: TargetMilestone, known: Values) -> bool:
+        """Whether an answer shows another field than the ``known`` ones otherwise than before."""
+        others = self.observed.keys() - known.keys()
+        return any(not same_value(n, self.observed[n], answer.values[n]) for n in others)
 
     def answered(self, values: Values, answer: TargetMilestone, since: str) -> Self:
         """Counts what was sent; a value that the answer shows otherwise is `altered` at once."""
@@ -146,6 +163,7 @@ class LinkValues(LinkRecord):
         """The target refused a value for one field."""
         return replace(
             self,
+            observed={**self.observed, name: problem.live},
             in_flight=without(self.in_flight or {}, {name: None}) or None,
             field_problems={**self.field_problems, name: problem},
             sent=without(self.sent, {name: None}),

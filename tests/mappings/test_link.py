@@ -207,6 +207,7 @@ STEPS: Steps = {
         {
             "in_flight": {"description": "What was sent", "due_date": None},
             "field_problems": {"due_date": DATE, "name": DATE},
+            "observed": {"name": "b", "status": "active"},
         },
     ),
     "forgiving": (lambda k: k.forgiving(frozenset({"due_date"})), {"field_problems": {}}),

@@ -64,6 +64,7 @@ def link(of: SourceMilestone, to: TargetMilestone, **changed: Any) -> Link:
         last_applied=desired_values(of, RULES, has_children=changed.get("has_children", False)),
         observed=to.values,
         observed_at=to.updated_at,
+        parent_id=of.parent_id,
         target_parent=to.parent_id,
         source_fingerprint=fingerprint_of_source(of),
         version=1,

@@ -27,11 +27,11 @@ def agree(
     """Whether nothing is left to decide about a linked milestone while both sides stay as they are.
 
     ``own`` are the fields that the target says. Only a whole reading tells it: of a parent, its
-    sub-milestones are a part.
+    sub-milestones are a part, those that ``only`` leaves out as well.
     """
     link = compared.link
-    is_read = live is not None and snapshot.whole_project
-    if not is_read or compared.kept or link.has_open_matter:
+    is_whole = snapshot.whole_project and snapshot.options.only is None
+    if live is None or not is_whole or compared.kept or link.has_open_matter:
         return False
     if snapshot.places[link.testrail_id].problem is not None:
         return False

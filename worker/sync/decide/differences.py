@@ -85,7 +85,10 @@ def compare(sides: Sides) -> Comparison:
         return Comparison(link.with_field_problems(notes.problems), tuple(found))
     reading = Reading(notes.last_applied, notes.observed, notes.sent, notes.problems)
     to_push = any(d.verdict is Verdict.PUSH for d in found)
-    return Comparison(link.observed_in(sides.live, reading, to_push=to_push), tuple(found))
+    kept = any(d.verdict is Verdict.KEPT for d in found)
+    return Comparison(
+        link.observed_in(sides.live, reading, to_push=to_push, kept=kept), tuple(found)
+    )
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mappings.milestone import BadRecord, SourceMilestone
-from mappings.problem import FieldProblem, Problem, ProblemKind
+from mappings.problem import Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,3 @@ def _unread_parent(seen: list[int], known: frozenset[int]) -> Place:
         return Place(parent_id=seen[1], problem=Problem(ProblemKind.WAITING, reason))
     reason = f"Its parent {missing} is not in TestRail's list."
     return Place(parent_id=missing, problem=Problem(ProblemKind.UNKNOWN_PARENT, reason))
-
-
-def immovable(
-    place: Place, testably_id: str | None, expected: str | None, is_now: str | None, since: str
-) -> FieldProblem:
-    """That a target hangs under another parent than its place says."""
-    where = "at the root" if place.parent_id is None else f"under {place.parent_id}"
-    reason = (
-        f"In TestRail it is {where} now; Testably's API cannot move {testably_id}, which is "
-        "kept up to date where it is."
-    )
-    return FieldProblem(ProblemKind.IMMOVABLE, expected, is_now, reason, since)

@@ -21,7 +21,7 @@ from worker.sync.decide.differences import Comparison, Sides, compare
 from worker.sync.decide.guards import guards
 from worker.sync.decide.holds import as_kept, as_read, verdict_of
 from worker.sync.decide.losses import not_exact
-from worker.sync.decide.placement import immovable
+from worker.sync.decide.moved import with_parent
 from worker.sync.decide.rules import Cases
 from worker.sync.decide.second import second_target
 from worker.sync.decide.snapshot import Snapshot
@@ -98,7 +98,8 @@ class _Planner:
         source = self.snapshot.source.milestones[testrail_id]
         case = self.cases.of(source.id)
         has_children = self.snapshot.has_children(source.id)
-        link = self.snapshot.link(source.id).read_from(source, has_children=has_children)
+        known, listed = self.snapshot.link(source.id), self.snapshot.whole_project
+        link = known.read_from(source, has_children=has_children, listed=listed)
         if case.step is Step.CREATE:
             return self._create(source, case, link)
         if case.step is Step.ADOPT:
@@ -215,25 +216,14 @@ class _Planner:
     def _with_parent(
         self, source: SourceMilestone, compared: Comparison, live: TargetMilestone | None
     ) -> Comparison:
-        """The comparison with the place: Testably's API cannot move a milestone."""
-        place = self.snapshot.places[source.id]
-        link = compared.link
-        is_now = link.target_parent if live is None else live.parent_id
-        known = dict(link.field_problems)
-        before = known.pop("parent_id", None)
+        """The comparison with the place, as it is expected and as it is read or was last."""
+        place, before = self.snapshot.places[source.id], compared.link.field_problems
+        is_now = compared.link.target_parent if live is None else live.parent_id
         expected = self._parent_target(place.parent_id)
         if self._may_be_parent(is_now, place.parent_id):
-            expected = is_now if before is None else before.desired
-        if place.problem is not None or expected == is_now:
-            return Comparison(link.with_field_problems(known), compared.differences)
-        now = moment(self.snapshot.now.isoformat())
-        problem = immovable(place, link.testably_id, expected, is_now, now)
-        if before is not None and (before.desired, before.live) == (expected, is_now):
-            problem = replace(before, reason=problem.reason)
-        verdict = Verdict.ACCEPTED if problem.accepted else Verdict.IMMOVABLE
-        moved = Difference("parent_id", expected, is_now, verdict, reason=problem.reason)
-        with_moved = link.with_field_problems({**known, "parent_id": problem})
-        return Comparison(with_moved, (*compared.differences, moved))
+            expected = before["parent_id"].desired if "parent_id" in before else is_now
+        since = moment(self.snapshot.now.isoformat())
+        return with_parent(compared, place, expected, is_now, since)
 
     def _parent_target(self, parent_id: int | None) -> str | None:
         """The target of a parent; one that has none yet is named by its TestRail id."""
