@@ -49,12 +49,30 @@ class Migration:
 
     def run(self, *, yes: bool, as_json: bool) -> None:
         """Show the plans, ask unless ``yes``, and apply them."""
-        if not (yes and as_json):
-            self._show_plans(as_json=as_json)
-        self.is_declined = not yes and self._something_to_ask() and not consent("Go on?")
+        self._show_plans(self.runs, yes=yes, as_json=as_json)
+        self.is_declined = not (yes or _consents(self.runs))
         if not self.is_declined:
             for run in self.runs:
+                self._bring_up_to_date(run, yes=yes, as_json=as_json)
                 self._apply(run)
+
+    def _bring_up_to_date(self, run: PairRun, *, yes: bool, as_json: bool) -> None:
+        """Decide anew about a pair that has waited; end it where that is not what is wanted.
+
+        It has waited for the answer to a question, or for the pairs before it. A person who has
+        seen another plan is asked again; what was reviewed is done as it was, or not at all.
+        """
+        from worker.sync.reviewed_plan import PlanChanged
+
+        while run.is_old:
+            with reading(f"project {run.pair.testrail}"):
+                differ = run.plan_again()
+            if differ and self.options.reviewed:
+                run.end(PlanChanged.since(differ, self.options.flags))
+            elif differ:
+                self._show_plans([run], yes=yes, as_json=as_json, again=True)
+                if not (yes or _consents([run])):
+                    run.end()
 
     def one_by_one(self) -> None:
         """Plan and apply each pair before the next."""
@@ -62,18 +80,20 @@ class Migration:
             _plan(run)
             self._apply(run)
 
-    def _something_to_ask(self) -> bool:
-        plans = [run.planned.plan for run in self.runs if run.planned is not None]
-        return any(plan.changes and not plan.guards for plan in plans)
-
-    def _show_plans(self, *, as_json: bool) -> None:
+    def _show_plans(
+        self, runs: Sequence[PairRun], *, yes: bool, as_json: bool, again: bool = False
+    ) -> None:
         import sys
 
         from worker.cli.output import console
         from worker.cli.plan import show_one
 
+        if yes and as_json:
+            return
         out = console(sys.stderr if as_json else sys.stdout)
-        looked = _looked(self.runs)
+        if again:
+            out.print("The plan is another one by now:")
+        looked = _looked(runs)
         for identity, result in zip(looked.identities, looked.results, strict=True):
             if not isinstance(result, MilesyncError):  # an error is told with the run's end
                 show_one(out, identity, result, self.deployment)
@@ -107,6 +127,13 @@ def interruptible(migration: Migration) -> Iterator[list[KeyboardInterrupt]]:
 def _plan(run: PairRun) -> None:
     with reading(f"project {run.pair.testrail}"):
         run.plan()
+
+
+def _consents(runs: Sequence[PairRun]) -> bool:
+    """Whether a person agrees to the plans; nobody is asked where there is nothing to do."""
+    plans = [run.planned.plan for run in runs if run.planned is not None]
+    asks = any(plan.changes and not plan.guards for plan in plans)
+    return not asks or consent("Go on?")
 
 
 def _looked(runs: Sequence[PairRun]) -> Looked:

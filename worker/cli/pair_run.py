@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from contextvars import copy_context
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mappings.commands import for_project
 from mappings.errors import MilesyncError
+from worker.sync.apply.updates import FRESH
 from worker.sync.context import PlannedRun
-from worker.sync.report import RunReport, State, unrecorded, worst
+from worker.sync.report import RunReport, State, action_json, unrecorded, worst
+from worker.sync.reviewed_plan import differences
 from worker.sync.run import Run
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ class PairRun:
         self._context = copy_context()
         self._stack = ExitStack()
         self._run: Run | None = None
+        self._planned_at: datetime | None = None
         self._report: RunReport | None = None
 
     @property
@@ -102,7 +106,37 @@ class PairRun:
         context = self._stack.enter_context(opened)
         self._run = Run(context, self._options)
         self._stack.enter_context(self._run)
-        self._run.plan()
+        self._decide(self._run)
+
+    def _decide(self, run: Run) -> None:
+        run.planned = None  # of a large pair, one plan is enough to hold
+        run.plan()
+        self._planned_at = run.context.clock.now()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it was read too long ago for its first write, which is still to come."""
+        run, planned = self._run, self.planned
+        if run is None or planned is None or self._planned_at is None:
+            return False
+        return bool(planned.plan.changes) and run.context.clock.now() - self._planned_at > FRESH
+
+    def plan_again(self) -> list[str]:
+        """Read both sides once more and decide anew; in what it would do otherwise, in words."""
+        run, before = self._run, self._changes()
+        if run is not None:
+            self._guarded(lambda: self._decide(run))
+        return differences(before, self._changes()) if self.planned is not None else []
+
+    def _changes(self) -> dict[str, Any]:
+        """What is to be done, as a plan that can be compared."""
+        changes = self.planned.plan.changes if self.planned is not None else ()
+        pair = {
+            "testrail_project": self.identity.testrail_project,
+            "testably_project": self.identity.testably_project,
+            "actions": [action_json(action) for action in changes],
+        }
+        return {"projects": [pair]}
 
     def apply(self, on_outcome: Callable[[Outcome], None]) -> None:
         """Do what was planned, and let go of the pair."""
