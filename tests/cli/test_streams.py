@@ -112,3 +112,4 @@ def test_what_ends_a_watch_is_said_beside_its_document(
     ended = milesync("status", "--watch", "--json")
     assert (ended.code, ended.json["projects"][0]["runs"][0]["state"]) == (1, UNFINISHED)
     assert "milesync: The database" in ended.err
+    assert f"It goes on without this terminal: {run.id}." in ended.err

@@ -7,7 +7,9 @@ import io
 import json
 import re
 import unicodedata
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -97,6 +99,55 @@ def test_a_hostile_name_does_nothing_in_any_command(
     assert not moving(ended.out + ended.err)
     if form and "pwned" in ended.out:
         assert json.dumps(HOSTILE)[1:-1] in json.dumps(ended.json)
+
+
+class _Isolated(HTMLParser):
+    """The texts of a page that would turn what stands beside them round."""
+
+    ALONE: Final = {"bdi", "pre", "td", "title", "text"}
+    """Each is read for itself; a line of a ``pre`` is, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within: list[str] = []
+        self.loose: list[str] = []
+
+    def handle_starttag(self, tag: str, _attrs: object) -> None:
+        self.within.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.within and self.within.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "\u202e" in data and not self.ALONE & set(self.within):
+            self.loose.append(f"{self.within}: {data}")
+
+
+def loose(page: str) -> list[str]:
+    reading = _Isolated()
+    reading.feed(page)
+    return reading.loose
+
+
+def test_what_is_written_down_turns_nothing_round(milesync: Milesync, sandbox: Sandbox) -> None:
+    """Names, values before and after, and reasons, in the plan and the report alike."""
+    rail, ably = sandbox.testrail.model, sandbox.testably.model
+    rail.add(1, {"name": HOSTILE})
+    rail.add(1, {"name": "Short", "description": "Long", "refs": "R-1"})
+    milesync("migrate", "--yes")
+    rail.add(1, {"name": f"New {HOSTILE}"})
+    rail.add(1, {"name": f"Twin {HOSTILE}"})
+    ably.create("proj_abc123", {"name": f"Twin {HOSTILE}"})
+    rail.update(13, {"name": f"Old \u202e{TITLE}"})
+    rail.update(14, {"name": "\u202eShort", "description": f"{HOSTILE}\n\n\u202eLong"})
+    assert milesync("plan", "--out", "plan.html", "--out", "plan.md").code == 0
+    assert milesync("migrate", "--yes", "--report", "report.html").code == 3
+    for name in ("plan.html", "report.html"):
+        page = Path(name).read_text(encoding="utf-8")
+        assert (page.count("\u202e") > 4, loose(page)) == (True, [])
+    text = Path("plan.md").read_text(encoding="utf-8")
+    assert ("Twin" in text, "Short" in text, moving(text)) == (True, True, [])
 
 
 @pytest.mark.usefixtures("hostile")

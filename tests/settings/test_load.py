@@ -576,9 +576,10 @@ def test_notices_go_over_http_to_named_hosts_only(load: Load, scheme: str) -> No
         assert load(NOTIFY=f"{scheme}://{here}/hook").warnings == ()
 
 
-def test_a_notice_s_address_that_cannot_be_read_is_refused(load: Load) -> None:
+@pytest.mark.parametrize("address", ["https://[::1/secret", "https://h\udcff/secret"])
+def test_a_notice_s_address_that_cannot_be_read_is_refused(load: Load, address: str) -> None:
     with pytest.raises(SettingsError, match="an address that cannot be read") as caught:
-        load(NOTIFY="https://[::1/secret")
+        load(NOTIFY=address)
     assert "secret" not in caught.value.message
 
 

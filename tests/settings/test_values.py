@@ -144,6 +144,8 @@ def test_testrail_addresses(text: str, expected: str) -> None:
         "https://h\n.evil.com",
         "https://h\\@evil.com",
         "https://[::1",
+        "https://h\udcff.example",
+        "https://h/\udcff",
         "",
         7,
     ],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from mappings.errors import MilesyncError
+from mappings.errors import MilesyncError, StoreError
 from worker.cli import render
 from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.session import consent, declined
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Background = Annotated[
     bool, typer.Option("--background", help="Hand it to the workers, and show how far it is.")
 ]
+_SHOWS: Final = "`milesync status --watch` shows it again, `milesync stop RUN` stops it."
 Watch = Annotated[bool, typer.Option("--watch", help="Go on showing what runs, until it ends.")]
 
 
@@ -116,7 +117,10 @@ def _report(
 
 
 def watch(deployment: Deployment, runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Show on stderr how far the runs are until they end; after an interrupt they go on."""
+    """Show on stderr how far the runs are until they end.
+
+    They go on after an interrupt, and where the database does not answer here any more.
+    """
     from worker.background import follow
 
     out = console(sys.stderr)
@@ -131,13 +135,17 @@ def watch(deployment: Deployment, runs: Sequence[RunRecord]) -> list[RunRecord]:
                     said[run.id] = line
                     out.print(line)
     except EndedBySignal as ended:
-        names = " ".join(run.id for run in runs)
-        ended.error = Interrupted(
-            f"{ended.error.message} It goes on without this terminal: {names}.",
-            "`milesync status --watch` shows it again, `milesync stop RUN` stops it.",
-        )
+        ended.error = Interrupted(_goes_on(ended.error, runs), _SHOWS)
         raise
+    except StoreError as error:
+        raise StoreError(_goes_on(error, runs), f"{error.hint} {_SHOWS}") from error
     return found
+
+
+def _goes_on(error: MilesyncError, runs: Sequence[RunRecord]) -> str:
+    """What is said of an end of the watching: the runs are with the workers."""
+    names = " ".join(run.id for run in runs)
+    return f"{error.message.removesuffix('.')}. It goes on without this terminal: {names}."
 
 
 def watch_open(deployment: Deployment, pairs: Sequence[ProjectPair]) -> int:

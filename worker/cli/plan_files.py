@@ -15,6 +15,7 @@ from worker.cli.plan import places
 from worker.cli.plan_view import NEW, Item, PlanView, Section, view_of
 from worker.facts import words
 from worker.facts.changes import FieldChange
+from worker.say import printable
 from worker.sync.reviewed_plan import reviewable
 
 if TYPE_CHECKING:
@@ -136,10 +137,10 @@ def _change(change: FieldChange) -> Iterator[str]:
         return
     yield from (f"  - {name}:{by}", "", "    ```diff")
     for mark, line in change.difference():
-        yield f"    {mark} {line.replace('```', '` ` `')}"
+        yield f"    {mark} {printable(line).replace('```', '` ` `')}"
     yield from ("    ```", "")
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it stands."""
-    return " ".join(text.split()).translate(_MARKDOWN)
+    """Text that Markdown shows as it stands, and that turns nothing behind it round."""
+    return printable(" ".join(text.split())).translate(_MARKDOWN)

@@ -89,7 +89,7 @@ def addresses(value: object) -> tuple[SecretStr, ...]:
     if any("://" not in part for part in found if part):
         raise ValueError("names an address without a scheme, such as https:// or mailto://")
     try:
-        _ = [urlsplit(part) for part in found]
+        _ = [urlsplit(part) for part in found if part.encode()]
     except ValueError:
         raise ValueError("names an address that cannot be read") from None
     return tuple(SecretStr(part) for part in found if part)
@@ -161,8 +161,9 @@ def _base_url(text: str) -> str:
 
 
 def _split(text: str) -> SplitResult:
-    # urlsplit would silently drop line breaks and tabs, and is slow on a long run of accents
-    if not re.fullmatch(r"[^\s\\\x00-\x20\x7f]{1,2000}", text):
+    # urlsplit would silently drop line breaks and tabs, and is slow on a long run of accents;
+    # bytes that are no text come as lone surrogates, and no request can hold those
+    if not re.fullmatch(r"[^\s\\\x00-\x20\x7f\ud800-\udfff]{1,2000}", text):
         raise ValueError("is not a URL")
     try:
         parts = urlsplit(text)
