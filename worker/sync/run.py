@@ -124,9 +124,8 @@ class Run:
 
     def plan(self, scope: Scope | None = None) -> PlannedRun:
         """Read and plan. Raises ApiError; GuardTripped if the mapping's settings changed."""
-        guard = rules_guard(
-            self.pair.rules, self.context.rules.fingerprint, by_person=self.options.by_person
-        )
+        mine, by_person = self.context.rules.fingerprint, self.options.by_person
+        guard = rules_guard(self.pair.rules, mine, by_person=by_person)
         if guard is not None:
             raise GuardTripped(guard.message, guard.hint)
         now, longest = self.context.clock.now(), self.context.drift_check
