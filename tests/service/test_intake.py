@@ -94,13 +94,15 @@ def test_a_broker_that_does_not_answer_is_left_alone_for_a_while(
 
     monkeypatch.setattr("worker.web.intake.ask", away)
     monkeypatch.setattr("worker.web.intake._sparing", Sparing())
-    with client(engine, MILESYNC_REDIS_URL="redis://127.0.0.1:1") as web:
+    with client(engine, MILESYNC_REDIS_URL="redis://127.0.0.1:1") as web, capture_logs() as lines:
         service = web.app.state.service  # type: ignore[attr-defined]
         monkeypatch.setattr(service.counters, "add", lambda *_: None)
         for number in range(3):
             headers = {**HEADER, "X-TestRail-Delivery": f"call {number}".encode()}
             assert web.post(URL, content=body(), headers=headers).status_code == 202
         assert asked == ["call 0"]
+        [said] = [line for line in lines if line["log_level"] == "warning"]
+        assert "wait for the sweep" in str(said["event"])
         assert service.silence.lasts
         assert service.deliveries.waiting() == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -148,7 +149,7 @@ def sync_project(
     attempt: int = 0,
     correlation: str | None = None,
     sent_at: float | None = None,
-    good_for: float = 0.0,
+    good_for: float = math.inf,
 ) -> None:
     """One slice of a run of a project pair, and its continuation."""
     found = _pair(deployment().settings, testrail, testably)
@@ -224,7 +225,7 @@ def refresh_milestone(
 
 
 @app.task(name="milesync.sweep_deliveries")  # type: ignore[untyped-decorator]
-def sweep_deliveries(sent_at: float | None = None, good_for: float = 0.0) -> None:
+def sweep_deliveries(sent_at: float | None = None, good_for: float = math.inf) -> None:
     """Ask for what no message asks for: waiting deliveries, unfinished runs, paused pairs."""
     try:
         if is_too_old(_redis(), sent_at, good_for):

@@ -118,21 +118,28 @@ async def _enqueue(service: Service, event: str, hint: Hint) -> None:
         if service.redis is None:
             why = "webhooks wait: MILESYNC_REDIS_URL is not set, so no worker can be asked"
             _sparing.tell(log.warning, why)
-        elif not service.silence.lasts:
+        elif service.silence.lasts:
+            _leave_to_the_sweep()
+        else:
             await service.with_broker(_ask, service, service.redis, hint)
 
 
 def _ask(service: Service, redis: Redis, hint: Hint) -> None:
     service.counters.add("deliveries", "202")
-    if service.silence.lasts:  # or since this waited for its thread
+    if service.silence.lasts:  # since just now, or since this waited for its thread
+        _leave_to_the_sweep()
         return
     try:
         ask(redis, service.settings, hint)
     except Exception as error:  # (the broker's errors are of many kinds)
         if not isinstance(error, ResponseError):
             service.silence.begin()
-        why = "webhooks wait for the sweep: the broker does not answer"
-        _sparing.tell(log.warning, why, error=type(error).__name__)
+        _leave_to_the_sweep(error=type(error).__name__)
+
+
+def _leave_to_the_sweep(**more: str) -> None:
+    why = "webhooks wait for the sweep: the broker does not answer"
+    _sparing.tell(log.warning, why, **more)
 
 
 def _answer(

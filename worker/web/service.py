@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cached_property
 from typing import Final
 
@@ -70,8 +71,9 @@ class Service:
 
         Where the broker hangs these wait for it, and no thread that reads or records for a caller.
         """
+        inside = copy_context().run  # so that its log lines say what they are about
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._broker_threads, call, *arguments)
+        await loop.run_in_executor(self._broker_threads, inside, call, *arguments)
 
     @cached_property
     def _broker_threads(self) -> Executor:
