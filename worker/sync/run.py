@@ -142,7 +142,7 @@ class Run:
 
     def _listed_whole(self, snapshot: Snapshot) -> bool:
         """Whether this part of the run itself has read all of the target."""
-        return snapshot.target.listed and snapshot.target.complete and self.scope.recalled is None
+        return snapshot.target.listed_whole and self.scope.recalled is None
 
     # --- applying
 
@@ -196,12 +196,10 @@ class Run:
 
     def _prove(self, snapshot: Snapshot, plan: Plan) -> Proof | None:
         """The proof that the run gives of its scope: by what it read, or by reading once more."""
-        if not self.has_written:
-            whole = self._listed_whole(snapshot) and snapshot.source.complete
-            if not (whole and self.options.verify):
-                return None
-            return its_own(self.context, self.options, snapshot, plan)
-        return self._read_again() if self.options.proves else None
+        if self.has_written:
+            return self._read_again() if self.options.proves else None
+        is_proof = self.options.verify and self._listed_whole(snapshot) and snapshot.source.complete
+        return its_own(self.context, self.options, snapshot, plan) if is_proof else None
 
     def _read_again(self) -> Proof:
         push = partial(self._apply, outcomes=self.pushed)
@@ -230,16 +228,16 @@ class Run:
 
         What was listed in a run that did not come to its end is listed again by the next one.
         """
-        context, proof, record = self.context, self.proof, self.recording.record
-        if snapshot is not None and snapshot.target.listed and snapshot.target.complete:
+        context, record = self.context, self.recording.record
+        ended_well = self.report.state is State.SUCCEEDED
+        is_whole = self.mode.exclusive and self.options.only is None
+        if is_whole and snapshot is not None and snapshot.target.listed_whole:
             recalled = self.scope.recalled_from
             listed_at = recalled.at if recalled else snapshot.read_at or snapshot.now
             context.store.update_pair(self.pair.id, listed_at=listed_at)
-        if self.report.state is not State.SUCCEEDED:
-            return
-        if proof is not None and proof.proved_at is not None:
-            context.store.update_pair(self.pair.id, proved_at=proof.proved_at)
-        if self.mode.exclusive and self.options.only is None and not record.in_background:
+        if self.proof is not None and ended_well and self.proof.proved_at is not None:
+            context.store.update_pair(self.pair.id, proved_at=self.proof.proved_at)
+        if is_whole and ended_well and not record.in_background:
             context.runs.supersede(self.pair.id, record.id, context.clock.now())
 
     # --- reporting
