@@ -140,10 +140,6 @@ class Run:
             self.context.store.update_pair(self.pair.id, paused_because=None)
         return planned
 
-    def _listed_whole(self, snapshot: Snapshot) -> bool:
-        """Whether this part of the run itself has read all of the target."""
-        return snapshot.target.listed_whole and self.scope.recalled is None
-
     # --- applying
 
     def apply(self, on_outcome: OnOutcome = lambda _: None) -> RunReport:
@@ -198,7 +194,8 @@ class Run:
         """The proof that the run gives of its scope: by what it read, or by reading once more."""
         if self.has_written:
             return self._read_again() if self.options.proves else None
-        is_proof = self.options.verify and self._listed_whole(snapshot) and snapshot.source.complete
+        is_read = snapshot.target.listed_whole and self.scope.recalled is None
+        is_proof = self.options.verify and is_read and snapshot.source.complete
         return its_own(self.context, self.options, snapshot, plan) if is_proof else None
 
     def _read_again(self) -> Proof:
@@ -235,7 +232,9 @@ class Run:
             recalled = self.scope.recalled_from
             listed_at = recalled.at if recalled else snapshot.read_at or snapshot.now
             context.store.update_pair(self.pair.id, listed_at=listed_at)
-        if self.proof is not None and ended_well and self.proof.proved_at is not None:
+        if self.proof is not None and self.proof.changed_since:
+            context.store.update_pair(self.pair.id, drifted_at=context.clock.now())
+        elif self.proof is not None and ended_well and self.proof.proved_at is not None:
             context.store.update_pair(self.pair.id, proved_at=self.proof.proved_at)
         if is_whole and ended_well and not record.in_background:
             context.runs.supersede(self.pair.id, record.id, context.clock.now())
