@@ -20,7 +20,7 @@ from mappings.link_record import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from mappings.rows import Pair
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord
-from mappings.run_rows import run_of
+from mappings.run_rows import is_whole, run_of
 from mappings.tables import UtcDateTime, links, pairs, runs
 
 ENDED_WELL: Final = ("succeeded", "partial")
@@ -221,7 +221,7 @@ def _accepted(ids: Sequence[int]) -> Select[Any]:
 
 def _synced(ids: Sequence[int]) -> Select[Any]:
     """One look into an index for each pair: all runs of all pairs would be a hundred times more."""
-    ended = and_(runs.c.state.in_(ENDED_WELL), runs.c.finished_at.is_not(None), runs.c.exclusive)
+    ended = and_(runs.c.state.in_(ENDED_WELL), runs.c.finished_at.is_not(None), is_whole())
     last = (
         select(runs.c.finished_at)
         .where(runs.c.pair_id == pairs.c.id, ended)
@@ -261,12 +261,12 @@ def _kinds(kind: str | None, of_fields: Mapping[str, Mapping[str, Any]]) -> Iter
 
 
 def _last_runs(connection: Connection, ids: Sequence[int]) -> dict[int, LastRun]:
-    """The newest run of each whole pair that has ended."""
+    """The newest run of each pair, of the whole of it, that has ended."""
     other = runs.alias()
     ended = and_(other.c.finished_at.is_not(None), other.c.state.not_in((RUNNING, UNFINISHED)))
     newest = (
         select(other.c.id)
-        .where(other.c.pair_id == pairs.c.id, other.c.exclusive, ended)
+        .where(other.c.pair_id == pairs.c.id, is_whole(other), ended)
         .order_by(other.c.started_at.desc(), other.c.id.desc())
         .limit(1)
         .correlate(pairs)

@@ -19,6 +19,7 @@ from mappings.database import time_of
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
 from mappings.run_record import RUNNING, UNFINISHED
+from mappings.run_rows import is_whole
 from mappings.tables import changes, links, pairs, runs
 
 QUIET_AFTER: Final = timedelta(days=1)
@@ -48,8 +49,8 @@ def prune(engine: Engine, keep: timedelta | None) -> Pruned:
     """Delete what ended longer ago than ``keep`` (None: nothing), and fold quiet stretches.
 
     A run goes whole with its changes, and never one with an open change, one that a link names,
-    the run that created or adopted a living link's target, or the newest of its pair, whole or a
-    refresh. Raises StoreError.
+    the run that created or adopted a living link's target, or the newest of its pair, of the whole
+    or of a part, or a refresh. Raises StoreError.
     """
     try:
         with engine.connect() as connection:
@@ -80,7 +81,7 @@ def _prunable(engine: Engine, before: datetime) -> list[str]:
         )
         .where(changes.c.kind.in_(("create", "adopt")), links.c.state.in_(_LIVING))
     )
-    newest = select(func.max(runs.c.id)).group_by(runs.c.pair_id, runs.c.exclusive)
+    newest = select(func.max(runs.c.id)).group_by(runs.c.pair_id, runs.c.exclusive, is_whole())
     query = select(runs.c.id).where(runs.c.finished_at < before)
     for needed in (named, unsettled, made, newest):
         query = query.where(runs.c.id.not_in(needed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, RowMapping, and_, select
 
 from mappings.run_record import RunRecord, new_run_id
 from mappings.tables import runs
@@ -21,6 +21,16 @@ def row_of(run: RunRecord) -> dict[str, Any]:
 def run_of(row: RowMapping) -> RunRecord:
     """A row of the table as a record."""
     return RunRecord(**{column.name: row[column.name] for column in runs.c})
+
+
+def is_whole(of: FromClause = runs) -> ColumnElement[bool]:
+    """Whether a run speaks of the whole pair (R10), in this table of runs or an alias of it.
+
+    A refresh and a run with ``--only`` speak of their scope, an undo of the run that it takes back,
+    and a rebuild syncs nothing.
+    """
+    narrowed = (of.c.options[name].as_string() for name in ("only", "undoes"))
+    return and_(of.c.exclusive, of.c.trigger != "rebuild", *(one.is_(None) for one in narrowed))
 
 
 def free_id(connection: Connection, now: datetime) -> str:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from mappings.database import Connected, time_of
 from mappings.errors import LostLock, StoreError
 from mappings.run_record import BY_HAND, RUNNING, UNFINISHED, RunRecord
-from mappings.run_rows import free_id, is_still, is_unchanged, row_of, run_of
+from mappings.run_rows import free_id, is_still, is_unchanged, is_whole, row_of, run_of
 from mappings.tables import runs
 
 SHORTEST_NAME: Final = 4
@@ -203,14 +203,13 @@ class RunLog(Connected):
         """The newest run of the whole pair that has ended, however long ago.
 
         Narrowed, where given, to those that ended in one of these states or with this kind of
-        error, and to those that nobody watched: no migration, rebuild, undo, or stopped one.
+        error, and to those that nobody watched: no migration, or stopped one.
         """
-        chosen = [runs.c.pair_id == pair_id, runs.c.exclusive, runs.c.finished_at.is_not(None)]
+        chosen = [runs.c.pair_id == pair_id, is_whole(), runs.c.finished_at.is_not(None)]
         chosen += [runs.c.state.in_(states)] if states else [runs.c.state != UNFINISHED]
         chosen += [runs.c.error["kind"].as_string() == error] if error else []
         if unwatched:
-            undoes = runs.c.options["undoes"].as_string()
-            chosen += [runs.c.trigger.not_in(BY_HAND), ~runs.c.stop_requested, undoes.is_(None)]
+            chosen += [runs.c.trigger.not_in(BY_HAND), ~runs.c.stop_requested]
         query = select(runs).where(*chosen).order_by(runs.c.started_at.desc(), runs.c.id.desc())
         found = self._select(query.limit(1))
         return found[0] if found else None

@@ -15,6 +15,7 @@ from mappings.store import Store
 from tests.support.clock import NOW
 from tests.support.rows import identity
 
+OF_PARTS = ({"only": None}, {"only": "open"}, {"undoes": "a run"}, None)
 STATES = ("succeeded", "partial", "failed", "aborted", "unfinished", "running")
 
 
@@ -32,9 +33,13 @@ def test_a_pair_was_synced_when_the_last_run_of_it_ended_well(
             at = NOW + timedelta(minutes=random.randrange(1000))
             end = at + timedelta(minutes=random.randrange(1000))
             state, exclusive = random.choice(STATES), random.random() < 0.7
-            run = run_log.begin(pair.id, "manual", "ann on host", at, exclusive=exclusive)
+            options, trigger = random.choice(OF_PARTS), "manual"
+            if options is None:
+                options, trigger = {}, random.choice(("manual", "rebuild"))
+            run = run_log.begin(pair.id, trigger, "ann on host", at, options, exclusive=exclusive)
             run_log.change(run.id, state=state, finished_at=None if state == "running" else end)
-            if exclusive and state in ("succeeded", "partial"):
+            is_whole = exclusive and trigger == "manual" and not any(options.values())
+            if is_whole and state in ("succeeded", "partial"):
                 well.append(end)
         expected[pair.id] = max(well, default=None)
     found = overview(store.engine, pairs)

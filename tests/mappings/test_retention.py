@@ -157,3 +157,18 @@ def test_stretches_of_different_pairs_and_open_runs_are_left_apart(
     assert prune(store.engine, None) == Pruned()
     assert left(run_log, pair_id) == {*waits, one, *newest}
     assert left(run_log, other) == {two}
+
+
+def test_runs_of_a_part_stand_for_no_run_of_the_whole_pair(
+    store: Store, run_log: RunLog, pair_id: int
+) -> None:
+    """When the pair was last synced, and how, stays known, however often a part was since."""
+    whole = ended(run_log, pair_id, 1)
+    for number in range(KEPT_SINGLY + 3):
+        ended(run_log, pair_id, 2 + number, options={"only": "open"})
+    [pair] = store.all_pairs()
+    before = overview(store.engine, [pair])[pair_id]
+    assert before.synced_at is not None
+    assert prune(store.engine, YEAR) == Pruned(runs=KEPT_SINGLY + 2)
+    assert overview(store.engine, [pair])[pair_id] == before
+    assert whole in left(run_log, pair_id)

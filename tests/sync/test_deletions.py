@@ -312,6 +312,27 @@ def test_where_archived_children_lock_the_status_that_is_told(world: World) -> N
     quiet(world)
 
 
+@pytest.mark.parametrize("mode", ["auto", "manual", None])
+def test_a_status_that_its_last_child_leaves_behind_is_not_sent(
+    world: World, mode: str | None
+) -> None:
+    """It was written before there was a child; it is looked at whosever the dates are."""
+    world.behave(ably=replace(ABLY, shows_date_mode=mode is not None))
+    parent = world.add("Parent", is_completed=True)
+    world.run()
+    world.ably._shelf.record(world.id_of(parent))["date_mode"] = mode or "auto"
+    child = world.add("Child", parent)
+    world.run()
+    assert status(world, parent) == "active"
+    world.rail.delete(child)
+    planned = world.preview().requests
+    report = world.run()
+    assert (report.state, status(world, parent)) == (State.SUCCEEDED, "completed")
+    assert report.requests["testably"] == planned["testably"] - 1  # the status need not be sent
+    quiet(world)
+    assert world.run(Trigger.SCHEDULE).state is State.SUCCEEDED
+
+
 def test_a_parent_whose_child_could_not_be_archived_stays_as_it_is(world: World) -> None:
     """Its status is derived still; the next run sees to both."""
     world.behave(ably=replace(ABLY, archived_subs_lock_status=False))

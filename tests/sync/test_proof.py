@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mappings.overview import overview
 from tests.proofs.slicing import pairs_in
 from tests.support.world import PROJECT, World
 from worker.sync.options import Trigger
@@ -31,6 +32,11 @@ def meanwhile(world: World, does: Callable[[], object], at: str = "PATCH") -> No
 
 def counted(report: RunReport) -> dict[str, int]:
     return {name: number for name, number in report.counts.items() if number}
+
+
+def in_step(world: World) -> bool | None:
+    """What is recorded of the pair."""
+    return overview(world.engine, [world.pair])[world.pair.id].in_step
 
 
 def migrated(world: World, *names: str) -> list[int]:
@@ -107,6 +113,27 @@ def test_what_a_proof_wrote_before_it_failed_is_counted(world: World) -> None:
     report = world.run(Trigger.MIGRATION)
     assert (report.state, (report.verified or {})["in_step"]) == (State.PARTIAL, None)
     assert counted(report) == {"updated": 2, "unchanged": 1}
+
+
+def test_what_a_proof_left_to_push_is_known_of_the_pair(world: World) -> None:
+    """Someone edits while the proof writes: the report and the record say the same of it (R10)."""
+    (one,) = migrated(world, "One")
+    world.run(Trigger.MIGRATION)
+    world.edit(one, due_on=1_790_000_000)
+    edits = [{"name": "Edited"}, {"start_date": "2026-01-01T00:00:00Z"}]
+
+    def after(method: str) -> None:
+        if method == "PATCH" and edits:
+            world.ably.update(PROJECT, world.id_of(one), edits.pop(0))
+
+    world.target.after = after
+    verified = world.run(Trigger.MIGRATION).verified or {}
+    assert (verified["in_step"], verified["changed_since"]) == (False, 1)
+    assert in_step(world) is False
+    world.run()
+    assert in_step(world) is None
+    world.run(Trigger.MIGRATION)
+    assert in_step(world) is True
 
 
 @pytest.mark.parametrize("seconds", [4.0, 7.0, 1000.0])

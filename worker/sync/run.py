@@ -34,6 +34,7 @@ from worker.sync.report import (
     after_proof,
     ended_by,
     gaps_of,
+    not_exact_after,
     problems_of,
     state_after,
     unproved,
@@ -139,10 +140,6 @@ class Run:
             self.context.store.update_pair(self.pair.id, paused_because=None)
         return planned
 
-    def _listed_whole(self, snapshot: Snapshot) -> bool:
-        """Whether this part of the run itself has read all of the target."""
-        return snapshot.target.listed and snapshot.target.complete and self.scope.recalled is None
-
     # --- applying
 
     def apply(self, on_outcome: OnOutcome = lambda _: None) -> RunReport:
@@ -195,12 +192,11 @@ class Run:
 
     def _prove(self, snapshot: Snapshot, plan: Plan) -> Proof | None:
         """The proof that the run gives of its scope: by what it read, or by reading once more."""
-        if not self.has_written:
-            whole = self._listed_whole(snapshot) and snapshot.source.complete
-            if not (whole and self.options.verify):
-                return None
-            return its_own(self.context, self.options, snapshot, plan)
-        return self._read_again() if self.options.proves else None
+        if self.has_written:
+            return self._read_again() if self.options.proves else None
+        is_read = snapshot.target.listed_whole and self.scope.recalled is None
+        is_proof = self.options.verify and is_read and snapshot.source.complete
+        return its_own(self.context, self.options, snapshot, plan) if is_proof else None
 
     def _read_again(self) -> Proof:
         push = partial(self._apply, outcomes=self.pushed)
@@ -229,16 +225,18 @@ class Run:
 
         What was listed in a run that did not come to its end is listed again by the next one.
         """
-        context, proof, record = self.context, self.proof, self.recording.record
-        if snapshot is not None and snapshot.target.listed and snapshot.target.complete:
+        context, record = self.context, self.recording.record
+        ended_well = self.report.state is State.SUCCEEDED
+        is_whole = self.mode.exclusive and self.options.only is None
+        if is_whole and snapshot is not None and snapshot.target.listed_whole:
             recalled = self.scope.recalled_from
             listed_at = recalled.at if recalled else snapshot.read_at or snapshot.now
             context.store.update_pair(self.pair.id, listed_at=listed_at)
-        if self.report.state is not State.SUCCEEDED:
-            return
-        if proof is not None and proof.proved_at is not None:
-            context.store.update_pair(self.pair.id, proved_at=proof.proved_at)
-        if self.mode.exclusive and self.options.only is None and not record.in_background:
+        if self.proof is not None and self.proof.changed_since:
+            context.store.update_pair(self.pair.id, drifted_at=context.clock.now())
+        elif self.proof is not None and ended_well and self.proof.proved_at is not None:
+            context.store.update_pair(self.pair.id, proved_at=self.proof.proved_at)
+        if is_whole and ended_well and not record.in_background:
             context.runs.supersede(self.pair.id, record.id, context.clock.now())
 
     # --- reporting
@@ -255,7 +253,8 @@ class Run:
         plan = self.planned.plan if self.planned else None
         if self.proof is not None and self.proof.plan is not None:
             plan = self.proof.plan
-        ended = self.ended
+        is_read_again = self.proof is not None and self.proof.outcomes is not None
+        ended, outcomes = self.ended, self.outcomes.values()
         counts = self.recording.counts(ended)
         if self.planned is None and self.phase is Phase.PROVING:
             counts = self.recording.counts_of_proof(ended, is_whole=plan is not None)
@@ -266,7 +265,7 @@ class Run:
             counts if held is None else {**counts, "held": held},
             self.recording.requests(),
             (*self._gaps(), *problems_of(self._told(), ended)),
-            plan.not_exact if plan else {},
+            not_exact_after(plan.not_exact if plan else {}, () if is_read_again else outcomes),
             error,
             self.proof.as_json() if self.proof else None,
             sum(outcome.action.is_left for outcome in self._told()),

@@ -31,7 +31,7 @@ FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
 
 
-OWN_AGAIN = "Its sub-milestones are gone, so its dates are its own again."
+OWN_AGAIN = "Its sub-milestones are gone, so its dates and its status are its own again."
 
 
 class LeftError(Exception):
@@ -195,20 +195,21 @@ def catch_up(action: Action, link: Link) -> Action:
 def finish_late(writer: TargetWriter, action: Action, link: Link) -> Link:
     """Write at the end what had to wait: a status, and dates that are its own again.
 
-    POST takes no status, and what sub-milestones derive is not written while they are there. The
-    dates are looked at first, so that nothing is written that is there already. Raises LeftError
-    where they cannot be read.
+    POST takes no status, and what sub-milestones derive is not written while they are there. What
+    they derived is looked at first, so that nothing is written that is there already. Raises
+    LeftError where it cannot be read.
     """
     shown: Values = link.observed
     desired = action.desired
     names = [name for name in ("status",) if _status_is_due(action, link)]
-    if action.dates_later:
+    if action.looks_late:
         try:
             shown = _read(writer, link, OWN_AGAIN).values
         except MilestoneNotFound:  # the next run reads whether it has gone
             writer.look_again(link.testrail_id)
             return link
-        names += [n for n in action.dates_later if not same_value(n, desired[n], shown[n])]
+        late = (*names, *action.dates_later)
+        names = [name for name in late if not same_value(name, desired[name], shown[name])]
     push = {name: desired[name] for name in names}
     before = {name: shown.get(name) for name in names}
     return update(writer, replace(action, push=push, before=before, own=frozenset()), link)

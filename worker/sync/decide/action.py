@@ -86,6 +86,11 @@ class Action:
         return self.kind is Kind.CREATE or bool(self.push)
 
     @property
+    def looks_late(self) -> bool:
+        """Whether it is looked at before what waited for its sub-milestones to go is written."""
+        return bool(self.dates_later) or (self.status_later and self.kind is not Kind.CREATE)
+
+    @property
     def overwritten(self) -> Values:
         """The values that somebody wrote in the target and that the push replaces."""
         return {one.field: one.live for one in self.differences if one.overwrites}
@@ -171,9 +176,10 @@ class Plan:
     def late_reads(self) -> int:
         """Requests that reading takes while the plan is applied.
 
-        One for each look at dates, and at what people do in what is archived unread (R12).
+        One for each look at what is its own again, and at what people do in what is archived unread
+        (R12).
         """
-        return sum(bool(one.dates_later) + one.archives_unread for one in self.actions)
+        return sum(one.looks_late + one.archives_unread for one in self.actions)
 
     @property
     def changes(self) -> tuple[Action, ...]:

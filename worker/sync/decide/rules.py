@@ -87,7 +87,7 @@ def misplaced(ask: Question) -> Case | None:
 
 def target_list_incomplete(ask: Question) -> Case | None:
     """What Testably has is not wholly known, so it may be there already (R4)."""
-    if ask.snapshot.target.listed and ask.snapshot.target.complete:
+    if ask.snapshot.target.listed_whole:
         return None
     reason = "Testably's list did not come whole; nothing is created before it does."
     return blocked(Kind.SKIP, ProblemKind.UNREAD, reason)

@@ -18,7 +18,7 @@ def second_target(snapshot: Snapshot, link: Link) -> Problem | None:
     if not others:
         known, target = snapshot.link(link.testrail_id).problem, snapshot.target
         was_told = known is not None and known.kind is ProblemKind.SECOND_TARGET
-        return known if was_told and not (target.listed and target.complete) else None
+        return known if was_told and not target.listed_whole else None
     ids = ", ".join(sorted(others))
     reason = f"{ids} in Testably carries its TestRail address too, beside {link.testably_id}."
     return Problem(ProblemKind.SECOND_TARGET, reason)

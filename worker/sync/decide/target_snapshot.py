@@ -35,3 +35,8 @@ class TargetSnapshot:
     paging: Paging = AS_ASKED
     incomplete_because: str = ""
     unreadable: Unreadable = ALL_READ
+
+    @property
+    def listed_whole(self) -> bool:
+        """Whether its lists were read, and to their end."""
+        return self.listed and self.complete
