@@ -328,6 +328,20 @@ def test_something_new_is_told_at_the_latest_after_the_gap(
         assert event is None
 
 
+@pytest.mark.parametrize("kind", ["redis", "database"])
+def test_a_stale_pair_does_not_tell_others_where_a_server_of_ours_is(
+    store: Store, run_log: RunLog, inbox: Inbox, kind: str
+) -> None:
+    """The words of such an error hold an address, and the pages hide them as well."""
+    run = run_log.begin(store.pair(IDENTITY).id, "schedule", "", NOW)
+    error = {"kind": kind, "message": "Connecting to inner.example:6379.", "hint": ""}
+    run_log.change(run.id, state="failed", finished_at=NOW, error=error)
+    inbox.now += timedelta(days=1)
+    [notice] = inbox.look()
+    assert "did not answer; the log says why." in notice.text
+    assert "inner.example" not in notice.text
+
+
 # --- that it arrives
 
 
