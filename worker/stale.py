@@ -51,7 +51,7 @@ def why_stale(
     if last is None:
         return None
     ended_well = last.state in ENDED_WELL
-    kept |= last.trigger == "schedule" or "stale" in (pair.noticed or ())
+    kept |= last.trigger == "schedule" or "stale" in (pair.topics_told or ())
     if ended_well and not kept:
         return None
     since = well or first_began()
