@@ -1,4 +1,7 @@
-"""One full run of a pair at a time (R8); the lock dies with the process that holds it."""
+"""One full run of a pair at a time (R8), and one sender of notices.
+
+A lock dies with the process that holds it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ IsHeld = Callable[[], bool]
 
 _ADVISORY_SPACE = 0x6D736C6B
 """The first key of our advisory locks, so that they meet nobody else's in a shared database."""
+_NO_PAIR = 0
+"""The second key of the lock that is about no pair; the ids of pairs begin with 1."""
 _NOTICE_A_DEAD_HOST = text(
     "SELECT set_config('tcp_keepalives_idle', '10', false),"
     " set_config('tcp_keepalives_interval', '5', false),"
@@ -37,24 +42,35 @@ def pair_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
     A file lock beside a SQLite database, a session advisory lock on PostgreSQL: both are let
     go by the system when the process dies.
     """
-    if engine.dialect.name == "sqlite":
-        holding = _file_lock(engine, pair_id)
-    else:
-        holding = _advisory_lock(engine, pair_id)
+    with _lock(engine, f"pair-{pair_id}", pair_id, lambda: _busy(engine, pair_id)) as is_held:
+        yield is_held
+
+
+@contextmanager
+def sender_lock(engine: Engine) -> Iterator[None]:
+    """Be the one process that sends notices; raises Busy at once if another one is."""
+    with _lock(engine, "notices", _NO_PAIR, lambda: Busy("Somebody else is sending notices.")):
+        yield
+
+
+@contextmanager
+def _lock(engine: Engine, name: str, number: int, busy: Callable[[], Busy]) -> Iterator[IsHeld]:
+    is_sqlite = engine.dialect.name == "sqlite"
+    holding = _file_lock(engine, name, busy) if is_sqlite else _advisory_lock(engine, number, busy)
     with holding as is_held:
         yield is_held
 
 
 @contextmanager
-def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
+def _file_lock(engine: Engine, name: str, busy: Callable[[], Busy]) -> Iterator[IsHeld]:
     from filelock import FileLock, Timeout  # here, because most commands take no lock
 
-    file = f"{engine.url.database}.pair-{pair_id}.lock"
+    file = f"{engine.url.database}.{name}.lock"
     lock = FileLock(file, timeout=0, mode=0o600, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
-        raise _busy(engine, pair_id) from None
+        raise busy() from None
     except OSError as error:
         raise store_error(f"The lock {file} cannot be taken", error) from error
     try:
@@ -64,23 +80,23 @@ def _file_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
 
 
 @contextmanager
-def _advisory_lock(engine: Engine, pair_id: int) -> Iterator[IsHeld]:
-    keys = {"space": _ADVISORY_SPACE, "pair": pair_id}
+def _advisory_lock(engine: Engine, number: int, busy: Callable[[], Busy]) -> Iterator[IsHeld]:
+    keys = {"space": _ADVISORY_SPACE, "number": number}
     try:
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(_NOTICE_A_DEAD_HOST)
-        taken = connection.execute(text("SELECT pg_try_advisory_lock(:space, :pair)"), keys)
+        taken = connection.execute(text("SELECT pg_try_advisory_lock(:space, :number)"), keys)
         is_ours = bool(taken.scalar())
     except SQLAlchemyError as error:
         raise store_error("The database did not answer", error) from error
     with connection:
         if not is_ours:
-            raise _busy(engine, pair_id)
+            raise busy()
         try:
             yield lambda: _answers(connection)
         finally:
             with suppress(SQLAlchemyError):  # a dead connection has let go of the lock already
-                connection.execute(text("SELECT pg_advisory_unlock(:space, :pair)"), keys)
+                connection.execute(text("SELECT pg_advisory_unlock(:space, :number)"), keys)
             connection.invalidate()
 
 

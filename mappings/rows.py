@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 from sqlalchemy import RowMapping
 
@@ -27,6 +28,30 @@ class PairIdentity:
     testably_project: str
 
 
+ANY_ADDRESS: Final = ""
+"""Stands for the addresses that have nothing of their own: before, all were told the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an address was told of a pair, and when it was told something last.
+
+    ``topics`` are None where it has heard that all is over, or was never told anything.
+    """
+
+    topics: Sequence[str] | None = None
+    at: datetime | None = None
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Told:
+        """From what `as_json` gave."""
+        return cls(kept["topics"], datetime.fromisoformat(kept["at"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """For the database; of an address that was told something."""
+        return {"topics": self.topics, "at": self.at and self.at.isoformat()}
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A recorded project pair. ``rules`` is the mapping that was last applied by a person.
@@ -34,7 +59,8 @@ class Pair:
     ``proved_at`` is when both sides were last found to agree, ``drifted_at`` when they were last
     found to differ. A pair is paused while ``paused_because`` is set; ``refused_credentials``
     tells the refused ones from others, and is no part of any message. The names are the
-    projects' own, as far as they were ever read. ``noticed`` is what people were told of it.
+    projects' own, as far as they were ever read. ``noticed`` is what each address of notices was
+    told of it.
     """
 
     id: int
@@ -49,8 +75,18 @@ class Pair:
     testably_name: str | None = None
     open_word: str | None = None
     drifted_at: datetime | None = None
-    noticed: Sequence[str] | None = None
-    noticed_at: datetime | None = None
+    noticed: Mapping[str, Told] | None = None
+
+    def told(self, address: str) -> Told:
+        """What this address was told."""
+        noticed = self.noticed or {}
+        return noticed.get(address) or noticed.get(ANY_ADDRESS) or Told()
+
+    @property
+    def topics_told(self) -> frozenset[str] | None:
+        """What any address was told and of which it has not heard that all is over; or None."""
+        open_ = [one.topics for one in (self.noticed or {}).values() if one.topics is not None]
+        return frozenset(chain(*open_)) if open_ else None
 
 
 class ChangeState(StrEnum):
@@ -110,6 +146,8 @@ def pair_of(row: RowMapping) -> Pair:
         row["testably_project"],
     )
     others = {name: row[name] for name in PAIR_COLUMNS}
+    if others["noticed"] is not None:
+        others["noticed"] = {a: Told.from_json(one) for a, one in others["noticed"].items()}
     return Pair(row["id"], identity, **others)
 
 
@@ -125,7 +163,6 @@ PAIR_COLUMNS = (
     "open_word",
     "drifted_at",
     "noticed",
-    "noticed_at",
 )
 COLUMN_OF = {
     "testrail_id": "testrail_id",

@@ -74,7 +74,6 @@ pairs = Table(
     Column("open_word", Text),
     Column("drifted_at", UtcDateTime),
     Column("noticed", JSON(none_as_null=True)),
-    Column("noticed_at", UtcDateTime),
     UniqueConstraint("testrail_url", "testrail_project", "testably_url", "testably_project"),
 )
 
@@ -227,4 +226,12 @@ deliveries = Table(
     Column("handled_at", UtcDateTime),
     Column("read_by", JSON(none_as_null=True)),
     Index(None, "state", "received_at"),
+)
+
+notice_addresses = Table(
+    "notice_addresses",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("rests_until", UtcDateTime, nullable=False),
 )

@@ -8,7 +8,7 @@ import socket
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
 from typing import Any
@@ -25,14 +25,15 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.overview import overview
 from mappings.problem import FieldProblem, Problem, ProblemKind
-from mappings.rows import PairIdentity
+from mappings.rows import PairIdentity, Told
 from mappings.runs import RunLog
 from mappings.store import Store
+from tests.support.clock import NOW, FakeClock
 from worker.clients.notify import require_usable, send
 from worker.errors import SettingsError
-from worker.notices import MOST_LINES, Notice, Notices, decide, may_need_notice, topics_of
+from worker.notices import MOST_LINES, Notice, decide, may_need_notice, told_after, topics_of
+from worker.telling import FIRST_REST, Notices
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GAP = timedelta(minutes=15)
 EVERY_15 = "*/15 * * * *"
 IDENTITY = PairIdentity("https://rail.example", 1, "https://ably.example", "proj_1")
@@ -45,9 +46,17 @@ class Inbox:
     def __init__(self, store: Store, run_log: RunLog) -> None:
         self.works, self.kept = True, True
         self.got: list[Notice] = []
-        self.now = NOW
+        self.clock = FakeClock()
         self._store = store
-        self._notices = Notices(store, run_log, self._send, GAP, lambda: self.now)
+        self._notices = Notices(store, run_log, {"an address": self._send}, GAP, self.clock)
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    @now.setter
+    def now(self, value: datetime) -> None:
+        self.clock.start = value - timedelta(seconds=self.clock.passed)
 
     def _send(self, notice: Notice) -> bool:
         if self.works:
@@ -60,7 +69,7 @@ class Inbox:
         standing = overview(self._store.engine, [pair], brief=True)[pair.id]
         worth_it = may_need_notice(pair, standing, EVERY_15, self.now)
         about = topics_of(self._store, self._notices.runs, pair, self.now, EVERY_15, kept=self.kept)
-        self._notices.look(pair, EVERY_15, kept=self.kept)
+        self._notices.look({IDENTITY: EVERY_15}, kept=self.kept)
         assert worth_it or not (about or self.got[before:]), "a sweep would have passed it by"
         return self.got[before:]
 
@@ -107,7 +116,8 @@ def test_a_notice_says_each_thing_once_and_names_its_project(store: Store, run_l
     held = Link(13, name="Release 13").held(NOW)
     store.save_many(pair.id, [conflict, nameless, held], NOW)
     send = Mock(return_value=True)
-    Notices(store, run_log, send, GAP, lambda: NOW, several=True).look(pair, EVERY_15, kept=True)
+    notices = Notices(store, run_log, {"an address": send}, GAP, FakeClock(), several=True)
+    notices.look({IDENTITY: EVERY_15}, kept=True)
     [(notice,)] = [call.args for call in send.call_args_list]
     text = notice.text
     assert "milesync migrate --adopt-by-name --project 1`" in text
@@ -197,6 +207,7 @@ def test_what_could_not_be_sent_is_sent_later(store: Store, inbox: Inbox) -> Non
     inbox.works = False
     assert inbox.look() == []
     inbox.works = True
+    inbox.now += FIRST_REST
     assert len(inbox.look()) == 1
 
 
@@ -313,19 +324,83 @@ def test_a_digest_is_not_endless(store: Store, inbox: Inbox) -> None:
     assert "5 more" in notice.lines[-2]
 
 
-@given(KEYS, KEYS, st.integers(0, 60))
-def test_something_new_is_told_at_the_latest_after_the_gap(
-    topics: set[str], told: set[str], minutes: int
+def test_one_problem_in_place_of_another_waits_for_the_gap_and_ends_aloud(
+    store: Store, inbox: Inbox
 ) -> None:
-    """And nothing else ever is, but that all is over."""
-    now = NOW + timedelta(minutes=minutes)
-    event = decide(dict.fromkeys(topics, ""), sorted(told), NOW, now, GAP)
-    if told and not topics:
-        assert event == "over"
-    elif topics - told and (minutes >= 15 or not told):
-        assert event == "needs_a_person"
-    else:
-        assert event is None
+    """What came soon after is told once the gap is over, and is over at once if it ends before."""
+    for ends_soon in (True, False):
+        troubled(store, 7)
+        inbox.now += GAP
+        assert [one.event for one in inbox.look()] == ["needs_a_person"]
+        troubled(store, 8)
+        for _ in range(3):
+            inbox.now += GAP / 4
+            assert inbox.look() == []
+        if not ends_soon:
+            inbox.now += GAP / 4
+            [second] = inbox.look()
+            assert "Release 8" in second.text
+        troubled(store)
+        assert [one.event for one in inbox.look()] == ["over"]
+
+
+def test_what_comes_and_goes_is_not_told_each_time(store: Store, inbox: Inbox) -> None:
+    """Every minute for two gaps: two beginnings, each with its end."""
+    for _ in range(30):
+        troubled(store, 7)
+        inbox.look()
+        inbox.now += timedelta(seconds=30)
+        troubled(store)
+        inbox.look()
+        inbox.now += timedelta(seconds=30)
+    assert [one.event for one in inbox.got] == ["needs_a_person", "over"] * 2
+
+
+def test_a_clock_that_was_set_back_holds_nothing_back(store: Store, inbox: Inbox) -> None:
+    """The last notice is then two days in the future."""
+    troubled(store, 7)
+    inbox.look()
+    inbox.now -= timedelta(days=2)
+    troubled(store, 7, 8)
+    assert len(inbox.look()) == 1
+
+
+@given(st.lists(st.tuples(KEYS, st.integers(0, 20)), max_size=12))
+def test_an_address_hears_of_all_that_lasts_and_never_too_often(
+    moments: list[tuple[set[str], int]],
+) -> None:
+    """Whatever comes and goes, a minute or twenty apart: these laws hold at each look."""
+    told, now, at, open_ = Told(), NOW, None, False
+    for keys, minutes in moments:
+        topics = dict.fromkeys(keys, "")
+        now += timedelta(minutes=minutes)
+        soon = at is not None and now - at < GAP
+        event = decide(topics, told, now, GAP)
+        if open_ and not topics:
+            assert event == "over", "what is over is told at once, and once"
+        elif keys - set(told.topics or ()) and not soon:
+            assert event == "needs_a_person", "what is new is told once the gap is over"
+        else:
+            assert event is None
+        told = told_after(event, topics, told, now)
+        assert set(told.topics or ()) <= keys, "what has ended is told anew when it comes again"
+        if event is not None:
+            at, open_ = now, event != "over"
+            assert set(told.topics or ()) == keys
+
+
+@pytest.mark.parametrize("kind", ["redis", "database"])
+def test_a_stale_pair_does_not_tell_others_where_a_server_of_ours_is(
+    store: Store, run_log: RunLog, inbox: Inbox, kind: str
+) -> None:
+    """The words of such an error hold an address, and the pages hide them as well."""
+    run = run_log.begin(store.pair(IDENTITY).id, "schedule", "", NOW)
+    error = {"kind": kind, "message": "Connecting to inner.example:6379.", "hint": ""}
+    run_log.change(run.id, state="failed", finished_at=NOW, error=error)
+    inbox.now += timedelta(days=1)
+    [notice] = inbox.look()
+    assert "did not answer; the log says why." in notice.text
+    assert "inner.example" not in notice.text
 
 
 # --- that it arrives
@@ -357,9 +432,8 @@ def json_sink(status: int = 204) -> Iterator[tuple[str, list[Any]]]:
 NOTICE = Notice("needs_a_person", "One thing needs a person.", ("- 7: No.",), 1, "proj_1")
 
 
-def sent_to(*addresses: str) -> bool:
-    every = [SecretStr(one) for one in addresses]
-    return send(every, NOTICE.title, NOTICE.text, NOTICE.as_json())
+def sent_to(address: str) -> bool:
+    return send(SecretStr(address), NOTICE.title, NOTICE.text, NOTICE.as_json())
 
 
 def test_a_plain_webhook_gets_json() -> None:
@@ -369,14 +443,12 @@ def test_a_plain_webhook_gets_json() -> None:
     assert got == [NOTICE.as_json()]
 
 
-def test_an_address_that_fails_keeps_the_notice_from_no_other(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It is said that not all took it, and the address's secret part is not."""
-    with json_sink(500) as (broken, _), json_sink() as (works, got):
-        assert not sent_to(broken, works)
-    assert len(got) == 1
-    assert "key=1" not in caplog.text
+def test_an_address_that_fails_is_logged_without_its_secret() -> None:
+    """That it did not take the notice is said with its host."""
+    with json_sink(500) as (broken, _), capture_logs() as logged:
+        assert not sent_to(broken)
+    assert [line["to"] for line in logged] == ["http://127.0.0.1"]
+    assert "key=1" not in str(logged)
 
 
 @pytest.mark.parametrize("address", ["pbul://a-token", "tgram://1:a-token/2", "no-such://a-token"])
@@ -464,6 +536,16 @@ def test_an_answer_without_end_is_read_to_a_bound(
         b"Authorization: Basic", b"authorization: basic"
     )
     assert "pass" not in str(logged)
+
+
+def test_a_library_that_does_not_end_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apprise waits for each part of an answer for some seconds, and for no whole one."""
+    monkeypatch.setattr("worker.clients.notify.TIMEOUT", 0.5)
+    endless = hostile_server(BEGUN + b"Content-Length: 9999\r\n\r\n", b" ", 0.1)
+    with endless as (address, asked), capture_logs() as logged:
+        assert not sent_to(address.replace("http://", "json://"))
+    assert [line["error"] for line in logged] == ["TimeoutError"]
+    assert len(asked) == 1
 
 
 def test_a_notice_is_not_sent_on_to_another_address() -> None:

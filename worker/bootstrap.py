@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property, partial
@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 
 from mappings import database
 from mappings.answers import AnswerStore
-from mappings.errors import StoreAway, StoreError
+from mappings.errors import MilesyncError, StoreAway
 from mappings.milestone import MappingRules
 from mappings.rows import PairIdentity
 from mappings.runs import RunLog
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from worker.clients.testably import Testably
     from worker.clients.testrail import TestRail
     from worker.clients.transport import Observer
-    from worker.notices import Notice
     from worker.sync.context import PairContext
     from worker.sync.options import Policy
     from worker.sync.read.answers import Answers
@@ -188,11 +187,13 @@ class Deployment:
         max_wait: float | None = None,
         on_wait: OnWait | None = None,
         scheduled: bool = False,
+        tells: bool = True,
     ) -> Iterator[PairContext]:
         """Everything that a run of the pair needs, with connections of its own.
 
         ``priority`` is by default that of background work; ``max_wait`` is how many seconds a
-        request may wait for its turn, None is for ever. At the end, people are told (`scheduled`).
+        request may wait for its turn, None is for ever. At the end people are told (`scheduled`),
+        unless the sweep of a service does that (``tells``).
         """
         from worker.sync.read.answers import Answers
 
@@ -203,7 +204,8 @@ class Deployment:
             with self.apis.clients(pair, **how) as both:
                 yield self._context(pair, both, answers)
         finally:
-            self.tell_people(pair, scheduled=scheduled)
+            if tells:
+                self.tell_people([pair], scheduled=scheduled)
 
     @contextmanager
     def clients(self, pair: ProjectPair) -> Iterator[Clients]:
@@ -214,28 +216,24 @@ class Deployment:
 
     # --- notices
 
-    def tell_people(self, pair: ProjectPair, *, scheduled: bool) -> None:
-        """Send what notice is due about a pair, if there are addresses.
+    def tell_people(
+        self, pairs: Sequence[ProjectPair], *, scheduled: bool, hurries: bool = False
+    ) -> None:
+        """Send what notices are due about pairs, if there are addresses.
 
-        ``scheduled`` is a caller that keeps to the pair's schedule. Never raises.
+        ``scheduled`` is a caller that keeps to the pairs' schedules, ``hurries`` one that has other
+        work to do and comes again soon. Never raises.
         """
         if not self.settings.sync.notify:
             return
-        from worker.notices import Notices
+        from worker.telling import Notices, senders
 
-        notices = Notices(
-            self.store,
-            self.runs,
-            self._send,
-            self.settings.sync.notify_gap,
-            self.clock.now,
-            several=len(self.settings.projects) > 1,
-        )
+        sync, several = self.settings.sync, len(self.settings.projects) > 1
+        every, schedules = senders(sync.notify), {self.identity(p): p.schedule for p in pairs}
         try:
-            known = self.store.find_pair(self.identity(pair))
-            if known is not None:
-                notices.look(known, pair.schedule, kept=scheduled)
-        except StoreError as error:
+            looker = Notices(self.store, self.runs, every, sync.notify_gap, self.clock, several)
+            looker.look(schedules, kept=scheduled, hurries=hurries)
+        except MilesyncError as error:
             from structlog import get_logger
 
             get_logger(__name__).warning("no notice could be decided about", error=str(error))
@@ -243,14 +241,11 @@ class Deployment:
     def send_test_notice(self) -> bool:
         """Send one notice to every address; whether all of them took it."""
         from worker.notices import Notice
+        from worker.telling import senders
 
-        return self._send(Notice("test", "milesync: this is a test; notices arrive here."))
-
-    def _send(self, notice: Notice) -> bool:
-        from worker.clients.notify import send
-
-        addresses = self.settings.sync.notify
-        return send(addresses, notice.title, notice.text, notice.as_json())
+        notice = Notice("test", "milesync: this is a test; notices arrive here.")
+        taken = [send(notice) for send in senders(self.settings.sync.notify).values()]
+        return all(taken)
 
     def _context(self, pair: ProjectPair, both: Clients, answers: Answers) -> PairContext:
         from worker.sync.context import PairContext

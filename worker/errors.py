@@ -38,8 +38,9 @@ MilesyncError                    what happened, and a hint: what to do next
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 from mappings.errors import Busy, MilesyncError, StoreError
 
@@ -136,6 +137,17 @@ class RedisAway(MilesyncError):
     """Redis did not answer, or not as it should."""
 
     kind = "redis"
+
+
+NO_DATABASE: Final = "The database did not answer; the log says why."
+NO_REDIS: Final = "Redis did not answer; the log says why."
+_HIDDEN: Final = {StoreError.kind: NO_DATABASE, NoLimiter.kind: NO_REDIS}
+"""Kinds of error whose own words hold an address."""
+
+
+def text_for_others(error: Mapping[str, Any]) -> str:
+    """The error of a run for pages and notices: a server's own words hold its address."""
+    return _HIDDEN.get(str(error.get("kind")), str(error.get("message")))
 
 
 class ApiError(MilesyncError):

@@ -1,19 +1,18 @@
 """Notices: people are told when a pair begins to need them, and when that is over.
 
 One digest a pair: what needs a person, a run that stopped itself, credentials that were refused, a
-pair that has not been synced for long. Nothing is told twice; what is over is told at once.
+pair that has not been synced for long. No address is told anything twice; what is over is told at
+once. `worker.telling` sends what is decided here.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
-
-import structlog
 
 from mappings.commands import for_project
 from mappings.footer import marker_url
@@ -21,7 +20,7 @@ from mappings.link import Link
 from mappings.link_record import Failure
 from mappings.overview import ENDED_WELL, Standing, overview
 from mappings.problem import ProblemKind
-from mappings.rows import Pair
+from mappings.rows import Pair, Told
 from mappings.run_record import RunRecord
 from mappings.runs import RunLog
 from mappings.store import Store
@@ -35,8 +34,6 @@ _NAMELESS: Final = "whole"
 """Begins the topics of what the last whole run found of no milestone."""
 _HAS_READ: Final = (*ENDED_WELL, "aborted")
 """How a run ended that could read; one that failed says nothing of what was told before."""
-
-log = structlog.get_logger(__name__)
 
 Topics = Mapping[str, str]
 """What there is to tell of a pair: a stable key, and a sentence."""
@@ -68,23 +65,31 @@ class Notice:
         }
 
 
-def decide(
-    now_topics: Topics,
-    reported: Sequence[str],
-    reported_at: datetime | None,
-    now: datetime,
-    gap: timedelta,
-) -> str | None:
-    """Which event is due: something began to need a person, or all of it is over.
+def decide(now_topics: Topics, told: Told, now: datetime, gap: timedelta) -> str | None:
+    """Which event is due at an address: something began to need a person, or all of it is over.
 
-    What begins waits until ``gap`` has passed since the last notice; what is over does not.
+    What begins waits until ``gap`` has passed since the last notice; what is over does not. A last
+    notice that is further in the future was sent before the clock was set back.
     """
-    if reported and not now_topics:
+    if told.topics is not None and not now_topics:
         return "over"
-    begins = set(now_topics) - set(reported)
-    if not begins or (reported_at is not None and reported and now - reported_at < gap):
+    begins = set(now_topics) - set(told.topics or ())
+    if not begins or (told.at is not None and abs(now - told.at) < gap):
         return None
     return "needs_a_person"
+
+
+def told_after(event: str | None, now_topics: Topics, told: Told, now: datetime) -> Told:
+    """What an address was told once it took the notice of an event; None is for no event.
+
+    What of it has ended begins anew when it comes again. Where all of that has ended, and something
+    else began meanwhile, the address still has to hear that it is over.
+    """
+    if event is not None:
+        return Told(sorted(now_topics) if now_topics else None, now)
+    if told.topics is None:
+        return told
+    return Told([key for key in told.topics if key in now_topics], told.at)
 
 
 def may_need_notice(pair: Pair, standing: Standing, schedule: str, now: datetime) -> bool:
@@ -92,7 +97,7 @@ def may_need_notice(pair: Pair, standing: Standing, schedule: str, now: datetime
 
     So that a sweep of thousands of pairs asks about those alone where there is something.
     """
-    if pair.paused_because or pair.noticed or standing.needs_person:
+    if pair.paused_because or pair.topics_told is not None or standing.needs_person:
         return True
     last = standing.last_run
     if last is None:
@@ -209,35 +214,3 @@ def _by_milestone(topics: Topics, reported: Sequence[str]) -> list[str]:
     old = [keys for keys in found.values() if all(key in reported for key in keys)]
     lines = ["\n  ".join(topics[key] for key in keys) for keys in new]
     return [*lines, *("Still: " + "\n  ".join(topics[key] for key in keys) for keys in old)]
-
-
-@dataclass(frozen=True, slots=True)
-class Notices:
-    """Tells people about pairs. ``send`` gives whether every address took a notice.
-
-    ``several`` pairs are configured: a command in a notice then names its project.
-    """
-
-    store: Store
-    runs: RunLog
-    send: Callable[[Notice], bool]
-    gap: timedelta
-    now: Callable[[], datetime]
-    several: bool = False
-
-    def look(self, pair: Pair, schedule: str, *, kept: bool) -> None:
-        """Tell what is due about a pair, and remember that; as in `topics_of`."""
-        project = pair.identity.testrail_project if self.several else None
-        topics = topics_of(
-            self.store, self.runs, pair, self.now(), schedule, kept=kept, project=project
-        )
-        reported = list(pair.noticed or ())
-        event = decide(topics, reported, pair.noticed_at, self.now(), self.gap)
-        if event is None:
-            still = [key for key in reported if key in topics]
-            if still != reported:
-                self.store.update_pair(pair.id, noticed=still)
-            return
-        if self.send(notice_of(event, pair, topics, reported, project)):
-            self.store.update_pair(pair.id, noticed=sorted(topics), noticed_at=self.now())
-            log.info("notice sent", event_=event, pair=str(pair.id), topics=len(topics))

@@ -13,6 +13,7 @@ from typing import Final
 
 from mappings.overview import ENDED_WELL, Standing
 from mappings.rows import Pair
+from worker.errors import text_for_others
 from worker.settings.schedule import moments
 
 MISSED: Final = 3
@@ -40,7 +41,7 @@ def why_stale(
     *,
     kept: bool,
 ) -> str | None:
-    """That a pair is stale, as a sentence that a person reads; None if it is not.
+    """That a pair is stale, as a sentence for notices and people; None if it is not.
 
     ``first_began`` gives when its first run began. ``kept`` says that somebody keeps to the
     schedule, as a last run that came by it tells too. Where nobody does, a pair whose last run
@@ -50,7 +51,7 @@ def why_stale(
     if last is None:
         return None
     ended_well = last.state in ENDED_WELL
-    kept |= last.trigger == "schedule" or "stale" in (pair.noticed or ())
+    kept |= last.trigger == "schedule" or "stale" in (pair.topics_told or ())
     if ended_well and not kept:
         return None
     since = well or first_began()
@@ -59,5 +60,5 @@ def why_stale(
     since_text = f"{since:%Y-%m-%d %H:%M} UTC"
     never = f"No run has ever ended well; the first began on {since_text}."
     ended = never if well is None else f"No run has ended well since {since_text}."
-    why = "" if ended_well or not last.error else f" The last one: {last.error['message']}"
+    why = "" if ended_well or not last.error else f" The last one: {text_for_others(last.error)}"
     return f"The pair is stale. {ended}{why}"

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from mappings.database import open_engine
 from mappings.errors import Busy, StoreError
-from mappings.locks import pair_lock
+from mappings.locks import pair_lock, sender_lock
 from mappings.runs import RunLog
 from tests.support.clock import NOW
 from tests.support.rows import at_once
@@ -94,6 +94,15 @@ def test_other_pairs_are_free(engine: Engine) -> None:
     """Different pairs run side by side."""
     with pair_lock(engine, 1), pair_lock(engine, 2):
         assert_held(engine)
+
+
+def test_one_sends_notices_and_no_pair_waits_for_it(engine: Engine) -> None:
+    """The second one hears so at once; whoever runs a pair is not concerned."""
+    second = pytest.raises(Busy, match="sending notices")
+    with sender_lock(engine), pair_lock(engine, 1), second, sender_lock(engine):
+        pass
+    with sender_lock(engine):
+        pass
 
 
 def test_an_error_lets_go(engine: Engine) -> None:

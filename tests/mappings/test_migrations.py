@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sqlite3
 import subprocess
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import JSON, Engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from mappings.database import (
@@ -30,9 +32,10 @@ from mappings.database import (
 )
 from mappings.errors import StoreError
 from mappings.locks import pair_lock
+from mappings.rows import Told
 from mappings.runs import RunLog
 from mappings.store import Store
-from mappings.tables import metadata
+from mappings.tables import UtcDateTime, metadata
 from tests.support.clock import NOW
 from tests.support.rows import identity
 
@@ -47,13 +50,6 @@ sys.stdin.readline()
 upgrade(engine)
 ensure_ready(engine)
 """
-
-
-def downgrade(engine: Engine) -> None:
-    with engine.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
 
 
 def assert_up_to_date(engine: Engine) -> None:
@@ -76,7 +72,7 @@ def test_the_migrations_build_exactly_the_tables(empty_engine: Engine) -> None:
 def test_the_way_back_and_forth(empty_engine: Engine) -> None:
     """Downgraded to nothing no table is left, and the way up works again."""
     upgrade(empty_engine)
-    downgrade(empty_engine)
+    _migrate(empty_engine, command.downgrade, "base")
     assert inspect(empty_engine).get_table_names() == ["alembic_version"]
     upgrade(empty_engine)
     assert_up_to_date(empty_engine)
@@ -96,10 +92,7 @@ def test_an_upgrade_from_any_revision_keeps_runs_and_their_changes(
     empty_engine: Engine, revision: str
 ) -> None:
     """What refers to each other is still there after the tables were rebuilt, and is checked."""
-    with empty_engine.begin() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+    _migrate(empty_engine, command.upgrade, revision)
     _fill(empty_engine)
     upgrade(empty_engine)
     assert_up_to_date(empty_engine)
@@ -108,6 +101,37 @@ def test_an_upgrade_from_any_revision_keeps_runs_and_their_changes(
     assert (change.kind, change.after) == ("create", {"name": "Kept"})
     with pytest.raises(IntegrityError), empty_engine.begin() as connection:
         connection.execute(text("DELETE FROM runs"))
+
+
+@pytest.mark.parametrize(
+    ("topics", "told"), [('["7 refused"]', ["7 refused"]), ("[]", None)], ids=["told", "over"]
+)
+def test_what_was_told_before_addresses_were_told_apart_is_kept(
+    empty_engine: Engine, topics: str, told: list[str] | None
+) -> None:
+    """Whatever address it was, so that an upgrade tells nobody anything twice; and back."""
+    _migrate(empty_engine, command.upgrade, "0014")
+    _fill(empty_engine)
+    with empty_engine.begin() as connection:
+        noticed = "UPDATE pairs SET noticed = :topics, noticed_at = :at"
+        connection.execute(text(noticed), {"topics": topics, "at": NOW})
+    for _ in range(2):
+        upgrade(empty_engine)
+        [pair] = Store(empty_engine).all_pairs()
+        assert pair.told("an address") == Told(told, NOW)
+        assert pair.topics_told == (told and frozenset(told))
+        _migrate(empty_engine, command.downgrade, "0014")
+        with empty_engine.connect() as connection:
+            columns = text("SELECT noticed, noticed_at FROM pairs")
+            before = connection.execute(columns.columns(noticed=JSON, noticed_at=UtcDateTime)).one()
+        assert (before.noticed, before.noticed_at) == (json.loads(topics), NOW)
+
+
+def _migrate(engine: Engine, way: Callable[[Config, str], None], revision: str) -> None:
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        way(config, revision)
 
 
 def _fill(engine: Engine) -> None:

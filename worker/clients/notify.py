@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -20,7 +23,7 @@ from worker.clock import SystemClock
 from worker.errors import ApiError, SettingsError
 
 TIMEOUT: Final = 10.0
-"""Seconds that one address may take in all, if it is a plain webhook."""
+"""Seconds that one address may take in all."""
 
 _PLAIN: Final = ("http", "https")
 _LONGEST_SCHEME: Final = 30
@@ -28,14 +31,10 @@ _LONGEST_SCHEME: Final = 30
 log = structlog.get_logger(__name__)
 
 
-def send(addresses: Sequence[SecretStr], title: str, text: str, facts: Mapping[str, Any]) -> bool:
-    """Send one notice to every address; whether all of them took it.
-
-    An address that does not is logged by its scheme, and a plain webhook by its host too: the rest
-    is a secret. Of other schemes the host is one as well, for it may be a token.
-    """
-    taken = [_send_one(one.get_secret_value(), title, text, facts) for one in addresses]
-    return all(taken)
+def mark_of(address: SecretStr) -> str:
+    """Tells an address from others, and says nothing else about it."""
+    text = address.get_secret_value().encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 def require_usable(addresses: Sequence[SecretStr]) -> None:
@@ -81,7 +80,13 @@ def _in_silence(logger: str) -> Iterator[None]:
         found.disabled = before
 
 
-def _send_one(address: str, title: str, text: str, facts: Mapping[str, Any]) -> bool:
+def send(to: SecretStr, title: str, text: str, facts: Mapping[str, Any]) -> bool:
+    """Send one notice to an address, within `TIMEOUT`; whether it took it.
+
+    An address that does not is logged by its scheme, and a plain webhook by its host too: the rest
+    is a secret. Of other schemes the host is one as well, for it may be a token.
+    """
+    address = to.get_secret_value()
     parts = urlsplit(address)
     is_plain = parts.scheme in _PLAIN
     try:
@@ -89,7 +94,8 @@ def _send_one(address: str, title: str, text: str, facts: Mapping[str, Any]) -> 
             status = _post(parts, facts)
             taken, why = 200 <= status < 300, f"HTTP {status}"
         else:
-            taken, why = _by_apprise(address, title, text), "it was not taken"
+            taken = _in_time(lambda: _by_apprise(address, title, text))
+            why = "it was not taken"
     except (ApiError, SettingsError, OSError, ValueError) as error:
         taken, why = False, type(error).__name__
     if not taken:
@@ -127,3 +133,24 @@ def _by_apprise(address: str, title: str, text: str) -> bool:
 
     service = apprise.Apprise()
     return bool(service.add(address)) and bool(service.notify(title=title, body=text))
+
+
+def _in_time(work: Callable[[], bool]) -> bool:
+    """What the work gives. Raises TimeoutError after `TIMEOUT`; a library's call then ends alone.
+
+    Apprise bounds each phase of a call and each of an address's receivers, and not the whole.
+    """
+    answers: SimpleQueue[bool] = SimpleQueue()
+
+    def answer() -> None:
+        taken = False
+        try:
+            taken = work()
+        finally:
+            answers.put(taken)
+
+    Thread(target=answer, daemon=True).start()
+    try:
+        return answers.get(timeout=TIMEOUT)
+    except Empty:
+        raise TimeoutError from None

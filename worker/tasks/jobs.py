@@ -18,13 +18,11 @@ from mappings.answers import AnswerStore
 from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
-from mappings.overview import overview
 from mappings.retention import prune as prune_runs
 from mappings.run_record import RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
 from worker.errors import BudgetExhausted
-from worker.notices import may_need_notice
 from worker.settings import ProjectPair, Settings
 from worker.sync.options import Trigger
 from worker.tasks import slices
@@ -226,7 +224,10 @@ def refresh_milestone(
 
 @app.task(name="milesync.sweep_deliveries")  # type: ignore[untyped-decorator]
 def sweep_deliveries(sent_at: float | None = None, good_for: float = math.inf) -> None:
-    """Ask for what no message asks for: waiting deliveries, unfinished runs, paused pairs."""
+    """Ask for what no message asks for: waiting deliveries, unfinished runs, paused pairs.
+
+    It is also what sends the notices of a service: no refresh and no sync waits for an address.
+    """
     try:
         if is_too_old(_redis(), sent_at, good_for):
             log.info("skipped: a later sweep was sent since")
@@ -248,25 +249,12 @@ def _sweep(here: Deployment, redis: Redis) -> None:
         if hints.ask(f"paused {pair}", "sync"):
             log.info("tries the credentials of a paused pair again", pair=str(pair))
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
-    _tell_people(here)
     deliveries.purge(now - KEPT)
     AnswerStore(here.store.engine).purge()
     if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
         _prune(here)
-
-
-def _tell_people(here: Deployment) -> None:
-    """Send what notices are due, after a few queries about all pairs together."""
-    if not here.settings.sync.notify:
-        return
-    recorded = {pair.identity: pair for pair in here.store.all_pairs()}
-    every = [(one, recorded.get(here.identity(one))) for one in here.settings.projects]
-    known = [(one, pair) for one, pair in every if one.enabled and pair is not None]
-    found = overview(here.store.engine, [pair for _, pair in known], brief=True)
-    now = here.clock.now()
-    for one, pair in known:
-        if may_need_notice(pair, found[pair.id], one.schedule, now):
-            here.tell_people(one, scheduled=True)
+    enabled = [pair for pair in here.settings.projects if pair.enabled]
+    here.tell_people(enabled, scheduled=True, hurries=True)
 
 
 def _go_on_again(here: Deployment, run: RunRecord) -> None:

@@ -154,6 +154,7 @@ def _refresh_pair(
         priority=Priority.REFRESH,
         max_wait=_MAX_WAIT,
         on_wait=waiting_counter(deployment, Priority.REFRESH),
+        tells=False,
     ) as context:
         options = Options(trigger=Trigger.WEBHOOK)
         return run_pair(context, options, Scope((milestone,)), mode=RunMode(exclusive=False))

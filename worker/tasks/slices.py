@@ -188,6 +188,7 @@ def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) ->
             priority=Priority.BACKGROUND,
             max_wait=MAX_WAIT,
             on_wait=waiting_counter(deployment, Priority.BACKGROUND),
+            tells=False,
         ) as context:
             run = Run(context, options, mode)
             try:

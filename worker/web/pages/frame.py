@@ -20,20 +20,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from mappings.commands import for_project
-from mappings.errors import MilesyncError, StoreError
+from mappings.errors import MilesyncError
 from mappings.footer import marker_url
 from mappings.paged import MOST_DIGITS
 from mappings.problem import ProblemKind
-from worker.errors import NoLimiter
+from worker.errors import NO_DATABASE, text_for_others
 from worker.facts import ending, runs, stays, words
 from worker.facts.milestones import in_parts
 from worker.web.edge import NOTHING
 from worker.web.service import service_of
 
-NO_DATABASE: Final = "The database did not answer; the log says why."
-NO_REDIS: Final = "Redis did not answer; the log says why."
-_HIDDEN: Final = {StoreError.kind: NO_DATABASE, NoLimiter.kind: NO_REDIS}
-"""Kinds of error whose own words hold an address."""
 _COMMAND: Final = re.compile("`([^`]+)`")
 log = structlog.get_logger(__name__)
 
@@ -61,11 +57,6 @@ def page(template: str) -> Callable[[Callable[[Request], Facts]], Callable[[Requ
         return endpoint
 
     return made
-
-
-def error_text(error: Mapping[str, Any]) -> str:
-    """The error of a run, as the pages show it: a server's own words hold its address."""
-    return _HIDDEN.get(str(error.get("kind")), str(error.get("message")))
 
 
 def _day(value: str | None) -> str:
@@ -115,7 +106,7 @@ def _templates() -> Environment:
         what=runs.what,
         took=runs.took,
         written=runs.written,
-        error_text=error_text,
+        error_text=text_for_others,
         day=_day,
         advice=_advice,
         testrail_address=marker_url,
