@@ -219,6 +219,53 @@ def test_a_mass_archive_stops_the_run_before_its_first_write(world: World) -> No
     quiet(world)
 
 
+def busy(world: World, testrail_id: int) -> None:
+    """A test run that is not over hangs on its target."""
+    world.ably.link_run(world.id_of(testrail_id), {"id": f"r{testrail_id}", "status": "open"})
+
+
+@pytest.mark.parametrize("used", [1, 5])
+def test_a_mass_archive_is_stopped_whatever_of_it_is_in_use(world: World, used: int) -> None:
+    """TestRail is asked for no more than would be a mass; the rest would go in the next runs."""
+    for number in range(50):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 41):
+        world.rail.delete(id_)
+    for id_ in range(1, used + 1):
+        busy(world, id_)
+    stopped = world.run(Trigger.SCHEDULE)
+    assert (stopped.state, world.to_ably.writes) == (State.ABORTED, {})
+    assert "40 of 50 linked" in str(stopped.error)
+    assert "11 of them so far are proved" in str(stopped.error)
+
+
+def test_a_mass_archive_is_stopped_where_testrail_fails_in_the_midst_of_it(world: World) -> None:
+    """Run by run a few would be proved to be gone, until all are archived."""
+    for number in range(50):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 41):
+        world.rail.delete(id_)
+    for id_ in (8, 9):
+        world.to_rail.faults.script("server_error", contains=f"get_milestone/{id_}", times=99)
+    assert (world.run().state, world.to_ably.writes) == (State.ABORTED, {})
+
+
+def test_what_is_in_use_keeps_no_other_from_being_proved_gone(world: World) -> None:
+    """However many they are: the next run asks for the others."""
+    for number in range(30):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 12):
+        world.rail.delete(id_)
+    for id_ in range(1, 11):
+        busy(world, id_)
+    first, second = world.run(), world.run()
+    assert (first.counts["conflicts"], first.counts["waiting"]) == (10, 1)
+    assert (second.counts["conflicts"], second.counts["archived"]) == (10, 1)
+
+
 def test_an_emptied_project_archives_nothing_by_itself(world: World) -> None:
     """Few links, but all of them at once: below ten it is no mass; from ten on it is."""
     for number in range(10):
