@@ -176,13 +176,26 @@ class _Planner:
         now, own = actual.values, _own(actual)
         differs = {n: v for n, v in before.items() if n in after and not same_value(n, v, now[n])}
         ours = {n: v for n, v in differs.items() if same_value(n, now[n], after[n])}
-        chosen = differs if self.force else ours
+        blank, chosen = self._unless_used(blank, actual, differs if self.force else ours)
         left = differs.keys() - chosen.keys() - own
         back = {name: before[name] for name in before.keys() - left - own}
         edited = self._edits(blank.testrail_id, back, _id(group[0]))
         unwritten = frozenset(FIELDS) - before.keys() - after.keys()
         step = replace(blank, edited=edited, unwritten=unwritten)
         return restoring(step, actual, chosen, left)
+
+    def _unless_used(
+        self, step: UndoStep, actual: TargetMilestone, values: Values
+    ) -> tuple[UndoStep, Values]:
+        """The values without a status that archives what people work in; the step says why (R12).
+
+        A person can force it.
+        """
+        used = None
+        if values.get("status") == ARCHIVED and not self.force:
+            used = used_by(actual, self.links.by_target.keys())
+        step = step if used is None else replace(step, used=used)
+        return step, {n: v for n, v in values.items() if not (step.used and n == "status")}
 
     def _edits(self, testrail_id: int, values: Values, first: int) -> Values:
         """What was applied before the change ``first`` to those fields whose value it was not.
@@ -239,8 +252,9 @@ class _Planner:
             return None
         before, now = self._known_before(step.testrail_id, first), live.values
         known = [name for name in _derived(live, going) if name in before]
-        back = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
-        if not back:
+        differs = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
+        step, back = self._unless_used(step, live, differs)
+        if not differs:
             return None
         return restoring(step, live, {**step.fields, **back}, step.left - back.keys())
 

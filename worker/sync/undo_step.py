@@ -28,7 +28,8 @@ class UndoStep:
     the target as read, and ``goes`` says that the run created it.
     ``edited``: a person had written what is put back in these fields, over these values.
     ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
-    ``unwritten`` are the fields that the run did not write.
+    ``unwritten`` are the fields that the run did not write. ``used`` says why people would lose
+    what they work in by the status that it had; then that is left (R12).
     """
 
     testrail_id: int
@@ -48,6 +49,7 @@ class UndoStep:
     goes: bool = False
     beside: bool = False
     unwritten: frozenset[str] = frozenset()
+    used: str = ""
 
     @property
     def stays(self) -> frozenset[str]:
@@ -78,16 +80,22 @@ class UndoPlan:
 def restoring(
     step: UndoStep, live: TargetMilestone, fields: Values, left: Collection[str]
 ) -> UndoStep:
-    """The step that writes these fields, and leaves those to whoever has edited them."""
-    now = live.values
-    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in left)
+    """The step that writes these fields, and leaves those to whoever has edited them.
+
+    And the status to who works in it.
+    """
+    now, in_use = live.values, frozenset({"status"} if step.used else ())
+    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in {*left} - in_use)
+    why = [f"It was edited in Testably since: {edited}."] if edited else []
+    why += [step.used] if step.used else []
+    left = frozenset(left) | in_use
     return replace(
         step,
         does="restore" if fields else ("nothing" if left else step.does),
         fields=fields,
         before={name: now[name] for name in fields},
-        blocked=f"It was edited in Testably since: {edited}." if left else None,
-        left=frozenset(left),
+        blocked=" ".join(why) or None,
+        left=left,
     )
 
 
