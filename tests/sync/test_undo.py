@@ -27,6 +27,7 @@ from worker.errors import (
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
+from worker.sync.apply.updates import FRESH
 from worker.sync.context import PairContext
 from worker.sync.options import OnTargetEdit, Trigger
 from worker.sync.rebuild import rebuild
@@ -260,6 +261,53 @@ def test_a_parent_with_linked_runs_gets_its_place_in_the_archive_back_only_by_fo
     assert shown == ["active", "archived"]
     taken_back(world, again, force=True)
     assert in_ably(world, parent, "status") == "archived"
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_what_an_undo_read_long_ago_is_looked_into_before_it_is_archived(
+    world: World, force: bool
+) -> None:
+    """In one people have begun to work since, one cannot be read any more (R12)."""
+    free, busy, unread, old = (world.add(f"M{n}") for n in range(4))
+    made = migrate(world)
+    ids = [world.id_of(one) for one in (free, busy, unread, old)]
+    began = world.clock.now()
+
+    def takes_long(method: str, what: str) -> None:
+        if method == "PATCH" and what.endswith(ids[3]):  # what was changed last goes first
+            world.clock.sleep(400)
+            world.ably.link_run(ids[1], {"id": "r", "name": "Smoke", "status": "active"})
+        elif what.endswith(ids[2]) and method == "GET" and world.clock.now() > began + FRESH:
+            raise AccessDenied("Testably", "no access")
+
+    world.to_ably.before = takes_long
+    undone = taken_back(world, made, force=force)
+    shown = [world.ably.get(PROJECT, id_)["status"] for id_ in ids]
+    assert shown == (["archived"] * 4 if force else ["archived", "active", "active", "archived"])
+    told = [] if force else [(busy, "changed_since"), (unread, "undo_failed")]
+    assert sorted((p["testrail_id"], p["kind"]) for p in undone.problems) == told
+    world.to_ably.before = lambda *_: None
+    assert taken_back(world, made, force=True).state is State.SUCCEEDED
+    assert world.ably.live(PROJECT) == []
+
+
+def test_what_an_undo_puts_back_into_the_archive_is_looked_into_again(world: World) -> None:
+    """Its other fields are put back all the same (R12)."""
+    one = world.add("Before")
+    migrate(world)
+    world.edit_target(one, status="archived")
+    world.edit(one, name="After")
+    changed = world.run()
+
+    def takes_long(_: object) -> Callable[[object], None]:
+        world.clock.sleep(400)
+        world.ably.link_run(world.id_of(one), {"id": "r", "name": "Smoke", "status": "active"})
+        return lambda _: None
+
+    undone = undo(world.context(), changed.run or "", begin=takes_long)
+    assert [p["kind"] for p in undone.problems] == ["changed_since"]
+    assert (in_ably(world, one, "name"), in_ably(world, one, "status")) == ("Before", "active")
+    assert world.links[one].problem is not None
 
 
 def test_adopted_ones_are_left_alone_and_unlinked(world: World) -> None:

@@ -29,7 +29,7 @@ from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
 from worker.sync.ports import OfOne
-from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unread
+from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unarchived, unread
 
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
 
@@ -44,7 +44,8 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
     changed = context.store.links(pair.id, {change.testrail_id for change in changes})
     links = context.store.outlines(pair.id).with_complete(changed)
-    return UndoPlan(run_id, tuple(_Planner(context, pair.id, links, force).steps(groups)))
+    now, planner = context.clock.now(), _Planner(context, pair.id, links, force)
+    return UndoPlan(run_id, tuple(planner.steps(groups)), now, force)
 
 
 def _by_milestone(changes: Iterable[Change]) -> list[list[Change]]:
@@ -163,7 +164,7 @@ class _Planner:
         why = used_by(actual, self.links.by_target.keys())
         if why is None and edited:
             why = f"It was edited in Testably since: {edited}."
-        return step if why is None else replace(blank, blocked=why, left=frozenset(FIELDS))
+        return step if why is None else unarchived(step, why)
 
     def _restore(
         self, blank: UndoStep, group: Sequence[Change], actual: TargetMilestone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from mappings.field_names import FIELD_NAMES
 from mappings.milestone import FIELDS, TargetMilestone, Values
@@ -71,10 +72,15 @@ class UndoStep:
 
 @dataclass(frozen=True, slots=True)
 class UndoPlan:
-    """The steps of an undo, those of the milestones that were changed last first."""
+    """The steps of an undo, those of the milestones that were changed last first.
+
+    ``read_at`` is when the reading of the targets began, ``force`` that a person forces it.
+    """
 
     run_id: str
     steps: tuple[UndoStep, ...]
+    read_at: datetime
+    force: bool = False
 
 
 def restoring(
@@ -96,6 +102,21 @@ def restoring(
         before={name: now[name] for name in fields},
         blocked=" ".join(why) or None,
         left=left,
+    )
+
+
+def unarchived(step: UndoStep, why: str, *, cannot: bool = False) -> UndoStep:
+    """The step without the status that archives it, and for this reason."""
+    fields = {name: value for name, value in step.fields.items() if name != "status"}
+    return replace(
+        step,
+        does="restore" if fields else "nothing",
+        fields=fields,
+        before={name: step.before[name] for name in fields},
+        blocked=" ".join(filter(None, (step.blocked, why))),
+        left=step.left | {"status"} if step.does == "restore" else frozenset(FIELDS),
+        edited={name: value for name, value in step.edited.items() if name != "status"},
+        cannot=cannot,
     )
 
 
