@@ -188,9 +188,13 @@ class Link(LinkValues):
     # --- its end, and back
 
     def linked(self) -> Link:
-        """Followed, with no problem but that its writes failed: a success ends that."""
+        """Followed, with no problem but that its writes failed: a success ends that.
+
+        Whether both sides agree is open again.
+        """
         free = self.without_whole() if WHOLE in self.field_problems else self
-        return replace(free, state=LinkState.LINKED, observed=self.baseline, problem=self._failure)
+        now = replace(free, state=LinkState.LINKED, observed=self.baseline, problem=self._failure)
+        return replace(now, target_fingerprint=None)
 
     def archived(self) -> Link:
         """Its source is gone, and its target archived or gone too; a second target stays told."""

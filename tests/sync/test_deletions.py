@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,8 +18,10 @@ from worker.errors import (
     ServerTrouble,
     UnreadableAnswer,
 )
+from worker.sandbox.rules import Problem as Refusal
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
+from worker.sync.decide.action import Kind
 from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy, Trigger
 from worker.sync.report import State
 from worker.sync.run import run_pair
@@ -39,6 +42,11 @@ def family(world: World) -> World:
 
 def status(world: World, testrail_id: int) -> object:
     return world.ably.get(PROJECT, world.id_of(testrail_id))["status"]
+
+
+def busy(world: World, testrail_id: int) -> None:
+    """A test run that is not over hangs on its target."""
+    world.ably.link_run(world.id_of(testrail_id), {"id": f"r{testrail_id}", "status": "open"})
 
 
 def quiet(world: World) -> None:
@@ -152,6 +160,65 @@ def test_what_a_person_brings_back_stays_where_testably_s_edits_win(
     quiet(family)
 
 
+# --- what people work in (R12)
+
+
+def brought_back(world: World) -> None:
+    """A person takes it out of the archive again."""
+    world.rail.delete(3)
+    world.run()
+    world.edit_target(3, status="active")
+
+
+def kept_until_now(world: World) -> None:
+    """The setting for what is deleted becomes another one."""
+    world.policy = Policy(on_source_delete=OnSourceDelete.KEEP)
+    world.rail.delete(3)
+    world.run()
+    world.policy = Policy()
+
+
+def refused_and_edited(world: World) -> None:
+    """Testably did not take that it be archived, and a person has changed its status since."""
+
+    def refuse(*_: object) -> Record:
+        raise Refusal(400, "No")
+
+    world.rail.delete(3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(world.ably, "update", refuse)
+        assert [told["kind"] for told in world.run().problems] == ["rejected"]
+    world.edit_target(3, status="completed")
+
+
+def listed_in_part(world: World) -> None:
+    """Testably's list came incomplete, and holds it."""
+    world.rail.delete(3)
+    world.target.incomplete = True
+
+
+@pytest.mark.parametrize(
+    "happened", [brought_back, kept_until_now, refused_and_edited, listed_in_part]
+)
+def test_whatever_is_to_be_archived_is_looked_into_first(
+    family: World, happened: Callable[[World], None]
+) -> None:
+    """Whatever became of it before: the plan shows that people work in it, and so does verify."""
+    happened(family)
+    busy(family, 3)
+    before, planned = status(family, 3), family.preview()
+    assert [a.kind for a in planned.plan.actions if a.testrail_id == 3] == [Kind.CONFLICT]
+    for trigger in (Trigger.MANUAL, Trigger.SCHEDULE, Trigger.MIGRATION):
+        report = family.run(trigger)
+        assert ("in_use", 3) in [(one["kind"], one["testrail_id"]) for one in report.problems]
+        assert family.to_ably.writes == {}
+    assert status(family, 3) == before
+    family.target.incomplete = False
+    assert not verify(family.context()).in_step
+    assert family.run(archive_in_use=True).counts["archived"] == 1
+    quiet(family)
+
+
 def test_without_access_nothing_is_proved(family: World) -> None:
     """403 means no access, never deleted."""
     family.rail.plant({"id": 3, "name": "Other"}, project_id=2)
@@ -217,6 +284,48 @@ def test_a_mass_archive_stops_the_run_before_its_first_write(world: World) -> No
     allowed = world.run(Trigger.MIGRATION, allow_mass_archive=True)
     assert (allowed.counts["archived"], allowed.counts["updated"]) == (12, 1)
     quiet(world)
+
+
+@pytest.mark.parametrize("used", [1, 5])
+def test_a_mass_archive_is_stopped_whatever_of_it_is_in_use(world: World, used: int) -> None:
+    """TestRail is asked for no more than would be a mass; the rest would go in the next runs."""
+    for number in range(50):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 41):
+        world.rail.delete(id_)
+    for id_ in range(1, used + 1):
+        busy(world, id_)
+    stopped = world.run(Trigger.SCHEDULE)
+    assert (stopped.state, world.to_ably.writes) == (State.ABORTED, {})
+    assert "40 of 50 linked" in str(stopped.error)
+    assert "11 of them so far are proved" in str(stopped.error)
+
+
+def test_a_mass_archive_is_stopped_where_testrail_fails_in_the_midst_of_it(world: World) -> None:
+    """Run by run a few would be proved to be gone, until all are archived."""
+    for number in range(50):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 41):
+        world.rail.delete(id_)
+    for id_ in (8, 9):
+        world.to_rail.faults.script("server_error", contains=f"get_milestone/{id_}", times=99)
+    assert (world.run().state, world.to_ably.writes) == (State.ABORTED, {})
+
+
+def test_what_is_in_use_keeps_no_other_from_being_proved_gone(world: World) -> None:
+    """However many they are: the next run asks for the others."""
+    for number in range(30):
+        world.add(f"Release {number}")
+    world.run()
+    for id_ in range(1, 12):
+        world.rail.delete(id_)
+    for id_ in range(1, 11):
+        busy(world, id_)
+    first, second = world.run(), world.run()
+    assert (first.counts["conflicts"], first.counts["waiting"]) == (10, 1)
+    assert (second.counts["conflicts"], second.counts["archived"]) == (10, 1)
 
 
 def test_an_emptied_project_archives_nothing_by_itself(world: World) -> None:

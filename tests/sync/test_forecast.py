@@ -12,6 +12,8 @@ from typing import Any, Final
 import pytest
 
 from tests.support.world import PROJECT, World
+from worker.errors import AccessDenied
+from worker.sandbox.rules import Problem as Refusal
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.decide.action import Kind
@@ -228,6 +230,69 @@ def taken_out_of_the_archive(world: World, ids: Ids) -> None:
     renamed_done(world, ids)
 
 
+def brought_back(world: World, ids: Ids) -> None:
+    gone(world, ids)
+    world.run(Trigger.MIGRATION)
+    world.edit_target(ids["Root"], status="active")
+
+
+def brought_back_in_use(world: World, ids: Ids) -> None:
+    brought_back(world, ids)
+    world.ably.link_run(world.id_of(ids["Root"]), RUN)
+    renamed_done(world, ids)
+
+
+def brought_back_and_kept(world: World, ids: Ids) -> None:
+    world.policy = Policy(on_target_edit=OnTargetEdit.TARGET)
+    brought_back(world, ids)
+    renamed_done(world, ids)
+
+
+def kept_until_now(world: World, ids: Ids) -> None:
+    gone_and_kept(world, ids)
+    world.run(Trigger.MIGRATION)
+    world.policy = Policy()
+
+
+def kept_until_now_in_use(world: World, ids: Ids) -> None:
+    kept_until_now(world, ids)
+    world.ably.link_run(world.id_of(ids["Root"]), RUN)
+    renamed_done(world, ids)
+
+
+def refused_and_edited(world: World, ids: Ids) -> None:
+    target, real = world.id_of(ids["Root"]), world.ably.update
+
+    def refuse(project: str, id_: str, body: Record) -> Record:
+        if id_ == target:
+            raise Refusal(400, "No")
+        return real(project, id_, body)
+
+    gone(world, ids)
+    world.ably.update = refuse  # type: ignore[method-assign, assignment]
+    world.run(Trigger.MIGRATION)
+    world.ably.update = real  # type: ignore[method-assign]
+    world.edit_target(ids["Root"], status="completed")
+
+
+def refused_and_in_use(world: World, ids: Ids) -> None:
+    refused_and_edited(world, ids)
+    world.ably.link_run(world.id_of(ids["Root"]), RUN)
+    renamed_done(world, ids)
+
+
+def gone_and_unread(world: World, ids: Ids) -> None:
+    target = world.id_of(ids["Root"])
+
+    def deny(method: str, what: str) -> None:
+        if method == "GET" and what.endswith(target):
+            raise AccessDenied("Testably", "no access")
+
+    gone(world, ids)
+    world.to_ably.before = deny
+    renamed_done(world, ids)
+
+
 def edited_there(world: World, ids: Ids) -> None:
     world.policy = Policy(on_target_edit=OnTargetEdit.TARGET)
     world.edit_target(ids["Root"], name="Somebody's")
@@ -265,6 +330,14 @@ EVENTS: Final[tuple[Event, ...]] = (
     orphan,
     known_orphan,
     taken_out_of_the_archive,
+    brought_back,
+    brought_back_in_use,
+    brought_back_and_kept,
+    kept_until_now,
+    kept_until_now_in_use,
+    refused_and_edited,
+    refused_and_in_use,
+    gone_and_unread,
     edited_there,
     undone,
     links_lost,
@@ -286,3 +359,18 @@ def test_a_migration_takes_the_requests_of_its_plan(
     before = len(world.changes)
     assert foretold(world).state in (State.SUCCEEDED, State.PARTIAL)
     assert len(world.changes) > before
+
+
+def test_a_plan_counts_the_questions_that_its_reading_left_to_the_proof(world: World) -> None:
+    """It stopped asking for what is missing where a mass would stop the run (R5)."""
+    for number in range(30):
+        world.add(f"Release {number}")
+    world.run(Trigger.MIGRATION)
+    for id_ in range(1, 12):
+        if id_ < 11:
+            world.ably.link_run(world.id_of(id_), RUN)
+        world.rail.delete(id_)
+    world.edit(20, name="Renamed")
+    planned = world.preview(trigger=Trigger.MIGRATION)
+    report = world.run(Trigger.MIGRATION)
+    assert report.requests["testrail"] == planned.requests["testrail"] == 10 + 11 + 2

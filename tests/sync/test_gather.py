@@ -618,6 +618,35 @@ def test_the_proof_stops_where_the_guard_stops_the_run_anyway(world: World) -> N
     assert len(gather(world).gone) == 40
 
 
+def test_what_is_not_to_be_archived_is_not_looked_into(world: World) -> None:
+    """A person brought it back, and Testably's edits win; or it is archived already."""
+    migrated(world, roots=2, children=0)
+    world.rail.delete(1)
+    world.run()
+    gather(world)
+    assert details(world) == []
+    world.edit_target(1, status="active")
+    gather(world)
+    assert details(world) == [f"milestones/{world.id_of(1)}"]
+    world.policy = Policy(on_target_edit=OnTargetEdit.TARGET)
+    gather(world)
+    assert details(world) == []
+
+
+def test_what_a_later_slice_is_to_archive_is_looked_into_again(world: World) -> None:
+    """What the first one kept of it says nothing of what hangs there (R12)."""
+    migrated(world, roots=2, children=0)
+    world.rail.delete(1)
+    world.run()
+    world.edit_target(1, status="active")
+    id_ = world.id_of(1)
+    row = gather(world).target.milestones[id_]
+    kept = replace(row, linked_runs=(), sub_milestones=())
+    snapshot = gather(world, Scope(recalled={id_: kept}))
+    assert reads(world) == [f"milestones/{id_}"]
+    assert snapshot.target.detailed == {id_}
+
+
 # --- a refresh
 
 

@@ -73,6 +73,14 @@ def test_the_guard_says_how_many_are_missing_and_how_many_of_them_are_proved_gon
     assert "21 of 100 linked milestones are missing from TestRail, and they are proved" in said
 
 
+def test_what_testrail_was_not_asked_for_counts_as_what_the_next_runs_would_archive() -> None:
+    """Where its asking was cut short; where this run archives nothing it may go on."""
+    (said,) = archiving(5, of=50, unasked=6)
+    assert "11 of 50 linked milestones are missing" in said
+    assert archiving(5, of=50, unasked=5) == []
+    assert archiving(0, of=50, unasked=40) == []
+
+
 def test_links_that_are_closed_do_not_make_a_mass_smaller() -> None:
     """A fifth of what is alive; what was archived last year says nothing about today."""
     assert archiving(15, of=20, closed=100) != []

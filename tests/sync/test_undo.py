@@ -27,6 +27,7 @@ from worker.errors import (
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
+from worker.sync.apply.updates import FRESH
 from worker.sync.context import PairContext
 from worker.sync.options import OnTargetEdit, Trigger
 from worker.sync.rebuild import rebuild
@@ -224,6 +225,91 @@ def test_one_with_linked_runs_is_only_archived_by_force(world: World) -> None:
     assert world.ably.live(PROJECT) == []
 
 
+def test_one_with_linked_runs_is_put_back_into_the_archive_only_by_force(world: World) -> None:
+    """As the run found it; what else it wrote is taken back (R12)."""
+    one = world.add("Before")
+    migrate(world)
+    world.edit_target(one, status="archived")
+    world.edit(one, name="After")
+    changed = world.run()
+    world.ably.link_run(world.id_of(one), {"id": "run_1", "name": "Smoke", "status": "active"})
+    undone = taken_back(world, changed)
+    assert (undone.state, undone.counts["conflicts"]) == (State.PARTIAL, 0)
+    [told] = undone.problems
+    assert told["kind"] == "changed_since"
+    assert "Smoke (active)" in told["reason"]
+    assert "edited" not in told["reason"]
+    assert (in_ably(world, one, "name"), in_ably(world, one, "status")) == ("Before", "active")
+    assert taken_back(world, changed, force=True).state is State.SUCCEEDED
+    assert in_ably(world, one, "status") == "archived"
+
+
+def test_a_parent_with_linked_runs_gets_its_place_in_the_archive_back_only_by_force(
+    world: World,
+) -> None:
+    """An earlier undo had archived it; its sub-milestone goes, and its status is its own again."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent")
+    taken_back(world, migrate(world))
+    child = world.add("Child", parent)
+    again = migrate(world)
+    assert in_ably(world, parent, "status") == "active"
+    world.ably.link_run(world.id_of(parent), {"id": "run_1", "name": "Smoke", "status": "active"})
+    undone = taken_back(world, again)
+    assert ("changed_since", parent) in [(p["kind"], p["testrail_id"]) for p in undone.problems]
+    shown = [in_ably(world, one, "status") for one in (parent, child)]
+    assert shown == ["active", "archived"]
+    taken_back(world, again, force=True)
+    assert in_ably(world, parent, "status") == "archived"
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_what_an_undo_read_long_ago_is_looked_into_before_it_is_archived(
+    world: World, force: bool
+) -> None:
+    """In one people have begun to work since, one cannot be read any more (R12)."""
+    free, busy, unread, old = (world.add(f"M{n}") for n in range(4))
+    made = migrate(world)
+    ids = [world.id_of(one) for one in (free, busy, unread, old)]
+    began = world.clock.now()
+
+    def takes_long(method: str, what: str) -> None:
+        if method == "PATCH" and what.endswith(ids[3]):  # what was changed last goes first
+            world.clock.sleep(400)
+            world.ably.link_run(ids[1], {"id": "r", "name": "Smoke", "status": "active"})
+        elif what.endswith(ids[2]) and method == "GET" and world.clock.now() > began + FRESH:
+            raise AccessDenied("Testably", "no access")
+
+    world.to_ably.before = takes_long
+    undone = taken_back(world, made, force=force)
+    shown = [world.ably.get(PROJECT, id_)["status"] for id_ in ids]
+    assert shown == (["archived"] * 4 if force else ["archived", "active", "active", "archived"])
+    told = [] if force else [(busy, "changed_since"), (unread, "undo_failed")]
+    assert sorted((p["testrail_id"], p["kind"]) for p in undone.problems) == told
+    world.to_ably.before = lambda *_: None
+    assert taken_back(world, made, force=True).state is State.SUCCEEDED
+    assert world.ably.live(PROJECT) == []
+
+
+def test_what_an_undo_puts_back_into_the_archive_is_looked_into_again(world: World) -> None:
+    """Its other fields are put back all the same (R12)."""
+    one = world.add("Before")
+    migrate(world)
+    world.edit_target(one, status="archived")
+    world.edit(one, name="After")
+    changed = world.run()
+
+    def takes_long(_: object) -> Callable[[object], None]:
+        world.clock.sleep(400)
+        world.ably.link_run(world.id_of(one), {"id": "r", "name": "Smoke", "status": "active"})
+        return lambda _: None
+
+    undone = undo(world.context(), changed.run or "", begin=takes_long)
+    assert [p["kind"] for p in undone.problems] == ["changed_since"]
+    assert (in_ably(world, one, "name"), in_ably(world, one, "status")) == ("Before", "active")
+    assert world.links[one].problem is not None
+
+
 def test_adopted_ones_are_left_alone_and_unlinked(world: World) -> None:
     """An undo of an adoption forgets the link and leaves the target; a migration adopts again."""
     one = world.add("Release")
@@ -307,6 +393,10 @@ def test_a_parent_that_comes_back_gets_no_status_of_its_own(world: World) -> Non
     assert verify(world.context()).in_step
     assert world.run().state is State.SUCCEEDED
     assert world.to_ably.writes == {}
+
+
+def in_ably(world: World, testrail_id: int, name: str) -> object:
+    return world.ably.get(PROJECT, world.id_of(testrail_id))[name]
 
 
 def test_a_run_of_nobody_cannot_be_undone(world: World) -> None:

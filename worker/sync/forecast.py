@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mappings.link import Link
 from mappings.link_record import LinkState
@@ -20,8 +20,12 @@ from mappings.milestone import ARCHIVED, COMPLETED, written_status
 from mappings.problem import ProblemKind
 from worker.sync.decide.absence import is_followed
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.guards import is_unasked
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import Snapshot
+
+_LOOKED_INTO: Final = (ProblemKind.IN_USE, ProblemKind.UNREAD)
+"""What stays although its source is gone, and is looked into by each reading."""
 
 
 class _Row(NamedTuple):
@@ -43,23 +47,25 @@ class _Row(NamedTuple):
 
 def proof_reads(snapshot: Snapshot, plan: Plan, reads: Mapping[str, int]) -> dict[str, int]:
     """The requests to each side of reading both once more; ``reads`` are those of this reading."""
-    asked = sum(_is_asked_no_more(snapshot, action) for action in plan.actions)
+    more = sum(_asked_more(snapshot, action) for action in plan.actions)
     return {
-        "testrail": max(1, reads["testrail"] - asked),
+        "testrail": max(1, reads["testrail"] + more),
         "testably": _After(snapshot, plan).requests,
     }
 
 
-def _is_asked_no_more(snapshot: Snapshot, action: Action) -> bool:
-    """Whether TestRail was asked for a milestone that its list lacks, and will not be again."""
+def _asked_more(snapshot: Snapshot, action: Action) -> int:
+    """How often more TestRail is asked then for a milestone that its list lacks: -1, 0 or 1."""
     id_, after = action.testrail_id, action.link
+    if is_unasked(action, snapshot):
+        return 1
     if after is None or not (id_ in snapshot.gone or id_ in snapshot.unproved):
-        return False
+        return 0
     before = snapshot.link(id_)
     told_before = before.problem is not None and before.problem.kind is ProblemKind.SOURCE_GONE
     is_told = action.problem is not None and action.problem.kind is ProblemKind.SOURCE_GONE
     was_asked = _is_asked(snapshot, before) or (is_told and not told_before)
-    return was_asked and (action.kind is Kind.ARCHIVE or not _is_asked(snapshot, after))
+    return (action.kind is not Kind.ARCHIVE and _is_asked(snapshot, after)) - was_asked
 
 
 def _is_asked(snapshot: Snapshot, link: Link) -> bool:
@@ -204,9 +210,9 @@ class _After:
         return sum(map(self._is_looked_into, self.plan.actions))
 
     def _is_looked_into(self, action: Action) -> bool:
-        kept = action.kind in (Kind.CONFLICT, Kind.QUARANTINE)
+        waits = action.problem is not None and action.problem.kind in _LOOKED_INTO
         target, options = self.snapshot.target, self.snapshot.options
-        if not kept or options.archive_in_use or action.testrail_id not in self.snapshot.gone:
+        if not waits or options.archive_in_use or action.testrail_id not in self.snapshot.gone:
             return False
         is_there = action.testably_id in target.milestones
         return is_there and action.testably_id not in target.singly

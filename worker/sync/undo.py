@@ -15,11 +15,12 @@ from functools import partial
 
 from mappings.link import Link
 from mappings.link_record import LinkState
+from mappings.milestone import ARCHIVED
 from mappings.problem import Problem, ProblemKind
 from worker.errors import AnswerTooLarge, ApiError, MilestoneNotFound, Refused, TurnedAway
 from worker.sync.apply.attempts import Attempts, Failure
 from worker.sync.apply.outcome import Outcome, Result
-from worker.sync.apply.updates import apart, why_rejected
+from worker.sync.apply.updates import FRESH, LeftError, apart, read_unused, why_rejected
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
@@ -27,7 +28,7 @@ from worker.sync.options import Options, Phase, RunMode, Trigger
 from worker.sync.report import RunReport, state_after
 from worker.sync.run import OnOutcome, Run
 from worker.sync.undo_plan import plan_undo
-from worker.sync.undo_step import TURNS, UndoPlan, UndoStep
+from worker.sync.undo_step import TURNS, UndoPlan, UndoStep, unarchived
 
 
 def undo(
@@ -84,12 +85,13 @@ class _Steps:
 
     def _do(self, number: int) -> None:
         self.run.check()
-        outcome = self.run.outcomes[number] = self._take_back(number)
+        step = self.plan.steps[number]
+        outcome = self.run.outcomes[number] = self._take_back(number, step)
         self.on_outcome(outcome)
         self.attempts.require_writes()
 
-    def _take_back(self, number: int) -> Outcome:
-        step, run_id = self.plan.steps[number], self.plan.run_id
+    def _take_back(self, number: int, step: UndoStep) -> Outcome:
+        run_id = self.plan.run_id
         kind, why = _KINDS[step.does], step.does
         action = Action(
             kind, step.testrail_id, step.name, why, step.testably_id, step.fields, step.before
@@ -97,8 +99,11 @@ class _Steps:
         left = _why_left(step, run_id)
         blocked = () if left is None else (left,)
         try:
-            one = _TakingBack(self._writer_of(number), step, run_id, left)
+            one = _TakingBack(self._writer_of(number), step, run_id, left, self._is_old)
             result, failed = self._write(number, one)
+        except LeftError as error:
+            cannot = error.problem.kind is ProblemKind.UNREAD
+            return self._take_back(number, unarchived(step, str(error), cannot=cannot))
         except LostLeaseError:
             why = "Another process is writing to it; run the undo again."
             problem = Problem(ProblemKind.HELD_UP, why)
@@ -109,6 +114,12 @@ class _Steps:
             return Outcome(action, result, step.testably_id, blocked)
         result = Result.WAITING if left.kind is ProblemKind.IN_DOUBT else Result.CONFLICTS
         return Outcome(action, result, step.testably_id, blocked)
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether what hangs on the targets was read too long ago to archive one (R12)."""
+        is_old = self.writer.clock.now() - self.plan.read_at > FRESH
+        return is_old and not self.plan.force
 
     def _writer_of(self, number: int) -> TargetWriter:
         """What writes this step: once, where the target seems away (R6)."""
@@ -158,15 +169,22 @@ def _why_left(step: UndoStep, run_id: str) -> Problem | None:
 
 @dataclass(frozen=True, slots=True)
 class _TakingBack:
-    """Writes what takes one milestone back, and holds it; ``left`` is why a part of it is left."""
+    """Writes what takes one milestone back, and holds it; ``left`` is why a part of it is left.
+
+    What it archives is looked into again if that was read too long ago, so that it ``is_old``.
+    """
 
     writer: TargetWriter
     step: UndoStep
     run_id: str
     left: Problem | None
+    is_old: bool
 
     def do(self) -> Problem | None:
-        """Do it; why Testably did not take that, if it did not."""
+        """Do it; why Testably did not take that, if it did not.
+
+        Raises LeftError where it is not to be archived.
+        """
         writer, step = self.writer, self.step
         link = writer.reload(step.testrail_id)
         if step.live is not None:
@@ -177,6 +195,8 @@ class _TakingBack:
             return None
         if link.testably_id != step.testably_id:  # linked to another one since the target was read
             raise LostLeaseError
+        if self.is_old and step.fields.get("status") == ARCHIVED:
+            read_unused(writer, link, "It would be archived.")
         problem = self._write(link).problem
         return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
 

@@ -29,7 +29,7 @@ from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
 from worker.sync.ports import OfOne
-from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unread
+from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unarchived, unread
 
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
 
@@ -44,7 +44,8 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
     changed = context.store.links(pair.id, {change.testrail_id for change in changes})
     links = context.store.outlines(pair.id).with_complete(changed)
-    return UndoPlan(run_id, tuple(_Planner(context, pair.id, links, force).steps(groups)))
+    now, planner = context.clock.now(), _Planner(context, pair.id, links, force)
+    return UndoPlan(run_id, tuple(planner.steps(groups)), now, force)
 
 
 def _by_milestone(changes: Iterable[Change]) -> list[list[Change]]:
@@ -163,7 +164,7 @@ class _Planner:
         why = used_by(actual, self.links.by_target.keys())
         if why is None and edited:
             why = f"It was edited in Testably since: {edited}."
-        return step if why is None else replace(blank, blocked=why, left=frozenset(FIELDS))
+        return step if why is None else unarchived(step, why)
 
     def _restore(
         self, blank: UndoStep, group: Sequence[Change], actual: TargetMilestone
@@ -176,13 +177,26 @@ class _Planner:
         now, own = actual.values, _own(actual)
         differs = {n: v for n, v in before.items() if n in after and not same_value(n, v, now[n])}
         ours = {n: v for n, v in differs.items() if same_value(n, now[n], after[n])}
-        chosen = differs if self.force else ours
+        blank, chosen = self._unless_used(blank, actual, differs if self.force else ours)
         left = differs.keys() - chosen.keys() - own
         back = {name: before[name] for name in before.keys() - left - own}
         edited = self._edits(blank.testrail_id, back, _id(group[0]))
         unwritten = frozenset(FIELDS) - before.keys() - after.keys()
         step = replace(blank, edited=edited, unwritten=unwritten)
         return restoring(step, actual, chosen, left)
+
+    def _unless_used(
+        self, step: UndoStep, actual: TargetMilestone, values: Values
+    ) -> tuple[UndoStep, Values]:
+        """The values without a status that archives what people work in; the step says why (R12).
+
+        A person can force it.
+        """
+        used = None
+        if values.get("status") == ARCHIVED and not self.force:
+            used = used_by(actual, self.links.by_target.keys())
+        step = step if used is None else replace(step, used=used)
+        return step, {n: v for n, v in values.items() if not (step.used and n == "status")}
 
     def _edits(self, testrail_id: int, values: Values, first: int) -> Values:
         """What was applied before the change ``first`` to those fields whose value it was not.
@@ -239,8 +253,9 @@ class _Planner:
             return None
         before, now = self._known_before(step.testrail_id, first), live.values
         known = [name for name in _derived(live, going) if name in before]
-        back = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
-        if not back:
+        differs = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
+        step, back = self._unless_used(step, live, differs)
+        if not differs:
             return None
         return restoring(step, live, {**step.fields, **back}, step.left - back.keys())
 

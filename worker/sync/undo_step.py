@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from mappings.field_names import FIELD_NAMES
 from mappings.milestone import FIELDS, TargetMilestone, Values
@@ -28,7 +29,8 @@ class UndoStep:
     the target as read, and ``goes`` says that the run created it.
     ``edited``: a person had written what is put back in these fields, over these values.
     ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
-    ``unwritten`` are the fields that the run did not write.
+    ``unwritten`` are the fields that the run did not write. ``used`` says why people would lose
+    what they work in by the status that it had; then that is left (R12).
     """
 
     testrail_id: int
@@ -48,6 +50,7 @@ class UndoStep:
     goes: bool = False
     beside: bool = False
     unwritten: frozenset[str] = frozenset()
+    used: str = ""
 
     @property
     def stays(self) -> frozenset[str]:
@@ -69,25 +72,51 @@ class UndoStep:
 
 @dataclass(frozen=True, slots=True)
 class UndoPlan:
-    """The steps of an undo, those of the milestones that were changed last first."""
+    """The steps of an undo, those of the milestones that were changed last first.
+
+    ``read_at`` is when the reading of the targets began, ``force`` that a person forces it.
+    """
 
     run_id: str
     steps: tuple[UndoStep, ...]
+    read_at: datetime
+    force: bool = False
 
 
 def restoring(
     step: UndoStep, live: TargetMilestone, fields: Values, left: Collection[str]
 ) -> UndoStep:
-    """The step that writes these fields, and leaves those to whoever has edited them."""
-    now = live.values
-    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in left)
+    """The step that writes these fields, and leaves those to whoever has edited them.
+
+    And the status to who works in it.
+    """
+    now, in_use = live.values, frozenset({"status"} if step.used else ())
+    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in {*left} - in_use)
+    why = [f"It was edited in Testably since: {edited}."] if edited else []
+    why += [step.used] if step.used else []
+    left = frozenset(left) | in_use
     return replace(
         step,
         does="restore" if fields else ("nothing" if left else step.does),
         fields=fields,
         before={name: now[name] for name in fields},
-        blocked=f"It was edited in Testably since: {edited}." if left else None,
-        left=frozenset(left),
+        blocked=" ".join(why) or None,
+        left=left,
+    )
+
+
+def unarchived(step: UndoStep, why: str, *, cannot: bool = False) -> UndoStep:
+    """The step without the status that archives it, and for this reason."""
+    fields = {name: value for name, value in step.fields.items() if name != "status"}
+    return replace(
+        step,
+        does="restore" if fields else "nothing",
+        fields=fields,
+        before={name: step.before[name] for name in fields},
+        blocked=" ".join(filter(None, (step.blocked, why))),
+        left=step.left | {"status"} if step.does == "restore" else frozenset(FIELDS),
+        edited={name: value for name, value in step.edited.items() if name != "status"},
+        cannot=cannot,
     )
 
 

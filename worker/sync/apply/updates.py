@@ -240,9 +240,8 @@ def archive(
     ended, before = Link.archived_if_shown, action.before
     try:
         if read_again:
-            live = _read(writer, link, GONE)
-            if not even_in_use:
-                _require_unused(writer, live)
+            look = _read if even_in_use else read_unused
+            live = look(writer, link, GONE)
             before = {name: live.values[name] for name in action.push}
         return writer.patch(link, action.push, before, "archive", conclude=ended)
     except MilestoneNotFound:
@@ -269,7 +268,11 @@ def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
     raise LeftError(not_read(about, answer.message))
 
 
-def _require_unused(writer: TargetWriter, live: TargetMilestone) -> None:
-    used = used_by(live, {link.testably_id for link in writer.store.links(writer.pair.id).values()})
+def read_unused(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
+    """The same of what is to be archived. Raises LeftError also where people work in it (R12)."""
+    live = _read(writer, link, about)
+    ours = {link.testably_id for link in writer.store.links(writer.pair.id).values()}
+    used = used_by(live, ours)
     if used is not None:
         raise LeftError(Problem(ProblemKind.IN_USE, used))
+    return live

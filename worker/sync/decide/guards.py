@@ -35,12 +35,15 @@ def guards(snapshot: Snapshot, actions: Sequence[Action]) -> tuple[Guard, ...]:
     limit = mass_limit(linked)
     options = snapshot.options
     archives = sum(action.kind is Kind.ARCHIVE for action in actions)
+    unasked = sum(is_unasked(action, snapshot) for action in actions)
     again = sum(_is_again(action, snapshot) for action in actions)
     found = []
-    if archives > limit and not options.allow_mass_archive:
-        missing = archives + sum(map(_is_unproved, actions))
+    # What TestRail was not asked for may be gone as well, and be archived by the next runs.
+    if archives and archives + unasked > limit and not options.allow_mass_archive:
+        proved = archives + sum(_is(action, ProblemKind.IN_USE) for action in actions)
+        missing = proved + sum(_is(action, ProblemKind.ABSENCE_UNPROVED) for action in actions)
         flags = replace(options, allow_mass_archive=True).flags
-        found.append(_mass_archive(archives, missing, linked, flags))
+        found.append(_mass_archive(proved, missing, linked, flags))
     if again > limit and not options.allow_mass_recreate:
         flags = replace(options, allow_mass_recreate=True).flags
         found.append(_mass_recreate(again, linked, flags))
@@ -84,8 +87,14 @@ def _is_again(action: Action, snapshot: Snapshot) -> bool:
     return action.kind is Kind.CREATE and link is not None and link.has_target
 
 
-def _is_unproved(action: Action) -> bool:
-    return action.problem is not None and action.problem.kind is ProblemKind.ABSENCE_UNPROVED
+def is_unasked(action: Action, snapshot: Snapshot) -> bool:
+    """Whether it is missing, and TestRail was not asked for it: the asking was cut short."""
+    unproved = _is(action, ProblemKind.ABSENCE_UNPROVED)
+    return unproved and action.testrail_id not in snapshot.unproved
+
+
+def _is(action: Action, kind: ProblemKind) -> bool:
+    return action.problem is not None and action.problem.kind is kind
 
 
 def _mass_archive(proved: int, missing: int, linked: int, flags: str) -> Guard:

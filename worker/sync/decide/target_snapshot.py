@@ -19,7 +19,8 @@ class TargetSnapshot:
     ids that could not be read, with the reason, ``unreadable`` what of these no link holds.
     ``foreign`` are ids that other pairs hold, ``unchanged`` those that agree as before,
     ``by_status`` what only the completed or archived list showed, ``singly`` what no list did,
-    ``newest`` the newest ``created_at``. ``incomplete_because`` says why it is not ``complete``.
+    ``detailed`` what was read by itself, with what hangs on it (R12), ``newest`` the newest
+    ``created_at``. ``incomplete_because`` says why it is not ``complete``.
     """
 
     milestones: Mapping[str, TargetMilestone] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class TargetSnapshot:
     foreign: frozenset[str] = frozenset()
     by_status: frozenset[str] = frozenset()
     singly: frozenset[str] = frozenset()
+    detailed: frozenset[str] = frozenset()
     newest: str | None = None
     paging: Paging = AS_ASKED
     incomplete_because: str = ""

@@ -16,6 +16,8 @@ from mappings.links import Links
 from mappings.milestone import MappingRules, SourceMilestone, TargetMilestone
 from mappings.rows import Pair
 from worker.errors import UnknownId
+from worker.sync.decide.absence import absent
+from worker.sync.decide.action import Kind
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.decide.unchanged import Families, as_observed
@@ -105,7 +107,8 @@ class Reader:
             listing = replace(listing, milestones={**listing.milestones, **still_there})
         families = Families(listing)
         listing = self._opened_by_source(listing, families, scope, now)
-        target = self._target_reader(listing, gone, now, scope.unread).read(
+        reader = self._target_reader(listing, gone, now, scope.unread)
+        target = reader.read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
         if scope.recalled is not None:
@@ -117,7 +120,7 @@ class Reader:
             listing, target = self._opened(
                 listing, target, families.open_at_target(*args, read=read)
             )
-        return Snapshot(
+        snapshot = Snapshot(
             rules=self.rules,
             source=listing,
             links=self.links,
@@ -129,6 +132,19 @@ class Reader:
             unproved=unproved,
             whole_project=scope.whole,
         )
+        return self._with_details(snapshot, reader)
+
+    def _with_details(self, snapshot: Snapshot, reader: TargetReader) -> Snapshot:
+        """With the detail of whatever would be archived: it tells what hangs there (R12)."""
+        if self.options.archive_in_use or not snapshot.gone:
+            return snapshot
+        archived = (one for one in absent(snapshot) if one.kind is Kind.ARCHIVE)
+        ids = {one.testrail_id: one.testably_id for one in archived if one.testably_id}
+        unseen = [i for i, target in ids.items() if target not in snapshot.target.detailed]
+        if not unseen:
+            return snapshot
+        target = reader.with_details(snapshot.target, [snapshot.links[i] for i in unseen])
+        return replace(snapshot, target=target)
 
     @property
     def _can_skip(self) -> bool:

@@ -76,9 +76,11 @@ class SourceReader:
 
         Stops asking once so many are gone that the mass guard stops the run anyway, unless
         ``every`` one is to be told, or once TestRail has failed: each question has been repeated
-        for a quarter of a minute by then.
+        for a quarter of a minute by then. What is known to stay in Testably although it is gone
+        does not count: it would keep the others from being asked about in every run.
         """
         gone: set[int] = set()
+        may_go = 0
         unproved: dict[int, str] = {}
         there: dict[int, SourceMilestone] = {}
         failed = 0
@@ -86,7 +88,7 @@ class SourceReader:
             return frozenset(), unproved, there
         most = len(self.links) if every else self._archive_limit()
         for id_ in self._missing(listing):
-            if len(gone) > most or failed >= FAILED_PROOFS:
+            if may_go > most or failed >= FAILED_PROOFS:
                 break
             try:
                 came = self.source.get_milestone(id_).milestones
@@ -95,6 +97,7 @@ class SourceReader:
                     unproved[id_] = "TestRail has a record of it that cannot be read."
             except UnknownId:
                 gone.add(id_)
+                may_go += not _is_in_use(self.links[id_])
             except OF_ONE as error:
                 unproved[id_] = error.message
                 failed += _weight(error)
@@ -158,6 +161,11 @@ class SourceReader:
             except OF_ONE as error:
                 failed += _weight(error)
         return gone
+
+
+def _is_in_use(link: Link) -> bool:
+    """Whether it was found to be gone before, and people work in its target (R12)."""
+    return link.problem is not None and link.problem.kind is ProblemKind.IN_USE
 
 
 def _weight(error: ApiError) -> int:

@@ -26,10 +26,10 @@ from mappings.problem import ProblemKind
 from worker.errors import NotFound
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
-from worker.sync.decide.snapshot import changed_at_source, is_archived
+from worker.sync.decide.snapshot import changed_at_source
 from worker.sync.decide.target_snapshot import TargetSnapshot
 from worker.sync.decide.unreadable import ANYWHERE
-from worker.sync.options import OnSourceDelete, OnTargetEdit, Options, Policy
+from worker.sync.options import OnTargetEdit, Options, Policy
 from worker.sync.ports import (
     AS_ASKED,
     OfOne,
@@ -118,8 +118,7 @@ class TargetReader:
         unreadable = {str(one.id): f"In Testably its {one.reason}." for one in problems}
         missing = self._missing({**found, **unreadable})
         self._singly.update(link.testably_id or "" for link in missing)
-        details = [link for link in self._to_archive(found) if link not in missing]
-        view = self._with_single(found, [*missing, *details], listed=True, unproved=unreadable)
+        view = self._with_single(found, missing, listed=True, unproved=unreadable)
         free = [one for one in problems if not self._is_linked(str(one.id))]
         view = replace(view, unreadable=unreadable_among(free, self.rules))
         known = (self.links, self.listing, self.rules, self.options, self.gone, self.foreign)
@@ -212,14 +211,6 @@ class TargetReader:
             unreadable=replace(view.unreadable, below=unread),
         )
 
-    def _to_archive(self, found: Mapping[str, TargetMilestone]) -> list[Link]:
-        """Links whose targets are to be archived: what hangs on them is in the detail (R12)."""
-        if self.policy.on_source_delete is OnSourceDelete.KEEP or self.options.archive_in_use:
-            return []
-        links = [self.links[id_] for id_ in sorted(self.gone) if id_ in self.links]
-        alive = [link for link in links if link.testably_id in found and not link.archive_failed]
-        return [link for link in alive if not is_archived(found[link.testably_id or ""])]
-
     def _doubtful(self, *, single: bool) -> list[Link]:
         """All that a refresh is about; in a run that trusts the last listing, the doubtful."""
         doubtful = set(self.gone if not self.options.archive_in_use else ())
@@ -252,36 +243,49 @@ class TargetReader:
         listed: bool,
         unproved: Mapping[str, str] | None = None,
     ) -> TargetSnapshot:
-        """The snapshot, with those read singly; gone is only what the project itself denies."""
-        read = dict(found)
-        unread = dict(unproved or {})
-        denied = []
+        """The snapshot, with those read singly."""
+        view = TargetSnapshot(
+            found,
+            self._unchanged,
+            listed,
+            unproved=unproved or {},
+            foreign=self.foreign,
+            by_status=frozenset(self._by_status),
+            newest=newest_of(found.values(), *self._newest),
+            paging=self._paging,
+        )
+        view = self.with_details(view, to_read)
+        return replace(view, singly=frozenset(self._singly & view.milestones.keys()))
+
+    def with_details(self, view: TargetSnapshot, to_read: Iterable[Link]) -> TargetSnapshot:
+        """The snapshot, with the targets of these links read by themselves.
+
+        Gone is only what the project itself denies.
+        """
+        read, unread = dict(view.milestones), dict(view.unproved)
         in_order = sorted(to_read, key=_was_unread)  # who could be read before comes first (R6)
         ids = {link.testrail_id: link.testably_id or "" for link in in_order}
         came: dict[int, TargetMilestone | OfOne] = {}
         self.target.get_each(self.project, ids, came.__setitem__, self._streak)
+        detailed, denied = {}, set()
         for testrail_id, id_ in ids.items():
             answer = came[testrail_id]
             if isinstance(answer, TargetMilestone):
-                read[id_] = answer
+                detailed[id_] = answer
             elif isinstance(answer, NotFound):
-                denied.append(id_)
+                denied.add(id_)
                 read.pop(id_, None)
             else:
                 unread[id_] = answer.message
         if denied:
             self.target.check_project(self.project)  # raises if that is gone as well
-        return TargetSnapshot(
-            read,
-            self._unchanged,
-            listed,
-            gone=frozenset(denied),
+        return replace(
+            view,
+            milestones={**read, **detailed},
+            gone=view.gone | denied,
             unproved=unread,
-            foreign=self.foreign,
-            by_status=frozenset(self._by_status),
-            singly=frozenset(self._singly & read.keys()),
-            newest=newest_of(read.values(), *self._newest),
-            paging=self._paging,
+            detailed=view.detailed | detailed.keys(),
+            newest=newest_of(detailed.values(), view.newest),
         )
 
     # --- questions
