@@ -258,32 +258,29 @@ class TargetReader:
         return replace(view, singly=frozenset(self._singly & view.milestones.keys()))
 
     def with_details(self, view: TargetSnapshot, to_read: Iterable[Link]) -> TargetSnapshot:
-        """The snapshot, with the targets of these links read by themselves.
-
-        Gone is only what the project itself denies.
-        """
-        read, unread = dict(view.milestones), dict(view.unproved)
+        """With the targets of these links read singly; gone is only what the project denies."""
         in_order = sorted(to_read, key=_was_unread)  # who could be read before comes first (R6)
         ids = {link.testrail_id: link.testably_id or "" for link in in_order}
+        if not ids:
+            return view
         came: dict[int, TargetMilestone | OfOne] = {}
         self.target.get_each(self.project, ids, came.__setitem__, self._streak)
-        detailed, denied = {}, set()
-        for testrail_id, id_ in ids.items():
-            answer = came[testrail_id]
-            if isinstance(answer, TargetMilestone):
-                detailed[id_] = answer
-            elif isinstance(answer, NotFound):
-                denied.add(id_)
-                read.pop(id_, None)
-            else:
-                unread[id_] = answer.message
+        answers = {id_: came[testrail_id] for testrail_id, id_ in ids.items()}
+        detailed = {id_: one for id_, one in answers.items() if isinstance(one, TargetMilestone)}
+        denied = {id_ for id_, one in answers.items() if isinstance(one, NotFound)}
         if denied:
             self.target.check_project(self.project)  # raises if that is gone as well
+        rows = {**view.milestones, **detailed}
+        failed = {
+            id_: one.message
+            for id_, one in answers.items()
+            if not isinstance(one, TargetMilestone | NotFound)
+        }
         return replace(
             view,
-            milestones={**read, **detailed},
+            milestones={id_: one for id_, one in rows.items() if id_ not in denied},
             gone=view.gone | denied,
-            unproved=unread,
+            unproved={**view.unproved, **failed},
             detailed=view.detailed | detailed.keys(),
             newest=newest_of(detailed.values(), view.newest),
         )
