@@ -150,6 +150,27 @@ def test_an_outage_that_begins_within_a_run_is_held_against_nobody(world: World)
     assert world.run().state is State.SUCCEEDED
 
 
+def test_a_value_that_is_refused_is_no_sign_that_writes_are_taken(world: World) -> None:
+    """An outage of all that it would take: what it refuses by itself it goes on refusing."""
+    world.behave(ably=replace(world.ably.switches, null_clears=False))
+    refused, *others = (world.add(f"Release {n}", due_on=1_790_000_000) for n in range(30))
+    world.run()
+    world.edit(refused, due_on=None)
+    for one in others:
+        world.edit(one, name=f"Renamed {one}")
+    named = world.id_of(refused)
+
+    def fail_but_one(method: str, what: str) -> None:
+        world.to_ably.faults.clear()
+        if method == "PATCH" and named not in what:
+            world.to_ably.faults.script("server_error", method="PATCH")
+
+    world.to_ably.before = fail_but_one
+    report = world.run()
+    assert (report.state, report.error and report.error.kind) == (State.FAILED, "takes_no_writes")
+    assert not any(link.has_count for link in world.links.values())
+
+
 def test_creates_that_all_fail_end_the_run(world: World) -> None:
     """Ten in doubt are enough, once it is seen that they left nothing."""
     for number in range(30):

@@ -89,6 +89,21 @@ def test_a_null_that_is_refused_is_told_and_the_rest_goes_without_it(one: World)
     in_step_after(one, patches=1)
 
 
+@pytest.mark.parametrize("trigger", [Trigger.MANUAL, Trigger.MIGRATION])
+def test_what_was_refused_as_a_whole_is_not_updated(one: World, trigger: Trigger) -> None:
+    """The journal says refused; the counts and what is not exact say so in the same run."""
+    one.behave(ably=replace(ABLY, null_clears=False))
+    one.edit(1, due_on=None)
+    report = one.run(trigger)
+    assert {str(change.state) for change in one.changes if change.run_id == report.run} == {
+        "refused"
+    }
+    assert {name: n for name, n in report.counts.items() if n} == {"unchanged": 1}
+    assert dict(report.not_exact) == {"lifecycle": 1, "rejected": 1}
+    again = one.run(trigger)
+    assert (again.counts, again.not_exact) == (report.counts, report.not_exact)
+
+
 @pytest.mark.parametrize("more", [{}, {"due_on": None}], ids=["alone", "beside a null"])
 def test_of_a_name_and_a_description_refused_together_the_good_one_arrives(
     one: World, more: dict[str, None]

@@ -14,6 +14,7 @@ from mappings.rows import PairIdentity
 from worker.errors import BudgetExhausted, GuardTripped, Interrupted
 from worker.sync.apply.outcome import DONE, Outcome, Result, lasting
 from worker.sync.decide.action import Action, Kind, Plan
+from worker.sync.decide.losses import lost_by
 from worker.sync.decide.snapshot import Snapshot
 
 
@@ -72,6 +73,7 @@ class RunReport:
 
 
 _ARRIVING = frozenset({Kind.CREATE, Kind.ADOPT})
+_MET = (ProblemKind.REJECTED, ProblemKind.ALTERED)
 
 
 def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:
@@ -127,6 +129,16 @@ def problems_of(
         for outcome in outcomes
         for problem in outcome.problems
     )
+
+
+def not_exact_after(planned: Mapping[str, int], outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """What a run could not carry exactly, by kind: as ``planned``, and what it met as it wrote."""
+    counts = Counter(planned)
+    for outcome in outcomes:
+        kinds = {problem.kind.value for problem in outcome.problems if problem.kind in _MET}
+        if outcome.action.kind is not Kind.ARCHIVE:
+            counts.update(kinds.difference(lost_by(outcome.action)))
+    return dict(sorted(counts.items()))
 
 
 def gaps_of(snapshot: Snapshot) -> tuple[dict[str, Any], ...]:

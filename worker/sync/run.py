@@ -34,6 +34,7 @@ from worker.sync.report import (
     after_proof,
     ended_by,
     gaps_of,
+    not_exact_after,
     problems_of,
     state_after,
     unproved,
@@ -253,7 +254,8 @@ class Run:
         plan = self.planned.plan if self.planned else None
         if self.proof is not None and self.proof.plan is not None:
             plan = self.proof.plan
-        ended = self.ended
+        is_read_again = self.proof is not None and self.proof.outcomes is not None
+        ended, outcomes = self.ended, self.outcomes.values()
         counts = self.recording.counts(ended)
         if self.planned is None and self.phase is Phase.PROVING:
             counts = self.recording.counts_of_proof(ended, is_whole=plan is not None)
@@ -264,7 +266,7 @@ class Run:
             counts if held is None else {**counts, "held": held},
             self.recording.requests(),
             (*self._gaps(), *problems_of(self._told(), ended)),
-            plan.not_exact if plan else {},
+            not_exact_after(plan.not_exact if plan else {}, () if is_read_again else outcomes),
             error,
             self.proof.as_json() if self.proof else None,
             sum(outcome.action.is_left for outcome in self._told()),

@@ -32,10 +32,12 @@ class Attempts:
     """The writes of a run, in the order in which they ended.
 
     ``wrote`` says that a write of this run has succeeded, in this part of it or an earlier one;
-    ``failed`` are the failures by the number of the action, ``row`` those since the last success.
+    ``taken`` are the numbers of the actions of which the target took a write, ``failed`` the
+    failures by that number, ``row`` those since the last success.
     """
 
     wrote: bool = False
+    taken: set[int] = field(default_factory=set)
     failed: dict[int, Failure] = field(default_factory=dict)
     row: dict[int, Failure] = field(default_factory=dict)
     _took_one: bool = False
@@ -54,6 +56,7 @@ class Attempts:
     def succeeded(self, number: int) -> None:
         """The target took a write."""
         self.wrote = self._took_one = True
+        self.taken.add(number)
         self._last_taken = max(self._last_taken, self._begun.get(number, 0))
         self.row.clear()
 

@@ -74,18 +74,17 @@ class Items:
             self.finish(number, self._failed(item, error))
         else:
             self.links.put(written)
-            is_late = step is updates.finish_late
-            sent = written is not link if is_late else action.sends
-            if is_late and sent and result is Result.UNCHANGED:
-                result = Result.UPDATED
-            self._took(item, written, result, sent=sent)
+            if result in (Result.UPDATED, Result.UNCHANGED):
+                result = Result.UPDATED if number in self.attempts.taken else Result.UNCHANGED
+            self._took(item, written, result)
 
     def _writer_of(self, number: int, link: Link) -> TargetWriter:
         """What writes this item: once, where it has failed before or the target seems away (R6)."""
         self.attempts.begin(number)
         repeats = not (link.has_count or self.attempts.is_sparing)
         on_failure = partial(self.attempts.failed_once, number)
-        return replace(self.writer, repeats=repeats, on_failure=on_failure)
+        on_success = partial(self.attempts.succeeded, number)
+        return replace(self.writer, repeats=repeats, on_failure=on_failure, on_success=on_success)
 
     def finish(self, number: int, outcome: Outcome) -> None:
         """Keep what came of an item, and tell it."""
@@ -122,15 +121,13 @@ class Items:
 
     # --- what came of it
 
-    def _took(self, item: Item, link: Link, result: Result, *, sent: bool) -> None:
+    def _took(self, item: Item, link: Link, result: Result) -> None:
         number, action = item
         if link.state is LinkState.CREATING:
             self.outcomes[number] = in_doubt(action)
             failure = Failure(ProblemKind.CREATE_FAILS, NOT_CREATED, link.has_count)
             self.attempts.note(number, failure)
             return
-        if sent:
-            self.attempts.succeeded(number)
         self.finish(number, done(action, result, link))
 
     def _tried_already(self, action: Action) -> Problem | None:

@@ -100,7 +100,7 @@ class TargetWriter:
 
     ``require_pair`` is called once a write has its permit, and may raise: the wait can be long.
     ``repeats`` says whether a write that failed for now is sent again at once; ``on_failure`` is
-    called after each attempt that failed.
+    called after each attempt that failed, ``on_success`` once the target has taken one.
     """
 
     pair: Pair
@@ -113,6 +113,7 @@ class TargetWriter:
     open_word: OpenWord = field(default_factory=OpenWord)
     lanes: Lanes = field(default_factory=Lanes)
     on_failure: Callable[[], None] = lambda: None
+    on_success: Callable[[], None] = lambda: None
 
     @property
     def project(self) -> str:
@@ -280,6 +281,8 @@ class TargetWriter:
             note=attempt.error.message if attempt.error else "",
             is_new=link.testably_id != attempt.link.testably_id,
         )
+        if attempt.answer is not None:
+            self.on_success()
         if saved is None:
             raise LostLeaseError
         return saved
