@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mappings.lifecycle import lifecycle_differs
 from mappings.milestone import (
@@ -33,22 +33,42 @@ def not_exact(
 ) -> dict[str, int]:
     """Counts of what cannot be carried exactly, by kind; ``agreed`` are those of what agrees."""
     counts = Counter(agreed)
+    changing = _changing(actions)
     for action in actions:
-        counts.update(losses_of(action, snapshot, children))
+        changes = not changing.isdisjoint((action.testrail_id, action.testably_id))
+        counts.update(losses_of(action, snapshot, children, changes_below=changes))
     return {name: count for name, count in sorted(counts.items()) if count}
 
 
-def losses_of(action: Action, snapshot: Snapshot, children: Children) -> list[str]:
-    """The kinds of what cannot be carried exactly of one milestone, each once."""
+def _changing(actions: Iterable[Action]) -> frozenset[int | str]:
+    """The ids, in TestRail or in Testably, below which this run may make another status derived."""
+    found: set[int | str | None] = set()
+    for action in actions:
+        is_written = "status" in action.push or action.status_later or action.status_if_alone
+        if is_written or action.kind in (Kind.CREATE, Kind.ARCHIVE):
+            found |= {action.parent_id, action.link.target_parent if action.link else None}
+    return frozenset(id_ for id_ in found if id_ is not None)
+
+
+def losses_of(
+    action: Action, snapshot: Snapshot, children: Children, *, changes_below: bool = False
+) -> list[str]:
+    """The kinds of what cannot be carried exactly of one milestone, each once.
+
+    ``changes_below`` says that the run changes what its sub-milestones derive.
+    """
     source = snapshot.source.milestones.get(action.testrail_id)
     if source is None or not (action.testably_id or action.push):
         return []
+    is_known = _shows_status(action, snapshot) and not changes_below
     lost = {
         "nesting": snapshot.places[source.id].flattened,
         "dates": has_lossy_date(source, snapshot.rules),
         "planned_start": loses_planned_start(source, snapshot.rules),
         "lifecycle": _lifecycle_differs(action, source, snapshot, children),
-        "parent_status": _status_differs(source, snapshot, children),
+        "parent_status": _is_derived(action, "status")
+        if is_known
+        else _status_differs(source, snapshot, children),
         "parent_dates": _dates_differ(action, source, snapshot, children),
     }
     return [*(name for name, is_lost in lost.items() if is_lost), *lost_by(action)]
@@ -82,7 +102,7 @@ def _dates_differ(
     action: Action, source: SourceMilestone, snapshot: Snapshot, children: Children
 ) -> bool:
     """Whether Testably shows other dates for a parent, or will for a new one by its documents."""
-    if any(d.verdict is Verdict.DERIVED and d.field != "status" for d in action.differences):
+    if _is_derived(action, *DATE_FIELDS):
         return True
     below = children.get(source.id)
     if action.kind is not Kind.CREATE or below is None:
@@ -92,8 +112,24 @@ def _dates_differ(
     return any(not same_value(name, own[name], shown[name]) for name in told)
 
 
+def _is_derived(action: Action, *names: str) -> bool:
+    """Whether Testably says otherwise of one of these fields, and it is its own to say."""
+    return any(d.verdict is Verdict.DERIVED and d.field in names for d in action.differences)
+
+
+def _shows_status(action: Action, snapshot: Snapshot) -> bool:
+    """Whether the status that Testably derives is known, and no write of this run changes it.
+
+    What was not listed may be as the write of it was answered, before it had sub-milestones.
+    """
+    if "status" in action.push or action.testably_id not in snapshot.target.milestones:
+        return False
+    applied = snapshot.link(action.testrail_id).last_applied
+    return snapshot.target.listed or "status" not in applied
+
+
 def _status_differs(source: SourceMilestone, snapshot: Snapshot, children: Children) -> bool:
-    """Whether Testably derives another status for a parent than it has in TestRail."""
+    """Whether by its sub-milestones a parent will be shown with another status than its own."""
     below = children.get(source.id)
     if below is None:
         return False
