@@ -170,7 +170,10 @@ class Executor:
     def _create(self, writer: TargetWriter, action: Action, link: Link) -> Link:
         parent = self._links.target_of(action.parent_id)
         below = link.below(action.parent_id)
-        return self._creates.create(below, action.desired, parent, writer.patience())
+        made = self._creates.create(below, action.desired, parent, writer.patience())
+        if made.state is not LinkState.CREATING:
+            writer.on_success()
+        return made
 
     # --- creates in doubt
 
