@@ -145,7 +145,7 @@ STEPS: Steps = {
             "target_parent": "ms_4",
         },
     ),
-    "linked": (lambda k: k.linked(), {}),
+    "linked": (lambda k: k.linked(), {"target_fingerprint": None}),
     "archived": (lambda k: k.archived(), {"state": LinkState.ARCHIVED, **ENDED}),
     "archived_if_shown": (lambda k: k.archived_if_shown(), {}),
     "orphaned": (lambda k: k.orphaned(), {"state": LinkState.ORPHANED, **ENDED}),
