@@ -193,8 +193,13 @@ class Link(LinkValues):
         Whether both sides agree is open again.
         """
         free = self.without_whole() if WHOLE in self.field_problems else self
-        now = replace(free, state=LinkState.LINKED, observed=self.baseline, problem=self._failure)
-        return replace(now, target_fingerprint=None)
+        return replace(
+            free,
+            state=LinkState.LINKED,
+            observed=self.baseline,
+            problem=self._failure,
+            target_fingerprint=None,
+        )
 
     def archived(self) -> Link:
         """Its source is gone, and its target archived or gone too; a second target stays told."""

@@ -15,9 +15,9 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from mappings.addresses import Addresses, Rest
 from mappings.errors import Busy
 from mappings.locks import sender_lock
+from mappings.notice_addresses import Addresses, Rest
 from mappings.overview import overview
 from mappings.rows import ANY_ADDRESS, Pair, PairIdentity, Told
 from mappings.runs import RunLog

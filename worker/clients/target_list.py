@@ -47,7 +47,7 @@ class TargetList:
             while not self._rows.is_over:
                 try:
                     self._read_next()
-                except (NotFound, Refused):  # as far as that is answered to it alone
+                except (NotFound, Refused):  # what some servers answer to a page after the last
                     if self._next == 1:
                         raise
                     self._rows.end_before(self._next)

@@ -59,7 +59,7 @@ def save(redis: Redis | None, run: Run) -> None:
     if redis is None or run.planned is None or began is None:
         return
     snapshot = run.planned.snapshot
-    if not (snapshot.target.listed and snapshot.target.complete):
+    if not snapshot.target.listed_whole:
         return
     settled = snapshot.links.by_target.keys() - snapshot.target.gone - _still_to_change(run)
     rows = [

@@ -60,15 +60,16 @@ def losses_of(
     source = snapshot.source.milestones.get(action.testrail_id)
     if source is None or not (action.testably_id or action.push):
         return []
-    is_known = _shows_status(action, snapshot) and not changes_below
+    if _shows_status(action, snapshot) and not changes_below:
+        is_status_lost = _is_derived(action, "status")
+    else:
+        is_status_lost = _status_differs(source, snapshot, children)
     lost = {
         "nesting": snapshot.places[source.id].flattened,
         "dates": has_lossy_date(source, snapshot.rules),
         "planned_start": loses_planned_start(source, snapshot.rules),
         "lifecycle": _lifecycle_differs(action, source, snapshot, children),
-        "parent_status": _is_derived(action, "status")
-        if is_known
-        else _status_differs(source, snapshot, children),
+        "parent_status": is_status_lost,
         "parent_dates": _dates_differ(action, source, snapshot, children),
     }
     return [*(name for name, is_lost in lost.items() if is_lost), *lost_by(action)]

@@ -229,7 +229,9 @@ class Snapshot:
         """
         key, name = plain_name(source.name), source.name.strip()
         alike = self._named.get((parent_target, key), ())
-        claims = alike and self._claims.get((self.places[source.id].parent_id, key), ())
+        if not alike:
+            return (), 0
+        claims = self._claims.get((self.places[source.id].parent_id, key), ())
         exact = [target for target in alike if target.name.strip() == name]
         if exact and {target.name.strip() for target in alike}.issuperset(claims):
             return exact, list(claims).count(name)
