@@ -83,7 +83,8 @@ def test_celery_processes_start(
         eventually(lambda: says in stack.log("process"), 90, stack.logs("process"))
         assert celery.poll() is None
         celery.terminate()
-        assert celery.wait(90) == 0, stack.log("process")
+        eventually(lambda: celery.poll() is not None, 90, stack.logs("process"))
+        assert celery.wait() == 0, stack.log("process")
 
 
 def test_the_web_process_answers(installed: Installed, redis_url: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from celery.beat import SchedulingError
 from hypothesis import given
 from hypothesis import strategies as st
 from redbeat.schedulers import ensure_conf
+from redis.exceptions import LockError
 from structlog.testing import capture_logs
 
 from tests.service.stack import ENDED, Stack, eventually, free_port
@@ -217,6 +218,29 @@ def test_a_message_that_cannot_be_sent_stays_due(
         assert (ticks(stack), ticks(stack, "sweep")) == (1, 2)
     scheduler.tick()
     assert (ticks(stack), ticks(stack, "sweep")) == (2, 2)
+
+
+@pytest.mark.parametrize("made_of_it", [SystemExit, ValueError, SchedulingError, LockError])
+def test_a_signal_ends_it_whatever_it_interrupts(
+    stack: Stack, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, made_of_it: type[Exception]
+) -> None:
+    """Celery's handler closes it and raises SystemExit, which what it interrupts may replace."""
+    entry = Entry.from_key(Entry.generate_key(app, "sweep"), app=app)
+    entry.reschedule(datetime.now(UTC) - timedelta(days=1))
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        scheduler.close()
+        raise made_of_it
+
+    monkeypatch.setattr(Scheduler, "apply_async", interrupted)
+    with capture_logs() as told:
+        for _ in range(2):
+            with pytest.raises(SystemExit):
+                scheduler.tick()
+    assert stack.redis.exists(entry.key, scheduler.app.redbeat_conf.schedule_key) == 2
+    assert told == []
+    scheduler.close()
+    assert not stack.redis.exists(scheduler.lock_key)
 
 
 def test_a_pair_starts_a_little_after_its_moment(stack: Stack) -> None:

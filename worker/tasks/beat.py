@@ -134,26 +134,45 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     _extended_at = 0.0
     _told: str | None = None
     _unsent: SchedulingError | None = None
+    _ticks = False
+    _is_closed = False
 
     def setup_schedule(self) -> None:
         """Nothing yet: only the beat that has the lock writes the schedule, in its first tick."""
 
     def tick(self, *_: Any, **__: Any) -> float:
-        """Start what is due; the seconds until the next tick."""
+        """Start what is due; the seconds until the next tick. Raises SystemExit once it is closed.
+
+        Celery raises that too, in the handler of the signal; what it interrupts may swallow it.
+        """
+        wait = 0.0
+        self._ticks = True
         try:
-            return self._tick()
-        except LockError:
+            if not self._is_closed:
+                wait = self._tick()
+        except Exception as error:
+            if not self._is_closed:
+                wait = self._after(error)
+        finally:
+            self._ticks = False
+        if self._is_closed:
+            raise SystemExit
+        return wait
+
+    def _after(self, error: Exception) -> float:
+        """Seconds until the next tick, after one that raised. Raises what it does not know."""
+        if isinstance(error, LockError):
             # Redis came back empty, or this beat was asleep for longer than its lock lasts
             self._tell("beat lost its lock and starts over")
             self.lock, self._is_set_up = None, False
             return 0.0
-        except _UNREADABLE as error:
+        wrong_type = isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+        if wrong_type or isinstance(error, _UNREADABLE):
             return self._write_anew(error)
-        except (RedisError, SchedulingError) as error:
-            if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
-                return self._write_anew(error)
+        if isinstance(error, RedisError | SchedulingError):
             self._tell("beat cannot use Redis, and tries again", str(error))
             return _RETRY
+        raise error
 
     def _tick(self) -> float:
         redis = get_redis(self.app)
@@ -239,6 +258,12 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         self._told = what
 
     def close(self) -> None:
-        """Let another beat take over at once; where Redis is away, it can after half a minute."""
-        with suppress(RedisError):
-            super().close()
+        """Let another beat take over at once; where Redis is away, it can after half a minute.
+
+        Celery calls this in the handler of a signal, and again at the end. Within a tick the first
+        call leaves the lock alone, since it comes in the middle of what that does with Redis.
+        """
+        self._is_closed = True
+        if not self._ticks:
+            with suppress(RedisError):
+                super().close()
