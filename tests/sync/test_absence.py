@@ -153,6 +153,30 @@ def test_a_create_that_was_cut_off(policy: Policy, kind: Kind, reason: str) -> N
     )
 
 
+def test_what_a_cut_off_create_left_is_kept_like_any_other() -> None:
+    """Where the policy keeps; of two that it may be a person tells which."""
+    kept = Difference("status", "archived", "active", Verdict.KEPT)
+    expected = about(
+        Kind.SKIP,
+        f"{GONE} Its create was cut off.",
+        CREATING,
+        testably_id=TARGET.id,
+        differences=(kept,),
+    )
+    assert decided(CREATING, TARGET, policy=KEEP) == expected
+    twin = replace(TARGET, id="ms_z")
+    both = decided(CREATING, TARGET, twin, policy=KEEP)
+    asked = Problem(
+        ProblemKind.SOURCE_GONE,
+        f"{GONE} {TARGET.id}, ms_z in Testably carries its TestRail address.",
+    )
+    told = CREATING.with_problem(asked, NOW)
+    assert both == about(
+        Kind.CONFLICT, asked.reason, told, testably_id=None, problem=asked, learned=True
+    )
+    assert decided(told, TARGET, policy=KEEP) == replace(expected, learned=True)
+
+
 def test_a_create_that_a_person_decides_about() -> None:
     asked = Problem(ProblemKind.SEVERAL_MARKED, "Which of two?", NOW)
     waits = replace(CREATING, problem=asked)

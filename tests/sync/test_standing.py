@@ -426,3 +426,16 @@ def test_every_answer_is_said_in_a_full_sentence(found: Planned, reason: str) ->
 def test_who_waits_says_for_which_parent() -> None:
     found = plan([ONE, BELOW], [UNMARKED])
     assert found[2].reason == "It waits for its parent 1, which has no target yet."
+
+
+@pytest.mark.parametrize("archived", [True, False])
+def test_nothing_is_made_below_what_an_undo_archived(archived: bool) -> None:
+    """Until a person's migration brings the parent back, and then below it."""
+    parent = replace(THERE, status="archived") if archived else THERE
+    held = FIRST.held(NOW)
+    waits = "It waits for its parent 1, which an undo archived and holds."
+    in_background = plan([ONE, BELOW], [parent], [held])[2]
+    assert (in_background.reason == waits) is archived
+    assert (in_background.kind is Kind.CREATE) is not archived
+    by_person = plan([ONE, BELOW], [parent], [held], options=Options(Trigger.MIGRATION))
+    assert by_person[2].kind is Kind.CREATE

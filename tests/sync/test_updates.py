@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from mappings.dates import moment, moment_of
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
 from tests.support.world import PROJECT, World
@@ -122,6 +124,68 @@ def test_of_a_name_and_a_description_refused_together_the_good_one_arrives(
     one.edit(1, name="Short", due_on=1_790_000_000)
     assert one.run().state is State.SUCCEEDED
     assert one.in_target(1)["name"] == "Short"
+
+
+def test_a_refused_name_keeps_no_date_away(one: World) -> None:
+    """Nor what the source makes of it later."""
+    one.behave(ably=replace(ABLY, max_name_length=10))
+    for due in (1_790_000_000, 1_791_000_000):
+        one.edit(1, name="Longer than that", due_on=due)
+        assert one.run().state is State.PARTIAL
+        assert [failure.field for failure in one.links[1].failures] == ["name"]
+        assert one.in_target(1)["name"] == "One"
+        assert moment(str(one.in_target(1)["due_date"])) == moment_of(due)
+    assert (one.run().state, one.to_ably.writes) == (State.PARTIAL, {})
+
+
+def refuse(
+    one: World, monkeypatch: pytest.MonkeyPatch, why: Callable[[Record, Record], bool]
+) -> None:
+    """Have Testably answer 400 to a PATCH for what it would come to beside what there is."""
+    update = one.ably.update
+
+    def strict(project: str, id_: str, body: Record) -> Record:
+        (there,) = (row for row in one.ably.everything(project) if row["id"] == id_)
+        if why(there, body):
+            raise Problem(400, "Not as it is")
+        return update(project, id_, body)
+
+    monkeypatch.setattr(one.ably, "update", strict)
+
+
+def test_dates_that_move_together_are_sent_together(
+    one: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else is refused: alone, the new start lies after the due date that there is."""
+
+    def why(there: Record, body: Record) -> bool:
+        then = {**there, **body}
+        turned = str(then["start_date"] or "") > str(then["due_date"] or "9")
+        return turned or "status" in body
+
+    one.edit(1, start_on=1_780_000_000, due_on=1_781_000_000)
+    one.run()
+    refuse(one, monkeypatch, why)
+    one.edit(1, start_on=1_790_000_000, due_on=1_791_000_000, is_completed=True)
+    assert one.run().state is State.PARTIAL
+    assert [failure.field for failure in one.links[1].failures] == ["status"]
+    shown = [moment(str(one.in_target(1)[name])) for name in ("start_date", "due_date")]
+    assert shown == [moment_of(1_790_000_000), moment_of(1_791_000_000)]
+
+
+def test_what_is_archived_is_opened_before_anything_else_is_sent(
+    one: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the target takes nothing else of it."""
+    refuse(
+        one,
+        monkeypatch,
+        lambda there, body: there["status"] == "archived" and list(body) != ["status"],
+    )
+    one.edit_target(1, status="archived")
+    one.edit(1, name="Other")
+    in_step_after(one, patches=3)
+    assert (one.in_target(1)["name"], one.in_target(1)["status"]) == ("Other", "active")
 
 
 def test_where_name_and_description_are_both_refused_the_milestone_is(

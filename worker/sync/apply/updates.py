@@ -6,6 +6,7 @@ the target refuses or stores otherwise is a problem of that field in the link (R
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from datetime import timedelta
 
@@ -30,6 +31,8 @@ from worker.sync.ports import OfOne
 FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
 
+_SHORT = 60
+"""Up to so many characters a refused value is told; of a longer one the field's name will do."""
 
 OWN_AGAIN = "Its sub-milestones are gone, so its dates and its status are its own again."
 
@@ -48,11 +51,10 @@ def adopt(writer: TargetWriter, action: Action, link: Link) -> Link:
 
 
 def update(writer: TargetWriter, action: Action, link: Link) -> Link:
-    """PATCH the action's fields; if the whole is refused, what can be without the doubtful ones.
+    """PATCH the action's fields; if the whole is refused, what is taken of it without the rest.
 
-    Doubtful are a null (whether that clears a field is not documented), a status, and dates; and
-    the name and the description where both are refused together. A refused one is recorded, and
-    the others go without it. Raises Refused where the texts are refused altogether.
+    A field that is refused alone as well is recorded. Raises Refused where nothing at all is taken
+    and a name or a description was to be.
     """
     if not action.push:
         return link
@@ -60,37 +62,37 @@ def update(writer: TargetWriter, action: Action, link: Link) -> Link:
     try:
         return _patch(writer, action, link, action.push)
     except Refused as error:
-        texts, doubtful = apart(action.push)
-        if not doubtful and len(texts) == 1:
-            raise
-        link = writer.reload(action.testrail_id)
-        if texts:
-            link = _texts(writer, action, link, texts, None if doubtful else error)
-        return _one_by_one(writer, action, link, doubtful, error, spoken)
+        return _in_parts(writer, action, error, spoken)
 
 
-def _texts(
-    writer: TargetWriter, action: Action, link: Link, texts: Values, refused: Refused | None
-) -> Link:
-    """PATCH the texts, each alone once they were ``refused`` together."""
-    if refused is None:
-        try:
-            return _patch(writer, action, link, texts)
-        except Refused as error:
-            if len(texts) == 1:
-                raise
-            refused = error
+def _in_parts(writer: TargetWriter, action: Action, error: Refused, spoken: bool) -> Link:
     refusals: dict[str, Refused] = {}
-    for name, value in texts.items():
-        try:
-            link = _patch(writer, action, writer.reload(action.testrail_id), {name: value})
-        except Refused as error:
-            refusals[name] = error
-    if len(refusals) == len(texts):
-        raise refused
+    left = deque(parts(action.push))
+    while left:
+        part = left.popleft()
+        refusal = error if part == action.push else _refusal(writer, action, part)
+        if refusal is None or _is_opened(writer, action, part, spoken):
+            continue
+        if len(part) > 1:
+            left.extendleft([{name: value} for name, value in part.items()][::-1])
+        else:
+            refusals.update(dict.fromkeys(part, refusal))
+    texts = [name for name, value in action.push.items() if not _is_doubtful(name, value)]
+    if texts and len(refusals) == len(action.push):
+        raise refusals[texts[0]]
+    link = writer.reload(action.testrail_id)
     for name, refusal in refusals.items():
         link = _rejected(writer, action, name, refusal)
     return link
+
+
+def _refusal(writer: TargetWriter, action: Action, part: Values) -> Refused | None:
+    """Why the target refuses this part; None where it takes it."""
+    try:
+        _patch(writer, action, writer.reload(action.testrail_id), part)
+    except Refused as refusal:
+        return refusal
+    return None
 
 
 def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> Link:
@@ -106,44 +108,43 @@ def apart(values: Values) -> tuple[Values, Values]:
     return {name: values[name] for name in values if name not in doubtful}, doubtful
 
 
-def _one_by_one(
-    writer: TargetWriter,
-    action: Action,
-    link: Link,
-    doubtful: Values,
-    error: Refused,
-    spoken: bool,
-) -> Link:
-    for name, value in doubtful.items():
-        try:
-            if len(action.push) == 1:
-                raise error
-            link = _patch(writer, action, link, {name: value})
-        except Refused as refusal:
-            opens = (name, value) == ("status", ACTIVE) and name not in action.own
-            taken = _in_the_other_words(writer, action, spoken) if opens else None
-            link = taken or _rejected(writer, action, name, refusal)
-    return link
+def parts(values: Values) -> list[Values]:
+    """What to send of a refused PATCH, one after the other; of what is refused again each alone.
+
+    A status that opens the milestone comes first, since some targets take nothing else of one that
+    is archived, and any other last. Dates go together: alone, one may stand before or after the
+    other. A null goes alone: whether that clears a field is not documented.
+    """
+    status = {name: value for name, value in values.items() if name == "status"}
+    opens, ends = (status, {}) if values.get("status") == ACTIVE else ({}, status)
+    given = {n: v for n, v in values.items() if n != "status" and v is not None}
+    texts = {name: value for name, value in given.items() if name not in DATE_FIELDS}
+    dates = {name: value for name, value in given.items() if name in DATE_FIELDS}
+    nulls: list[Values] = [{n: v} for n, v in values.items() if n != "status" and v is None]
+    every: list[Values] = [opens, texts, dates, *nulls, ends]
+    return [part for part in every if part]
 
 
-def _in_the_other_words(writer: TargetWriter, action: Action, spoken: bool) -> Link | None:
-    """Open the milestone by the other vocabulary's word, once; None if that is refused too.
+def _is_opened(writer: TargetWriter, action: Action, part: Values, spoken: bool) -> bool:
+    """Whether the part opens the milestone, and the other vocabulary's word, sent once, does it.
 
     ``spoken`` is the vocabulary that was refused; another item may have turned to the other.
     """
+    if part != {"status": ACTIVE} or "status" in action.own:
+        return False
     words = writer.open_word
     turns = words.uses_table == spoken
     if turns:
         words.turn()
     try:
-        link = _patch(writer, action, writer.reload(action.testrail_id), {"status": ACTIVE})
+        link = _patch(writer, action, writer.reload(action.testrail_id), part)
     except Refused:
         if turns:
             words.turn()
-        return None
+        return False
     if "status" not in link.field_problems:
         words.keep()
-    return link
+    return True
 
 
 def _rejected(writer: TargetWriter, action: Action, name: str, refusal: Refused) -> Link:
@@ -171,7 +172,7 @@ def why_rejected(name: str, value: str | None, refusal: Refused) -> str:
         return f"Testably refuses to clear the {field_name}. ({refusal.message})"
     if value == ARCHIVED:
         return f"Testably refuses to archive it. ({refusal.message})"
-    told = field_name if name == "description" else f"{field_name} {value}"
+    told = field_name if len(value) > _SHORT else f"{field_name} {value}"
     return f"Testably refuses the {told}. ({refusal.message})"
 
 

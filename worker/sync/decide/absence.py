@@ -5,7 +5,7 @@ Absence is proved, never inferred (R4); what people work in is not taken away (R
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from mappings.dates import moment
@@ -75,10 +75,7 @@ def orphans(snapshot: Snapshot) -> Iterator[Action]:
             if link.problem is not None and link.problem.kind is ProblemKind.SOURCE_GONE:
                 yield _about(Kind.SKIP, GONE, link, link.with_problem(None, snapshot.now))
             continue
-        ids = ", ".join(sorted(target.id for target in alive))
-        problem = Problem(
-            ProblemKind.SOURCE_GONE, f"{GONE} {ids} in Testably carries its TestRail address."
-        )
+        problem = _names_it(sorted(target.id for target in alive))
         told = link.with_problem(problem, snapshot.now)
         yield _about(Kind.CONFLICT, problem.reason, link, told, problem=problem)
 
@@ -181,10 +178,33 @@ def _gone_in_doubt(snapshot: Snapshot, link: Link) -> Action:
         reason = f"{GONE} {link.problem.reason}"
         return _about(Kind.CONFLICT, reason, link, link, problem=link.problem)
     if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
-        return _about(Kind.SKIP, f"{GONE} Its create was cut off.", link, link)
+        return _kept_in_doubt(snapshot, link)
     reason = f"{GONE} Its create was cut off; what that left behind goes as well."
     problem = Problem(ProblemKind.IN_DOUBT, reason)
     return _about(Kind.ARCHIVE, reason, link, link, push={"status": ARCHIVED}, problem=problem)
+
+
+def _kept_in_doubt(snapshot: Snapshot, link: Link) -> Action:
+    """What the create left stays, if one alone can be it; of several a person tells which."""
+    alive = snapshot.duplicates(link.testrail_id)
+    unreadable = snapshot.target.unreadable.living.get(link.testrail_id, ())
+    ids = sorted({*(target.id for target in alive), *unreadable})
+    if len(ids) > 1:
+        problem = _names_it(ids)
+        told = link.with_problem(problem, snapshot.now)
+        return _about(Kind.CONFLICT, problem.reason, link, told, problem=problem)
+    told = link.with_problem(None, snapshot.now)
+    action = _about(Kind.SKIP, f"{GONE} Its create was cut off.", link, told)
+    if not alive:
+        return action
+    kept = Difference("status", ARCHIVED, alive[0].values["status"], Verdict.KEPT)
+    return replace(action, testably_id=alive[0].id, differences=(kept,))
+
+
+def _names_it(ids: Sequence[str]) -> Problem:
+    """That a milestone that is gone is still named by the markers of these targets."""
+    reason = f"{GONE} {', '.join(ids)} in Testably carries its TestRail address."
+    return Problem(ProblemKind.SOURCE_GONE, reason)
 
 
 def _kept(link: Link, live: TargetMilestone | None) -> Action:

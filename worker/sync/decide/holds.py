@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mappings.link import Link
 from mappings.link_values import UNDONE
+from mappings.milestone import ARCHIVED
 from mappings.problem import WHOLE, Problem, ProblemKind
-from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.snapshot import Snapshot, is_archived
 from worker.sync.decide.verdict import Verdict
 
 
@@ -14,6 +15,13 @@ def stays_held(snapshot: Snapshot, link: Link) -> bool:
     if not link.is_held:
         return False
     return not snapshot.options.by_person or as_read(snapshot, link).is_accepted
+
+
+def is_taken_back(snapshot: Snapshot, link: Link) -> bool:
+    """Whether its target is archived and stays so: nothing alive is to come below it."""
+    live = snapshot.live(link)
+    as_seen = link.observed.get("status") == ARCHIVED if live is None else is_archived(live)
+    return stays_held(snapshot, link) and as_seen
 
 
 def why_held(link: Link) -> Problem:

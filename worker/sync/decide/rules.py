@@ -17,7 +17,7 @@ from mappings.problem import Effect, ProblemKind
 from worker.sync.decide.action import Kind
 from worker.sync.decide.case import Case, Question, Step, blocked
 from worker.sync.decide.decided import left_by_people
-from worker.sync.decide.holds import stays_held, why_held
+from worker.sync.decide.holds import is_taken_back, stays_held, why_held
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import OnTargetEdit
 
@@ -124,11 +124,16 @@ def one_marker(ask: Question) -> Case | None:
 
 
 def parent_missing(ask: Question) -> Case | None:
-    """Its parent has no target and gets none in this run: it could never be moved below it."""
+    """Its parent has no target and gets none in this run, or an undo archived that and holds it."""
     parent = ask.place.parent_id
-    if parent is None or ask.case_of(parent).arrives:
+    if parent is None:
         return None
-    reason = f"It waits for its parent {parent}, which has no target yet."
+    if not ask.case_of(parent).arrives:
+        reason = f"It waits for its parent {parent}, which has no target yet."
+    elif is_taken_back(ask.snapshot, ask.snapshot.link(parent)):
+        reason = f"It waits for its parent {parent}, which an undo archived and holds."
+    else:
+        return None
     return blocked(Kind.SKIP, ProblemKind.WAITING, reason)
 
 
