@@ -16,6 +16,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 LOCKED := $(VENV)/.locked
 
 $(LOCKED): requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "milesync needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
