@@ -85,7 +85,7 @@ def test_a_worker_with_other_settings_does_nothing_of_what_was_handed_over(
     assert (ended.state, error["kind"]) == ("aborted", "guard")
     assert said in error["message"]
     assert f"{value if value != 'false' else 'False'} at the worker)." in error["message"]
-    assert "`milesync migrate` again" in error["hint"]
+    assert "the same `milesync migrate` again" in error["hint"]
     assert (stack.targets(), len(stack.testrail.requests)) == ([], asked)
     assert go_on(here, hand_over(here)).state == "succeeded"
     assert written(stack) == {AGREED: 6}

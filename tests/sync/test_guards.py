@@ -178,5 +178,5 @@ def test_the_guard_says_what_differs_from_what_was_agreed_to() -> None:
     )
     assert guard.hint == (
         "Have the same settings and version where you migrate and where the workers run, start the "
-        "workers again, then run `milesync migrate` again: it goes on from there."
+        "workers again, then run the same `milesync migrate` again: it goes on from there."
     )

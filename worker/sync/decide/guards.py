@@ -89,7 +89,7 @@ def agreed_guard(agreed: Mapping[str, str], current: Mapping[str, str]) -> Guard
         "settings_changed",
         f"The worker would do something else than what was agreed to: {', '.join(changed)}.",
         "Have the same settings and version where you migrate and where the workers run, start "
-        "the workers again, then run `milesync migrate` again: it goes on from there.",
+        "the workers again, then run the same `milesync migrate` again: it goes on from there.",
     )
 
 
