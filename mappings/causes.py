@@ -32,6 +32,10 @@ class Cause:
         return bool(self.words) and re.search(self.words, text, re.IGNORECASE) is not None
 
 
+DAMAGED: Final = (
+    "The file is damaged. End all processes, move it away together with its -wal and -shm files,"
+    " and bring back a copy; or name a new one and run `milesync rebuild`."
+)
 CAUSES: Final = (
     Cause(
         ("SQLITE_FULL", "53100"),
@@ -67,8 +71,7 @@ CAUSES: Final = (
     Cause(
         ("SQLITE_CORRUPT",),
         "",
-        "The file is damaged. Bring back a copy of it, or name a new one and run"
-        " `milesync rebuild`.",
+        DAMAGED,
     ),
     Cause(
         ("SQLITE_IOERR",),

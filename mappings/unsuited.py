@@ -1,4 +1,7 @@
-"""Where the locks of a database do not hold, as far as that can be recognised (R8)."""
+"""Databases that no run may work on, as far as that can be recognised.
+
+The locks of one do not hold (R8), or its file is damaged.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from mappings.causes import store_error
+from mappings.causes import DAMAGED, store_error
 from mappings.errors import StoreError
 
 MOUNTS: Final = Path("/proc/self/mounts")
@@ -17,6 +20,30 @@ MOUNTS: Final = Path("/proc/self/mounts")
 _OVER_A_NETWORK: Final = re.compile(
     r"(nfs\d?|cifs|smb\w*|afs|ncpfs|ceph|glusterfs|lustre|fuse\.(sshfs|s3fs|glusterfs|rclone))"
 )
+
+LARGEST: Final = 1 << 30
+"""Bytes of a SQLite file that is read as a whole; a third of it takes two or three seconds."""
+
+
+def require_whole(engine: Engine) -> bool:
+    """Whether the database was found whole; False for a SQLite file too large to be looked through.
+
+    It reads all of the file, so it is nothing to do at each opening. PostgreSQL minds its own.
+    Raises StoreError where the file is damaged.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    file = Path(engine.url.database or "")
+    try:
+        if file.stat().st_size > LARGEST:
+            return False
+        with engine.connect() as connection:
+            found: str = connection.execute(text("PRAGMA integrity_check(1)")).scalar_one()
+    except (SQLAlchemyError, OSError) as error:
+        raise store_error(f"The database {file} cannot be read", error) from error
+    if found != "ok":
+        raise StoreError(f"The database {file} is damaged: {found.splitlines()[-1]}", DAMAGED)
+    return True
 
 
 def require_locks(engine: Engine) -> None:

@@ -8,7 +8,6 @@ from typing import Final
 
 from mappings.errors import Busy, MilesyncError
 from mappings.locks import pair_lock
-from mappings.rows import Pair
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.errors import SettingsError
@@ -17,6 +16,7 @@ from worker.settings import ProjectPair
 from worker.sync.options import Options
 from worker.sync.report import error_json
 from worker.tasks import go_on, use_settings
+from worker.tasks.agreed import deciding_settings
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the recorded runs."""
@@ -38,7 +38,7 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
             "MILESYNC_REDIS_URL is not set, so there are no workers.",
             "Set it where the workers have it, or start `milesync up`.",
         )
-    run = _recorded(deployment, deployment.store.pair(deployment.identity(pair)), options)
+    run = _recorded(deployment, pair, options)
     use_settings(deployment.shared_settings)
     try:
         go_on((pair.testrail, pair.testably), run)
@@ -53,8 +53,9 @@ def enqueue_migration(deployment: Deployment, pair: ProjectPair, options: Option
     return run
 
 
-def _recorded(deployment: Deployment, pair: Pair, options: Options) -> RunRecord:
+def _recorded(deployment: Deployment, configured: ProjectPair, options: Options) -> RunRecord:
     """The run, waiting for a worker; of several that are asked for at once, one."""
+    pair = deployment.store.pair(deployment.identity(configured))
     _require_idle(deployment, pair.id)
     with pair_lock(deployment.store.engine, pair.id):
         _require_idle(deployment, pair.id)
@@ -69,6 +70,7 @@ def _recorded(deployment: Deployment, pair: Pair, options: Options) -> RunRecord
                 "trigger": options.trigger.value,
                 "background": True,
                 "by": deployment.holder,
+                "agreed": deciding_settings(deployment, configured),
             },
             exclusive=False,
             state=UNFINISHED,

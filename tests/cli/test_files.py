@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,43 @@ def test_check_refuses_sqlite_on_a_network_drive(
     [database] = [one for one in ended.json["checks"] if one["name"] == "database"]
     assert not database["ok"]
     assert "network file system (nfs4)" in database["message"]
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_check_finds_a_copy_that_was_put_back_beside_what_is_newer(
+    milesync: Milesync, folder: Path
+) -> None:
+    """SQLite takes the `-wal` that a killed process has left for the copy's own, and mixes both."""
+    assert milesync("sync", "--json").code == 0
+    database, wal = folder / "milesync.db", folder / "milesync.db-wal"
+    copy = database.read_bytes()
+    with closing(sqlite3.connect(database)) as process:
+        process.execute("CREATE TABLE filler (text)")
+        for number in (400, 30):
+            process.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            process.executemany("INSERT INTO filler VALUES (?)", [("x" * 900,)] * number)
+            process.commit()
+        left = wal.read_bytes()
+    assert milesync("check").code == 0
+    database.write_bytes(copy)
+    wal.write_bytes(left)
+    ended = milesync("check", "--json")
+    assert ended.code == 1
+    [found] = [one for one in ended.json["checks"] if not one["ok"]]
+    assert found["name"] == "database"
+    assert f"The database {database} is damaged: " in found["message"]
+    assert "together with its -wal and -shm files" in found["hint"]
+    for file in (database, wal, folder / "milesync.db-shm"):
+        file.unlink(missing_ok=True)
+    database.write_bytes(copy)
+    assert milesync("check").code == 0
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_check_says_that_it_looks_through_no_very_large_file(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "too large" not in milesync("check").out
+    monkeypatch.setattr("mappings.unsuited.LARGEST", 1)
+    ended = milesync("check")
+    assert (ended.code, "It is too large to be looked through." in ended.out) == (0, True)

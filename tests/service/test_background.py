@@ -94,6 +94,18 @@ def test_what_ended_it_keeps_its_kind(stack: Stack) -> None:
     assert project["error"]["kind"] == "credentials"
 
 
+def test_a_worker_with_other_settings_says_so_where_it_was_agreed_to(stack: Stack) -> None:
+    """Nothing is written; the document has the guard's words and the next step."""
+    fill(stack, 1)
+    stack.worker("worker", 1, MILESYNC_TESTRAIL_TIMEZONE="Europe/Berlin")
+    code, document = document_of(stack, "--yes")
+    assert (code, document["state"], stack.targets()) == (1, "aborted", [])
+    error = document["error"]
+    assert error["kind"] == "guard"
+    assert "another time zone (none where it was agreed to, Europe/Berlin" in error["message"]
+    assert "Have the same settings" in error["hint"]
+
+
 def test_a_person_is_asked_beside_the_document(stack: Stack) -> None:
     """stdout has nothing but the document, also where the plan is shown first."""
     fill(stack, 1)

@@ -9,7 +9,7 @@ import pytest
 from mappings.link_record import LinkState
 from mappings.milestone import MappingRules
 from tests.support.build import link, plan, source, target
-from worker.sync.decide.guards import mass_limit, rules_guard
+from worker.sync.decide.guards import agreed_guard, mass_limit, rules_guard
 from worker.sync.options import Options
 
 
@@ -147,3 +147,36 @@ def test_the_guard_says_what_has_changed(before: str, now: MappingRules, said: s
     assert guard is not None
     assert guard.message.endswith(said)
     assert "milesync migrate" in guard.hint
+
+
+AGREED = {"rules": MappingRules(URL).fingerprint, "on_source_delete": "keep"}
+"""What is kept with a run that was handed over."""
+
+
+@pytest.mark.parametrize(
+    "agreed", [{}, AGREED, {"rules": AGREED["rules"]}, {"on_source_delete": "keep"}]
+)
+def test_what_was_not_kept_is_not_held_to(agreed: dict[str, str]) -> None:
+    """A run of an older version has kept less, or nothing."""
+    assert agreed_guard(agreed, {**AGREED, "of_a_later_version": "1"}) is None
+
+
+def test_the_guard_says_what_differs_from_what_was_agreed_to() -> None:
+    now = {
+        "rules": MappingRules(URL, ZoneInfo("Europe/Berlin"), footer=False).fingerprint,
+        "on_source_delete": "archive",
+    }
+    guard = agreed_guard({**AGREED, "of_a_later_version": "1"}, now)
+    assert guard is not None
+    assert guard.kind == "settings_changed"
+    assert guard.message == (
+        "The worker would do something else than what was agreed to: another time zone (none where "
+        "it was agreed to, Europe/Berlin at the worker), the footer switched on or off (True where "
+        "it was agreed to, False at the worker), another MILESYNC_ON_SOURCE_DELETE (keep where it "
+        "was agreed to, archive at the worker), of_a_later_version (1 where it was agreed to, none "
+        "at the worker)."
+    )
+    assert guard.hint == (
+        "Have the same settings and version where you migrate and where the workers run, start the "
+        "workers again, then run the same `milesync migrate` again: it goes on from there."
+    )

@@ -173,11 +173,12 @@ def _web(deployment: Deployment) -> str:
 
 def _database(deployment: Deployment) -> str:
     from mappings.database import ensure_ready, revisions
-    from mappings.unsuited import require_locks
+    from mappings.unsuited import require_locks, require_whole
 
     ensure_ready(deployment.engine)
     require_locks(deployment.engine)
-    return f"Reachable, at revision {revisions(deployment.engine)[0]}."
+    too_large = "" if require_whole(deployment.engine) else " It is too large to be looked through."
+    return f"Reachable, at revision {revisions(deployment.engine)[0]}.{too_large}"
 
 
 def _testrail(deployment: Deployment, pair: ProjectPair) -> str:

@@ -5,6 +5,7 @@
 ``jobs``        the tasks, and how to ask for them
 ``slices``      one slice of a run, and what comes after it
 ``refresh``     one milestone read afresh
+``agreed``      what a person agreed to when a run was handed over
 ``paused``      pairs whose credentials were refused
 ``recall``      what the first slice saw of the target
 ``hints``       many hints, little work

@@ -38,6 +38,7 @@ from worker.sync.options import Only, Options, RunMode, Trigger
 from worker.sync.report import RunReport, State, unrecorded
 from worker.sync.run import Run
 from worker.tasks import recall
+from worker.tasks.agreed import is_as_agreed
 from worker.tasks.celery_app import LONGEST_COUNTDOWN
 from worker.tasks.given_up import OTHER_ADDRESSES, give_up
 from worker.tasks.hinted import Waiting
@@ -137,7 +138,7 @@ def _to_go_on_with(deployment: Deployment, job: Job, pair: Pair) -> RunRecord | 
     if record.pair_id != pair.id:
         give_up(deployment, record.id, OTHER_ADDRESSES)
         return None
-    return record
+    return record if is_as_agreed(deployment, job.pair, pair, record) else None
 
 
 def _may_begin(deployment: Deployment, job: Job, pair: Pair) -> bool:

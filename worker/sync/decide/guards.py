@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mappings.link_record import LinkState
@@ -60,8 +60,8 @@ def rules_guard(recorded: str | None, current: str, *, by_person: bool) -> Guard
         return None
     before, now = ({"mapping": "1"} | _facts(text) for text in (recorded, current))
     changed = [
-        f"{meaning} ({before.get(name, 'none')} before, {now.get(name, 'none')} now)"
-        for name, meaning in _MEANINGS.items()
+        _change(name, before, now, "before", "now")
+        for name in _MEANINGS
         if before.get(name) != now.get(name)
     ]
     return Guard(
@@ -71,11 +71,50 @@ def rules_guard(recorded: str | None, current: str, *, by_person: bool) -> Guard
     )
 
 
+def agreed_guard(agreed: Mapping[str, str], current: Mapping[str, str]) -> Guard | None:
+    """Stops a run that a person agreed to where other settings decide what it does (R5).
+
+    Both are as `worker.tasks.agreed` keeps them with the run. What ``agreed`` does not name is not
+    compared: a version of milesync handed it over that did not keep that.
+    """
+    before, now = _each(agreed), _each(current)
+    changed = [
+        _change(name, before, now, "where it was agreed to", "at the worker")
+        for name in before
+        if before[name] != now.get(name)
+    ]
+    if not changed:
+        return None
+    return Guard(
+        "settings_changed",
+        f"The worker would do something else than what was agreed to: {', '.join(changed)}.",
+        "Have the same settings and version where you migrate and where the workers run, start "
+        "the workers again, then run the same `milesync migrate` again: it goes on from there.",
+    )
+
+
 _MEANINGS = {
     "mapping": "a new version of milesync's mapping",
     "timezone": "another time zone",
     "footer": "the footer switched on or off",
+    "on_target_edit": "another MILESYNC_ON_TARGET_EDIT",
+    "on_source_delete": "another MILESYNC_ON_SOURCE_DELETE",
+    "submilestones": "another MILESYNC_TESTRAIL_SUBMILESTONES",
 }
+
+
+def _change(
+    name: str, before: Mapping[str, str], now: Mapping[str, str], was: str, is_now: str
+) -> str:
+    """In what a setting differs, in words; ``was`` and ``is_now`` say where each value is from."""
+    values = f"{before.get(name, 'none')} {was}, {now.get(name, 'none')} {is_now}"
+    return f"{_MEANINGS.get(name, name)} ({values})"
+
+
+def _each(settings: Mapping[str, str]) -> dict[str, str]:
+    """Each setting by itself, those of the mapping rules too."""
+    others = {name: value for name, value in settings.items() if name != "rules"}
+    return _facts(settings.get("rules", "")) | others
 
 
 def _facts(fingerprint: str) -> dict[str, str]:
