@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,14 @@ class Pair:
 
         try:
             with self.process(point=point, **how) as context:
-                mode = RunMode(run_id, is_over)
+                forget = partial(recall.forget, self.redis, run_id)
+                mode = RunMode(run_id, is_over, before_writes=forget)
                 run = Run(context, options, mode)
                 with run:
+                    recalled = recall.scope_of(self.redis, run)
                     if run.is_proving:
                         return run.prove()
-                    run.plan(recall.scope_of(self.redis, run) or how_much)
+                    run.plan(recalled or how_much)
                     return run.apply()
         except BudgetExhausted:
             if run is not None:
