@@ -131,8 +131,9 @@ class Pair:
             if run is not None:
                 recall.save(self.redis, run)
         except Died:
-            dead = self.record(run_id)
-            RunLog(self.engine).let_go(dead)
+            # as if it had lost its pair, which may happen as often as it likes: a run whose
+            # process dies each time ends
+            RunLog(self.engine).let_go(self.record(run_id), {"kind": "database", "message": "cut"})
         return None
 
     # --- what came of it

@@ -107,10 +107,12 @@ def test_work_begins_whatever_marks_there_are(redis: Redis, put: Put) -> None:
     for text in TEXTS:
         put("milesync:queued:w", text)
         put("milesync:recent:w", text)
+        put("milesync:begun:w", text)
         assert hints.ask("w", "sync")
         assert not hints.ask("w", "sync")
         assert hints.begin("w", 60) == 0.0
         assert 0 < hints.begin("w", 60) <= 60
+        assert [hints.times_begun("w"), hints.times_begun("w")] == [1, 2]
     redis.set("milesync:recent:w", 1, ex=10**9)
     assert hints.begin("w", 60) == 0.0
 
