@@ -6,7 +6,7 @@
 ``slices``      one slice of a run, and what comes after it
 ``refresh``     one milestone read afresh
 ``paused``      pairs whose credentials were refused
-``recall``      what the first slice saw of the target
+``recall``      what a slice leaves for the next one
 ``hints``       many hints, little work
 """
 
