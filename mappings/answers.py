@@ -82,9 +82,9 @@ class AnswerStore(Connected):
             if rows:
                 connection.execute(insert(answers), rows)
 
-    def forget(self, run_id: str, phase: str, *, api: str = "") -> None:
-        """Delete what is kept of a reading, or only what one API answered."""
-        chosen = _of(run_id, phase)
+    def forget(self, run_id: str, phase: str = "", *, api: str = "") -> None:
+        """Delete what is kept of one reading of a run, or of all, or only what one API answered."""
+        chosen = _of(run_id, phase) if phase else answers.c.run_id == run_id
         if api:
             chosen = and_(chosen, answers.c.name.startswith(f"{api} ", autoescape=True))
         with self._transaction() as connection:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, select, update
 
 from mappings.compare_and_set import is_anothers, mark_to_look_again, save_link
 from mappings.database import Connected
@@ -19,6 +19,17 @@ from mappings.link import Link
 from mappings.milestone import Values
 from mappings.rows import Change, ChangeState, change_columns, change_of
 from mappings.tables import changes
+
+
+class Mark(NamedTuple):
+    """Names one change: in a copy of the database that went its own way, none has the same name."""
+
+    id: int
+    run_id: str
+    at: str
+
+
+BEFORE_ALL = Mark(0, "", "")
 
 
 class _LostError(Exception):
@@ -163,6 +174,28 @@ class Journal(Connected):
             latest_first = connection.execute(query.order_by(changes.c.id.desc()))
             return {row[0]: row[1] for row in latest_first}
 
+    def newest(self) -> Mark:
+        """Names the newest change of all pairs; `BEFORE_ALL` without any."""
+        return self._named(select(*_NAME).order_by(changes.c.id.desc()).limit(1))
+
+    def holds(self, mark: Mark) -> bool:
+        """Whether the change of this name is there: not in a database of before it was journaled.
+
+        A database that has it has all that was journaled before it, however it was restored.
+        """
+        return self._named(select(*_NAME).where(changes.c.id == mark.id)) == mark
+
+    def _named(self, query: Select[Any]) -> Mark:
+        with self._transaction() as connection:
+            row = connection.execute(query).one_or_none()
+        return BEFORE_ALL if row is None else Mark(row.id, row.run_id, row.at.isoformat())
+
+    def count(self, run_id: str) -> int:
+        """How many changes of a run are journaled."""
+        query = select(func.count()).where(changes.c.run_id == run_id)
+        with self._transaction() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def has_written(self, run_id: str, since: int) -> bool:
         """Whether the run has journaled a write after the change ``since``."""
         query = select(changes.c.id).where(changes.c.run_id == run_id, changes.c.id > since)
@@ -182,6 +215,7 @@ class Journal(Connected):
             mark_to_look_again(connection, pair_id, testrail_id)
 
 
+_NAME = (changes.c.id, changes.c.run_id, changes.c.at)
 # Built once: to build a statement takes longer than to carry it out.
 _INSERT = insert(changes)
 _SETTLE = update(changes).where(changes.c.id == bindparam("of_change"))

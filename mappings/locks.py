@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.causes import store_error
 from mappings.errors import Busy
-from mappings.run_record import UNFINISHED, RunRecord
+from mappings.run_record import RunRecord
 from mappings.runs import RunLog
 
 IsHeld = Callable[[], bool]
@@ -103,8 +103,8 @@ def _advisory_lock(engine: Engine, number: int, busy: Callable[[], Busy]) -> Ite
 def settle_dead(runs: RunLog) -> list[RunRecord]:
     """Let go of every run whose heartbeat has stopped and whose lock is free.
 
-    Both are needed: a lock is also freed by a connection that was cut. Returns those that are
-    to be gone on with. Raises StoreError.
+    Both are needed: a lock is also freed by a connection that was cut. Returns those that held a
+    pair: the unfinished ones are to be gone on with. Raises StoreError.
     """
     taken = []
     for run in runs.silent():
@@ -114,7 +114,7 @@ def settle_dead(runs: RunLog) -> list[RunRecord]:
         with suppress(Busy), pair_lock(runs.engine, run.pair_id):
             if runs.let_go(run):
                 taken.append(runs.get(run.id))
-    return [run for run in taken if run is not None and run.state == UNFINISHED]
+    return [run for run in taken if run is not None]
 
 
 def _answers(connection: Connection) -> bool:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from mappings.database import Connected, time_of
+from mappings.deaths import DIED, let_go
 from mappings.errors import LostLock, StoreError
 from mappings.run_record import BY_HAND, RUNNING, UNFINISHED, RunRecord
 from mappings.run_rows import free_id, is_still, is_unchanged, is_whole, row_of, run_of
@@ -30,7 +31,6 @@ from mappings.tables import runs
 
 SHORTEST_NAME: Final = 4
 """Characters of a run's id, its first or its last, by which people may name it."""
-DIED: Final = {"kind": "died", "message": "The process ended before the run did.", "hint": ""}
 STOPPED: Final = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
 
 
@@ -58,7 +58,7 @@ class RunLog(Connected):
             if exclusive:
                 for dead in _running(connection, pair_id):
                     to_workers = bool(dead.options.get("background"))
-                    _let_go(connection, dead, now, at, None if to_workers else DIED)
+                    let_go(connection, dead, now, at, DIED, goes_on=to_workers)
             run = RunRecord(
                 free_id(connection, now),
                 pair_id,
@@ -76,10 +76,14 @@ class RunLog(Connected):
     def resume(self, run_id: str, pair_id: int, holder: str) -> RunRecord:
         """Record that a run goes on; called with the pair's lock held.
 
-        Raises StoreError if there is no such run, LostLock if it has ended, is alive elsewhere, or
-        is another pair's: what it has read and decided is not about this one (R5).
+        One that still counts as running, and is silent, has died. Raises StoreError if there is no
+        such run, LostLock if it has ended, is alive elsewhere, or is another pair's: what it has
+        read and decided is not about this one (R5).
         """
         found = self.get(run_id)
+        if found is not None and found.pair_id == pair_id and found in self.silent():
+            self.let_go(found)
+            found = self.get(run_id)
         if found is None:
             raise StoreError(f"There is no run {run_id}.", "`milesync runs` lists the runs.")
         going_on = {"state": RUNNING, "holder": holder, "finished_at": None, "error": None}
@@ -87,9 +91,8 @@ class RunLog(Connected):
             at = time_of(connection)
             chosen = update(runs).where(is_unchanged(found))
             values = {**going_on, "heartbeat_at": at, "due_at": None}
-            waits = found.state == UNFINISHED or (found.state == RUNNING and found.is_silent(at))
-            is_own = found.pair_id == pair_id
-            if not (is_own and waits) or connection.execute(chosen.values(**values)).rowcount != 1:
+            waits = found.state == UNFINISHED and found.pair_id == pair_id
+            if not waits or connection.execute(chosen.values(**values)).rowcount != 1:
                 raise LostLock(f"Run {run_id} has ended, or is not for this process to go on with.")
         return self.get(run_id) or found
 
@@ -147,14 +150,14 @@ class RunLog(Connected):
     def let_go(self, run: RunRecord, error: Mapping[str, str] = DIED) -> bool:
         """Take a running run from the holder that died or lost its lock: compare-and-set.
 
-        A run of the service, or handed to it, is unfinished and due then, another one aborted
-        with the error. Called with the pair's lock held, unless the run is its caller's own or is
-        a refresh.
+        A run of the service, or handed to it, is unfinished and due then, unless it dies each time;
+        another one is aborted with the error. Called with the pair's lock held, unless the run is
+        its caller's own or is a refresh.
         """
         with self._transaction() as connection:
             to_workers = run.exclusive and run.in_background and not run.stop_requested
             at = time_of(connection)
-            return _let_go(connection, run, at, at, None if to_workers else error)
+            return let_go(connection, run, at, at, error, goes_on=to_workers)
 
     def supersede(self, pair_id: int, run_id: str, now: datetime) -> None:
         """Close what was left unfinished of the pair: a whole run has ended in step since."""
@@ -286,19 +289,3 @@ def _running(connection: Connection, pair_id: int | None = None) -> list[RunReco
     if pair_id is not None:
         chosen += [runs.c.pair_id == pair_id, runs.c.exclusive.is_(True)]
     return [run_of(row) for row in connection.execute(select(runs).where(*chosen)).mappings()]
-
-
-def _let_go(
-    connection: Connection,
-    run: RunRecord,
-    ended_at: datetime,
-    at: datetime,
-    error: Mapping[str, str] | None,
-) -> bool:
-    """Abort a running run with the error; without one it is unfinished, and due ``at`` once."""
-    if run.state != RUNNING:
-        return False
-    left: dict[str, Any] = {"state": UNFINISHED, "due_at": at, "finished_at": ended_at}
-    ended: dict[str, Any] = {"state": "aborted", "finished_at": ended_at, "error": error}
-    chosen = update(runs).where(is_unchanged(run))
-    return connection.execute(chosen.values(**(ended if error else left))).rowcount == 1

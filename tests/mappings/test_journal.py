@@ -68,6 +68,22 @@ def test_a_live_claim_keeps_others_out(store: Store, pair_id: int, run_id: str) 
     assert len(store.journal.changes(pair_id)) == 1
 
 
+def test_a_change_has_a_name_that_none_has_in_a_copy_that_went_its_own_way(
+    store: Store, pair_id: int, run_id: str
+) -> None:
+    """Though it has the same number there, and is of the same run and the same milestone."""
+    journal = store.journal
+    assert journal.holds(journal.newest())
+    assert journal.lease(pair_id, Link(1), change(run_id), NOW + MINUTE)
+    newest = journal.newest()
+    assert (newest.run_id, journal.count(run_id), journal.holds(newest)) == (run_id, 1, True)
+    assert journal.lease(pair_id, Link(2), change(run_id, 2), NOW + MINUTE)
+    assert (journal.newest() != newest, journal.holds(newest)) == (True, True)
+    elsewhere = (NOW + SECOND).isoformat()
+    assert not journal.holds(newest._replace(at=elsewhere))
+    assert not journal.holds(newest._replace(id=newest.id + 2))
+
+
 def test_an_expired_claim_keeps_nobody_out(store: Store, pair_id: int, run_id: str) -> None:
     """What a dead process claimed can be claimed again once the claim has run out."""
     won = store.journal.lease(pair_id, Link(1), change(run_id), NOW + MINUTE)

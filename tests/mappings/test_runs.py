@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from mappings.answers import AnswerStore, Kept
+from mappings.deaths import KEEPS_DYING, MOST_DEATHS
 from mappings.errors import LostLock, StoreError
+from mappings.link import Link
+from mappings.locks import settle_dead
 from mappings.overview import latest_runs
+from mappings.rows import ChangeState
 from mappings.run_record import RUNNING, UNFINISHED, RunRecord, new_run_id
 from mappings.runs import SHORTEST_NAME, RunLog
 from mappings.store import Store
 from mappings.tables import runs
 from tests.support.clock import NOW
-from tests.support.rows import MINUTE, SECOND, identity
+from tests.support.rows import MINUTE, SECOND, change, identity
 
 moments = st.datetimes(timezones=st.just(UTC)).filter(lambda at: at.year > 999)
 
@@ -153,6 +159,65 @@ def test_an_unfinished_run_goes_on(run_log: RunLog, run_id: str, pair_id: int) -
     assert (resumed.state, resumed.holder, resumed.finished_at) == (RUNNING, "another worker", None)
     assert resumed.counts == {"created": 2}
     assert run_id not in [run.id for run in run_log.unfinished()]
+
+
+def die(run_log: RunLog, run_id: str, *, by: str = "the sweep") -> RunRecord:
+    """A process takes the run up and dies; who finds it takes it from that process."""
+    run_log.change(run_id, heartbeat_at=None)
+    if by == "the sweep":
+        settle_dead(run_log)
+    else:
+        pair = run_log.get(run_id)
+        assert pair
+        with suppress(LostLock):
+            run_log.resume(run_id, pair.pair_id, "a worker")
+    found = run_log.get(run_id)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("by", ["the sweep", "a message that came again"])
+def test_a_run_whose_process_dies_each_time_ends(run_log: RunLog, pair_id: int, by: str) -> None:
+    """At the fifth time, with what a person can do about it; and what is next begins anew."""
+    run = run_log.begin(pair_id, "schedule", "worker 1", NOW)
+    for _ in range(MOST_DEATHS - 1):
+        left = die(run_log, run.id, by=by)
+        assert left.state == (UNFINISHED if by == "the sweep" else RUNNING)
+        if by == "the sweep":
+            run_log.resume(run.id, pair_id, "a worker")
+    ended = die(run_log, run.id, by=by)
+    assert (ended.state, ended.error, ended.due_at) == ("failed", KEEPS_DYING, None)
+    assert run_log.open(pair_id) == []
+    with pytest.raises(LostLock):
+        run_log.resume(run.id, pair_id, "a worker")
+
+
+@pytest.mark.parametrize("further", ["written", "read"])
+def test_a_run_that_gets_further_between_two_deaths_goes_on(
+    store: Store, run_log: RunLog, pair_id: int, further: str
+) -> None:
+    """However often its process dies: with what it has written, or read, it comes to its end."""
+    run = run_log.begin(pair_id, "schedule", "worker 1", NOW)
+    for number in range(3 * MOST_DEATHS):
+        if number % (MOST_DEATHS - 1) == 0 and further == "read":
+            kept = Kept(f"page {number}", 1, 1, 200, b"")
+            AnswerStore(run_log.engine).keep(run, "reading", [kept])
+        elif number % (MOST_DEATHS - 1) == 0:
+            done = replace(change(run.id, number + 1), state=ChangeState.DONE)
+            assert store.journal.lease(pair_id, Link(number + 1), done, None)
+        assert die(run_log, run.id).state == UNFINISHED
+        run = run_log.resume(run.id, pair_id, f"worker {number}")
+    assert run.error is None
+
+
+def test_a_lost_connection_is_no_death(run_log: RunLog, pair_id: int) -> None:
+    """The process lives, and goes on with the run as often as that takes."""
+    run = run_log.begin(pair_id, "schedule", "worker 1", NOW)
+    for number in range(3 * MOST_DEATHS):
+        lost = {"kind": "database", "message": "The connection was cut.", "hint": ""}
+        assert run_log.let_go(run, lost)
+        run = run_log.resume(run.id, pair_id, f"worker {number}")
+    assert run.state == RUNNING
 
 
 def test_a_run_that_waits_is_stopped_where_it_is(

@@ -69,6 +69,7 @@ def http_context(
     point: Boundaries | None = None,
     most_in_flight: int = 1,
     allowed: RateLimit = PLENTY,
+    policy: Policy | None = None,
 ) -> Iterator[PairContext]:
     """A mirror as `worker.bootstrap` makes it; by default hardly anybody waits for a permit."""
     mortal = None if point is None else _MortalHTTP(point)
@@ -100,7 +101,7 @@ def http_context(
         yield PairContext(
             PairIdentity(testrail_url, 1, testably_url, PROJECT),
             MappingRules(testrail_url),
-            Policy(),
+            policy or Policy(),
             TestRail(source),
             Testably(target, partial(Lanes, most_in_flight)),
             MortalStore(engine, point),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,19 +118,22 @@ class Pair:
 
         try:
             with self.process(point=point, **how) as context:
-                mode = RunMode(run_id, is_over)
+                forget = partial(recall.forget, self.redis, run_id)
+                mode = RunMode(run_id, is_over, before_writes=forget)
                 run = Run(context, options, mode)
                 with run:
+                    recalled = recall.scope_of(self.redis, run)
                     if run.is_proving:
                         return run.prove()
-                    run.plan(recall.scope_of(self.redis, run) or how_much)
+                    run.plan(recalled or how_much)
                     return run.apply()
         except BudgetExhausted:
             if run is not None:
                 recall.save(self.redis, run)
         except Died:
-            dead = self.record(run_id)
-            RunLog(self.engine).let_go(dead)
+            # as if it had lost its pair, which may happen as often as it likes: a run whose
+            # process dies each time ends
+            RunLog(self.engine).let_go(self.record(run_id), {"kind": "database", "message": "cut"})
         return None
 
     # --- what came of it

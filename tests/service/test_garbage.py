@@ -107,12 +107,17 @@ def test_work_begins_whatever_marks_there_are(redis: Redis, put: Put) -> None:
     for text in TEXTS:
         put("milesync:queued:w", text)
         put("milesync:recent:w", text)
+        put("milesync:begun:w", text)
         assert hints.ask("w", "sync")
         assert not hints.ask("w", "sync")
         assert hints.begin("w", 60) == 0.0
         assert 0 < hints.begin("w", 60) <= 60
+        assert [hints.times_begun("w"), hints.times_begun("w")] == [1, 2]
     redis.set("milesync:recent:w", 1, ex=10**9)
     assert hints.begin("w", 60) == 0.0
+
+
+AT = "2026-03-01T00:00:00+00:00"
 
 
 @pytest.mark.parametrize(
@@ -124,8 +129,12 @@ def test_what_was_listed_is_whole_or_nothing(redis: Redis, put: Put, row: Any) -
     for text in [*TEXTS, *(zlib.compress(text) for text in TEXTS)]:
         put(key, text)
         assert recall.find(redis, "r") is None
-    put(key, zlib.compress(json.dumps({"rows": [row], "gone": []}).encode()))
-    assert recall.find(redis, "r") is None
+    facts: dict[str, Any] = {"gone": [], "unread": {}, "unreadable": {}, "newest": None}
+    facts |= {"at": AT, "change": 0}
+    for rows in ([], [row]):
+        left = {"newest": [1, "r", AT], "changes": 1, "listed": {"rows": rows, **facts}}
+        redis.set(key, zlib.compress(json.dumps(left).encode()))
+        assert (recall.find(redis, "r") is None) == bool(rows)
 
 
 @pytest.mark.parametrize("size", [1, 3])

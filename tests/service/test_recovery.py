@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from mappings.deaths import MOST_DEATHS
 from mappings.locks import pair_lock, settle_dead
 from mappings.run_record import RunRecord
 from tests.service.stack import ENDED, Process, Stack, eventually, free_port
@@ -23,6 +25,7 @@ from tests.service.test_chaos import fill, in_step, own_redis, tick
 from worker.sandbox.limit import ServerRate
 from worker.sandbox.server import serve_testably, serve_testrail
 from worker.tasks import sweep_deliveries, use_settings
+from worker.tasks.jobs import _sweep
 from worker.tasks.refresh import QUIET
 
 A_MINUTE = 60.0
@@ -131,6 +134,28 @@ def test_a_run_by_hand_that_ends_in_step_closes_what_was_left(stack: Stack) -> N
         closed = here.runs.get(left.id)
         assert closed is not None
         assert (closed.state, (closed.error or {}).get("kind")) == ("aborted", "superseded")
+
+
+def test_a_run_whose_worker_dies_each_time_ends_and_says_so(stack: Stack) -> None:
+    """For want of memory, say: the sweep gives it four more workers, and then tells people."""
+    use_settings(stack.settings)
+    with stack.deployment as here, capture_logs() as told:
+        pair = here.store.pair(here.identity(here.settings.projects[0]))
+        run = here.runs.begin(pair.id, "schedule", "worker 1", here.clock.now())
+        for number in range(2, 2 + MOST_DEATHS):
+            set_back(stack)
+            _sweep(here, stack.redis)
+            stack.redis.flushdb()
+            found = here.runs.get(run.id)
+            if found is None or found.state != "unfinished":
+                break
+            here.runs.resume(run.id, pair.id, f"worker {number}")
+        levels = [line["log_level"] for line in told if line.get("run") == run.id]
+        assert levels == ["info"] * (MOST_DEATHS - 1) + ["error"]
+    shown = stack.command("status", "--json")
+    assert '"state": "failed"' in shown.stdout
+    assert "give the worker more" in shown.stdout
+    assert stack.command("runs").returncode == 0
 
 
 def test_a_second_migration_of_a_running_pair_is_refused(stack: Stack) -> None:

@@ -9,16 +9,19 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from structlog.testing import capture_logs
 
+from mappings.deaths import MOST_DEATHS
 from mappings.deliveries import Deliveries, Hint
 from tests.service.stack import Stack
+from tests.support.mortal import Died
 from worker.bootstrap import Deployment
 from worker.errors import CredentialsRefused
 from worker.sandbox.faults import FaultKind
 from worker.sync.options import Trigger
 from worker.tasks import refresh as module
 from worker.tasks.hinted import overdue
+from worker.tasks.hints import Hints
 from worker.tasks.paused import pause
-from worker.tasks.refresh import refresh
+from worker.tasks.refresh import Refreshed, refresh
 from worker.tasks.slices import Job, work
 
 
@@ -107,6 +110,40 @@ def test_a_refresh_that_takes_too_long_is_left_to_a_sync_of_the_whole_pair(
     for pair in done.to_sync:
         assert work(here, Job(pair, Trigger.WEBHOOK), lambda: False) is None
     assert (stack.names(), stack.names("proj_two"), waiting(here)) == (["after"], ["after"], 0)
+
+
+def test_a_refresh_whose_process_dies_each_time_is_left_to_a_sync_of_the_whole_pair(
+    stack: Stack, here: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not begun a sixth time; one that comes to its end counts for nothing."""
+    hint = hinted(stack, here, "first")
+    began: list[int] = []
+
+    def die(*_: object) -> None:
+        began.append(1)
+        raise Died
+
+    def again() -> Refreshed:
+        stack.redis.delete("milesync:recent:refresh 1/1")
+        return refresh(here, stack.redis, hint)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_read_again", die)
+        patched.setattr(Hints, "end", lambda *_: None)  # who dies tidies nothing
+        for _ in range(MOST_DEATHS):
+            with pytest.raises(Died):
+                again()
+        with capture_logs() as lines:
+            assert again().to_sync == here.settings.projects
+    assert (len(began), [line["log_level"] for line in lines]) == (MOST_DEATHS, ["error"])
+    assert waiting(here) == 1
+    for pair in here.settings.projects:
+        assert work(here, Job(pair, Trigger.WEBHOOK), lambda: False) is None
+    assert (waiting(here), again()) == (0, Refreshed())
+    hint = hinted(stack, here, "second")
+    for _ in range(MOST_DEATHS + 1):
+        assert again() == Refreshed()
+    assert waiting(here) == 0
 
 
 def test_a_delivery_waits_until_each_pair_of_its_project_has_read_it(

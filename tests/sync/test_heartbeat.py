@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ from mappings.run_record import DEAD_AFTER, RUNNING, UNFINISHED, RunRecord
 from mappings.runs import RunLog
 from mappings.tables import runs
 from tests.support.world import World
+from worker.errors import BudgetExhausted
 from worker.sync.apply.creates import Creates
 from worker.sync.apply.outcome import Outcome
 from worker.sync.apply.writer import TargetWriter
@@ -156,6 +158,22 @@ def test_a_run_that_was_taken_over_at_its_end_does_not_close_it(world: World) ->
     with pytest.raises(LostLock):
         be_late()
     assert (recorded(world).state, recorded(world).holder) == (RUNNING, "the rival")
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_what_a_slice_leaves_counts_only_if_it_held_its_pair_to_the_end(
+    world: World, is_cut: bool
+) -> None:
+    """A standby that took over may lack what was written last, and the next beat is yet to come."""
+    context = replace(world.context(), heartbeat_every=NEVER)
+    with suppress(BudgetExhausted), Run(context, Options(Trigger.SCHEDULE)) as run:
+        run.plan()
+        if is_cut:
+            cut_connections(world)
+        raise BudgetExhausted("This slice is over.", 0.0)
+    assert run.report.state is (State.FAILED if is_cut else State.UNFINISHED)
+    assert recorded(world).state == UNFINISHED
 
 
 def test_a_command_that_lost_its_pair_is_closed_with_what_happened(world: World) -> None:

@@ -31,6 +31,13 @@ class Heartbeat:
         if self._lost.is_set():
             raise LostLock("This run no longer holds its project pair, and stops.")
 
+    def beat(self) -> None:
+        """Beat now. Raises LostLock if the run is not this process's any more, StoreError."""
+        self.require()
+        if not self._beat():
+            self._lost.set()
+            self.require()
+
     @contextmanager
     def every(self, seconds: float) -> Iterator[Heartbeat]:
         """Beat every so many seconds inside; its log lines carry what is bound to the context."""

@@ -110,7 +110,7 @@ class RunMode:
     is asked about once a second whether to end here; the run is then unfinished. So it is where it
     ``gives_way`` to refreshes, about which it is asked while it writes. What is not
     ``exclusive`` (a refresh) does not hold the pair: each of its writes leases its link.
-    ``undoes`` is the run that this one takes back.
+    ``undoes`` is the run that this one takes back. ``before_writes`` is called before it writes.
     """
 
     of: str | None = None
@@ -118,6 +118,7 @@ class RunMode:
     gives_way: Callable[[], bool] = lambda: False
     exclusive: bool = True
     undoes: str | None = None
+    before_writes: Callable[[], None] = lambda: None
 
 
 WHOLE = RunMode()

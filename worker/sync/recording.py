@@ -21,7 +21,7 @@ from worker.sync.context import PairContext
 from worker.sync.decide.action import InStep, Plan
 from worker.sync.heartbeat import Heartbeat
 from worker.sync.options import Options, RunMode
-from worker.sync.report import RunReport, count, error_json, unrecorded
+from worker.sync.report import RunReport, State, count, error_json, unrecorded
 
 REFRESHES_COUNT_ONCE: Final = timedelta(minutes=15)
 """What refreshes of a milestone fail in this time counts once (R6)."""
@@ -140,7 +140,12 @@ class Recording:
         return {name: earlier.get(name, 0) + now[name] - self._before[name] for name in now}
 
     def close(self, report: RunReport) -> None:
-        """Record how the run ended."""
+        """Record how the run ended.
+
+        Of one that goes on, the next part trusts what this one leaves: it held its pair to the end.
+        """
+        if report.state is State.UNFINISHED:
+            self.heartbeat.beat()
         self._note(
             state=report.state.value,
             finished_at=self.context.clock.now(),

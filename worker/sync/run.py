@@ -163,6 +163,7 @@ class Run:
         outcomes: dict[int, Outcome],
         on_outcome: OnOutcome = lambda _: None,
     ) -> Collection[Outcome]:
+        self.mode.before_writes()
         # A refresh leaves creates in doubt to a run of the whole pair: looking for them may take
         # longer than its task.
         Executor(

@@ -7,7 +7,7 @@
 ``refresh``     one milestone read afresh
 ``agreed``      what a person agreed to when a run was handed over
 ``paused``      pairs whose credentials were refused
-``recall``      what the first slice saw of the target
+``recall``      what a slice leaves for the next one
 ``hints``       many hints, little work
 """
 

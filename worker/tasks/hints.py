@@ -3,11 +3,12 @@
 Two marks in Redis for each piece: ``queued`` from the hint until the work begins, also while it is
 put off, and ``recent`` from the beginning until a quiet time after the end. They are an economy,
 nothing more: the deliveries are in the database, and the sweep asks again for what a lost mark or
-message left.
+message left. A third counts how often a piece of work has begun since it last came to its end.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from redis import Redis
@@ -17,6 +18,7 @@ QUEUED_FOR: Final = 30
 """Seconds after which a queued message that never arrived is asked for again."""
 QUEUED_BEHIND_OTHERS: Final = 120
 """The same where others were in the queue before it."""
+_COUNTED_FOR: Final = 3600
 
 
 class Hints:
@@ -56,6 +58,18 @@ class Hints:
             self.put_off(work)
         return left
 
+    def times_begun(self, work: str) -> int:
+        """How often work that begins now has begun in a row, within an hour.
+
+        Each time but this one its process died, or it would have come to its end.
+        """
+        key = _begun(work)
+        left, before = int(self._redis.ttl(key)), 0
+        with suppress(ResponseError, ValueError):  # a value that is not ours
+            before = int(self._redis.get(key) or 0) if left > 0 else 0
+        self._redis.set(key, before + 1, ex=left if before > 0 else _COUNTED_FOR)
+        return before + 1
+
     def _mark(self, key: str, longest: int, most: int) -> float:
         """0.0 if the mark is set now, for ``longest`` seconds; else how long it will still stand.
 
@@ -72,6 +86,7 @@ class Hints:
     def end(self, work: str, quiet: int) -> None:
         """The work is over; it may begin again ``quiet`` seconds from now."""
         self._redis.set(_recent(work), 1, ex=quiet)
+        self._redis.delete(_begun(work))
 
     def put_back(self, work: str) -> None:
         """The work could not be done, and is queued again."""
@@ -81,6 +96,10 @@ class Hints:
 
 def _queued(work: str) -> str:
     return f"milesync:queued:{work}"
+
+
+def _begun(work: str) -> str:
+    return f"milesync:begun:{work}"
 
 
 def _recent(work: str) -> str:

@@ -19,7 +19,7 @@ from mappings.deliveries import Deliveries, Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
 from mappings.retention import prune as prune_runs
-from mappings.run_record import RunRecord
+from mappings.run_record import UNFINISHED, RunRecord
 from worker.bootstrap import Deployment
 from worker.clock import Clock
 from worker.errors import BudgetExhausted
@@ -242,8 +242,13 @@ def _sweep(here: Deployment, redis: Redis) -> None:
     deliveries = Deliveries(here.store.engine)
     for hint in overdue(here, OVERDUE):
         ask(redis, here.settings, hint)
-    for run in [*settle_dead(here.runs), *here.runs.overdue()]:
-        if run.in_background and hints.ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
+    dead = settle_dead(here.runs)
+    for run in dead:
+        if run.error is not None:
+            log.error("the run does not go on", run=run.id, because=run.error["message"])
+    for run in [*dead, *here.runs.overdue()]:
+        goes_on = run.state == UNFINISHED and run.in_background
+        if goes_on and hints.ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
             _go_on_again(here, run)
     for pair in to_try_again(here):
         if hints.ask(f"paused {pair}", "sync"):

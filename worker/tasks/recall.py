@@ -1,8 +1,14 @@
-"""What the first slice of a run saw of the target, kept in Redis for the slices after it.
+"""What a slice of a run leaves in Redis for the next one: what was listed, and when that is true.
 
-Kept are the milestones that no link holds, which a create must not double, those that are still to
-be changed, the ids that are gone, and what could not be read. All others stand in the database as
-they were last observed. Where Redis has lost it, a run that has to list the target lists it again.
+Kept of the target are the milestones that no link holds, which a create must not double, those that
+are still to be changed, the ids that are gone, and what could not be read. All others stand in the
+database as they were last observed.
+
+That is true only of this database, and until somebody writes. So it is removed before a slice
+writes, kept anew when the slice ends, and worth nothing where the database lacks the change that
+was its newest then: it was restored, or a standby that took over has lost its last transactions.
+Where nothing of worth is kept, the run has written what nobody knows of, and whatever Testably
+answered to it before counts no more, in the database neither: it is read again.
 """
 
 from __future__ import annotations
@@ -19,6 +25,8 @@ from pydantic import TypeAdapter
 from redis import Redis
 from redis.exceptions import RedisError
 
+from mappings.answers import KEPT_FOR as ANSWERS_KEPT_FOR
+from mappings.journal import Mark
 from mappings.milestone import TargetMilestone
 from worker.sync.apply.outcome import DONE
 from worker.sync.decide.unreadable import Unreadable
@@ -27,6 +35,8 @@ from worker.sync.read.scope import Scope
 from worker.sync.run import Run
 
 KEPT_FOR: Final = 3600
+"""Seconds for which what was listed is kept. Where nothing was, the answers in the database count:
+what is kept then stays for as long as they do."""
 _LARGEST: Final = 256 * 1024 * 1024
 log = structlog.get_logger(__name__)
 _NAMES: Final = [
@@ -50,24 +60,46 @@ class Listed:
     change: int
 
 
-_LISTED: Final = TypeAdapter(Listed)
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a slice has left: how far all, and the run, had written by then, and what was listed."""
+
+    newest: Mark
+    changes: int
+    listed: Listed | None
+
+
+_LEFT: Final = TypeAdapter(Left)
 
 
 def save(redis: Redis | None, run: Run) -> None:
-    """Keep what the run's complete listing showed, for an hour; nothing before it has a plan."""
+    """Keep what the slice leaves that has ended. Raises StoreError.
+
+    One that ended before it had a plan has written nothing: what it found kept counts on.
+    """
+    if redis is None:
+        return
+    listed, journal = _listed(run), run.context.store.journal
+    left = {"newest": journal.newest(), "changes": journal.count(run.id), "listed": listed}
+    packed = zlib.compress(json.dumps(left).encode())
+    longest = KEPT_FOR if listed else ANSWERS_KEPT_FOR
+    with suppress(RedisError):
+        redis.set(_key(run.id), packed, ex=longest, nx=run.planned is None)
+
+
+def _listed(run: Run) -> dict[str, Any] | None:
+    """What the run's complete listing showed, as JSON; nothing before it has a plan."""
     began = run.scope.recalled_from or run.context.answers.began
-    if redis is None or run.planned is None or began is None:
-        return
+    if run.planned is None or began is None or not run.planned.snapshot.target.listed_whole:
+        return None
     snapshot = run.planned.snapshot
-    if not snapshot.target.listed_whole:
-        return
     settled = snapshot.links.by_target.keys() - snapshot.target.gone - _still_to_change(run)
     rows = [
         {name: getattr(target, name) for name in _NAMES}
         for id_, target in snapshot.target.milestones.items()
         if id_ not in settled
     ]
-    kept = {
+    return {
         "rows": rows,
         "gone": sorted(snapshot.target.gone),
         "unread": dict(snapshot.target.unproved),
@@ -76,8 +108,6 @@ def save(redis: Redis | None, run: Run) -> None:
         "at": began.at.isoformat(),
         "change": began.change,
     }
-    with suppress(RedisError):
-        redis.set(_key(run.id), zlib.compress(json.dumps(kept).encode()), ex=KEPT_FOR)
 
 
 def _still_to_change(run: Run) -> set[str]:
@@ -94,9 +124,15 @@ def scope_of(redis: Redis | None, run: Run) -> Scope | None:
     What another run has written since (a refresh) is later than what was listed: of that the links
     tell. Where nothing is recalled, what the target answered before this run wrote is out of date.
     """
-    kept = find(redis, run.id)
+    answers, journal, record = run.context.answers, run.context.store.journal, run.recording.record
+    left = find(redis, run.id)
+    if left is None or not _is_true(left, run):
+        forget(redis, run.id)
+        answers.forget_target(record)
+        return None
+    kept = left.listed
     if kept is None:
-        run.context.answers.forget_overwritten(run.recording.record, run.context.store.journal)
+        answers.forget_overwritten(record, journal)
         return None
     store, pair = run.context.store, run.pair.id
     others = store.journal.written_by_others(pair, run.id, kept.change)
@@ -114,8 +150,27 @@ def scope_of(redis: Redis | None, run: Run) -> Scope | None:
     )
 
 
-def find(redis: Redis | None, run_id: str) -> Listed | None:
-    """What an earlier slice of the run has kept; None if there is nothing that can be read."""
+def _is_true(left: Left, run: Run) -> bool:
+    """Whether the database knows of all that was written by then, and of nothing of the run since.
+
+    There is something since where Redis came back with what had been removed from it.
+    """
+    journal = run.context.store.journal
+    is_true = journal.holds(left.newest) and journal.count(run.id) == left.changes
+    if not is_true:
+        log.warning("what was kept for this slice is out of date; Testably is read again")
+    return is_true
+
+
+def forget(redis: Redis | None, run_id: str) -> None:
+    """Remove what was kept, because it is true no longer."""
+    if redis is not None:
+        with suppress(RedisError):
+            redis.delete(_key(run_id))
+
+
+def find(redis: Redis | None, run_id: str) -> Left | None:
+    """What the last slice of the run has left; None if there is nothing that can be read."""
     if redis is None:
         return None
     try:
@@ -125,7 +180,7 @@ def find(redis: Redis | None, run_id: str) -> Listed | None:
     if packed is None:
         return None
     try:
-        return _LISTED.validate_json(zlib.decompressobj().decompress(packed, _LARGEST), strict=True)
+        return _LEFT.validate_json(zlib.decompressobj().decompress(packed, _LARGEST), strict=True)
     except (zlib.error, ValueError) as error:
         log.warning("what was listed is unreadable; it is listed again", error=type(error).__name__)
         return None

@@ -9,6 +9,7 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from redis import Redis
 
+from mappings.deaths import MOST_DEATHS
 from mappings.deliveries import DONE, FAILED, Hint
 from mappings.rows import Pair
 from worker.bootstrap import Deployment
@@ -68,6 +69,8 @@ def refresh(deployment: Deployment, redis: Redis, hint: Hint) -> Refreshed:
             "put off: it is being read, or was just now", milestone=hint.milestone, seconds=wait
         )
         return Refreshed(wait)
+    if hints.times_begun(name) > MOST_DEATHS:
+        return _leave(deployment, hint)
     try:
         done = _read_again(deployment, hint)
     finally:
@@ -76,6 +79,15 @@ def refresh(deployment: Deployment, redis: Redis, hint: Hint) -> Refreshed:
         hints.put_off(name)
         log.info("put off until the sweep asks again", because=str(done.error))
     return done
+
+
+def _leave(deployment: Deployment, hint: Hint) -> Refreshed:
+    """Leave to a sync of its pairs what processes die of: a run says so that ends because of it."""
+    if Waiting.now(deployment, hint.project, hint.milestone).newest is None:
+        return Refreshed()
+    why = "the process of its refresh died each time"
+    log.error("left to a sync of the whole pair", milestone=hint.milestone, because=why)
+    return Refreshed(to_sync=tuple(pairs_of(deployment.settings, hint.project)))
 
 
 def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -91,7 +92,9 @@ def work(
         return None
     options = options_of(record) if record else Options(trigger=job.trigger)
     waiting = Waiting.now(deployment, job.pair.testrail)
-    done = _slice(deployment, job, options, RunMode(job.run, is_over, gives_way))
+    forget = partial(recall.forget, deployment.redis, job.run or "")
+    mode = RunMode(job.run, is_over, gives_way, before_writes=forget)
+    done = _slice(deployment, job, options, mode)
     _count(deployment, job, done)
     if record is None and pair.paused_because is not None and not isinstance(done.error, Busy):
         was_tried(deployment, job.pair, pair)
@@ -183,6 +186,7 @@ class _Done:
 
 def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) -> _Done:
     run: Run | None = None
+    redis = deployment.redis
     try:
         with deployment.context(
             job.pair,
@@ -194,23 +198,19 @@ def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) ->
             run = Run(context, options, mode)
             try:
                 with run:
+                    recalled = recall.scope_of(redis, run) if job.run else None
                     if run.is_proving:
                         return _Done(run.prove(), read_at=run.recording.record.started_at)
-                    recalled = recall.scope_of(deployment.redis, run) if job.run else None
                     planned = run.plan(recalled)
                     return _Done(run.apply(), read_at=planned.snapshot.read_at)
             finally:
-                _keep_what_was_listed(deployment, run)
+                if run.report.state is State.UNFINISHED:
+                    recall.save(redis, run)
     except Exception as error:
         if not isinstance(error, MilesyncError | SoftTimeLimitExceeded):
             log.exception("a fault of milesync ended the run")
         identity = deployment.identity(job.pair)
         return _Done(run.report if run else unrecorded(identity, error, job.run), error)
-
-
-def _keep_what_was_listed(deployment: Deployment, run: Run) -> None:
-    if run.report.state is State.UNFINISHED:
-        recall.save(deployment.redis, run)
 
 
 def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[float], None]:

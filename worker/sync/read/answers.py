@@ -93,8 +93,19 @@ class Answers:
         if self._store is None or begun is None:
             return
         if journal.has_written(run.id, begun.target_change):
+            self._forget_target(run, Phase.READING)
+
+    def forget_target(self, run: RunRecord) -> None:
+        """Forget all that the target answered to earlier slices of the run, in every reading."""
+        self._forget_target(run)
+
+    def _forget_target(self, run: RunRecord, phase: str = "") -> None:
+        if self._store is None:
+            return
+        begun = Begun.find(self._store, run, Phase.READING)
+        self._store.forget(run.id, phase, api="Testably")
+        if begun is not None:
             anew = replace(begun, target_change=self._store.newest_change())
-            self._store.forget(run.id, Phase.READING, api="Testably")
             self._store.keep(run, Phase.READING, [anew.kept])
 
     @property
