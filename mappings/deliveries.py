@@ -1,7 +1,8 @@
 """The accepted webhook calls: each delivery once, kept until what it hints at was read again.
 
 A delivery holds ids and no payload, so never a secret. It waits until each pair of its project has
-read the source: in a refresh of its milestone, or in a run of the whole pair that began later.
+read the source: in a refresh of its milestone, or in a run of the whole pair that began later. If
+something failed in that run that goes by itself, it waits on, and rests for longer each time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,6 +28,10 @@ from mappings.errors import DoesNotFit
 from mappings.tables import deliveries
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
+LONGEST_REST: Final = timedelta(minutes=15)
+"""What was tried rests for as long as it had waited by then, and never for longer than this."""
+TRIED_FOR: Final = timedelta(days=1)
+"""What waits for longer and is tried in vain once more is given up: the schedule takes it."""
 _RECORD = insert(deliveries).inline()
 """Made once: to build and to look up a statement costs more CPU than to send it."""
 
@@ -106,18 +112,35 @@ class Deliveries(Connected):
                 values = closed if set(of) <= read else {"read_by": sorted(read)}
                 connection.execute(update(deliveries).where(deliveries.c.id == id_).values(values))
 
+    def were_tried(self, project: int, milestone: int | None, up_to: int, now: datetime) -> int:
+        """Note that what waits was tried in vain; how many deliveries were given up with that.
+
+        Which deliveries those are is said as for `read`.
+        """
+        chosen = and_(_waiting(project, milestone), deliveries.c.id <= up_to)
+        is_again = deliveries.c.handled_at.is_not(None)
+        is_over = and_(chosen, is_again, deliveries.c.received_at < now - TRIED_FOR)
+        given_up = update(deliveries).where(is_over).values(state=FAILED, handled_at=now)
+        with self._transaction() as connection:
+            number = connection.execute(given_up).rowcount
+            connection.execute(update(deliveries).where(chosen).values(handled_at=now))
+        return number
+
     def forgotten(self, now: datetime, after: timedelta) -> list[Hint]:
-        """What has waited for longer than that, each hint once.
+        """What has waited for longer than that and does not rest, each hint once, oldest first.
 
         So has what was received so far in the future: the clock was set back meanwhile.
         """
-        received = deliveries.c.received_at
+        received, tried = deliveries.c.received_at, deliveries.c.handled_at
         is_old = or_(received < now - after, received > now + after)
         late = and_(deliveries.c.state == WAITING, is_old)
-        columns = (deliveries.c.testrail_project, deliveries.c.testrail_id)
-        query = select(*columns, func.max(deliveries.c.correlation)).where(late).group_by(*columns)
+        what = (deliveries.c.testrail_project, deliveries.c.testrail_id)
+        first, last = func.min(received), func.max(deliveries.c.correlation)
+        query = select(*what, last, first, tried).where(late).group_by(*what, tried).order_by(first)
         with self._transaction() as connection:
-            return [Hint(*row) for row in connection.execute(query)]
+            found = connection.execute(query).all()
+        hints = [Hint(*hint) for *hint, at, tried_at in found if not _rests(at, tried_at, now)]
+        return list({(hint.project, hint.milestone): hint for hint in hints}.values())
 
     def waiting(self) -> int:
         """How many deliveries wait."""
@@ -137,6 +160,12 @@ class Deliveries(Connected):
         old = and_(deliveries.c.state != WAITING, deliveries.c.received_at < before)
         with self._transaction() as connection:
             connection.execute(delete(deliveries).where(old))
+
+
+def _rests(received: datetime, tried: datetime | None, now: datetime) -> bool:
+    if tried is None:
+        return False
+    return tried <= now < tried + min(tried - received, LONGEST_REST)
 
 
 def _waiting(project: int, milestone: int | None) -> ColumnElement[bool]:
