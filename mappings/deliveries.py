@@ -83,6 +83,16 @@ class Deliveries(Connected):
             found: int | None = connection.execute(query).scalar()
         return found
 
+    def wait_for(self, project: int, pair: int) -> bool:
+        """Whether a delivery waits that a pair of the project has not read."""
+        of_project = _waiting(project, None)
+        by_nobody = select(deliveries.c.id).where(of_project, deliveries.c.read_by.is_(None))
+        by_some = select(deliveries.c.read_by).where(of_project, deliveries.c.read_by.is_not(None))
+        with self._transaction() as connection:
+            if connection.execute(by_nobody.limit(1)).first() is not None:
+                return True
+            return any(pair not in read for read in connection.execute(by_some).scalars())
+
     def read(
         self,
         project: int,

@@ -18,7 +18,7 @@ from worker.sandbox.faults import FaultKind
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import Only, Options, Trigger
 from worker.tasks.hinted import overdue
-from worker.tasks.jobs import OVERDUE
+from worker.tasks.jobs import OVERDUE, ask_sync, sync_project
 from worker.tasks.refresh import refresh
 from worker.tasks.slices import Job, work
 
@@ -166,3 +166,35 @@ def test_what_needs_a_person_is_not_waited_for(service: Service) -> None:
     run = service.here.runs.latest(service.here.store.all_pairs()[0].id, 1)[0]
     assert {problem["kind"] for problem in run.problems} == {"name_conflict", "waiting"}
     assert service.states() == ["done"]
+
+
+def test_a_hinted_sync_is_done_only_by_a_pair_that_a_delivery_waits_for(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is asked for; another pair of the project may keep it waiting for hours."""
+    stack.testably.model.projects.add("proj_two")
+    stack.extra["MILESYNC_PROJECTS"] = "1=proj_abc123,1=proj_two"
+
+    def ask(here: Deployment) -> int:
+        """Ask for a sync of the first pair as the sweep does; how many requests it makes."""
+        stack.testrail.requests.clear()
+        ask_sync(stack.redis, here.settings.projects[0], "x")
+        stack.redis.delete("sync", *stack.redis.keys("milesync:recent:*"))
+        sync_project(1, "proj_abc123", Trigger.WEBHOOK.value)
+        assert stack.redis.keys("milesync:queued:*") == []
+        return len(stack.testrail.requests)
+
+    with stack.deployment as here, capture_logs() as told:
+        monkeypatch.setattr("worker.tasks.jobs.deployment", lambda: here)
+        kept = Deliveries(here.store.engine)
+        assert ask(here) == 0
+        kept.record("first", "e", Hint(1, None, "first"), here.clock.now())
+        assert ask(here) > 0
+        assert ask(here) == 0
+        assert kept.waiting() == 1
+        kept.record("second", "e", Hint(1, 7, "second"), here.clock.now())
+        assert ask(here) > 0
+        assert work(here, Job(here.settings.projects[1], Trigger.WEBHOOK), lambda: False) is None
+        assert kept.waiting() == 0
+    why = "skipped: no delivery waits for a sync of this pair"
+    assert [line["event"] for line in told].count(why) == 2

@@ -21,6 +21,12 @@ def pairs_of(settings: Settings, project: int) -> list[ProjectPair]:
     return [pair for pair in settings.projects if pair.enabled and pair.testrail == project]
 
 
+def is_waited_for(deployment: Deployment, configured: ProjectPair) -> bool:
+    """Whether a delivery waits that this pair has not read yet. Raises StoreError."""
+    pair = deployment.store.pair(deployment.identity(configured))
+    return Deliveries(deployment.store.engine).wait_for(configured.testrail, pair.id)
+
+
 def overdue(deployment: Deployment, after: timedelta) -> list[Hint]:
     """The hints whose deliveries have waited for longer than that. Raises StoreError.
 

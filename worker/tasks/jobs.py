@@ -29,7 +29,7 @@ from worker.tasks import slices
 from worker.tasks.age import is_too_old
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.given_up import NOT_CONFIGURED, give_up
-from worker.tasks.hinted import overdue, pairs_of
+from worker.tasks.hinted import is_waited_for, overdue, pairs_of
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
 from worker.tasks.refresh import QUIET, refresh, refresh_name
@@ -175,6 +175,10 @@ def _sync(
 
 def _sync_because_of_a_hint(pair: ProjectPair, attempt: int, correlation: str | None) -> None:
     hints, name = Hints(_redis()), f"sync {pair}"
+    if not is_waited_for(deployment(), pair):
+        log.info("skipped: no delivery waits for a sync of this pair")
+        hints.forget(name)
+        return
     job = slices.Job(pair, Trigger.WEBHOOK, attempt=attempt)
     wait = hints.begin(name, SYNC_QUIET)
     if wait:
