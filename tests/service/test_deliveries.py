@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -17,8 +19,9 @@ from worker.bootstrap import Deployment
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import Only, Options, Trigger
+from worker.tasks import use_settings
 from worker.tasks.hinted import overdue
-from worker.tasks.jobs import OVERDUE, ask_sync, sync_project
+from worker.tasks.jobs import OVERDUE, ask_sync, sweep_deliveries, sync_project
 from worker.tasks.refresh import refresh
 from worker.tasks.slices import Job, work
 
@@ -198,3 +201,30 @@ def test_a_hinted_sync_is_done_only_by_a_pair_that_a_delivery_waits_for(
         assert kept.waiting() == 0
     why = "skipped: no delivery waits for a sync of this pair"
     assert [line["event"] for line in told].count(why) == 2
+
+
+def test_the_queue_of_refreshes_grows_no_longer_than_there_are_hints(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where refreshes take so long that their marks lapse; what waits for longest is first."""
+    redis = service.stack.redis
+    use_settings(service.stack.settings)
+    monkeypatch.setattr("worker.tasks.jobs.deployment", lambda: service.here)
+
+    def sweep() -> int:
+        """Another sweep, after all marks have lapsed; how long the queue is then."""
+        redis.delete(*redis.keys("milesync:queued:*"), "any")
+        sweep_deliveries()
+        return int(redis.llen("refresh"))
+
+    for number in range(60, 0, -1):
+        service.hint(number)
+        service.wait(1)
+    service.wait(30)
+    with capture_logs() as told:
+        assert [sweep(), sweep(), sweep()] == [60, 60, 60]
+        first = json.loads(redis.lindex("refresh", -1) or b"{}")
+        assert json.loads(b64decode(first["body"]))[0][:2] == [1, 60]
+        redis.rpop("refresh", 7)
+        assert sweep() == 60
+    assert "as many refreshes are queued as hints wait" in {line["event"] for line in told}

@@ -38,6 +38,8 @@ SYNC_QUIET: Final = 60
 """Seconds from one hinted sync of a pair to the next; the pair's lock sees to those that last."""
 OVERDUE: Final = timedelta(seconds=30)
 """A delivery that waits for longer is asked for again by the sweep."""
+ALWAYS_QUEUED: Final = 50
+"""So many refreshes may be queued whatever waits; beyond, the sweep asks for none."""
 KEPT: Final = timedelta(days=7)
 """How long a handled delivery is remembered."""
 PRUNED: Final = "milesync:pruned"
@@ -63,12 +65,14 @@ log = structlog.get_logger(__name__)
 # --- asking for work
 
 
-def ask_refresh(redis: Redis, hint: Hint) -> None:
+def ask_refresh(redis: Redis, hint: Hint) -> bool:
     """Enqueue what a hint asks for, unless it is queued already. Raises on a broken broker."""
     if hint.milestone is None:
         raise ValueError("a hint at a project is asked for with `ask_sync`")
-    if Hints(redis).ask(refresh_name(hint.project, hint.milestone), "refresh"):
+    is_new = Hints(redis).ask(refresh_name(hint.project, hint.milestone), "refresh")
+    if is_new:
         refresh_milestone.apply_async((hint.project, hint.milestone, hint.correlation))
+    return is_new
 
 
 def ask_sync(redis: Redis, pair: ProjectPair, correlation: str) -> None:
@@ -244,8 +248,7 @@ def sweep_deliveries(sent_at: float | None = None, good_for: float = math.inf) -
 def _sweep(here: Deployment, redis: Redis) -> None:
     now, hints = here.clock.now(), Hints(redis)
     deliveries = Deliveries(here.store.engine)
-    for hint in overdue(here, OVERDUE):
-        ask(redis, here.settings, hint)
+    _ask_for_overdue(here, redis)
     for run in [*settle_dead(here.runs), *here.runs.overdue()]:
         if run.in_background and hints.ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
             _go_on_again(here, run)
@@ -259,6 +262,23 @@ def _sweep(here: Deployment, redis: Redis) -> None:
         _prune(here)
     enabled = [pair for pair in here.settings.projects if pair.enabled]
     here.tell_people(enabled, scheduled=True, hurries=True)
+
+
+def _ask_for_overdue(here: Deployment, redis: Redis) -> None:
+    """Ask for what hints have waited for; of refreshes, for no more than the queue has room.
+
+    A mark may lapse while its message is in the queue still, where refreshes take long.
+    """
+    late = overdue(here, OVERDUE)
+    refreshes = sum(hint.milestone is not None for hint in late)
+    room = max(refreshes, ALWAYS_QUEUED) - Hints(redis).length("refresh")
+    for hint in late:
+        if hint.milestone is None:
+            ask(redis, here.settings, hint)
+        elif room > 0:
+            room -= ask_refresh(redis, hint)
+    if refreshes and room <= 0:
+        log.info("as many refreshes are queued as hints wait", refreshes=refreshes)
 
 
 def _go_on_again(here: Deployment, run: RunRecord) -> None:
