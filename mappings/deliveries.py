@@ -17,14 +17,13 @@ from sqlalchemy import (
     and_,
     delete,
     func,
-    insert,
     or_,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from mappings.database import Connected
-from mappings.errors import DoesNotFit
 from mappings.tables import deliveries
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
@@ -32,7 +31,13 @@ LONGEST_REST: Final = timedelta(minutes=15)
 """What was tried rests for as long as it had waited by then, and never for longer than this."""
 TRIED_FOR: Final = timedelta(days=1)
 """What waits for longer and is tried in vain once more is given up: the schedule takes it."""
-_RECORD = insert(deliveries).inline()
+_RECORD = {
+    name: insert_into(deliveries)
+    .inline()
+    .on_conflict_do_nothing(index_elements=[deliveries.c.delivery])
+    .execution_options(preserve_rowcount=True)
+    for name, insert_into in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
+}
 """Made once: to build and to look up a statement costs more CPU than to send it."""
 
 
@@ -62,12 +67,8 @@ class Deliveries(Connected):
             "state": WAITING,
             "received_at": now,
         }
-        try:
-            with self._transaction() as connection:
-                connection.execute(_RECORD, row)
-        except DoesNotFit:
-            return False
-        return True
+        with self._transaction() as connection:
+            return connection.execute(_RECORD[connection.dialect.name], row).rowcount == 1
 
     def newest(
         self, project: int, milestone: int | None = None, *, before: datetime | None = None
