@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, event, select, text
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -105,6 +106,29 @@ def test_a_broker_that_does_not_answer_is_left_alone_for_a_while(
         assert "wait for the sweep" in str(said["event"])
         assert service.silence.lasts
         assert service.deliveries.waiting() == 3
+
+
+def test_every_answer_is_counted_by_its_status(
+    engine: Engine, clean_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the metrics show it: also what is repeated, ignored, refused, or cannot be recorded."""
+    monkeypatch.setattr("worker.web.intake.ask", lambda *_: None)
+    named = {**HEADER, "X-TestRail-Delivery": b"one"}
+    with client(engine, MILESYNC_REDIS_URL=clean_redis) as web:
+        for _ in range(2):
+            assert web.post(URL, content=body(), headers=named).status_code == 202
+        assert web.post(URL, content=body(project_id=9), headers=HEADER).status_code == 202
+        assert web.post(URL, content=body(), headers={}).status_code == 401
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE deliveries RENAME TO away"))
+        try:
+            assert web.post(URL, content=body(), headers=HEADER).status_code == 503
+        finally:
+            with engine.begin() as connection:
+                connection.execute(text("ALTER TABLE away RENAME TO deliveries"))
+        shown = web.get("/metrics").text
+    counted = dict(re.findall(r'^milesync_deliveries_total{status="(\d+)"} (\S+)', shown, re.M))
+    assert counted == {"202": "3.0", "401": "1.0", "503": "1.0"}
 
 
 @pytest.mark.parametrize("chunked", [False, True])
