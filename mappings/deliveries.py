@@ -31,6 +31,8 @@ LONGEST_REST: Final = timedelta(minutes=15)
 """What was tried rests for as long as it had waited by then, and never for longer than this."""
 TRIED_FOR: Final = timedelta(days=1)
 """What waits for longer and is tried in vain once more is given up: the schedule takes it."""
+KEPT_FOR: Final = timedelta(days=7)
+"""How long a handled delivery is remembered, so that it is known when it is sent again."""
 _RECORD = {
     name: insert_into(deliveries)
     .inline()
@@ -166,11 +168,17 @@ class Deliveries(Connected):
             received: datetime | None = connection.execute(query).scalar()
         return 0.0 if received is None else max((now - received).total_seconds(), 0.0)
 
-    def purge(self, before: datetime) -> None:
-        """Delete the deliveries that were received before a moment and no longer wait."""
-        old = and_(deliveries.c.state != WAITING, deliveries.c.received_at < before)
+    def purge(self, now: datetime, keep: timedelta | None) -> None:
+        """Delete what was handled and is old, and what was received longer ago than ``keep``.
+
+        ``keep`` is how long runs are kept (None: for ever).
+        """
+        received = deliveries.c.received_at
+        is_old = and_(deliveries.c.state != WAITING, received < now - KEPT_FOR)
+        if keep is not None:
+            is_old = or_(is_old, received < now - keep)
         with self._transaction() as connection:
-            connection.execute(delete(deliveries).where(old))
+            connection.execute(delete(deliveries).where(is_old))
 
 
 def _rests(received: datetime, tried: datetime | None, now: datetime) -> bool:

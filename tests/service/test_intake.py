@@ -289,7 +289,7 @@ def test_a_delivery_waits_until_it_is_handled(engine: Engine) -> None:
     assert (kept.newest(1, 7), kept.waiting()) == (newest, 2)
     kept.read(1, 7, newest, [2], [1, 2], now)
     assert (kept.newest(1, 7), kept.waiting()) == (None, 1)
-    kept.purge(now + timedelta(days=1))
+    kept.purge(now + timedelta(days=8), None)
     assert [row["delivery"] for row in rows(engine)] == ["other"]
 
 

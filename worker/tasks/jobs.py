@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
 from mappings.answers import AnswerStore
-from mappings.deliveries import Deliveries, Hint
+from mappings.deliveries import Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
 from mappings.retention import prune as prune_runs
@@ -40,8 +40,6 @@ OVERDUE: Final = timedelta(seconds=30)
 """A delivery that waits for longer is asked for again by the sweep."""
 ALWAYS_QUEUED: Final = 50
 """So many refreshes may be queued whatever waits; beyond, the sweep asks for none."""
-KEPT: Final = timedelta(days=7)
-"""How long a handled delivery is remembered."""
 PRUNED: Final = "milesync:pruned"
 PRUNE_EVERY: Final = 86_400
 """Seconds between two prunings."""
@@ -246,8 +244,7 @@ def sweep_deliveries(sent_at: float | None = None, good_for: float = math.inf) -
 
 
 def _sweep(here: Deployment, redis: Redis) -> None:
-    now, hints = here.clock.now(), Hints(redis)
-    deliveries = Deliveries(here.store.engine)
+    hints = Hints(redis)
     _ask_for_overdue(here, redis)
     for run in [*settle_dead(here.runs), *here.runs.overdue()]:
         if run.in_background and hints.ask(f"run {run.id}", _queue_of(Trigger(run.trigger))):
@@ -256,7 +253,6 @@ def _sweep(here: Deployment, redis: Redis) -> None:
         if hints.ask(f"paused {pair}", "sync"):
             log.info("tries the credentials of a paused pair again", pair=str(pair))
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
-    deliveries.purge(now - KEPT)
     AnswerStore(here.store.engine).purge()
     if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
         _prune(here)
