@@ -169,6 +169,8 @@ def test_exactly_256_kib_are_taken(web: TestClient) -> None:
         (body(project_id=None), HEADER, 422),
         (body(project_id=True), HEADER, 422),
         (body(project_id="%project_id%"), HEADER, 422),
+        (body(project_id=1.5), HEADER, 422),
+        (body(project_id=float("inf")), HEADER, 422),
         (b"{}", HEADER, 422),
     ],
 )
@@ -190,6 +192,8 @@ def test_an_unknown_project_is_ignored(web: TestClient, engine: Engine, project:
         (5, 5),
         ("5", 5),
         (" 5 ", 5),
+        (5.0, 5),
+        (5.5, None),
         ("", None),
         (None, None),
         ("%milestone_id%", None),
@@ -199,10 +203,12 @@ def test_an_unknown_project_is_ignored(web: TestClient, engine: Engine, project:
 def test_ids_are_numbers_or_text_and_an_empty_one_means_the_pair(
     web: TestClient, engine: Engine, milestone: Any, kept: int | None
 ) -> None:
-    answer = web.post(URL, content=body(milestone_id=milestone), headers=HEADER)
-    assert answer.status_code == 202
-    (row,) = rows(engine)
-    assert (row["testrail_project"], row["testrail_id"], row["state"]) == (1, kept, "waiting")
+    for project in (1, "1", 1.0):
+        content = body(project_id=project, milestone_id=milestone)
+        assert web.post(URL, content=content, headers=HEADER).status_code == 202
+    for row in rows(engine):
+        assert (row["testrail_project"], row["testrail_id"], row["state"]) == (1, kept, "waiting")
+    assert len(rows(engine)) == 3
 
 
 def test_a_repeated_delivery_is_202_and_kept_once(web: TestClient, engine: Engine) -> None:
