@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -13,6 +14,7 @@ from worker.bootstrap import Deployment
 from worker.settings import ProjectPair, Settings
 from worker.tasks.paused import is_paused
 
+NOBODY_READS: Final = "skipped: no pair is left to read what a webhook hinted at"
 log = structlog.get_logger(__name__)
 
 
@@ -40,7 +42,7 @@ def overdue(deployment: Deployment, after: timedelta) -> list[Hint]:
         if Waiting.now(deployment, project).close_if_nobody_reads()
     }
     for project in closed:
-        log.info("skipped: no pair is left to read what a webhook hinted at", project=project)
+        log.info(NOBODY_READS, project=project)
     return [hint for hint in late if hint.project not in closed]
 
 
