@@ -121,6 +121,12 @@ CAUSES: Final = (
     ),
     Cause(
         (),
+        "pk_(pairs|links|changes|deliveries)",
+        "PostgreSQL numbers new rows as others are numbered already, as after a restore of the data"
+        " alone: set the sequence of this table's `id` behind its rows (`setval`).",
+    ),
+    Cause(
+        (),
         r"invalid (connection option|URI query parameter|\w+ value)|bad value for",
         "Correct what stands behind the ? in MILESYNC_DATABASE_URL.",
     ),
@@ -136,6 +142,12 @@ def store_error(what: str, error: Exception, kind: type[StoreError] = StoreError
     """The error that a person reads: what did not work, the driver's words, and what to do."""
     text = plain(error)
     return kind(f"{what}: {text}", _hint(_code(error), text))
+
+
+def is_numbered_twice(error: Exception) -> bool:
+    """Whether a new row was refused for its number, which PostgreSQL itself had given it."""
+    told = getattr(getattr(error, "orig", None), "diag", None)
+    return str(getattr(told, "constraint_name", None)).startswith("pk_")
 
 
 def _hint(code: str, text: str) -> str:

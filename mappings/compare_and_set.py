@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, bindparam, case, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
+from mappings.causes import is_numbered_twice
 from mappings.link import Link
 from mappings.rows import link_columns
 from mappings.tables import links, pairs
@@ -74,7 +75,9 @@ def save_apart(connection: Connection, pair_id: int, link: Link, now: datetime) 
     try:
         with connection.begin_nested():
             return save_link(connection, pair_id, link, now)
-    except IntegrityError:
+    except IntegrityError as error:
+        if is_numbered_twice(error):
+            raise
         return None
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
-from mappings.causes import store_error
+from mappings.causes import is_numbered_twice, store_error
 from mappings.errors import DoesNotFit, StoreAway, StoreError
 from mappings.sharing import object_of
 
@@ -73,7 +73,8 @@ class Connected:
             with self.engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            kind = DoesNotFit if isinstance(error, IntegrityError) else StoreError
+            misfit = isinstance(error, IntegrityError) and not is_numbered_twice(error)
+            kind = DoesNotFit if misfit else StoreError
             raise store_error("The database did not answer", error, kind) from error
 
 

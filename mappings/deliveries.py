@@ -1,7 +1,8 @@
 """The accepted webhook calls: each delivery once, kept until what it hints at was read again.
 
 A delivery holds ids and no payload, so never a secret. It waits until each pair of its project has
-read the source: in a refresh of its milestone, or in a run of the whole pair that began later.
+read the source: in a refresh of its milestone, or in a run of the whole pair that began later. If
+something failed in that run that goes by itself, it waits on, and rests for longer each time.
 """
 
 from __future__ import annotations
@@ -9,24 +10,36 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import (
     ColumnElement,
     and_,
     delete,
     func,
-    insert,
     or_,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from mappings.database import Connected
-from mappings.errors import DoesNotFit
 from mappings.tables import deliveries
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
-_RECORD = insert(deliveries).inline()
+LONGEST_REST: Final = timedelta(minutes=15)
+"""What was tried rests for as long as it had waited by then, and never for longer than this."""
+TRIED_FOR: Final = timedelta(days=1)
+"""What waits for longer and is tried in vain once more is given up: the schedule takes it."""
+KEPT_FOR: Final = timedelta(days=7)
+"""How long a handled delivery is remembered, so that it is known when it is sent again."""
+_RECORD = {
+    name: insert_into(deliveries)
+    .inline()
+    .on_conflict_do_nothing(index_elements=[deliveries.c.delivery])
+    .execution_options(preserve_rowcount=True)
+    for name, insert_into in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
+}
 """Made once: to build and to look up a statement costs more CPU than to send it."""
 
 
@@ -56,12 +69,8 @@ class Deliveries(Connected):
             "state": WAITING,
             "received_at": now,
         }
-        try:
-            with self._transaction() as connection:
-                connection.execute(_RECORD, row)
-        except DoesNotFit:
-            return False
-        return True
+        with self._transaction() as connection:
+            return connection.execute(_RECORD[connection.dialect.name], row).rowcount == 1
 
     def newest(
         self, project: int, milestone: int | None = None, *, before: datetime | None = None
@@ -76,6 +85,16 @@ class Deliveries(Connected):
         with self._transaction() as connection:
             found: int | None = connection.execute(query).scalar()
         return found
+
+    def wait_for(self, project: int, pair: int) -> bool:
+        """Whether a delivery waits that a pair of the project has not read."""
+        of_project = _waiting(project, None)
+        by_nobody = select(deliveries.c.id).where(of_project, deliveries.c.read_by.is_(None))
+        by_some = select(deliveries.c.read_by).where(of_project, deliveries.c.read_by.is_not(None))
+        with self._transaction() as connection:
+            if connection.execute(by_nobody.limit(1)).first() is not None:
+                return True
+            return any(pair not in read for read in connection.execute(by_some).scalars())
 
     def read(
         self,
@@ -106,18 +125,35 @@ class Deliveries(Connected):
                 values = closed if set(of) <= read else {"read_by": sorted(read)}
                 connection.execute(update(deliveries).where(deliveries.c.id == id_).values(values))
 
+    def were_tried(self, project: int, milestone: int | None, up_to: int, now: datetime) -> int:
+        """Note that what waits was tried in vain; how many deliveries were given up with that.
+
+        Which deliveries those are is said as for `read`.
+        """
+        chosen = and_(_waiting(project, milestone), deliveries.c.id <= up_to)
+        is_again = deliveries.c.handled_at.is_not(None)
+        is_over = and_(chosen, is_again, deliveries.c.received_at < now - TRIED_FOR)
+        given_up = update(deliveries).where(is_over).values(state=FAILED, handled_at=now)
+        with self._transaction() as connection:
+            number = connection.execute(given_up).rowcount
+            connection.execute(update(deliveries).where(chosen).values(handled_at=now))
+        return number
+
     def forgotten(self, now: datetime, after: timedelta) -> list[Hint]:
-        """What has waited for longer than that, each hint once.
+        """What has waited for longer than that and does not rest, each hint once, oldest first.
 
         So has what was received so far in the future: the clock was set back meanwhile.
         """
-        received = deliveries.c.received_at
+        received, tried = deliveries.c.received_at, deliveries.c.handled_at
         is_old = or_(received < now - after, received > now + after)
         late = and_(deliveries.c.state == WAITING, is_old)
-        columns = (deliveries.c.testrail_project, deliveries.c.testrail_id)
-        query = select(*columns, func.max(deliveries.c.correlation)).where(late).group_by(*columns)
+        what = (deliveries.c.testrail_project, deliveries.c.testrail_id)
+        first, last = func.min(received), func.max(deliveries.c.correlation)
+        query = select(*what, last, first, tried).where(late).group_by(*what, tried).order_by(first)
         with self._transaction() as connection:
-            return [Hint(*row) for row in connection.execute(query)]
+            found = connection.execute(query).all()
+        hints = [Hint(*hint) for *hint, at, tried_at in found if not _rests(at, tried_at, now)]
+        return list({(hint.project, hint.milestone): hint for hint in hints}.values())
 
     def waiting(self) -> int:
         """How many deliveries wait."""
@@ -132,11 +168,23 @@ class Deliveries(Connected):
             received: datetime | None = connection.execute(query).scalar()
         return 0.0 if received is None else max((now - received).total_seconds(), 0.0)
 
-    def purge(self, before: datetime) -> None:
-        """Delete the deliveries that were received before a moment and no longer wait."""
-        old = and_(deliveries.c.state != WAITING, deliveries.c.received_at < before)
+    def purge(self, now: datetime, keep: timedelta | None) -> None:
+        """Delete what was handled and is old, and what was received longer ago than ``keep``.
+
+        ``keep`` is how long runs are kept (None: for ever).
+        """
+        received = deliveries.c.received_at
+        is_old = and_(deliveries.c.state != WAITING, received < now - KEPT_FOR)
+        if keep is not None:
+            is_old = or_(is_old, received < now - keep)
         with self._transaction() as connection:
-            connection.execute(delete(deliveries).where(old))
+            connection.execute(delete(deliveries).where(is_old))
+
+
+def _rests(received: datetime, tried: datetime | None, now: datetime) -> bool:
+    if tried is None:
+        return False
+    return tried <= now < tried + min(tried - received, LONGEST_REST)
 
 
 def _waiting(project: int, milestone: int | None) -> ColumnElement[bool]:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mappings.causes import store_error
 from mappings.database import time_of
+from mappings.deliveries import Deliveries
 from mappings.link_record import LinkState
 from mappings.rows import ChangeState
 from mappings.run_record import RUNNING, UNFINISHED
@@ -50,11 +51,12 @@ def prune(engine: Engine, keep: timedelta | None) -> Pruned:
 
     A run goes whole with its changes, and never one with an open change, one that a link names,
     the run that created or adopted a living link's target, or the newest of its pair, of the whole
-    or of a part, or a refresh. Raises StoreError.
+    or of a part, or a refresh. Webhook calls go as `Deliveries.purge` says. Raises StoreError.
     """
     try:
         with engine.connect() as connection:
             now = time_of(connection)
+        Deliveries(engine).purge(now, keep)
         folded = _fold(engine, now - QUIET_AFTER)
         if keep is None:
             return Pruned(folded=folded)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from mappings.runs import RunLog
 from mappings.store import Store
 from tests.service.stack import ROOT
 from tests.service.test_intake import client
+from worker.web.pages.pairs import cards, every_pair, with_counts
 
 RULES: list[dict[str, Any]] = [
     rule
@@ -169,3 +170,23 @@ def test_alerts_use_metrics_that_are_shown(engine: Engine, store: Store, run_log
         'milesync_pair_problems{kind="held",pair="1=proj_a"} 1.0',
     ):
         assert line in text
+
+
+@pytest.mark.parametrize("trigger", ["migration", "schedule"])
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
+def test_the_metrics_and_the_pages_call_the_same_pairs_stale(
+    engine: Engine, store: Store, run_log: RunLog, trigger: str, state: str
+) -> None:
+    """A migration that ended well is not, where no beat runs; what never ended well is."""
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    with client(engine) as web:
+        service = web.app.state.service  # type: ignore[attr-defined]
+        here = service.deployment
+        pair = store.pair(here.identity(here.settings.projects[0]))
+        run = run_log.begin(pair.id, trigger, "test", long_ago)
+        run_log.change(run.id, state=state, finished_at=long_ago)
+        shown = web.get("/metrics").text
+        (card, *_) = cards(service, with_counts(here, every_pair(here)))
+    assert card.stale is ((trigger, state) != ("migration", "succeeded"))
+    told = re.findall(r"^milesync_pair_stale\{.*\} (\S+)", shown, re.MULTILINE)
+    assert told == [str(float(card.stale))]

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 from redis import Redis
 from sqlalchemy import text
 
+from mappings.deliveries import Deliveries, Hint
 from tests.conftest import _redis_program, _wait_for_redis
 from tests.service.stack import Stack, eventually, free_port
 from worker.sandbox.faults import FaultKind
@@ -26,8 +28,12 @@ def fill(stack: Stack, count: int) -> list[int]:
 
 
 def tick(stack: Stack, trigger: str = "schedule") -> None:
-    """What the beat sends."""
+    """What the beat sends; or what a webhook asks for, whose delivery waits."""
     use_settings(stack.settings)
+    if trigger == "webhook":
+        with stack.deployment as here:
+            hint = Hint(1, None, uuid4().hex)
+            Deliveries(here.engine).record(hint.correlation, "", hint, here.clock.now())
     sync_project.apply_async((1, "proj_abc123", trigger))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
-from sqlalchemy import Engine, event, select
+from sqlalchemy import Engine, event, select, text
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -107,6 +108,29 @@ def test_a_broker_that_does_not_answer_is_left_alone_for_a_while(
         assert service.deliveries.waiting() == 3
 
 
+def test_every_answer_is_counted_by_its_status(
+    engine: Engine, clean_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the metrics show it: also what is repeated, ignored, refused, or cannot be recorded."""
+    monkeypatch.setattr("worker.web.intake.ask", lambda *_: None)
+    named = {**HEADER, "X-TestRail-Delivery": b"one"}
+    with client(engine, MILESYNC_REDIS_URL=clean_redis) as web:
+        for _ in range(2):
+            assert web.post(URL, content=body(), headers=named).status_code == 202
+        assert web.post(URL, content=body(project_id=9), headers=HEADER).status_code == 202
+        assert web.post(URL, content=body(), headers={}).status_code == 401
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE deliveries RENAME TO away"))
+        try:
+            assert web.post(URL, content=body(), headers=HEADER).status_code == 503
+        finally:
+            with engine.begin() as connection:
+                connection.execute(text("ALTER TABLE away RENAME TO deliveries"))
+        shown = web.get("/metrics").text
+    counted = dict(re.findall(r'^milesync_deliveries_total{status="(\d+)"} (\S+)', shown, re.M))
+    assert counted == {"202": "3.0", "401": "1.0", "503": "1.0"}
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_too_long_a_body_is_413_before_its_secret_is_looked_at(
     web: TestClient, chunked: bool
@@ -145,6 +169,8 @@ def test_exactly_256_kib_are_taken(web: TestClient) -> None:
         (body(project_id=None), HEADER, 422),
         (body(project_id=True), HEADER, 422),
         (body(project_id="%project_id%"), HEADER, 422),
+        (body(project_id=1.5), HEADER, 422),
+        (body(project_id=float("inf")), HEADER, 422),
         (b"{}", HEADER, 422),
     ],
 )
@@ -166,6 +192,8 @@ def test_an_unknown_project_is_ignored(web: TestClient, engine: Engine, project:
         (5, 5),
         ("5", 5),
         (" 5 ", 5),
+        (5.0, 5),
+        (5.5, None),
         ("", None),
         (None, None),
         ("%milestone_id%", None),
@@ -175,10 +203,12 @@ def test_an_unknown_project_is_ignored(web: TestClient, engine: Engine, project:
 def test_ids_are_numbers_or_text_and_an_empty_one_means_the_pair(
     web: TestClient, engine: Engine, milestone: Any, kept: int | None
 ) -> None:
-    answer = web.post(URL, content=body(milestone_id=milestone), headers=HEADER)
-    assert answer.status_code == 202
-    (row,) = rows(engine)
-    assert (row["testrail_project"], row["testrail_id"], row["state"]) == (1, kept, "waiting")
+    for project in (1, "1", 1.0):
+        content = body(project_id=project, milestone_id=milestone)
+        assert web.post(URL, content=content, headers=HEADER).status_code == 202
+    for row in rows(engine):
+        assert (row["testrail_project"], row["testrail_id"], row["state"]) == (1, kept, "waiting")
+    assert len(rows(engine)) == 3
 
 
 def test_a_repeated_delivery_is_202_and_kept_once(web: TestClient, engine: Engine) -> None:
@@ -265,7 +295,7 @@ def test_a_delivery_waits_until_it_is_handled(engine: Engine) -> None:
     assert (kept.newest(1, 7), kept.waiting()) == (newest, 2)
     kept.read(1, 7, newest, [2], [1, 2], now)
     assert (kept.newest(1, 7), kept.waiting()) == (None, 1)
-    kept.purge(now + timedelta(days=1))
+    kept.purge(now + timedelta(days=8), None)
     assert [row["delivery"] for row in rows(engine)] == ["other"]
 
 

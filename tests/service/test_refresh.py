@@ -188,6 +188,17 @@ def test_a_delivery_of_a_project_that_no_pair_is_left_to_read_is_closed(
     assert waiting(here) == 0
 
 
+def test_a_refresh_for_no_pair_says_so(stack: Stack, here: Deployment) -> None:
+    """Its delivery is closed: no work that could be asked for would do it."""
+    hint = hinted(stack, here, "first")
+    stack.extra["MILESYNC_PROJECTS"] = "2=proj_abc123"
+    with stack.deployment as now, capture_logs() as told:
+        assert refresh(now, stack.redis, hint).to_sync == ()
+    why = "skipped: no pair is left to read what a webhook hinted at"
+    assert [line["project"] for line in told if line["event"] == why] == [1]
+    assert waiting(here) == 0
+
+
 def test_a_pair_whose_credentials_were_refused_is_not_waited_for(
     stack: Stack, here: Deployment
 ) -> None:

@@ -9,7 +9,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import structlog
+
 from mappings.commands import for_project
+from mappings.deliveries import Deliveries
 from mappings.errors import MilesyncError
 from worker.sync.apply.updates import FRESH
 from worker.sync.context import PlannedRun
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from worker.sync.options import Options
 
 
+log = structlog.get_logger(__name__)
 _SOME = 1000
 """Links that are read together."""
 
@@ -47,6 +51,8 @@ class PairRun:
         self._run: Run | None = None
         self._planned_at: datetime | None = None
         self._report: RunReport | None = None
+        self._hinted: int | None = None
+        """The newest webhook call that waited for a reading before this run's began."""
 
     @property
     def identity(self) -> PairIdentity:
@@ -110,6 +116,7 @@ class PairRun:
 
     def _decide(self, run: Run) -> None:
         run.planned = None  # of a large pair, one plan is enough to hold
+        self._hinted = Deliveries(run.context.store.engine).newest(self.pair.testrail)
         run.plan()
         self._planned_at = run.context.clock.now()
 
@@ -144,6 +151,20 @@ class PairRun:
         if run is not None and self.planned is not None:
             self._guarded(lambda: run.apply(on_outcome))
             self.end()
+            self._close_hinted(run)
+
+    def _close_hinted(self, run: Run) -> None:
+        """Close the webhook calls for which this run has read, as the slices of a service do."""
+        is_whole = self._options.only is None and self.report.error is None
+        if self._hinted is None or not is_whole or self.report.tries_again:
+            return
+        from worker.tasks.hinted import Waiting
+
+        try:
+            waiting = Waiting(self._deployment, self.pair.testrail, None, self._hinted)
+            waiting.were_read([run.pair.id])
+        except MilesyncError as error:
+            log.warning("no webhook call could be closed", error=error.message)
 
     def _guarded(self, work: Callable[[], object]) -> None:
         try:

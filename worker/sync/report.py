@@ -53,6 +53,14 @@ class RunReport:
     verified: Mapping[str, Any] | None = None
     held_accepted: int = 0
 
+    @property
+    def tries_again(self) -> bool:
+        """Whether something did not get through that goes by itself, so that a later run does it.
+
+        What waits for another milestone is none of it: that one tells, or is for a person.
+        """
+        return any(_goes_by_itself(problem) for problem in self.problems)
+
     def as_json(self) -> dict[str, Any]:
         """The project's object in ``migrate --json``."""
         document: dict[str, Any] = {
@@ -72,8 +80,14 @@ class RunReport:
         return document
 
 
+def _goes_by_itself(problem: Mapping[str, Any]) -> bool:
+    waits = problem.get("result") == Result.WAITING and problem["kind"] != ProblemKind.WAITING
+    return waits or problem["kind"] in _UNREAD
+
+
 _ARRIVING = frozenset({Kind.CREATE, Kind.ADOPT})
 _MET = (ProblemKind.REJECTED, ProblemKind.ALTERED)
+_UNREAD = (ProblemKind.SOURCE_INCOMPLETE, ProblemKind.TARGET_INCOMPLETE)
 
 
 def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:

@@ -29,18 +29,24 @@ def beat_age(redis: Redis | None) -> float | None:
     return TICK_KEPT - left if 0 <= left <= TICK_KEPT else None
 
 
+def beat_ticks(redis: Redis | None) -> bool:
+    """Whether the beat has ticked of late. Raises RedisError where Redis does not answer."""
+    age = beat_age(redis)
+    return age is not None and age <= OLDEST_BEAT
+
+
 def main() -> int:
     """0 if the beat ticks, 1 if it does not or Redis does not answer, 2 for wrong settings."""
     with starting():
         settings = process_settings()
         require_broker(settings)
     try:
-        age = beat_age(redis_of(settings))
+        ticks = beat_ticks(redis_of(settings))
     except RedisError as error:
         said, hint = redis_words(error)
         say_error(RedisAway(f"Redis did not answer: {said}.", hint))
         return 1
-    return 0 if age is not None and age <= OLDEST_BEAT else 1
+    return 0 if ticks else 1
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -13,12 +14,19 @@ from worker.bootstrap import Deployment
 from worker.settings import ProjectPair, Settings
 from worker.tasks.paused import is_paused
 
+NOBODY_READS: Final = "skipped: no pair is left to read what a webhook hinted at"
 log = structlog.get_logger(__name__)
 
 
 def pairs_of(settings: Settings, project: int) -> list[ProjectPair]:
     """The enabled pairs of a TestRail project."""
     return [pair for pair in settings.projects if pair.enabled and pair.testrail == project]
+
+
+def is_waited_for(deployment: Deployment, configured: ProjectPair) -> bool:
+    """Whether a delivery waits that this pair has not read yet. Raises StoreError."""
+    pair = deployment.store.pair(deployment.identity(configured))
+    return Deliveries(deployment.store.engine).wait_for(configured.testrail, pair.id)
 
 
 def overdue(deployment: Deployment, after: timedelta) -> list[Hint]:
@@ -34,7 +42,7 @@ def overdue(deployment: Deployment, after: timedelta) -> list[Hint]:
         if Waiting.now(deployment, project).close_if_nobody_reads()
     }
     for project in closed:
-        log.info("skipped: no pair is left to read what a webhook hinted at", project=project)
+        log.info(NOBODY_READS, project=project)
     return [hint for hint in late if hint.project not in closed]
 
 
@@ -61,14 +69,23 @@ class Waiting:
         ``since`` is when they began to, if that was before these deliveries were looked for. A
         pair whose credentials were refused is not waited for. Raises StoreError.
         """
-        deliveries, now = Deliveries(self.deployment.store.engine), self.deployment.clock.now()
-        newest = self.newest
-        if since is not None:
-            newest = deliveries.newest(self.project, self.milestone, before=since)
+        newest, now = self._newest(since), self.deployment.clock.now()
         if newest is not None:
-            deliveries.read(
-                self.project, self.milestone, newest, by, self._readers(now), now, state=state
-            )
+            what, of = (self.project, self.milestone, newest), self._readers(now)
+            self._deliveries.read(*what, by, of, now, state=state)
+
+    def were_tried(self, *, since: datetime | None = None) -> None:
+        """Note that what they hint at was tried in vain, as in `were_read`: they wait and rest.
+
+        Whatever of them waits for too long already is given up. Raises StoreError.
+        """
+        newest, now = self._newest(since), self.deployment.clock.now()
+        if newest is None:
+            return
+        gone = self._deliveries.were_tried(self.project, self.milestone, newest, now)
+        if gone:
+            why = "given up: what webhooks hinted at is left to the schedule"
+            log.warning(why, project=self.project, deliveries=gone)
 
     def close_if_nobody_reads(self) -> bool:
         """Close these deliveries if no pair is left that will read them. Raises StoreError."""
@@ -76,6 +93,15 @@ class Waiting:
             return False
         self.were_read(())
         return True
+
+    @property
+    def _deliveries(self) -> Deliveries:
+        return Deliveries(self.deployment.store.engine)
+
+    def _newest(self, since: datetime | None) -> int | None:
+        if since is None:
+            return self.newest
+        return self._deliveries.newest(self.project, self.milestone, before=since)
 
     def _readers(self, now: datetime) -> set[int]:
         here = self.deployment

@@ -29,14 +29,15 @@ class Hints:
 
     def ask(self, work: str, queue: str) -> bool:
         """Whether the caller has to enqueue the work; False if it is queued already."""
-        longest = QUEUED_BEHIND_OTHERS if self._has_others(queue) else QUEUED_FOR
+        longest = QUEUED_BEHIND_OTHERS if self.length(queue) else QUEUED_FOR
         return self._mark(_queued(work), longest, QUEUED_BEHIND_OTHERS) == 0.0
 
-    def _has_others(self, queue: str) -> bool:
+    def length(self, queue: str) -> int:
+        """How many messages are in a queue."""
         try:
-            return int(self._redis.llen(queue)) > 0
+            return int(self._redis.llen(queue))
         except ResponseError:  # a key of its name that is none: a worker moves it away
-            return False
+            return 0
 
     def put_off(self, work: str) -> None:
         """For a while nobody has to enqueue the work."""

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
 from mappings.answers import AnswerStore
-from mappings.deliveries import Deliveries, Hint
+from mappings.deliveries import Hint
 from mappings.errors import StoreError
 from mappings.locks import settle_dead
 from mappings.retention import prune as prune_runs
@@ -29,7 +29,7 @@ from worker.tasks import slices
 from worker.tasks.age import is_too_old
 from worker.tasks.celery_app import app, deployment, is_stopping
 from worker.tasks.given_up import NOT_CONFIGURED, give_up
-from worker.tasks.hinted import overdue, pairs_of
+from worker.tasks.hinted import is_waited_for, overdue, pairs_of
 from worker.tasks.hints import Hints
 from worker.tasks.paused import to_try_again
 from worker.tasks.refresh import QUIET, refresh, refresh_name
@@ -38,8 +38,8 @@ SYNC_QUIET: Final = 60
 """Seconds from one hinted sync of a pair to the next; the pair's lock sees to those that last."""
 OVERDUE: Final = timedelta(seconds=30)
 """A delivery that waits for longer is asked for again by the sweep."""
-KEPT: Final = timedelta(days=7)
-"""How long a handled delivery is remembered."""
+ALWAYS_QUEUED: Final = 50
+"""So many refreshes may be queued whatever waits; beyond, the sweep asks for none."""
 PRUNED: Final = "milesync:pruned"
 PRUNE_EVERY: Final = 86_400
 """Seconds between two prunings."""
@@ -63,12 +63,14 @@ log = structlog.get_logger(__name__)
 # --- asking for work
 
 
-def ask_refresh(redis: Redis, hint: Hint) -> None:
+def ask_refresh(redis: Redis, hint: Hint) -> bool:
     """Enqueue what a hint asks for, unless it is queued already. Raises on a broken broker."""
     if hint.milestone is None:
         raise ValueError("a hint at a project is asked for with `ask_sync`")
-    if Hints(redis).ask(refresh_name(hint.project, hint.milestone), "refresh"):
+    is_new = Hints(redis).ask(refresh_name(hint.project, hint.milestone), "refresh")
+    if is_new:
         refresh_milestone.apply_async((hint.project, hint.milestone, hint.correlation))
+    return is_new
 
 
 def ask_sync(redis: Redis, pair: ProjectPair, correlation: str) -> None:
@@ -175,6 +177,10 @@ def _sync(
 
 def _sync_because_of_a_hint(pair: ProjectPair, attempt: int, correlation: str | None) -> None:
     hints, name = Hints(_redis()), f"sync {pair}"
+    if not is_waited_for(deployment(), pair):
+        log.info("skipped: no delivery waits for a sync of this pair")
+        hints.forget(name)
+        return
     job = slices.Job(pair, Trigger.WEBHOOK, attempt=attempt)
     wait = hints.begin(name, SYNC_QUIET)
     if wait:
@@ -238,10 +244,8 @@ def sweep_deliveries(sent_at: float | None = None, good_for: float = math.inf) -
 
 
 def _sweep(here: Deployment, redis: Redis) -> None:
-    now, hints = here.clock.now(), Hints(redis)
-    deliveries = Deliveries(here.store.engine)
-    for hint in overdue(here, OVERDUE):
-        ask(redis, here.settings, hint)
+    hints = Hints(redis)
+    _ask_for_overdue(here, redis)
     dead = settle_dead(here.runs)
     for run in dead:
         if run.error is not None:
@@ -254,12 +258,28 @@ def _sweep(here: Deployment, redis: Redis) -> None:
         if hints.ask(f"paused {pair}", "sync"):
             log.info("tries the credentials of a paused pair again", pair=str(pair))
             sync_project.apply_async((pair.testrail, pair.testably, Trigger.SCHEDULE.value))
-    deliveries.purge(now - KEPT)
     AnswerStore(here.store.engine).purge()
     if redis.set(PRUNED, "1", nx=True, ex=PRUNE_EVERY):
         _prune(here)
     enabled = [pair for pair in here.settings.projects if pair.enabled]
     here.tell_people(enabled, scheduled=True, hurries=True)
+
+
+def _ask_for_overdue(here: Deployment, redis: Redis) -> None:
+    """Ask for what hints have waited for; of refreshes, for no more than the queue has room.
+
+    A mark may lapse while its message is in the queue still, where refreshes take long.
+    """
+    late = overdue(here, OVERDUE)
+    refreshes = sum(hint.milestone is not None for hint in late)
+    room = max(refreshes, ALWAYS_QUEUED) - Hints(redis).length("refresh")
+    for hint in late:
+        if hint.milestone is None:
+            ask(redis, here.settings, hint)
+        elif room > 0:
+            room -= ask_refresh(redis, hint)
+    if refreshes and room <= 0:
+        log.info("as many refreshes are queued as hints wait", refreshes=refreshes)
 
 
 def _go_on_again(here: Deployment, run: RunRecord) -> None:

@@ -28,7 +28,7 @@ from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import RunReport, error_json
 from worker.sync.run import run_pair
-from worker.tasks.hinted import Waiting, pairs_of
+from worker.tasks.hinted import NOBODY_READS, Waiting, pairs_of
 from worker.tasks.hints import Hints
 from worker.tasks.paused import is_paused, pause
 from worker.tasks.slices import waiting_counter
@@ -97,6 +97,8 @@ def _read_again(deployment: Deployment, hint: Hint) -> Refreshed:
         return Refreshed()
     done = _Outcomes()
     every = pairs_of(deployment.settings, hint.project)
+    if not every:
+        log.info(NOBODY_READS, project=hint.project)
     for at, configured in enumerate(every):
         pair = deployment.store.pair(deployment.identity(configured))
         if is_paused(configured, pair, deployment.clock.now()):

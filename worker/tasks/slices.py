@@ -99,10 +99,20 @@ def work(
     if record is None and pair.paused_because is not None and not isinstance(done.error, Busy):
         was_tried(deployment, job.pair, pair)
     after = _after(deployment, job, pair, done)
-    if after is None and not isinstance(done.error, Busy | LostLock):
-        state = DONE if done.error is None else FAILED
-        waiting.were_read([pair.id], since=done.read_at, state=state)
+    if after is None and options.only is None:
+        _note(waiting, pair, done)
     return after
+
+
+def _note(waiting: Waiting, pair: Pair, done: _Done) -> None:
+    """What a run that has ended means for the deliveries that waited for it."""
+    if isinstance(done.error, Busy | LostLock | BudgetExhausted):
+        return  # somebody else has the run
+    if isinstance(done.error, _PASSING) or (done.error is None and done.report.tries_again):
+        waiting.were_tried(since=done.read_at)
+        return
+    state = DONE if done.error is None else FAILED
+    waiting.were_read([pair.id], since=done.read_at, state=state)
 
 
 def _count(deployment: Deployment, job: Job, done: _Done) -> None:

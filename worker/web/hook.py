@@ -110,6 +110,8 @@ def _id(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
+    if isinstance(value, float) and value.is_integer():  # 1.0
+        return int(value)
     text = value.strip() if isinstance(value, str) else ""
     # a longer one is no id, and int() is slow or refuses
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None

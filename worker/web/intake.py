@@ -47,13 +47,12 @@ async def receive(request: Request) -> Response:
     try:
         call = await _checked(service, request)
     except BadCall as refused:
-        count = BackgroundTask(_count, service, refused.status)
-        return _answer(refused.status, "refused", count, reason=refused.reason)
+        return _answer(service, refused.status, "refused", reason=refused.reason)
     except ClientDisconnect:
         return Response(status_code=400)
     if not pairs_of(service.settings, call.project):
         _sparing.tell(log.info, "ignored a webhook for an unknown project", event_type=call.event)
-        return _answer(202, "ignored")
+        return _answer(service, 202, "ignored")
     return await _accept(service, request, call)
 
 
@@ -92,12 +91,13 @@ async def _accept(service: Service, request: Request, call: Call) -> Response:
         new = await run_in_threadpool(_record, service, name, call.event, hint)
     except StoreError as error:
         _sparing.tell(log.error, "a webhook could not be recorded", error=error.message)
-        return _answer(503, "refused", reason="the database does not answer; send it again")
+        why = "the database does not answer; send it again"
+        return _answer(service, 503, "refused", reason=why)
     if not new:
         log.info("ignored a repeated webhook", correlation=name)
-        return _answer(202, "repeated", delivery=name)
+        return _answer(service, 202, "repeated", delivery=name)
     asking = BackgroundTask(_enqueue, service, call.event, hint)
-    return _answer(202, "accepted", asking, delivery=name)
+    return _answer(service, 202, "accepted", asking, delivery=name)
 
 
 def _record(service: Service, name: str, event: str, hint: Hint) -> bool:
@@ -143,8 +143,10 @@ def _leave_to_the_sweep(**more: str) -> None:
 
 
 def _answer(
-    status: int, word: str, background: BackgroundTask | None = None, **more: str
+    service: Service, status: int, word: str, after: BackgroundTask | None = None, **more: str
 ) -> JSONResponse:
+    """The answer, which is counted: by what is done ``after`` it, where there is that."""
+    count = BackgroundTask(_count, service, status)
     # the rest of a body that came too late would be taken for the next request
     headers = {"Connection": "close"} if status == 408 else None
-    return JSONResponse({"status": word, **more}, status, headers, background=background)
+    return JSONResponse({"status": word, **more}, status, headers, background=after or count)

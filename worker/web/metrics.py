@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,8 +23,8 @@ from starlette.responses import Response
 from mappings.errors import MilesyncError
 from mappings.overview import Standing, overview
 from mappings.rows import Pair
-from worker.stale import is_stale
-from worker.tasks.alive import OLDEST_BEAT, beat_age
+from worker.stale import why_stale
+from worker.tasks.alive import beat_age, beat_ticks
 from worker.tasks.celery_app import QUEUES
 from worker.web.service import Service, service_of
 
@@ -69,15 +70,15 @@ class _Reading(Collector):
                 log.warning("left out of the metrics", part=part, error=str(error))
             up.add_metric([part], answered)
         if self._service.redis is not None:
-            up.add_metric(["beat"], self._beat_ticks())
+            up.add_metric(["beat"], _beat_ticks(self._service))
         return [*found, up]
 
-    def _beat_ticks(self) -> bool:
-        try:
-            age = beat_age(self._service.redis)
-        except RedisError:
-            return False
-        return age is not None and age <= OLDEST_BEAT
+
+def _beat_ticks(service: Service) -> bool:
+    try:
+        return beat_ticks(service.redis)
+    except RedisError:
+        return False
 
 
 def _from_redis(service: Service) -> Iterator[Metric]:
@@ -130,6 +131,7 @@ class _Pairs:
         synced = {str(one) for one, pair in known if found[pair.id].synced_at is not None}
         self._never_synced = {str(one): str(one) not in synced for one in enabled}
         self._pairs = [(str(one), one.schedule, pair, found[pair.id]) for one, pair in known]
+        self._runs, self._kept = here.runs, _beat_ticks(service)
 
     def families(self) -> Iterator[Metric]:
         """Gauges by pair; what is not known of a pair is left out."""
@@ -145,9 +147,9 @@ class _Pairs:
             "1 while three moments of the schedule have passed without a run that ended well.",
             labels=["pair"],
         )
-        for label, cron, _, standing in self._pairs:
-            if standing.synced_at is not None:
-                stale.add_metric([label], float(is_stale(cron, standing.synced_at, self._now)))
+        for label, cron, pair, standing in self._pairs:
+            if standing.last_run is not None:
+                stale.add_metric([label], float(self._is_stale(cron, pair, standing)))
         yield stale
         never = GaugeMetricFamily(
             "milesync_pair_never_synced",
@@ -159,6 +161,10 @@ class _Pairs:
         yield never
         yield self._counted("links", "Links, by state.", "state")
         yield self._counted("problems", "What needs a person, by kind.", "kind")
+
+    def _is_stale(self, cron: str, pair: Pair, standing: Standing) -> bool:
+        first = partial(self._runs.first_began, pair.id)
+        return why_stale(pair, standing, cron, self._now, first, kept=self._kept) is not None
 
     def _counted(self, name: str, text: str, label: str) -> Metric:
         family = GaugeMetricFamily(f"milesync_pair_{name}", text, labels=["pair", label])

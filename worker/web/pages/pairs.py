@@ -23,7 +23,7 @@ from worker.facts.progress import Progress, progress_of
 from worker.settings import ProjectPair
 from worker.settings.schedule import next_moment
 from worker.stale import why_stale
-from worker.tasks.alive import OLDEST_BEAT, beat_age
+from worker.tasks.alive import beat_ticks
 from worker.web.pages.frame import NotThere, number
 from worker.web.service import Service, service_of
 
@@ -169,11 +169,10 @@ def _is_stale(here: Deployment, one: Known, now: datetime, *, kept: bool) -> boo
 def _beat_ticks(service: Service) -> bool:
     """Whether somebody keeps to the schedule."""
     try:
-        age = beat_age(service.redis)
+        return beat_ticks(service.redis)
     except RedisError as error:
         log.warning("whether the beat ticks is not shown", error=str(error))
         return False
-    return age is not None and age <= OLDEST_BEAT
 
 
 def _allowances(here: Deployment, some: Sequence[ProjectPair]) -> Mapping[str, int | None]:
