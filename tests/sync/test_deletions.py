@@ -162,6 +162,47 @@ def test_what_answers_404_to_its_archiving_and_is_there_is_not_archived(family: 
     quiet(family)
 
 
+@pytest.mark.parametrize("trigger", [Trigger.MANUAL, Trigger.MIGRATION, Trigger.SCHEDULE])
+def test_nothing_is_gone_that_is_listed(family: World, trigger: Trigger) -> None:
+    """Its detail answers 404: nobody says that both sides agree, and it is archived later (R4)."""
+    family.rail.delete(3)
+    answers_404(family, "GET", family.id_of(3))
+    report = family.run(trigger)
+    assert (report.state, report.counts["waiting"]) == (State.PARTIAL, 1)
+    assert [told["kind"] for told in report.problems if told["testrail_id"] == 3] == ["unread"]
+    assert (family.to_ably.writes, family.links[3].state) == ({}, LinkState.LINKED)
+    assert (report.verified or {"in_step": None})["in_step"] is not True
+    with pytest.raises(UnreadableAnswer):
+        verify(family.context())
+    family.to_ably.before = lambda *_: None
+    assert (family.run(trigger).counts["archived"], status(family, 3)) == (1, "archived")
+    quiet(family)
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone at the source", "edited"])
+def test_the_second_look_takes_nothing_for_gone_that_was_listed(
+    family: World, is_gone: bool
+) -> None:
+    """It is neither archived for it nor told as missing: nothing is proved."""
+    if is_gone:
+        family.rail.delete(3)
+    else:
+        family.edit_target(3, name="A person's")
+    seen: list[str] = []
+
+    def deny(method: str, what: str) -> None:
+        seen.extend([what] if method == "GET" and what.endswith(family.id_of(3)) else [])
+        if len(seen) == 1 + is_gone and what == seen[-1]:
+            raise NotFound("Testably", "There is no such milestone", status=404)
+
+    family.to_ably.before = deny
+    with pytest.raises(UnreadableAnswer):
+        verify(family.context())
+    assert (len(seen), family.links[3].state) == (1 + is_gone, LinkState.LINKED)
+    family.to_ably.before = lambda *_: None
+    assert not verify(family.context()).in_step
+
+
 def test_archiving_that_fails_for_a_while_is_tried_by_the_next_run(family: World) -> None:
     """5xx is no refusal."""
     family.rail.delete(3)
@@ -550,7 +591,7 @@ def test_what_a_create_in_doubt_left_is_not_archived_where_people_work_in_it(
     assert world.ably.get(PROJECT, made)["status"] == "active"
 
 
-DENIED_ALONE = (AccessDenied, Redirected, ServerTrouble, UnreadableAnswer)
+DENIED_ALONE = (AccessDenied, NotFound, Redirected, ServerTrouble, UnreadableAnswer)
 
 
 def cannot_be_read(world: World, testably_id: str, error: type[ApiError]) -> None:

@@ -225,7 +225,7 @@ def second_look(context: PairContext, snapshot: Snapshot, suspects: Iterable[Act
 def _target_again(
     context: PairContext, snapshot: Snapshot, testably_id: str
 ) -> TargetMilestone | None:
-    """None if it has gone. Of its sub-milestones it tells no more than a plan's reading does."""
+    """None if it is not found. Of its sub-milestones it tells what a plan's reading does."""
     row = snapshot.target.milestones.get(testably_id)
     try:
         again = context.target.get(context.identity.testably_project, testably_id)

@@ -26,6 +26,7 @@ from worker.sync.apply.writer import TargetWriter
 from worker.sync.decide.absence import GONE, not_read, used_by
 from worker.sync.decide.action import Action, Kind, is_completed
 from worker.sync.ports import OfOne
+from worker.sync.read.below import why_unread
 
 FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
@@ -258,7 +259,7 @@ def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
         return answer
     if isinstance(answer, NotFound):
         writer.target.check_project(writer.project)  # raises if that is gone as well (R4)
-    raise LeftError(not_read(about, answer.message))
+    raise LeftError(not_read(about, why_unread(answer)))
 
 
 def read_unused(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
