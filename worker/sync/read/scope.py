@@ -263,7 +263,7 @@ def with_fresh(
         milestones.pop(gone_id, None)
     rows = {**snapshot.target.milestones, **{i: m for i, m in targets.items() if m}}
     denied = frozenset(id_ for id_, target in targets.items() if target is None)
-    gone = denied - (rows.keys() - snapshot.target.singly)  # nothing has that is listed (R4)
+    gone = denied & (snapshot.target.gone | snapshot.target.singly)  # what no list showed (R4)
     for id_ in gone:
         rows.pop(id_, None)
     unproved = {**snapshot.target.unproved, **dict.fromkeys(denied - gone, NOT_PROVED_GONE)}
