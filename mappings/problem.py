@@ -112,7 +112,7 @@ class ProblemKind(StrEnum):
     IN_DOUBT_FOR_A_PERSON = (
         "in_doubt_for_a_person",
         Effect.DECIDE,
-        "Archive in Testably all but the one that is its own, then `milesync retry {id}`.",
+        "In Testably mend what is unreadable, archive what is not its own; `milesync retry {id}`.",
     )
     SECOND_TARGET = (
         "second_target",

@@ -22,6 +22,7 @@ from worker.errors import (
     ApiError,
     ConnectionLost,
     CredentialsRefused,
+    NotFound,
     Redirected,
     ServerTrouble,
     UnreadableAnswer,
@@ -279,7 +280,9 @@ def two_in_doubt(world: World, kind: str, parent: int, meanwhile: Callable[[], N
 
 
 @pytest.mark.parametrize("kind", ["reset", "timeout_after"])
-@pytest.mark.parametrize("error", [ServerTrouble, UnreadableAnswer, AccessDenied, Redirected])
+@pytest.mark.parametrize(
+    "error", [ServerTrouble, UnreadableAnswer, AccessDenied, Redirected, NotFound]
+)
 @pytest.mark.parametrize(("which", "listed"), [("above", True), ("above", False), ("sub", False)])
 def test_what_cannot_be_read_below_a_parent_keeps_no_other_create_in_doubt(
     world: World, kind: str, error: type[ApiError], which: str, listed: bool

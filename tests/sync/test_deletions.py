@@ -112,15 +112,95 @@ def test_a_target_that_is_gone_as_well(family: World) -> None:
     quiet(family)
 
 
-def test_a_target_that_vanishes_before_it_is_archived(family: World) -> None:
-    """404 to the PATCH: gone is gone."""
+def test_a_target_that_vanishes_before_it_is_archived_is_proved_gone_by_the_next_run(
+    family: World,
+) -> None:
+    """A 404 to the PATCH tells only that the write was not done (R4)."""
     family.rail.delete(3)
     doomed = family.id_of(3)
-    family.to_ably.before = lambda method, _: (
-        family.ably.remove(doomed) if method == "PATCH" else None
-    )
+
+    def vanishes(method: str, _: str) -> None:
+        if method == "PATCH":
+            family.ably.remove(doomed)
+
+    family.to_ably.before = vanishes
     report = family.run()
-    assert (report.state, family.links[3].state) == (State.SUCCEEDED, LinkState.ARCHIVED)
+    assert (report.counts["waiting"], report.counts["archived"]) == (1, 0)
+    assert [told["kind"] for told in report.problems] == ["not_found"]
+    family.to_ably.before = lambda *_: None
+    assert family.run().state is State.SUCCEEDED
+    assert (family.to_ably.writes, family.links[3].state) == ({}, LinkState.ARCHIVED)
+    quiet(family)
+
+
+def answers_404(world: World, method: str, testably_id: str) -> None:
+    """Testably lists the milestone, and denies it to whoever asks for it in this way."""
+
+    def deny(asked: str, what: str) -> None:
+        if asked == method and what.endswith(testably_id):
+            raise NotFound("Testably", "There is no such milestone", status=404)
+
+    world.to_ably.before = deny
+
+
+def test_what_answers_404_to_its_archiving_and_is_there_is_not_archived(family: World) -> None:
+    """In no run, and no proof says that both sides agree; it is tried as any failed write is."""
+    family.rail.delete(3)
+    answers_404(family, "PATCH", family.id_of(3))
+    kinds = []
+    for trigger in (Trigger.MANUAL, Trigger.MIGRATION, Trigger.SCHEDULE, Trigger.MANUAL):
+        report = family.run(trigger)
+        assert (report.state, report.counts["archived"]) == (State.PARTIAL, 0)
+        assert family.links[3].state is LinkState.LINKED
+        kinds += [told["kind"] for told in report.problems]
+        assert (report.verified or {"in_step": False})["in_step"] is False
+    assert set(kinds) <= {"not_found", "keeps_failing"}
+    assert not verify(family.context()).in_step
+    family.to_ably.before = lambda *_: None
+    family.clock.sleep(2 * 3600)
+    assert (family.run().counts["archived"], status(family, 3)) == (1, "archived")
+    quiet(family)
+
+
+@pytest.mark.parametrize("trigger", [Trigger.MANUAL, Trigger.MIGRATION, Trigger.SCHEDULE])
+def test_nothing_is_gone_that_is_listed(family: World, trigger: Trigger) -> None:
+    """Its detail answers 404: nobody says that both sides agree, and it is archived later (R4)."""
+    family.rail.delete(3)
+    answers_404(family, "GET", family.id_of(3))
+    report = family.run(trigger)
+    assert (report.state, report.counts["waiting"]) == (State.PARTIAL, 1)
+    assert [told["kind"] for told in report.problems if told["testrail_id"] == 3] == ["unread"]
+    assert (family.to_ably.writes, family.links[3].state) == ({}, LinkState.LINKED)
+    assert (report.verified or {"in_step": None})["in_step"] is not True
+    with pytest.raises(UnreadableAnswer):
+        verify(family.context())
+    family.to_ably.before = lambda *_: None
+    assert (family.run(trigger).counts["archived"], status(family, 3)) == (1, "archived")
+    quiet(family)
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone at the source", "edited"])
+def test_the_second_look_takes_nothing_for_gone_that_was_listed(
+    family: World, is_gone: bool
+) -> None:
+    """It is neither archived for it nor told as missing: nothing is proved."""
+    if is_gone:
+        family.rail.delete(3)
+    else:
+        family.edit_target(3, name="A person's")
+    seen: list[str] = []
+
+    def deny(method: str, what: str) -> None:
+        seen.extend([what] if method == "GET" and what.endswith(family.id_of(3)) else [])
+        if len(seen) == 1 + is_gone and what == seen[-1]:
+            raise NotFound("Testably", "There is no such milestone", status=404)
+
+    family.to_ably.before = deny
+    with pytest.raises(UnreadableAnswer):
+        verify(family.context())
+    assert (len(seen), family.links[3].state) == (1 + is_gone, LinkState.LINKED)
+    family.to_ably.before = lambda *_: None
+    assert not verify(family.context()).in_step
 
 
 def test_archiving_that_fails_for_a_while_is_tried_by_the_next_run(family: World) -> None:
@@ -511,7 +591,7 @@ def test_what_a_create_in_doubt_left_is_not_archived_where_people_work_in_it(
     assert world.ably.get(PROJECT, made)["status"] == "active"
 
 
-DENIED_ALONE = (AccessDenied, Redirected, ServerTrouble, UnreadableAnswer)
+DENIED_ALONE = (AccessDenied, NotFound, Redirected, ServerTrouble, UnreadableAnswer)
 
 
 def cannot_be_read(world: World, testably_id: str, error: type[ApiError]) -> None:

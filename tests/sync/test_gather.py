@@ -174,6 +174,45 @@ def test_a_project_that_is_gone_as_well_proves_nothing(world: World) -> None:
         gather(world)
 
 
+def denied(world: World, testrail_id: int) -> str:
+    """The id of its target, which answers 404 to whoever asks for it by itself."""
+    target = world.id_of(testrail_id)
+
+    def deny(method: str, what: str) -> None:
+        if method == "GET" and what.endswith(target):
+            raise NotFound("Testably", "There is no such milestone", status=404)
+
+    world.to_ably.before = deny
+    return target
+
+
+@pytest.mark.parametrize("policy", OnTargetEdit)
+def test_a_refresh_proves_no_target_gone(world: World, policy: OnTargetEdit) -> None:
+    """It reads no list (R4): so it waits for a run of the whole pair, and no person is asked."""
+    migrated(world)
+    world.policy = Policy(on_target_edit=policy)
+    world.edit(1, name="Renamed")
+    target = denied(world, 1)
+    report = world.run(Trigger.WEBHOOK, Scope((1,)))
+    assert [told["kind"] for told in report.problems] == ["unread"]
+    assert (world.to_ably.writes, world.id_of(1)) == ({}, target)
+    world.to_ably.before = lambda *_: None
+    assert world.run(Trigger.WEBHOOK, Scope((1,))).counts["updated"] == 1
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_run_that_goes_on_takes_for_gone_what_its_lists_had_proved(
+    world: World, is_gone: bool
+) -> None:
+    """Of what was listed and settled then, a 404 tells nothing (R4)."""
+    migrated(world)
+    world.store.mark_to_look_again(world.pair.id, 1)
+    target = denied(world, 1)
+    proved = frozenset([target] if is_gone else [])
+    read = gather(world, Scope(recalled={}, gone=proved)).target
+    assert (read.gone, list(read.unproved)) == (proved, [] if is_gone else [target])
+
+
 def test_a_target_that_cannot_be_read_is_not_gone(world: World) -> None:
     """5xx proves nothing; the reason is kept."""
     migrated(world)

@@ -10,6 +10,7 @@ import pytest
 from mappings.overview import overview
 from tests.proofs.slicing import pairs_in
 from tests.support.world import PROJECT, World
+from worker.errors import NotFound
 from worker.sync.options import Trigger
 from worker.sync.proof import Proof
 from worker.sync.report import RunReport, State
@@ -218,3 +219,26 @@ def test_the_proof_of_a_reviewed_plan_writes_nothing(world: World) -> None:
     assert (report.verified["in_step"], report.verified["changed_since"]) == (False, 4)
     world.run()
     assert world.differences() == []
+
+
+def test_what_the_proof_created_is_not_taken_for_deleted_by_a_404(world: World) -> None:
+    """It was in no list of the proof, nor missing from one: so nothing is known of it (R4)."""
+    (one,) = migrated(world, "One")
+    world.edit(one, name="First")
+    known = world.id_of(one)
+
+    def deny(method: str, what: str) -> None:
+        if method == "GET" and what.startswith("milestones/") and not what.endswith(known):
+            raise NotFound("Testably", "There is no such milestone", status=404)
+
+    def added() -> None:
+        world.add("New")
+        world.to_ably.before = deny
+
+    meanwhile(world, added)
+    report = world.run(Trigger.MIGRATION)
+    assert (report.state, (report.verified or {})["in_step"]) == (State.PARTIAL, None)
+    assert world.links[2].has_target
+    world.to_ably.before = lambda *_: None
+    assert world.run(Trigger.MIGRATION).state is State.SUCCEEDED
+    assert world.to_ably.writes == {}

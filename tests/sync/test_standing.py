@@ -91,7 +91,8 @@ def test_a_marker_does_not_end_the_doubt_about_a_create(seen: int) -> None:
 def test_a_create_that_is_for_a_person_is_neither_made_nor_linked(kind: ProblemKind) -> None:
     """Whatever stands in Testably: it stays in `failures` until somebody says `retry`.
 
-    Then what is left of what was asked about is linked, and else it is created.
+    Unless one alone was asked about, and carries its marker by now. After `retry` what is left of
+    what was asked about is linked, and else it is created.
     """
     problem = Problem(kind, "It can be: ms_1, ms_2.", NOW)
     asked = Link(1, state=LinkState.CREATING, in_flight={"name": "Release 1"}, version=1)
@@ -99,6 +100,9 @@ def test_a_create_that_is_for_a_person_is_neither_made_nor_linked(kind: ProblemK
     for targets in ([], [THERE], [UNMARKED]):
         action = plan([ONE], targets, [link], options=Options(create_anyway=True))[1]
         assert (action.kind, action.problem, action.writes) == (Kind.CONFLICT, problem, 0)
+    alone = asked.left_to_person(problem, NOW, ["ms_1"])
+    for targets, kind_then in (([THERE], Kind.ADOPT), ([UNMARKED], Kind.CONFLICT)):
+        assert plan([ONE], targets, [alone])[1].kind is kind_then
     assert plan([ONE], [THERE], [link.retried()])[1].kind is Kind.ADOPT
     assert plan([ONE], [], [link.retried()])[1].kind is Kind.CREATE
 

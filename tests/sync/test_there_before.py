@@ -26,6 +26,7 @@ from worker.sync.decide.there_before import ThereBefore, is_nameless
 from worker.sync.options import Options
 from worker.sync.report import State
 from worker.sync.run import run_pair
+from worker.sync.undo import undo
 from worker.sync.verify import verify
 
 ABLY = TestablySwitches()
@@ -305,10 +306,71 @@ def test_what_a_create_left_is_known_by_its_marker_where_it_cannot_be_read(
     report = world.run()
     assert (problems(report), world.to_ably.writes) == ([(one, IN_DOUBT)], {})
     assert f"corrected in Testably first: {ours}." in str(report.problems[0]["reason"])
+    found = verify(world.context())
+    assert ([gap.testrail_id for gap in found.missing], found.extra) == ([one], ())
     bad.clear()
+    planned = world.preview()
+    assert {a.testrail_id: a.testably_id for a in planned.plan.changes} == {one: ours}
+    before = world.target.requests
+    world.run()
+    assert planned.requests["testably"] == world.target.requests - before
+    assert world.id_of(one) == ours
+
+
+@pytest.mark.parametrize(
+    "happens", ["copied", "archived", "in place of it", "unreadable copy", "no whole list"]
+)
+def test_a_create_stays_for_a_person_where_not_one_alone_carries_its_marker(
+    world: World, monkeypatch: pytest.MonkeyPatch, happens: str
+) -> None:
+    """What a person made is not taken, and no run links, creates or forgets anything (R2)."""
+    started(world)
+    one = world.add("One")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
+    ours = str(world.ably.live(PROJECT)[-1]["id"])
+    show, bad = world.ably._shown, {ours}
+    monkeypatch.setattr(
+        world.ably, "_shown", lambda id_: show(id_) | ({"due_date": "?"} if id_ in bad else {})
+    )
+    assert problems(world.run()) == [(one, IN_DOUBT)]
+    bad.clear()
+    if happens in ("copied", "in place of it", "unreadable copy"):
+        copy = by_hand(world, description=show(ours)["description"])
+        bad.update({copy} if happens == "unreadable copy" else ())
+    if happens in ("archived", "in place of it"):
+        world.ably.update(PROJECT, ours, {"status": "archived"})
+    world.target.incomplete = happens == "no whole list"
+    for _ in range(2):
+        report = world.run()
+        assert (one, IN_DOUBT) in problems(report)
+        assert (world.to_ably.writes, world.links[one].testably_id) == ({}, None)
+    world.target.incomplete = False
     retry(world, one)
     world.run()
-    assert world.id_of(one) == ours
+    assert (world.links[one].testably_id == ours) == (happens == "no whole list")
+
+
+def test_what_is_told_by_its_marker_is_taken_back_as_what_the_run_had_created(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its create left it, so an undo of that run archives it; the name of a person's stays."""
+    started(world)
+    world.add("One")
+    show, bad = world.ably._shown, {"due_date": "soon"}
+    first = world.id_of(1)
+    monkeypatch.setattr(world.ably, "_shown", lambda id_: show(id_) | (bad if id_ != first else {}))
+    created = world.run()
+    assert problems(created) == [(2, IN_DOUBT)]
+    bad.clear()
+    theirs = by_hand(world)
+    assert world.run().state is State.SUCCEEDED
+    ours = world.id_of(2)
+    assert (ours != theirs, verify(world.context()).in_step) == (True, True)
+    assert world.to_ably.writes == {}
+    world.clock.sleep(60)
+    assert undo(world.context(), str(created.run)).state is State.SUCCEEDED
+    assert {row["id"] for row in world.ably.live(PROJECT)} == {first, theirs}
 
 
 def test_an_equal_one_of_a_person_is_not_taken_while_ours_cannot_be_read(

@@ -414,6 +414,24 @@ def test_what_is_gone_since_needs_no_undo(world: World) -> None:
     assert taken_back(world, made).counts["unchanged"] == 1
 
 
+@pytest.mark.parametrize("incomplete", [True, False])
+def test_nothing_is_gone_for_an_undo_that_is_listed(world: World, incomplete: bool) -> None:
+    """A 404 to its id tells that only where whole lists lack it (R4): it is left, and told."""
+    one, other = world.add("Release"), world.add("Other")
+    made = migrate(world)
+    cannot_be_read(world, {world.id_of(one)}, NotFound)
+    world.target.incomplete = incomplete
+    if incomplete:
+        world.ably.remove(world.id_of(one))
+    undone = taken_back(world, made)
+    assert (undone.state, undone.counts["archived"]) == (State.PARTIAL, 1)
+    assert [(p["testrail_id"], p["kind"]) for p in undone.problems] == [(one, "undo_failed")]
+    assert {world.links[id_].state for id_ in (one, other)} == {LinkState.HELD}
+    world.target.incomplete, world.to_ably.before = False, lambda *_: None
+    assert taken_back(world, made).counts["archived"] == (not incomplete)
+    assert world.ably.live(PROJECT) == []
+
+
 def test_an_undo_concludes_nothing_where_the_project_does_not_answer(world: World) -> None:
     """Then a 404 says nothing of a milestone (R4), and none is held."""
     world.add("Release")

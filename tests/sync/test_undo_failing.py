@@ -69,6 +69,7 @@ OF_ONE = {
     "too large": AnswerTooLarge("Testably", "It is too large", done=Done.MAYBE),
     "redirect": Redirected("Testably", "It was sent on", status=302, done=Done.MAYBE),
     "403": AccessDenied("Testably", "It is denied", status=403),
+    "404": NotFound("Testably", "It is not there", status=404),
     "422": Refused("Testably", "It is refused", status=422),
 }
 
@@ -98,8 +99,10 @@ def test_one_that_testably_does_not_take_stops_no_other(
     assert [one.kind for one in world.links[bad].failures] == [ProblemKind.HELD]
 
 
-def test_one_that_has_gone_since_it_was_read_needs_no_undo(world: World) -> None:
-    """Its 404 tells nothing of the others, and nothing is left to take back of it."""
+def test_of_one_that_goes_after_it_was_read_the_next_undo_has_nothing_to_take_back(
+    world: World,
+) -> None:
+    """Its 404 tells nothing of the others, and not that it has gone (R4)."""
     (first, second), run = made(world, 2)
     gone = world.id_of(second)
 
@@ -109,10 +112,13 @@ def test_one_that_has_gone_since_it_was_read_needs_no_undo(world: World) -> None
 
     world.to_ably.before = goes
     undone = taken_back(world, run)
-    assert (undone.state, undone.problems) == (State.SUCCEEDED, ())
-    assert (undone.counts["archived"], undone.counts["unchanged"]) == (1, 1)
+    assert (undone.state, undone.counts["archived"]) == (State.PARTIAL, 1)
+    assert [(p["testrail_id"], p["kind"]) for p in undone.problems] == [(second, "undo_failed")]
     assert world.ably.live(PROJECT) == []
     assert {world.links[id_].state for id_ in (first, second)} == {LinkState.HELD}
+    again = taken_back(world, run)
+    assert (again.state, again.problems) == (State.SUCCEEDED, ())
+    assert again.counts["archived"] == 0
 
 
 @pytest.mark.parametrize("seed", range(4))

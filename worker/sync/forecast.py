@@ -20,6 +20,7 @@ from mappings.milestone import ARCHIVED, COMPLETED, written_status
 from mappings.problem import ProblemKind
 from worker.sync.decide.absence import is_followed
 from worker.sync.decide.action import Action, Kind, Plan, is_completed
+from worker.sync.decide.decided import found_for_creates
 from worker.sync.decide.guards import is_unasked
 from worker.sync.decide.rules import is_blocked
 from worker.sync.decide.snapshot import Snapshot
@@ -221,10 +222,9 @@ class _After:
 def looks(snapshot: Snapshot) -> int:
     """The requests of two looks at the three lists, and at the parents of creates in doubt (R2)."""
     links, target = snapshot.links, snapshot.target
-    every = links.complete.values()
-    in_doubt = [
-        link for link in every if link.state is LinkState.CREATING and not link.awaits_person
-    ]
+    creating = [link for link in links.complete.values() if link.state is LinkState.CREATING]
+    found = found_for_creates(snapshot)
+    in_doubt = [i for i in creating if i.testrail_id in found or not i.awaits_person]
     if not in_doubt:
         return 0
     above = [links.get(link.parent_id) for link in in_doubt if link.parent_id is not None]

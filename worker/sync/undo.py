@@ -135,12 +135,11 @@ class _Steps:
         """
         try:
             failed = one.do()
-        except MilestoneNotFound:  # gone since it was read: nothing is left to take back
-            one.gone()
-            return Result.UNCHANGED, None
-        except ApiError as error:
+        except ApiError as error:  # that it has gone only the lists of the next undo prove (R4)
             denied = error if isinstance(error, TurnedAway) else None
-            if not (denied or isinstance(error, AnswerTooLarge) or error.may_pass):
+            if not (
+                error.may_pass or isinstance(error, TurnedAway | MilestoneNotFound | AnswerTooLarge)
+            ):
                 raise
             failure = Failure(
                 ProblemKind.UNDO_FAILED, error.message, has_count=False, denied=denied
@@ -199,10 +198,6 @@ class _TakingBack:
             read_unused(writer, link, "It would be archived.")
         problem = self._write(link).problem
         return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
-
-    def gone(self) -> None:
-        """Record that there is nothing to take back any more."""
-        self.writer.keep(self._held(self.writer.reload(self.step.testrail_id)))
 
     def failed(self, error: ApiError) -> Problem:
         """Record that it was not taken back, as far as is known; what was sent may still arrive."""

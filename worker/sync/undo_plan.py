@@ -29,6 +29,7 @@ from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
 from worker.sync.ports import OfOne
+from worker.sync.read.gone import proved_gone
 from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unarchived, unread
 
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
@@ -101,9 +102,9 @@ class _Planner:
 
         target, project = self.context.target, self.context.identity.testably_project
         target.get_each(project, ids, take)
-        if any(isinstance(live, NotFound) for live in came.values()):
-            target.check_project(project)  # raises if that is gone as well (R4)
-        return {id_: live for id_, live in came.items() if not isinstance(live, NotFound)}
+        denied = {ids[id_] for id_, live in came.items() if isinstance(live, NotFound)}
+        gone = proved_gone(target, project, denied)
+        return {id_: live for id_, live in came.items() if ids[id_] not in gone}
 
     def _require_answers(self, came: Mapping[int, TargetMilestone | OfOne], error: OfOne) -> None:
         """Raise the error of what could not be read if the target answers nothing that can be.

@@ -9,6 +9,7 @@ from datetime import datetime
 from mappings.field_names import FIELD_NAMES
 from mappings.milestone import FIELDS, TargetMilestone, Values
 from worker.sync.ports import OfOne
+from worker.sync.read.below import why_unread
 
 TURNS = range(3)
 """An undo goes over its steps so often, and each time does those whose turn it is."""
@@ -122,5 +123,5 @@ def unarchived(step: UndoStep, why: str, *, cannot: bool = False) -> UndoStep:
 
 def unread(blank: UndoStep, error: OfOne) -> UndoStep:
     """The step that leaves what cannot be read: nobody knows what stands there (R6)."""
-    why = f"{blank.testably_id} in Testably cannot be read: {error.message}"
+    why = f"{blank.testably_id} in Testably cannot be read: {why_unread(error)}"
     return replace(blank, blocked=why, left=frozenset(FIELDS), cannot=True)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mappings.link_record import ASKED
+from mappings.link_record import ASKED, LinkState
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
@@ -225,7 +225,7 @@ def second_look(context: PairContext, snapshot: Snapshot, suspects: Iterable[Act
 def _target_again(
     context: PairContext, snapshot: Snapshot, testably_id: str
 ) -> TargetMilestone | None:
-    """None if it has gone. Of its sub-milestones it tells no more than a plan's reading does."""
+    """None if it is not found. Of its sub-milestones it tells what a plan's reading does."""
     row = snapshot.target.milestones.get(testably_id)
     try:
         again = context.target.get(context.identity.testably_project, testably_id)
@@ -290,7 +290,8 @@ def _is_missing(action: Action, *, is_there: bool) -> bool:
 
 
 def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]:
-    if action.kind is Kind.CREATE:  # in doubt: what it left is looked for, and is missing so far
+    in_doubt = action.link is not None and action.link.state is LinkState.CREATING
+    if action.kind is Kind.CREATE or (in_doubt and is_there):  # what it left is missing so far
         return []
     if action.is_left:  # what an undo left standing carries its marker, and is left with it
         return []

@@ -117,15 +117,10 @@ def _note(waiting: Waiting, pair: Pair, done: _Done) -> None:
 
 def _count(deployment: Deployment, job: Job, done: _Done) -> None:
     """The run, and once it has come to its end its milestones."""
-    counters = deployment_counters(deployment)
+    counters = Counters(deployment.redis)
     counters.add("runs", str(job.pair), done.report.state.value)
     if done.error is None:
         counters.add_all("items", (str(job.pair),), done.report.counts)
-
-
-def deployment_counters(deployment: Deployment) -> Counters:
-    """The shared counters."""
-    return Counters(deployment.redis)
 
 
 # --- before the slice
@@ -225,7 +220,7 @@ def _slice(deployment: Deployment, job: Job, options: Options, mode: RunMode) ->
 
 def waiting_counter(deployment: Deployment, priority: Priority) -> Callable[[float], None]:
     """Counts the seconds spent waiting for a turn; sleeps are of at most five."""
-    counters = deployment_counters(deployment)
+    counters = Counters(deployment.redis)
     return lambda wait: counters.add("waited", priority.value, amount=min(wait, 5.0))
 
 

@@ -292,7 +292,8 @@ class _Looks:
         for listing in listings:
             self.seen.update(listing.milestones)
             self._note_unreadable(listing, archived=listing is listings[-1])
-        below = read_below(target, project, self.parents - self.unread.keys(), self._is_known)
+        parents, unlisted = self.parents - self.unread.keys(), self.parents - self.seen.keys()
+        below = read_below(target, project, parents, self._is_known, unlisted=unlisted)
         self.seen.update(below.milestones)
         self.unread.update(below.unread)
         return all(listing.complete for listing in listings)

@@ -180,7 +180,9 @@ class Executor:
     def _resolve_creates(self, items: list[Item]) -> bool:
         """Find out what became of creates in doubt; False if looking again would tell no more."""
         by_id = {item[1].testrail_id: item for item in items}
-        ready = self._links.pending(by_id.keys())
+        opens = (action for number, action in by_id.values() if self._is_open(number))
+        found = {action.testrail_id for action in opens if action.kind is Kind.ADOPT}
+        ready = self._links.pending(by_id.keys(), found)
         if not ready or self._looking is None:
             return False
         self._check()

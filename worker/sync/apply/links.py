@@ -46,13 +46,20 @@ class RunLinks:
         outlined = {outline.target_parent for outline in self.known.outlines.values()}
         return outlined | {link.target_parent for link in alive if link.has_target}
 
-    def pending(self, planned: Collection[int]) -> set[int]:
-        """The milestones whose creates are in doubt; not those that another process is at."""
+    def pending(self, planned: Collection[int], found: Collection[int]) -> set[int]:
+        """The milestones whose creates are in doubt; not those that another process is at.
+
+        Nor those that a person is asked about, unless their targets are ``found`` by now.
+        """
         every = self.known.complete.items()
-        return {id_ for id_, link in every if self._is_pending(link, id_ in planned)}
+        return {
+            id_
+            for id_, link in every
+            if (id_ in found or not link.awaits_person) and self._is_pending(link, id_ in planned)
+        }
 
     def _is_pending(self, link: Link, is_planned: bool) -> bool:
-        if link.state is not LinkState.CREATING or link.awaits_person:
+        if link.state is not LinkState.CREATING:
             return False
         leased = link.lease_until is not None and link.lease_until > self.writer.clock.now()
         return is_planned or not leased

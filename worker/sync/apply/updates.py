@@ -21,12 +21,13 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.problem import FieldProblem, Problem, ProblemKind
-from worker.errors import MilestoneNotFound, NotFound, Refused
+from worker.errors import NotFound, Refused
 from worker.sync.apply.creates import POSTED
 from worker.sync.apply.writer import TargetWriter
 from worker.sync.decide.absence import GONE, not_read, used_by
 from worker.sync.decide.action import Action, Kind, is_completed
 from worker.sync.ports import OfOne
+from worker.sync.read.below import why_unread
 
 FRESH = timedelta(minutes=5)
 """How long a reading of what hangs on a milestone may be old when it is archived (R12)."""
@@ -204,11 +205,7 @@ def finish_late(writer: TargetWriter, action: Action, link: Link) -> Link:
     desired = action.desired
     names = [name for name in ("status",) if _status_is_due(action, link)]
     if action.looks_late:
-        try:
-            shown = _read(writer, link, OWN_AGAIN).values
-        except MilestoneNotFound:  # the next run reads whether it has gone
-            writer.look_again(link.testrail_id)
-            return link
+        shown = _read(writer, link, OWN_AGAIN).values
         late = (*names, *action.dates_later)
         names = [name for name in late if not same_value(name, desired[name], shown[name])]
     push = {name: desired[name] for name in names}
@@ -236,7 +233,8 @@ def archive(
     """Archive it, unless people work in it and that is not ``even_in_use``.
 
     ``read_again`` says that what hangs on it was read too long ago, or never. Raises LeftError
-    where people work in it, or that cannot be read (R12).
+    where people work in it, or that cannot be read (R12). That it has gone only the lists of the
+    next run prove, and no 404 to this (R4).
     """
     ended, before = Link.archived_if_shown, action.before
     try:
@@ -245,8 +243,6 @@ def archive(
             live = look(writer, link, GONE)
             before = {name: live.values[name] for name in action.push}
         return writer.patch(link, action.push, before, "archive", conclude=ended)
-    except MilestoneNotFound:
-        return writer.keep(writer.reload(link.testrail_id).archived())
     except Refused as error:
         return _rejected(writer, action, "status", error)
 
@@ -254,8 +250,7 @@ def archive(
 def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
     """Its target as it is now. Raises LeftError where it alone cannot be read.
 
-    Raises MilestoneNotFound where it has gone, and NotFound where its project has. ``about``
-    says what it is read for, as a sentence.
+    Raises NotFound where its project has gone. ``about`` says what it is read for, as a sentence.
     """
     came: dict[int, TargetMilestone | OfOne] = {}
     ids = {link.testrail_id: link.testably_id or ""}
@@ -265,8 +260,7 @@ def _read(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:
         return answer
     if isinstance(answer, NotFound):
         writer.target.check_project(writer.project)  # raises if that is gone as well (R4)
-        raise MilestoneNotFound(answer.api, answer.message, status=answer.status)
-    raise LeftError(not_read(about, answer.message))
+    raise LeftError(not_read(about, why_unread(answer)))
 
 
 def read_unused(writer: TargetWriter, link: Link, about: str) -> TargetMilestone:

@@ -54,8 +54,8 @@ class Question:
     source: SourceMilestone
     link: Link
     case_of: Callable[[int], Case]
-    left: Callable[[int], str | None] = lambda _: None
-    """The target that a person has left for a create in doubt, by TestRail id."""
+    found: Callable[[int], str | None] = lambda _: None
+    """The target that was found for a create of which a person was asked, by TestRail id."""
 
     @property
     def place(self) -> Place:

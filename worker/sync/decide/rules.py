@@ -16,10 +16,13 @@ from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import Effect, ProblemKind
 from worker.sync.decide.action import Kind
 from worker.sync.decide.case import Case, Question, Step, blocked
-from worker.sync.decide.decided import left_by_people
+from worker.sync.decide.decided import found_for_creates
 from worker.sync.decide.holds import is_taken_back, stays_held, why_held
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import OnTargetEdit
+
+_MARKED = "carries its TestRail address"
+
 
 # --- it has a link
 
@@ -39,6 +42,12 @@ def quarantined(ask: Question) -> Case | None:
         return None
     reason = problem.reason
     return Case(Step.BLOCK, reason, ask.link.testably_id, Kind.QUARANTINE, problem)
+
+
+def told_by_marker(ask: Question) -> Case | None:
+    """A person was asked about one target that its create can have left; it has its marker (R2)."""
+    found = ask.found(ask.source.id) if ask.link.awaits_person else None
+    return None if found is None else Case(Step.ADOPT, _MARKED, found)
 
 
 def left_to_person(ask: Question) -> Case | None:
@@ -97,7 +106,7 @@ def create_in_doubt(ask: Question) -> Case | None:
     """An earlier create may have been carried out: looks tell, and not this reading (R2)."""
     if ask.link.state is not LinkState.CREATING:
         return None
-    left = ask.left(ask.source.id)
+    left = ask.found(ask.source.id)
     if left is not None:
         return Case(Step.ADOPT, "is what a person left of what its create can have made", left)
     return ask.new(_why_new(ask))
@@ -117,7 +126,7 @@ def one_marker(ask: Question) -> Case | None:
     """One target carries its marker."""
     if not ask.by_marker:
         return None
-    return Case(Step.ADOPT, "carries its TestRail address", ask.by_marker[0].id)
+    return Case(Step.ADOPT, _MARKED, ask.by_marker[0].id)
 
 
 # --- make it
@@ -196,6 +205,7 @@ def new(ask: Question) -> Case | None:
 RULES: tuple[Callable[[Question], Case | None], ...] = (
     held,
     quarantined,
+    told_by_marker,
     left_to_person,
     target_deleted_and_kept,
     target_unread,
@@ -235,15 +245,15 @@ class Cases:
         return self._by_id[testrail_id]
 
     @cached_property
-    def _left(self) -> Mapping[int, str]:
-        return left_by_people(self._snapshot)
+    def _found(self) -> Mapping[int, str]:
+        return found_for_creates(self._snapshot)
 
     def _decide(self, testrail_id: int) -> Case:
         source = self._snapshot.source.milestones.get(testrail_id)
         link = self._snapshot.link(testrail_id)
         if source is None:
             return Case(Step.BLOCK, testably_id=link.testably_id)
-        ask = Question(self._snapshot, source, link, self.of, self._left.get)
+        ask = Question(self._snapshot, source, link, self.of, self._found.get)
         return next(case for rule in RULES if (case := rule(ask)) is not None)
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from mappings.milestone import TargetMilestone
 from worker.sync.decide.unreadable import ALL_READ, Unreadable
 from worker.sync.ports import AS_ASKED, Paging, Shown
+
+NOT_PROVED_GONE: Final = (
+    "Testably answers 404 to its id, but no list of this run tells that it has gone."
+)
+"""Why a target could not be read that is gone only if the lists lack it as well (R4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +48,8 @@ class TargetSnapshot:
     def listed_whole(self) -> bool:
         """Whether its lists were read, and to their end."""
         return self.listed and self.complete
+
+    def without_proof(self) -> TargetSnapshot:
+        """With nothing gone, as no list was read with it: what answered 404 is unproved."""
+        denied = dict.fromkeys(self.gone, NOT_PROVED_GONE)
+        return replace(self, gone=frozenset(), unproved={**self.unproved, **denied})

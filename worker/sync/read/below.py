@@ -1,16 +1,17 @@
 """What hangs below a milestone in Testably, asked of the milestone itself and not of the lists.
 
-What is answered of one milestone alone (`OfOne`: it is gone, denied, refused, failing, too
+What is answered of one milestone alone (`OfOne`: not found, denied, refused, failing, too
 large) stops nobody else (R6): it is told, and who asks leaves alone what could be confused with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mappings.milestone import TargetMilestone
 from worker.errors import NotFound
+from worker.sync.decide.target_snapshot import NOT_PROVED_GONE
 from worker.sync.ports import OfOne, Target
 from worker.sync.streak import Streak
 
@@ -29,11 +30,13 @@ def read_below(
     parents: Iterable[str],
     is_known: Callable[[str], bool],
     streak: Streak | None = None,
+    unlisted: Collection[str] = (),
 ) -> Below:
     """What hangs below each of the ``parents``, by its detail, without what ``is_known``.
 
-    Nothing hangs below a parent that is gone. Raises the ApiError that concerns more than that.
-    ``streak`` is that of what was read singly before.
+    Those that are ``unlisted`` have gone where they answer 404 (R4): nothing hangs below them.
+    Raises the ApiError that concerns more than that. ``streak`` is that of what was read singly
+    before.
     """
     below, row = Below(), streak or Streak()
     for parent in sorted(parents):
@@ -43,7 +46,8 @@ def read_below(
         came = _each(target, project, names, row)
         read = {id_: one for id_, one in came.items() if isinstance(one, TargetMilestone)}
         below.milestones.update(read)
-        if why := _unread({parent: above, **came}, names):
+        is_gone = isinstance(above, NotFound) and parent in unlisted
+        if not is_gone and (why := _unread({parent: above, **came}, names)):
             below.unread[parent] = why
     return below
 
@@ -59,17 +63,22 @@ def _each(
 
 
 def _unread(came: Mapping[str, TargetMilestone | OfOne], names: Mapping[str, str]) -> str:
-    """What could not be read, and why the first of that could not; empty where all was, or is gone.
+    """What could not be read, and why the first of that could not; empty where all was.
 
     ``names`` are of the sub-milestones.
     """
     failed = {
-        id_: error.message
-        for id_, error in came.items()
-        if not isinstance(error, TargetMilestone | NotFound)
+        id_: why_unread(answer)
+        for id_, answer in came.items()
+        if not isinstance(answer, TargetMilestone)
     }
     if not failed:
         return ""
     called = (f'{id_} ("{names[id_]}")' if id_ in names else id_ for id_ in failed)
     why = next(iter(failed.values())).rstrip(".")
     return f"{', '.join(called)} in Testably cannot be read: {why}."
+
+
+def why_unread(error: OfOne) -> str:
+    """Why a milestone could not be read; a 404 alone does not tell that it has gone (R4)."""
+    return NOT_PROVED_GONE if isinstance(error, NotFound) else error.message

@@ -19,7 +19,7 @@ from worker.errors import UnknownId
 from worker.sync.decide.absence import absent
 from worker.sync.decide.action import Kind
 from worker.sync.decide.snapshot import Snapshot
-from worker.sync.decide.target_snapshot import TargetSnapshot
+from worker.sync.decide.target_snapshot import NOT_PROVED_GONE, TargetSnapshot
 from worker.sync.decide.unchanged import Families, as_observed
 from worker.sync.decide.unreadable import ALL_READ, Unreadable
 from worker.sync.options import Options, Policy, Trigger
@@ -257,28 +257,36 @@ def with_fresh(
     sources: Mapping[int, SourceMilestone | None],
     targets: Mapping[str, TargetMilestone | None],
 ) -> Snapshot:
-    """The snapshot with milestones that were read once more; None is one that has gone."""
+    """The snapshot with milestones that were read once more; None is one that was not found."""
     milestones = {**snapshot.source.milestones, **{i: m for i, m in sources.items() if m}}
     for gone_id in [id_ for id_, source in sources.items() if source is None]:
         milestones.pop(gone_id, None)
     rows = {**snapshot.target.milestones, **{i: m for i, m in targets.items() if m}}
-    gone = frozenset(id_ for id_, target in targets.items() if target is None)
+    denied = frozenset(id_ for id_, target in targets.items() if target is None)
+    gone = denied & (snapshot.target.gone | snapshot.target.singly)  # what no list showed (R4)
     for id_ in gone:
         rows.pop(id_, None)
+    unproved = {**snapshot.target.unproved, **dict.fromkeys(denied - gone, NOT_PROVED_GONE)}
     return replace(
         snapshot,
         source=replace(snapshot.source, milestones=milestones),
-        target=replace(snapshot.target, milestones=rows, gone=snapshot.target.gone | gone),
+        target=replace(
+            snapshot.target,
+            milestones=rows,
+            gone=snapshot.target.gone | gone,
+            unproved=unproved,
+        ),
         _desired={},
     )
 
 
 def _with_recalled(target: TargetSnapshot, scope: Scope) -> TargetSnapshot:
     left = {id_: why for id_, why in scope.unread.items() if id_ not in target.milestones}
+    unproved = {**left, **target.unproved}
     return replace(
         target,
-        gone=target.gone | scope.gone,
-        unproved={**left, **target.unproved},
+        gone=scope.gone,
+        unproved={id_: why for id_, why in unproved.items() if id_ not in scope.gone},
         unreadable=scope.unreadable,
         newest=newest_of((), target.newest, scope.newest),
     )

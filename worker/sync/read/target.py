@@ -40,7 +40,7 @@ from worker.sync.ports import (
     TargetListing,
     newest_of,
 )
-from worker.sync.read.below import read_below
+from worker.sync.read.below import read_below, why_unread
 from worker.sync.read.hidden import HiddenSubs
 from worker.sync.read.unreadable import unreadable_among
 from worker.sync.streak import Streak
@@ -84,12 +84,13 @@ class TargetReader:
         milestones that an earlier part of the run has listed.
         """
         if recalled is not None:
-            return self._with_single(recalled, self._doubtful(single=single), listed=True)
+            doubtful = self._doubtful(single=single)
+            return self._with_single(recalled, doubtful, listed=True).without_proof()
         must_list = list_target or self._must_list() or len(self._still_unread) > MOST_UNREAD
         if single or not must_list:
             view = self._with_single({}, self._doubtful(single=single), listed=False)
             if single or not view.gone:
-                return view  # otherwise something is to be created again
+                return view.without_proof()  # otherwise the lists tell what has gone
         return self._listed()
 
     # --- the lists
@@ -258,7 +259,7 @@ class TargetReader:
         return replace(view, singly=frozenset(self._singly & view.milestones.keys()))
 
     def with_details(self, view: TargetSnapshot, to_read: Iterable[Link]) -> TargetSnapshot:
-        """With the targets of these links read singly; gone is only what the project denies."""
+        """With the targets of these links read singly; gone is what no list shows either (R4)."""
         in_order = sorted(to_read, key=_was_unread)  # who could be read before comes first (R6)
         ids = {link.testrail_id: link.testably_id or "" for link in in_order}
         if not ids:
@@ -267,20 +268,17 @@ class TargetReader:
         self.target.get_each(self.project, ids, came.__setitem__, self._streak)
         answers = {id_: came[testrail_id] for testrail_id, id_ in ids.items()}
         detailed = {id_: one for id_, one in answers.items() if isinstance(one, TargetMilestone)}
-        denied = {id_ for id_, one in answers.items() if isinstance(one, NotFound)}
+        failed = {id_: one for id_, one in answers.items() if not isinstance(one, TargetMilestone)}
+        denied = {id_ for id_, one in failed.items() if isinstance(one, NotFound)}
         if denied:
             self.target.check_project(self.project)  # raises if that is gone as well
-        rows = {**view.milestones, **detailed}
-        failed = {
-            id_: one.message
-            for id_, one in answers.items()
-            if not isinstance(one, TargetMilestone | NotFound)
-        }
+        gone = denied - view.milestones.keys() - view.unchanged.keys()
+        unproved = {id_: why_unread(one) for id_, one in failed.items() if id_ not in gone}
         return replace(
             view,
-            milestones={id_: one for id_, one in rows.items() if id_ not in denied},
-            gone=view.gone | denied,
-            unproved={**view.unproved, **failed},
+            milestones={**view.milestones, **detailed},
+            gone=view.gone | gone,
+            unproved={**view.unproved, **unproved},
             detailed=view.detailed | detailed.keys(),
             newest=newest_of(detailed.values(), view.newest),
         )
