@@ -254,7 +254,10 @@ class Transient(ApiError):
 
 
 class RateLimited(Transient):
+    """429. ``stays``: it has been waited for so long that no call is repeated for it any more."""
+
     kind = "rate_limited"
+    stays: bool = False
 
 
 class Maintenance(Transient):

@@ -19,6 +19,7 @@ from tests.support.clock import FakeClock
 from tests.support.transports import KEY, TOKEN, Reply, Script, answer, transport
 from worker.clients.answers import retry_after
 from worker.clients.credentials import basic_auth, bearer
+from worker.clients.pauses import Pauses
 from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.errors import (
     AccessDenied,
@@ -401,6 +402,56 @@ def test_a_server_that_always_says_429_is_given_up() -> None:
     with transport(http=script, clock=FakeClock()) as http, pytest.raises(RateLimited):
         http.get("v1/x", anything)
     assert len(script.asked) == 20
+
+
+def test_the_429s_of_all_calls_are_counted_together_until_one_is_answered() -> None:
+    """What no call gets an answer to, another is not sent twenty times for."""
+    limited = answer({}, 429)
+    script = Script(*[limited] * 21, OK, limited, OK)
+    with transport(http=script, clock=FakeClock()) as http:
+        for sent in (20, 21):
+            with pytest.raises(RateLimited) as raised:
+                http.get("v1/x", anything)
+            assert (len(script.asked), raised.value.stays) == (sent, True)
+        assert "used up" in raised.value.hint
+        for sent in (22, 24):
+            assert http.get("v1/x", anything) == {"fine": True}
+            assert len(script.asked) == sent
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(7200, 2), (3600, 2), (1800, 3), (60, 20)])
+def test_a_long_pause_is_heeded_and_after_an_hour_of_them_it_is_given_up(
+    seconds: int, sent: int
+) -> None:
+    clock = FakeClock()
+    script = Script(answer({}, 429, **{"retry-after": str(seconds)}))
+    with transport(http=script, clock=clock) as http, pytest.raises(RateLimited):
+        http.get("v1/x", anything)
+    assert len(script.asked) == sent
+    assert sum(clock.slept) == pytest.approx((sent - 1) * min(seconds, 3600))
+
+
+def test_of_429s_to_requests_that_were_under_way_together_one_counts() -> None:
+    limiter = LocalRateLimiter(RateLimit(60, 60), FakeClock())
+    pauses = Pauses("Testably", limiter)
+    for _ in range(32):
+        error = RateLimited("Testably", "429")
+        pauses.begin(error, 0)
+        assert (error.retry_after, error.stays, pauses.in_a_row) == (1.0, False, 1)
+    assert limiter.paused_for() == pytest.approx(1)
+
+
+def test_a_caller_that_may_not_wait_long_does_not_wait_for_one_429_after_the_other() -> None:
+    """Such as a slice in the background, which gives up its turn: 20 s and 20 s are 40."""
+    clock = FakeClock()
+    limited = answer({}, 429, **{"retry-after": "20"})
+    with (
+        transport(http=Script(limited), clock=clock, max_wait=45.0) as http,
+        pytest.raises(BudgetExhausted) as raised,
+    ):
+        http.get("v1/x", anything)
+    assert sum(clock.slept) == pytest.approx(40)
+    assert raised.value.wait == pytest.approx(20)
 
 
 def test_a_429_stops_everybody_on_the_rate_limiter() -> None:

@@ -139,12 +139,10 @@ class _Steps:
             one.gone()
             return Result.UNCHANGED, None
         except ApiError as error:
-            denied = error if isinstance(error, TurnedAway) else None
-            if not (denied or isinstance(error, AnswerTooLarge) or error.may_pass):
+            if not (isinstance(error, TurnedAway | AnswerTooLarge) or error.may_pass):
                 raise
-            failure = Failure(
-                ProblemKind.UNDO_FAILED, error.message, has_count=False, denied=denied
-            )
+            self.attempts.require_permits(error)
+            failure = Failure(ProblemKind.UNDO_FAILED, error.message, has_count=False, error=error)
             self.attempts.note(number, failure)
             return Result.WAITING, one.failed(error)
         if failed is not None:
