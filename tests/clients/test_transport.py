@@ -116,6 +116,15 @@ def test_each_status_has_its_error(api: str, status: int, kind: type[ApiError], 
     assert error.message == f"{api} answered POST v1/x with {status}: no such luck"
 
 
+@pytest.mark.parametrize("api", ["TestRail", "Testably"])
+@pytest.mark.parametrize("status", [400, 410, 422])
+def test_a_question_that_is_refused_blames_no_milestone(api: str, status: int) -> None:
+    with pytest.raises(Refused) as raised:
+        get(answer({"error": "no"}, status), api=api)
+    assert raised.value.hint == NotFound.default_hint
+    assert post_error(answer({"error": "no"}, status), api).hint == Refused.default_hint
+
+
 def test_a_400_for_an_id_is_an_unknown_id() -> None:
     assert isinstance(post_error(answer({"error": "?"}, 400), "TestRail", by_id=True), UnknownId)
 

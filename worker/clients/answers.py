@@ -162,10 +162,17 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
         call.api,
         f"{call.api} answered {call} with {answer.status}" + (f": {text}" if text else ""),
         status=answer.status,
-        hint=hint_of(call.api, answer.status, text),
+        hint=hint_of(call.api, answer.status, text) or _hint_of(call, kind),
         done=call.if_sent if may_be_done else Done.NO,
         retry_after=retry_after(answer.headers.get("retry-after"), now),
     )
+
+
+def _hint_of(call: Call, kind: type[ApiError]) -> str:
+    """What to do where the error's own hint is about something else; else empty."""
+    if kind is Refused and call.method == "GET":  # no milestone was written that could be corrected
+        return NotFound.default_hint
+    return ""
 
 
 def _class_of(call: Call, answer: Answer) -> type[ApiError]:
