@@ -38,6 +38,7 @@ from worker.errors import (
     ServerTrouble,
     SettingsError,
     TimedOut,
+    Transient,
     UnknownId,
     Unreachable,
     UnreadableAnswer,
@@ -125,6 +126,38 @@ def test_a_question_that_is_refused_blames_no_milestone(api: str, status: int) -
     assert post_error(answer({"error": "no"}, status), api).hint == Refused.default_hint
 
 
+def test_a_time_out_of_the_server_is_none_of_ours() -> None:
+    """Waiting longer for its answer does not help: it has answered."""
+    error = post_error(answer({}, 408))
+    assert (type(error), error.hint) == (TimedOut, Transient.default_hint)
+    assert "MILESYNC_HTTP_TIMEOUT" in TimedOut.default_hint
+
+
+def test_what_is_told_to_be_unchanged_was_answered_by_something_in_the_way() -> None:
+    """Nothing is asked under a condition, and 304 names no other address."""
+    error = post_error(httpx.Response(304))
+    assert error.message == "Testably answered POST v1/x with 304"
+    assert "cache" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "told"),
+    [
+        ('{"name": "Über"}'.encode("latin-1"), "; charset=ISO-8859-1", "not UTF-8, but ISO-8859-1"),
+        ('{"name": "Über"}'.encode("latin-1"), "", "text that is not UTF-8"),
+        ('{"name": "Über'.encode()[:11], "", "JSON that is cut off or broken"),
+        (b'{"name": "', "; charset=ISO-8859-1", "JSON that is cut off or broken"),
+    ],
+    ids=["declared", "not declared", "cut in a character", "cut"],
+)
+def test_text_in_another_charset_is_called_that(body: bytes, declared: str, told: str) -> None:
+    headers = {"content-type": f"application/json{declared}"}
+    error = post_error(httpx.Response(200, content=body, headers=headers))
+    assert type(error) is UnreadableAnswer
+    assert told in error.message
+    assert ("UTF-8" in error.hint) == ("UTF-8" in told)
+
+
 def test_a_400_for_an_id_is_an_unknown_id() -> None:
     assert isinstance(post_error(answer({"error": "?"}, 400), "TestRail", by_id=True), UnknownId)
 
@@ -151,6 +184,7 @@ FAILURES: list[tuple[Reply, type[ApiError], Done]] = [
     (httpx.Response(302, headers={"location": "/login"}), Redirected, Done.MAYBE),
     (httpx.Response(303, headers={"location": "https:login.html"}), Redirected, Done.MAYBE),
     (httpx.Response(101), ServerTrouble, Done.MAYBE),
+    (httpx.Response(304), ServerTrouble, Done.MAYBE),
     (httpx.Response(600), ServerTrouble, Done.MAYBE),
 ]
 

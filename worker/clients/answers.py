@@ -7,6 +7,7 @@ and a passing one from any server.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from worker.errors import (
     Refused,
     ServerTrouble,
     TimedOut,
+    Transient,
     UnknownId,
     UnreadableAnswer,
     WrongProtocol,
@@ -45,6 +47,10 @@ LONGEST_RETRY_AFTER: Final = 3600.0
 _NO_ENCODING: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "8bit", "binary"})
 """What servers write into Content-Encoding for a body that is not compressed."""
 _LONGEST_PLACE: Final = 2000
+_UNCHANGED: Final = 304
+_NOT_CACHED: Final = "A cache in the way has answered in its place: let these requests past it."
+_CHARSET: Final = re.compile(r"charset=\"?([\w.:-]{1,40})", re.IGNORECASE)
+_SET_UTF_8: Final = "JSON has to come in UTF-8: correct that at the server or a proxy before it."
 
 T = TypeVar("T")
 
@@ -128,7 +134,8 @@ def read_answer(
     except TooMuchError as error:
         raise too_large(call, answer.status, str(error)) from error
     except ValueError as error:
-        raise _unreadable(call, answer, _instead_of_json(answer)) from error
+        what, hint = _instead_of_json(answer)
+        raise _unreadable(call, answer, redacted(what), hint) from error
     try:
         return read(value)
     except TooMuchError as error:
@@ -141,17 +148,25 @@ def read_answer(
         raise _unreadable(call, answer, f"with {what}: {said}", hint) from error
 
 
-def _instead_of_json(answer: Answer) -> str:
+def _instead_of_json(answer: Answer) -> tuple[str, str]:
+    """What came, and what to do about that; empty where it is the usual."""
     if not answer.body.strip():
-        return "with nothing"
+        return "with nothing", ""
     if answer.is_html:
-        return "with an HTML page instead of JSON, from a proxy or a login page perhaps"
-    return "with JSON that is cut off or broken"
+        return "with an HTML page instead of JSON, from a proxy or a login page perhaps", ""
+    try:
+        answer.body.decode()
+    except UnicodeDecodeError as error:
+        if error.reason != "unexpected end of data":
+            declared = _CHARSET.search(answer.headers.get("content-type", ""))
+            charset = f", but {declared[1]}" if declared else ""
+            return f"with text that is not UTF-8{charset}", _SET_UTF_8
+    return "with JSON that is cut off or broken", ""
 
 
 def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime) -> ApiError:
     """The error for a status outside 2xx; ``text`` is the server's own, already redacted."""
-    if 300 <= answer.status < 400:
+    if 300 <= answer.status < 400 and answer.status != _UNCHANGED:
         return _redirected(call, answer, base_url)
     if answer.status == 400 and wants_tls(base_url, answer.body):
         message = f"{call.api} at {base_url} wants https, not http"
@@ -162,17 +177,19 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
         call.api,
         f"{call.api} answered {call} with {answer.status}" + (f": {text}" if text else ""),
         status=answer.status,
-        hint=hint_of(call.api, answer.status, text) or _hint_of(call, kind),
+        hint=hint_of(call.api, answer.status, text) or _hint_of(call, kind, answer.status),
         done=call.if_sent if may_be_done else Done.NO,
         retry_after=retry_after(answer.headers.get("retry-after"), now),
     )
 
 
-def _hint_of(call: Call, kind: type[ApiError]) -> str:
+def _hint_of(call: Call, kind: type[ApiError], status: int) -> str:
     """What to do where the error's own hint is about something else; else empty."""
     if kind is Refused and call.method == "GET":  # no milestone was written that could be corrected
         return NotFound.default_hint
-    return ""
+    if kind is TimedOut:  # the server's own: it has answered within our time
+        return Transient.default_hint
+    return _NOT_CACHED if status == _UNCHANGED else ""
 
 
 def _class_of(call: Call, answer: Answer) -> type[ApiError]:
