@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -46,6 +46,9 @@ TOO_MANY_BYTES: Final = f"more than {LARGEST_ANSWER // 1024 // 1024} MiB"
 LONGEST_RETRY_AFTER: Final = 3600.0
 _NO_ENCODING: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "8bit", "binary"})
 """What servers write into Content-Encoding for a body that is not compressed."""
+_GZIP: Final = b"\x1f\x8b"
+_PIECE: Final = 4096
+"""Bytes that are decompressed at once: they become a thousand times as many at most."""
 _LONGEST_PLACE: Final = 2000
 _UNCHANGED: Final = 304
 _NOT_CACHED: Final = "A cache in the way has answered in its place: let these requests past it."
@@ -108,16 +111,35 @@ def unpacked(call: Call, answer: Answer) -> Answer:
         return answer
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise _unreadable(call, answer, f"compressed as {shortened(encoding)}, which was not asked")
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    parts: list[bytes] = []
+    size = 0
     try:
-        body = decoder.decompress(answer.body, LARGEST_ANSWER + 1)
+        for part in _inflated(answer.body):
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST_ANSWER:
+                raise too_large(call, answer.status)
     except zlib.error as error:
         raise _unreadable(call, answer, "with broken compression") from error
-    if len(body) > LARGEST_ANSWER:
-        raise too_large(call, answer.status)
-    if not decoder.eof:
-        raise _unreadable(call, answer, "with a compressed body that is cut off")
-    return Answer(answer.status, answer.headers, body)
+    except EOFError as error:
+        raise _unreadable(call, answer, "with a compressed body that is cut off") from error
+    return Answer(answer.status, answer.headers, b"".join(parts))
+
+
+def _inflated(packed: bytes) -> Iterator[bytes]:
+    """What a body holds, member after member of a gzip (RFC 1952), in parts of a few MiB at most.
+
+    Raises zlib.error where it is broken, EOFError where it is cut off.
+    """
+    at = 0
+    while at == 0 or packed.startswith(_GZIP, at):
+        decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        while not decoder.eof:
+            piece = packed[at : at + _PIECE]
+            if not piece:
+                raise EOFError
+            yield decoder.decompress(piece)
+            at += len(piece) - len(decoder.unused_data)
 
 
 def read_answer(
