@@ -196,7 +196,10 @@ class AccessDenied(TurnedAway):
 
 class NotFound(ApiError):
     kind = "not_found"
-    default_hint = "Check the base URL and the project id in MILESYNC_PROJECTS."
+    default_hint = (
+        "Check the base URL and the project id in MILESYNC_PROJECTS; `milesync projects` lists the"
+        " projects that there are."
+    )
 
 
 class MilestoneNotFound(NotFound):
