@@ -196,7 +196,10 @@ class AccessDenied(TurnedAway):
 
 class NotFound(ApiError):
     kind = "not_found"
-    default_hint = "Check the base URL and the project id in MILESYNC_PROJECTS."
+    default_hint = (
+        "Check the base URL and the project id in MILESYNC_PROJECTS; `milesync projects` lists the"
+        " projects that there are."
+    )
 
 
 class MilestoneNotFound(NotFound):
@@ -254,7 +257,10 @@ class Transient(ApiError):
 
 
 class RateLimited(Transient):
+    """429. ``stays``: it has been waited for so long that no call is repeated for it any more."""
+
     kind = "rate_limited"
+    stays: bool = False
 
 
 class Maintenance(Transient):

@@ -30,7 +30,7 @@ def test_the_first_screen_is_sentences(milesync: Milesync, sandbox: Sandbox, fol
     """How many of how many, what needs a decision, the proof, the time, and how to undo it."""
     sandbox.testrail.model.add(1, {"name": "Too long" + " by far" * 40})
     sandbox.testably.model.switches = TestablySwitches(max_name_length=200)
-    milesync("check")
+    milesync("projects")
     milesync("migrate", "--yes", "--report", "report.html")
     page = read(folder)
     assert f"{SEEDED} of {SEEDED + 1} milestones of Webshop are in Testably." in page.text
@@ -223,7 +223,7 @@ def test_what_a_narrowed_run_could_not_create_is_not_counted_as_there(
 ) -> None:
     sandbox.testrail.model.add(1, {"name": "Too long" + " by far" * 40})
     sandbox.testably.model.switches = TestablySwitches(max_name_length=200)
-    milesync("check")
+    milesync("projects")
     milesync("migrate", "--yes", "--only", "started", "--report", "report.html")
     [run] = milesync("runs", "--json").json["runs"]
     scope = sum(run["counts"].values())

@@ -124,9 +124,16 @@ def test_check_tries_every_account_of_a_project_that_pairs_share(
     assert two_projects.testrail.count("GET", "get_milestones/1") == 1
 
 
+def test_check_asks_for_nothing_but_the_milestones(milesync: Milesync, sandbox: Sandbox) -> None:
+    """Which is all that a run asks for: an account may be allowed that alone."""
+    assert milesync("check").code == 0
+    assert sandbox.testrail.count("GET") == sandbox.testrail.count("GET", "get_milestones/1") == 1
+    assert sandbox.testably.count("GET") == sandbox.testably.count("GET", "/milestones?") == 1
+
+
 @pytest.mark.usefixtures("sandbox")
-def test_check_learns_the_names_of_the_projects(milesync: Milesync) -> None:
-    milesync("check")
+def test_the_names_that_projects_has_read_are_shown(milesync: Milesync) -> None:
+    milesync("projects")
     assert milesync("status").out.startswith("Project 1 → proj_abc123 (Webshop)\n")
     assert "Project 1 → proj_abc123 (Webshop)\n" in milesync("plan").out
     assert milesync("status", "--json").json["projects"][0]["testrail_name"] == "Webshop"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.support.transports import RawServer, raw_server
@@ -79,16 +80,18 @@ Hx2XIcDjimu4mXcEQvhW8UahXfHU+9N5bvENC5bh+gTS/89Y1Kx3dcDv
 """The private key of all three servers; it protects nothing but these tests."""
 
 
-@contextmanager
-def tls_server(certificate: str, folder: Path, answer: bytes) -> Iterator[RawServer]:
-    """A server with this certificate that answers every request with these bytes."""
+def tls(certificate: str, folder: Path) -> Callable[[socket.socket], socket.socket]:
+    """What makes a connection with TLS of one that a server has accepted."""
     file = folder / "server.pem"
     file.write_text(certificate + KEY)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
+    return partial(context.wrap_socket, server_side=True)
 
-    def secure(connection: socket.socket) -> socket.socket:
-        return context.wrap_socket(connection, server_side=True)
 
+@contextmanager
+def tls_server(certificate: str, folder: Path, answer: bytes) -> Iterator[RawServer]:
+    """A server with this certificate that answers every request with these bytes."""
+    secure = tls(certificate, folder)
     with raw_server(lambda connection, _: connection.sendall(answer), secure) as server:
         yield RawServer(server.url.replace("http:", "https:"), server.requests)

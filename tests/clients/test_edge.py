@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.certificates import AUTHORITY, EXPIRED, OTHER_HOST, SERVER, tls_server
+from tests.clients.certificates import AUTHORITY, EXPIRED, OTHER_HOST, SERVER, tls, tls_server
 from tests.support.clock import FakeClock
 from tests.support.transports import Script, answer, http, raw_server, transport
 from worker.clients.retries import ATTEMPTS
@@ -23,12 +23,14 @@ from worker.errors import (
     MilesyncError,
     ProxyRefused,
     Redirected,
+    Refused,
     SettingsError,
     Unreachable,
     WrongProtocol,
 )
 
 OK = http(b"{}")
+TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 SECRET = "pr0xy-secret"
 TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -40,6 +42,12 @@ def a_bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
     for name in TRUST:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def trusted_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ca.pem").write_text(AUTHORITY)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
 
 def anything(value: object) -> object:
@@ -185,12 +193,65 @@ def test_a_server_without_tls_is_named_as_one() -> None:
 
 
 def test_a_server_that_answers_in_tls_is_named_as_one() -> None:
-    alert = b"\x15\x03\x01\x00\x02\x02\x46"
-    with raw_server(lambda connection, _: connection.sendall(alert)) as server:
+    with raw_server(lambda connection, _: connection.sendall(TLS_ALERT)) as server:
         error = error_of(server.url)
     assert type(error) is WrongProtocol
     assert error.message == f"Testably at {server.url} does not answer in HTTP; it may speak https"
     assert "https://" in error.hint
+
+
+def test_one_answer_in_tls_after_good_ones_is_a_cut() -> None:
+    """It has answered in HTTP, so the address is right: a question is asked again (R6)."""
+    answers = [OK, TLS_ALERT, OK, TLS_ALERT]
+
+    def one_after_the_other(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(answers.pop(0))
+
+    with (
+        raw_server(one_after_the_other) as server,
+        transport("Testably", server.url, clock=FakeClock()) as client,
+    ):
+        for path in ("v1/x", "v1/y"):
+            assert client.get(path, anything) == {}
+        with pytest.raises(ConnectionLost) as raised:
+            client.post("v1/x", {"name": "a"}, anything)
+    assert (len(server.requests), raised.value.done) == (4, Done.MAYBE)
+
+
+@pytest.mark.usefixtures("trusted_authority")
+def test_one_connection_without_tls_after_good_ones_is_made_again(tmp_path: Path) -> None:
+    secure, connections = tls(SERVER, tmp_path), [1, 2, 3]
+
+    def all_but_the_second(connection: socket.socket) -> socket.socket:
+        if connections.pop(0) == 2:
+            connection.sendall(OK)
+            return connection
+        return secure(connection)
+
+    closing = http(b"{}", "200 OK", "Connection: close")
+    with (
+        raw_server(lambda connection, _: connection.sendall(closing), all_but_the_second) as s,
+        transport("Testably", s.url.replace("http:", "https:"), clock=FakeClock()) as client,
+    ):
+        for path in ("v1/x", "v1/y"):
+            assert client.get(path, anything) == {}
+    assert connections == []
+
+
+@pytest.mark.usefixtures("trusted_authority")
+def test_a_write_whose_answer_is_no_tls_any_more_may_have_been_done(tmp_path: Path) -> None:
+    """The handshake was in TLS, and the write has left (R2)."""
+
+    def in_the_clear(connection: socket.socket, _: bytes) -> None:
+        os.write(connection.fileno(), OK)
+
+    with (
+        raw_server(in_the_clear, tls(SERVER, tmp_path)) as server,
+        transport("Testably", server.url.replace("http:", "https:")) as client,
+        pytest.raises(ConnectionLost) as raised,
+    ):
+        client.post("v1/x", {"name": "a"}, anything)
+    assert raised.value.done is Done.MAYBE
 
 
 @pytest.mark.parametrize(
@@ -208,6 +269,16 @@ def test_a_server_that_says_it_wants_https_is_understood(text: str) -> None:
     assert type(error) is WrongProtocol
     assert error.message == f"Testably at {s.url} wants https, not http"
     assert "https://" in error.hint
+
+
+def test_words_of_tls_that_an_api_quotes_are_no_answer_about_tls() -> None:
+    """As of a description that it refuses: that concerns this milestone alone (R6)."""
+    quoted = {"error": "description: The plain HTTP request was sent to HTTPS port"}
+    with (
+        transport("Testably", "http://api.example", http=Script(answer(quoted, 400))) as client,
+        pytest.raises(Refused),
+    ):
+        client.patch("v1/x", {"description": "a"}, anything)
 
 
 def test_a_cut_over_plain_http_may_mean_that_tls_is_wanted(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.support.clock import FakeClock
 from tests.support.transports import KEY, TOKEN, Reply, Script, answer, transport
 from worker.clients.answers import retry_after
 from worker.clients.credentials import basic_auth, bearer
+from worker.clients.pauses import Pauses
 from worker.clients.rate_limit import LocalRateLimiter, RateLimit
 from worker.errors import (
     AccessDenied,
@@ -37,6 +38,7 @@ from worker.errors import (
     ServerTrouble,
     SettingsError,
     TimedOut,
+    Transient,
     UnknownId,
     Unreachable,
     UnreadableAnswer,
@@ -115,6 +117,47 @@ def test_each_status_has_its_error(api: str, status: int, kind: type[ApiError], 
     assert error.message == f"{api} answered POST v1/x with {status}: no such luck"
 
 
+@pytest.mark.parametrize("api", ["TestRail", "Testably"])
+@pytest.mark.parametrize("status", [400, 410, 422])
+def test_a_question_that_is_refused_blames_no_milestone(api: str, status: int) -> None:
+    with pytest.raises(Refused) as raised:
+        get(answer({"error": "no"}, status), api=api)
+    assert raised.value.hint == NotFound.default_hint
+    assert post_error(answer({"error": "no"}, status), api).hint == Refused.default_hint
+
+
+def test_a_time_out_of_the_server_is_none_of_ours() -> None:
+    """Waiting longer for its answer does not help: it has answered."""
+    error = post_error(answer({}, 408))
+    assert (type(error), error.hint) == (TimedOut, Transient.default_hint)
+    assert "MILESYNC_HTTP_TIMEOUT" in TimedOut.default_hint
+
+
+def test_what_is_told_to_be_unchanged_was_answered_by_something_in_the_way() -> None:
+    """Nothing is asked under a condition, and 304 names no other address."""
+    error = post_error(httpx.Response(304))
+    assert error.message == "Testably answered POST v1/x with 304"
+    assert "cache" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "told"),
+    [
+        ('{"name": "Über"}'.encode("latin-1"), "; charset=ISO-8859-1", "not UTF-8, but ISO-8859-1"),
+        ('{"name": "Über"}'.encode("latin-1"), "", "text that is not UTF-8"),
+        ('{"name": "Über'.encode()[:11], "", "JSON that is cut off or broken"),
+        (b'{"name": "', "; charset=ISO-8859-1", "JSON that is cut off or broken"),
+    ],
+    ids=["declared", "not declared", "cut in a character", "cut"],
+)
+def test_text_in_another_charset_is_called_that(body: bytes, declared: str, told: str) -> None:
+    headers = {"content-type": f"application/json{declared}"}
+    error = post_error(httpx.Response(200, content=body, headers=headers))
+    assert type(error) is UnreadableAnswer
+    assert told in error.message
+    assert ("UTF-8" in error.hint) == ("UTF-8" in told)
+
+
 def test_a_400_for_an_id_is_an_unknown_id() -> None:
     assert isinstance(post_error(answer({"error": "?"}, 400), "TestRail", by_id=True), UnknownId)
 
@@ -141,6 +184,7 @@ FAILURES: list[tuple[Reply, type[ApiError], Done]] = [
     (httpx.Response(302, headers={"location": "/login"}), Redirected, Done.MAYBE),
     (httpx.Response(303, headers={"location": "https:login.html"}), Redirected, Done.MAYBE),
     (httpx.Response(101), ServerTrouble, Done.MAYBE),
+    (httpx.Response(304), ServerTrouble, Done.MAYBE),
     (httpx.Response(600), ServerTrouble, Done.MAYBE),
 ]
 
@@ -191,6 +235,42 @@ def _raw(reply: httpx.Response) -> httpx.Response:
     return httpx.Response(200, headers=reply.headers, stream=httpx.ByteStream(body))
 
 
+def packed(*members: bytes, after: bytes = b"") -> Reply:
+    body = b"".join(map(gzip.compress, members)) + after
+    headers = {"content-encoding": "gzip"}
+    return lambda _: httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+
+
+MANY = json.dumps({"fine": True, "more": list(range(20_000))}).encode()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        packed(b'{"fine"', b": true}"),
+        packed(b"", b'{"fine": true}', b""),
+        packed(b'{"fine": true}', after=b"\0" * 8),
+        packed(*(MANY[at : at + 4] for at in range(0, len(MANY), 4))),
+    ],
+    ids=["two", "empty ones", "padded", "very many"],
+)
+def test_all_members_of_a_gzip_are_read(reply: Reply) -> None:
+    """As RFC 1952 has it: what they hold belongs together."""
+    found = get(reply)
+    assert isinstance(found, dict)
+    assert found["fine"] is True
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [(gzip.compress(b"}")[:-3], "cut off"), (gzip.compress(b"}")[:-8] + b"x" * 8, "broken")],
+    ids=["cut", "broken"],
+)
+def test_a_gzip_whose_second_member_is_not_whole_is_unreadable(after: bytes, told: str) -> None:
+    with pytest.raises(UnreadableAnswer, match=told):
+        get(packed(b'{"fine": true', after=after))
+
+
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
@@ -207,11 +287,10 @@ def test_broken_compression_is_unreadable(headers: dict[str, str], body: bytes) 
 
 
 def test_a_small_answer_that_unpacks_to_a_huge_one_is_bounded() -> None:
-    bomb = gzip.compress(b" " * (17 * 1024 * 1024))
-    gzipped = {"content-encoding": "gzip"}
-    script = Script(lambda _: httpx.Response(200, headers=gzipped, stream=httpx.ByteStream(bomb)))
-    with transport(http=script) as http, pytest.raises(AnswerTooLarge):
-        http.get("v1/x", anything)
+    blanks = b" " * (9 * 1024 * 1024)
+    for bomb in (packed(blanks * 2), packed(blanks, blanks)):
+        with pytest.raises(AnswerTooLarge):
+            get(bomb)
 
 
 @pytest.mark.parametrize(
@@ -401,6 +480,56 @@ def test_a_server_that_always_says_429_is_given_up() -> None:
     with transport(http=script, clock=FakeClock()) as http, pytest.raises(RateLimited):
         http.get("v1/x", anything)
     assert len(script.asked) == 20
+
+
+def test_the_429s_of_all_calls_are_counted_together_until_one_is_answered() -> None:
+    """What no call gets an answer to, another is not sent twenty times for."""
+    limited = answer({}, 429)
+    script = Script(*[limited] * 21, OK, limited, OK)
+    with transport(http=script, clock=FakeClock()) as http:
+        for sent in (20, 21):
+            with pytest.raises(RateLimited) as raised:
+                http.get("v1/x", anything)
+            assert (len(script.asked), raised.value.stays) == (sent, True)
+        assert "used up" in raised.value.hint
+        for sent in (22, 24):
+            assert http.get("v1/x", anything) == {"fine": True}
+            assert len(script.asked) == sent
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(7200, 2), (3600, 2), (1800, 3), (60, 20)])
+def test_a_long_pause_is_heeded_and_after_an_hour_of_them_it_is_given_up(
+    seconds: int, sent: int
+) -> None:
+    clock = FakeClock()
+    script = Script(answer({}, 429, **{"retry-after": str(seconds)}))
+    with transport(http=script, clock=clock) as http, pytest.raises(RateLimited):
+        http.get("v1/x", anything)
+    assert len(script.asked) == sent
+    assert sum(clock.slept) == pytest.approx((sent - 1) * min(seconds, 3600))
+
+
+def test_of_429s_to_requests_that_were_under_way_together_one_counts() -> None:
+    limiter = LocalRateLimiter(RateLimit(60, 60), FakeClock())
+    pauses = Pauses("Testably", limiter)
+    for _ in range(32):
+        error = RateLimited("Testably", "429")
+        pauses.begin(error, 0)
+        assert (error.retry_after, error.stays, pauses.in_a_row) == (1.0, False, 1)
+    assert limiter.paused_for() == pytest.approx(1)
+
+
+def test_a_caller_that_may_not_wait_long_does_not_wait_for_one_429_after_the_other() -> None:
+    """Such as a slice in the background, which gives up its turn: 20 s and 20 s are 40."""
+    clock = FakeClock()
+    limited = answer({}, 429, **{"retry-after": "20"})
+    with (
+        transport(http=Script(limited), clock=clock, max_wait=45.0) as http,
+        pytest.raises(BudgetExhausted) as raised,
+    ):
+        http.get("v1/x", anything)
+    assert sum(clock.slept) == pytest.approx(40)
+    assert raised.value.wait == pytest.approx(20)
 
 
 def test_a_429_stops_everybody_on_the_rate_limiter() -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from mappings.milestone import BadRecord, SourceMilestone, TargetMilestone, Values
+from worker.clients.pauses import MOST_IN_A_ROW
 from worker.clients.records import parse_source, parse_target
 from worker.clients.source_rows import SourceRows
 from worker.clients.target_rows import TargetRows, read_page
@@ -87,6 +88,7 @@ class _Wire:
         self._api = api
         self._faults = faults
         self._under_way: list[Callable[[], object]] = []
+        self._limited = 0
 
     def get(
         self, project: str, what: str, work: Callable[[], _Answer], *, repeatable: bool = True
@@ -116,12 +118,17 @@ class _Wire:
         self.requests += 1
         fault = self._faults(method, what) if self._faults else None
         if fault is None:
+            self._limited = 0
             return self._done(what, work)
         if fault.kind is FaultKind.LATE:
             self._under_way.append(work)
         elif fault.kind in CARRIED_OUT:
             self._done(what, work)
-        raise self._fault_error(fault, f"{method} {what}", write=method != "GET")
+        error = self._fault_error(fault, f"{method} {what}", write=method != "GET")
+        if isinstance(error, RateLimited):
+            self._limited += 1
+            error.stays = self._limited >= MOST_IN_A_ROW
+        raise error
 
     def arrive(self) -> None:
         """Let the server carry out what was still under way when its caller gave up."""

@@ -17,6 +17,7 @@ from mappings.milestone import TargetMilestone, Values
 from mappings.rows import ChangeState
 from tests.support.mortal import Boundaries, Died
 from tests.support.world import PROJECT, URL, World
+from worker.clients.pauses import MOST_IN_A_ROW
 from worker.errors import (
     AccessDenied,
     ApiError,
@@ -29,7 +30,7 @@ from worker.errors import (
 )
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.creates import LOOK_GAP
-from worker.sync.apply.writer import BACK_OFF, GRACE, LIMITED_ATTEMPTS
+from worker.sync.apply.writer import BACK_OFF, GRACE
 from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import State
@@ -134,7 +135,31 @@ def test_a_target_that_limits_for_ever_gives_up(world: World) -> None:
     world.to_ably.faults.script("rate_limited", method="POST", times=1000)
     report = world.run()
     assert (report.counts["waiting"], report.problems[0]["kind"]) == (1, "rate_limited")
-    assert world.to_ably.writes == {"POST": LIMITED_ATTEMPTS}
+    assert world.to_ably.writes == {"POST": MOST_IN_A_ROW}
+
+
+def test_a_target_that_limits_every_write_for_ever_ends_the_run(world: World) -> None:
+    """The attempts are those of all milestones together, and none of them is to blame (R6)."""
+    for number in range(12):
+        world.add(f"Release {number}")
+
+    def limit(method: str, _: str) -> None:
+        if method == "POST" and world.to_ably.writes["POST"] == 4:
+            world.to_ably.faults.script("rate_limited", method="POST", times=1000)
+
+    world.to_ably.before = limit
+    report = world.run()
+    assert (report.state, report.error and report.error.kind) == (State.FAILED, "rate_limited")
+    assert world.to_ably.writes == {"POST": 3 + MOST_IN_A_ROW + 1}
+    assert not any(link.has_count for link in world.links.values())
+
+
+def test_a_milestone_that_alone_is_limited_for_ever_stops_no_other(world: World) -> None:
+    ids = [world.add(f"Release {number}") for number in range(3)]
+    world.to_ably.faults.script("rate_limited", method="POST", times=MOST_IN_A_ROW)
+    report = world.run()
+    assert (report.counts["created"], report.counts["waiting"]) == (2, 1)
+    assert [one["testrail_id"] for one in report.problems] == ids[:1]
 
 
 def late(world: World, when: float) -> None:

@@ -13,12 +13,14 @@ from mappings.link_record import LinkState
 from mappings.problem import WHOLE, ProblemKind
 from tests.support.lanes import SteppedLanes
 from tests.support.world import PROJECT, World
+from worker.clients.pauses import MOST_IN_A_ROW
 from worker.errors import (
     AccessDenied,
     ApiError,
     CredentialsRefused,
     GuardTripped,
     NotFound,
+    RateLimited,
     Redirected,
     ServerTrouble,
     UnreadableAnswer,
@@ -170,6 +172,19 @@ def test_what_passes_is_waited_for_while_others_are_under_way(world: World, kind
     assert done.run is not None
     assert undo(several_at_once(world, 5), done.run).state is State.SUCCEEDED
     assert world.ably.live(PROJECT) == []
+
+
+def test_an_undo_that_is_limited_for_ever_ends(world: World) -> None:
+    """The attempts are those of all milestones together."""
+    for number in range(12):
+        world.add(f"M{number}")
+    done = migrate(world)
+    world.to_ably.requests.clear()
+    world.to_ably.faults.script("rate_limited", method="PATCH", times=1000)
+    assert done.run is not None
+    with pytest.raises(RateLimited):
+        undo(world.context(), done.run)
+    assert world.to_ably.writes == {"PATCH": MOST_IN_A_ROW + 1}
 
 
 def test_a_person_can_stop_an_undo_which_goes_on_when_it_is_done_again(world: World) -> None:

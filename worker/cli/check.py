@@ -89,13 +89,8 @@ def _check(
         attempts |= _of_accounts(deployment, pairs)
         if settings.redis_url is not None:
             attempts["redis"] = partial(_redis, deployment)
-        began, all_is_well = time.monotonic(), True
         for one in _at_once(attempts, settings.sync.http_timeout):
             report(one)
-            all_is_well &= one.ok
-        left = settings.sync.http_timeout - (time.monotonic() - began)
-        if all_is_well and left > 0:
-            list(_at_once({"names": partial(_learn_names, deployment, pairs)}, left))
     return ["settings", "web", *attempts]
 
 
@@ -193,14 +188,6 @@ def _testably(deployment: Deployment, pair: ProjectPair) -> str:
     noun = "milestone" if page.total == 1 else "milestones"
     known = "" if page.total is None else f" It has {page.total} {noun}."
     return f"Reachable, and the token may read the project.{known}"
-
-
-def _learn_names(deployment: Deployment, pairs: Sequence[ProjectPair]) -> str:
-    """Keep the names of the projects, as far as they may be listed: nothing depends on them."""
-    from worker.cli.projects import list_both, note_names
-
-    note_names(deployment, pairs, *list_both(deployment, {}))
-    return ""
 
 
 def _redis(deployment: Deployment) -> str:

@@ -7,8 +7,9 @@ and a passing one from any server.
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,6 +34,7 @@ from worker.errors import (
     Refused,
     ServerTrouble,
     TimedOut,
+    Transient,
     UnknownId,
     UnreadableAnswer,
     WrongProtocol,
@@ -44,7 +46,14 @@ TOO_MANY_BYTES: Final = f"more than {LARGEST_ANSWER // 1024 // 1024} MiB"
 LONGEST_RETRY_AFTER: Final = 3600.0
 _NO_ENCODING: Final = frozenset({"", "identity", "none", "utf-8", "utf8", "8bit", "binary"})
 """What servers write into Content-Encoding for a body that is not compressed."""
+_GZIP: Final = b"\x1f\x8b"
+_PIECE: Final = 4096
+"""Bytes that are decompressed at once: they become a thousand times as many at most."""
 _LONGEST_PLACE: Final = 2000
+_UNCHANGED: Final = 304
+_NOT_CACHED: Final = "A cache in the way has answered in its place: let these requests past it."
+_CHARSET: Final = re.compile(r"charset=\"?([\w.:-]{1,40})", re.IGNORECASE)
+_SET_UTF_8: Final = "JSON has to come in UTF-8: correct that at the server or a proxy before it."
 
 T = TypeVar("T")
 
@@ -102,16 +111,35 @@ def unpacked(call: Call, answer: Answer) -> Answer:
         return answer
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise _unreadable(call, answer, f"compressed as {shortened(encoding)}, which was not asked")
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    parts: list[bytes] = []
+    size = 0
     try:
-        body = decoder.decompress(answer.body, LARGEST_ANSWER + 1)
+        for part in _inflated(answer.body):
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST_ANSWER:
+                raise too_large(call, answer.status)
     except zlib.error as error:
         raise _unreadable(call, answer, "with broken compression") from error
-    if len(body) > LARGEST_ANSWER:
-        raise too_large(call, answer.status)
-    if not decoder.eof:
-        raise _unreadable(call, answer, "with a compressed body that is cut off")
-    return Answer(answer.status, answer.headers, body)
+    except EOFError as error:
+        raise _unreadable(call, answer, "with a compressed body that is cut off") from error
+    return Answer(answer.status, answer.headers, b"".join(parts))
+
+
+def _inflated(packed: bytes) -> Iterator[bytes]:
+    """What a body holds, member after member of a gzip (RFC 1952), in parts of a few MiB at most.
+
+    Raises zlib.error where it is broken, EOFError where it is cut off.
+    """
+    at = 0
+    while at == 0 or packed.startswith(_GZIP, at):
+        decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        while not decoder.eof:
+            piece = packed[at : at + _PIECE]
+            if not piece:
+                raise EOFError
+            yield decoder.decompress(piece)
+            at += len(piece) - len(decoder.unused_data)
 
 
 def read_answer(
@@ -128,7 +156,8 @@ def read_answer(
     except TooMuchError as error:
         raise too_large(call, answer.status, str(error)) from error
     except ValueError as error:
-        raise _unreadable(call, answer, _instead_of_json(answer)) from error
+        what, hint = _instead_of_json(answer)
+        raise _unreadable(call, answer, redacted(what), hint) from error
     try:
         return read(value)
     except TooMuchError as error:
@@ -141,17 +170,25 @@ def read_answer(
         raise _unreadable(call, answer, f"with {what}: {said}", hint) from error
 
 
-def _instead_of_json(answer: Answer) -> str:
+def _instead_of_json(answer: Answer) -> tuple[str, str]:
+    """What came, and what to do about that; empty where it is the usual."""
     if not answer.body.strip():
-        return "with nothing"
+        return "with nothing", ""
     if answer.is_html:
-        return "with an HTML page instead of JSON, from a proxy or a login page perhaps"
-    return "with JSON that is cut off or broken"
+        return "with an HTML page instead of JSON, from a proxy or a login page perhaps", ""
+    try:
+        answer.body.decode()
+    except UnicodeDecodeError as error:
+        if error.reason != "unexpected end of data":
+            declared = _CHARSET.search(answer.headers.get("content-type", ""))
+            charset = f", but {declared[1]}" if declared else ""
+            return f"with text that is not UTF-8{charset}", _SET_UTF_8
+    return "with JSON that is cut off or broken", ""
 
 
 def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime) -> ApiError:
     """The error for a status outside 2xx; ``text`` is the server's own, already redacted."""
-    if 300 <= answer.status < 400:
+    if 300 <= answer.status < 400 and answer.status != _UNCHANGED:
         return _redirected(call, answer, base_url)
     if answer.status == 400 and wants_tls(base_url, answer.body):
         message = f"{call.api} at {base_url} wants https, not http"
@@ -162,10 +199,19 @@ def error_of(call: Call, answer: Answer, base_url: str, text: str, now: datetime
         call.api,
         f"{call.api} answered {call} with {answer.status}" + (f": {text}" if text else ""),
         status=answer.status,
-        hint=hint_of(call.api, answer.status, text),
+        hint=hint_of(call.api, answer.status, text) or _hint_of(call, kind, answer.status),
         done=call.if_sent if may_be_done else Done.NO,
         retry_after=retry_after(answer.headers.get("retry-after"), now),
     )
+
+
+def _hint_of(call: Call, kind: type[ApiError], status: int) -> str:
+    """What to do where the error's own hint is about something else; else empty."""
+    if kind is Refused and call.method == "GET":  # no milestone was written that could be corrected
+        return NotFound.default_hint
+    if kind is TimedOut:  # the server's own: it has answered within our time
+        return Transient.default_hint
+    return _NOT_CACHED if status == _UNCHANGED else ""
 
 
 def _class_of(call: Call, answer: Answer) -> type[ApiError]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+from worker.clients.words import words_in
+
 SET_HTTPS: Final = "Set the base URL to https://…."
 SAYS_ITSELF: Final = (
     "The server says so itself: once it is mended there, run the same command again."
@@ -55,8 +57,13 @@ def hint_of(api: str, status: int, text: str) -> str:
 
 
 def wants_tls(base_url: str, body: bytes) -> bool:
-    """Whether a server that was asked over plain HTTP says that it expects TLS."""
-    return base_url.startswith("http:") and bool(_WANTS_TLS.search(body[:4096].decode("latin-1")))
+    """Whether a server that was asked over plain HTTP says that it expects TLS.
+
+    It says so in text or HTML; an API's JSON may quote the same words, as of a milestone.
+    """
+    if not base_url.startswith("http:") or words_in(body):
+        return False
+    return bool(_WANTS_TLS.search(body[:4096].decode("latin-1")))
 
 
 def hint_of_redirect(base_url: str, location: str) -> str:

@@ -119,6 +119,7 @@ class Connection:
         self._deadline = Deadline(clock)
         self._proxy = None if http else proxy_for(base_url)
         self._http = http or _BoundedHTTP(base_url, self._deadline, self._proxy)
+        self._has_answered = False
 
     def exchange(self, call: Call, content: bytes | None) -> Answer:
         """Send one request, once. Raises ApiError; its ``done`` goes by whether a byte had left."""
@@ -134,6 +135,7 @@ class Connection:
                     extensions={"timeout": phases},
                 )
                 response = self._http.handle_request(request)
+                self._has_answered = True
                 try:
                     answered = dict(response.headers)
                     if response.status_code == WANTS_LOGIN:
@@ -156,7 +158,7 @@ class Connection:
         if sent is None:
             sent = not isinstance(error, NOT_CONNECTED)
         done = call.if_sent if sent else Done.NO
-        if special := self._misdirected(error, done):
+        if special := self._misdirected(error, done, sent=sent):
             return special
         if isinstance(error, _TIMEOUTS) and (sent or not isinstance(error, NOT_CONNECTED)):
             message = f"{self._api} did not answer {call} within {self._timeout:g} s"
@@ -164,7 +166,8 @@ class Connection:
         said = self._plain(str(error))
         if sent:
             message = f"the connection to {self._api} was cut during {call}"
-            hint = _MAY_WANT_TLS if self._base_url.startswith("http:") else ""
+            may_want_tls = self._base_url.startswith("http:") and not self._has_answered
+            hint = _MAY_WANT_TLS if may_want_tls else ""
             return ConnectionLost(self._api, _because(message, said), hint=hint, done=done)
         return self._unreachable(said)
 
@@ -181,14 +184,19 @@ class Connection:
         hint = hint_of_proxy(self._proxy, self._base_url, said)
         return kind(self._api, _because(message, said), status=status, hint=hint)
 
-    def _misdirected(self, error: Exception, done: Done) -> ApiError | None:
-        """What the settings have to be corrected for, so that no repetition helps."""
+    def _misdirected(self, error: Exception, done: Done, *, sent: bool) -> ApiError | None:
+        """What the settings have to be corrected for, so that no repetition helps.
+
+        Where HTTP has been answered before, the address is right: one odd answer passes (R6).
+        """
         if found := refused_certificate(error):
             reason, hint = found
             host = httpx.URL(self._base_url).netloc.decode()
             message = f"the certificate of {host} ({self._api}) is refused: {reason}"
             return CertificateRefused(self._api, message, hint=hint)
-        if is_no_tls(error) and not self._proxy:
+        if self._has_answered:
+            return None
+        if is_no_tls(error) and not sent and not self._proxy:
             return WrongProtocol(
                 self._api,
                 f"{self._api} at {self._base_url} answers without TLS: it speaks http, not https",

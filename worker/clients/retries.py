@@ -14,7 +14,6 @@ from worker.errors import ApiError, RateLimited
 from worker.sync.lanes import Lanes
 
 ATTEMPTS: Final = 6
-RATE_LIMITED_ATTEMPTS: Final = 20
 FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -39,7 +38,7 @@ class Retries:
         Where it is to be sent ``once``, only a 429 is followed by another attempt: that tells
         nothing of what was asked. Other items of ``lanes`` go on while this one waits.
         """
-        failed = limited = 0
+        failed = 0
         while True:
             lanes.require()
             with lanes.waiting():
@@ -48,9 +47,8 @@ class Retries:
             try:
                 with lanes.waiting():
                     return ask()
-            except RateLimited:
-                limited += 1
-                if limited >= RATE_LIMITED_ATTEMPTS or self.attempts == 1:
+            except RateLimited as error:
+                if error.stays or self.attempts == 1:
                     raise
             except ApiError as error:
                 failed += 1

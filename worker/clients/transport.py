@@ -66,11 +66,12 @@ class Transport:
     """Calls one API on behalf of one account; usable from several threads.
 
     ``request_timeout`` is the deadline of one request in all, in seconds. ``max_wait`` bounds the
-    seconds a call waits for a permit (None: as long as it takes), and ``on_wait`` is told the
-    seconds before every sleep and may raise to end it. A GET is sent at most ``attempts`` times
-    for what may pass. ``observer`` is told the API, the method, the status or the error's kind,
-    and the seconds of each request. ``before_request`` is called before a permit is taken, and may
-    raise to end the work there.
+    seconds a call waits for a permit (None: as long as it takes), and all those together for which
+    429s make it wait with no success between them; ``on_wait`` is told the seconds before every
+    sleep and may raise to end it. A GET is sent at most ``attempts`` times for what may pass.
+    ``observer`` is told the API, the method, the status or the error's kind, and the seconds of
+    each request. ``before_request`` is called before a permit is taken, and may raise to end the
+    work there.
     ``answers`` caches what is answered, for later slices of a reading. Every call may raise
     ApiError and, where it waits, BudgetExhausted.
     """
@@ -135,9 +136,8 @@ class Transport:
         """Return when the rate limiter has granted one request. Raises BudgetExhausted."""
         self._before_request()
         self._answers.before_request()
-        wait_for_permit(
-            self._rate_limiter, self._clock, self._priority, self.max_wait, self._on_wait
-        )
+        left = None if self.max_wait is None else self.max_wait - self._pauses.waited
+        wait_for_permit(self._rate_limiter, self._clock, self._priority, left, self._on_wait)
         self._pauses.end()
 
     def get(self, path: str, read: Callable[[object], T], *, by_id: bool = False) -> T:
@@ -247,7 +247,7 @@ class Transport:
         return Asked(self._read(call, answer, read), known.part, is_recalled=True)
 
     def _send(self, call: Call, body: object) -> Answer:
-        started = self._clock.monotonic()
+        started, limited = self._clock.monotonic(), self._pauses.in_a_row
         outcome = "error"
         try:
             content = None if body is None else json.dumps(body).encode()
@@ -257,6 +257,8 @@ class Transport:
             answer = self._checked(call, answer)
         except ApiError as error:
             outcome = str(error.status or error.kind)
+            if isinstance(error, RateLimited):
+                self._pauses.begin(error, limited)
             raise
         finally:
             self._count(call, outcome, self._clock.monotonic() - started)
@@ -279,10 +281,7 @@ class Transport:
         redacted = self._credentials.redacted
         answer = _readable(call, answer, redacted)
         text = shortened(redacted(error_text(answer)))
-        error = error_of(call, answer, self.base_url, text, self._clock.now())
-        if isinstance(error, RateLimited):
-            error.retry_after = self._pauses.begin(error.retry_after)
-        raise error
+        raise error_of(call, answer, self.base_url, text, self._clock.now())
 
 
 def _headers(credentials: Credentials) -> dict[str, str]:

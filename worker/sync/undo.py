@@ -136,14 +136,11 @@ class _Steps:
         try:
             failed = one.do()
         except ApiError as error:  # that it has gone only the lists of the next undo prove (R4)
-            denied = error if isinstance(error, TurnedAway) else None
-            if not (
-                error.may_pass or isinstance(error, TurnedAway | MilestoneNotFound | AnswerTooLarge)
-            ):
+            is_its_own = isinstance(error, TurnedAway | MilestoneNotFound | AnswerTooLarge)
+            if not (is_its_own or error.may_pass):
                 raise
-            failure = Failure(
-                ProblemKind.UNDO_FAILED, error.message, has_count=False, denied=denied
-            )
+            self.attempts.require_permits(error)
+            failure = Failure(ProblemKind.UNDO_FAILED, error.message, has_count=False, error=error)
             self.attempts.note(number, failure)
             return Result.WAITING, one.failed(error)
         if failed is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mappings.problem import ProblemKind
-from worker.errors import TakesNoWrites, TurnedAway
+from worker.errors import ApiError, RateLimited, TakesNoWrites, TurnedAway
 
 SPARING_AFTER = 5
 """After so many failures in a row each milestone gets one attempt."""
@@ -18,13 +18,13 @@ OUTAGE_AFTER = 10
 class Failure:
     """Why the write of one milestone failed for now; ``has_count`` is that of its link before.
 
-    ``denied`` is the error where it was turned away.
+    ``error`` is what its last attempt met.
     """
 
     kind: ProblemKind
     why: str
     has_count: bool
-    denied: TurnedAway | None = None
+    error: ApiError | None = None
 
 
 @dataclass(slots=True)
@@ -102,6 +102,15 @@ class Attempts:
         text = f"Testably takes no writes: {number} milestones failed in a row. {last.why}"
         raise TakesNoWrites("Testably", text)
 
+    def require_permits(self, error: ApiError) -> None:
+        """Raises a 429 that stays for a second milestone: no milestone is to blame.
+
+        The first one is only left: its write alone may be limited, and stops no other (R6).
+        """
+        limited_before = any(isinstance(one.error, RateLimited) for one in self.row.values())
+        if isinstance(error, RateLimited) and error.stays and limited_before:
+            raise error
+
     def another_succeeded(self, number: int) -> bool:
         """Whether the target took writes while this one failed.
 
@@ -118,5 +127,5 @@ class Attempts:
 
 def _last_denied(failed: Mapping[int, Failure]) -> TurnedAway | None:
     """The last error, if each of these was turned away."""
-    errors = [one.denied for one in failed.values()]
-    return errors[-1] if errors and None not in errors else None
+    denied = [one.error for one in failed.values() if isinstance(one.error, TurnedAway)]
+    return denied[-1] if denied and len(denied) == len(failed) else None

@@ -17,6 +17,7 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.milestone import MappingRules
 from mappings.problem import ProblemKind
+from worker.errors import RateLimited
 from worker.sync.apply import updates
 from worker.sync.apply.attempts import Attempts
 from worker.sync.apply.creates import Creates, Looking, Resolution, at_once
@@ -82,8 +83,9 @@ class Executor:
             self._run_passes(list(enumerate(plan.actions)))
         except LostLock:
             raise
-        except MilesyncError:
-            is_of_all = self._attempts.is_down or self._attempts.is_denied
+        except MilesyncError as error:
+            is_limited = isinstance(error, RateLimited)
+            is_of_all = is_limited or self._attempts.is_down or self._attempts.is_denied
             self._items.count_failures(against=not is_of_all)
             raise
         self._items.count_failures(against=True)

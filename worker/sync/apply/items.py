@@ -158,7 +158,7 @@ class Items:
             self.links.keep(refused)
             problems = (refused.problem,) if refused.problem else ()
             return Outcome(action, Result.QUARANTINED, action.testably_id, problems)
-        denied = error if isinstance(error, TurnedAway) else None
+        self.attempts.require_permits(error)
         if not (
             error.may_pass or isinstance(error, TurnedAway | MilestoneNotFound | AnswerTooLarge)
         ):
@@ -166,7 +166,7 @@ class Items:
         kind = ProblemKind[error.kind.upper()]
         outcome = waiting(action, kind, f"{error.message} The next run tries it again.")
         self.links.keep(link.to_look_again())
-        self.attempts.note(number, Failure(kind, error.message, link.has_count, denied))
+        self.attempts.note(number, Failure(kind, error.message, link.has_count, error))
         return outcome
 
     def _lost(self, item: Item, step: Step, result: Result) -> None:

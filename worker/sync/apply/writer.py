@@ -31,8 +31,6 @@ STALL = timedelta(seconds=5)
 """A lease older than this before its request is sent is given back: the machine was asleep."""
 BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the attempts at what is safe to repeat."""
-LIMITED_ATTEMPTS = 20
-"""A 429 was not carried out and is waited for at the rate limiter, so it may come more often."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,13 +47,12 @@ class Patience:
     repeats: bool = True
     on_failure: Callable[[], None] = lambda: None
     failures: int = 0
-    limited: int = 0
 
     def allows(self, error: ApiError) -> bool:
+        """Whether it is tried again; a 429 was not carried out, and tells nothing of the write."""
         self.on_failure()
         if isinstance(error, RateLimited):
-            self.limited += 1
-            return self.limited < LIMITED_ATTEMPTS
+            return not error.stays
         if not (self.repeats and error.may_pass) or self.failures >= len(BACK_OFF):
             return False
         self.sleep(BACK_OFF[self.failures])
