@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -72,6 +72,8 @@ class RunReport:
         return document
 
 
+OnEnd = Callable[[RunReport], object]
+"""Is called with the report of a run once that has ended, whatever ended it."""
 _ARRIVING = frozenset({Kind.CREATE, Kind.ADOPT})
 _MET = (ProblemKind.REJECTED, ProblemKind.ALTERED)
 
