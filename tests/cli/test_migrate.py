@@ -100,6 +100,7 @@ def test_a_pair_stays_in_step_when_a_person_says_no(
     person("n")
     declined = milesync("migrate", "--json")
     assert (declined.code, declined.json["projects"][0]["run"]) == (1, None)
+    assert all(declined.json["projects"][0]["requests"].values())  # both sides were read
     after = milesync("status", "--json").json["projects"][0]
     del before["listed_at"], after["listed_at"]  # the plan that was declined has listed it
     assert (after, before["in_step"]) == (before, True)

@@ -159,8 +159,16 @@ def test_a_run_that_was_taken_over_at_its_end_does_not_close_it(world: World) ->
 
 
 def test_a_command_that_lost_its_pair_is_closed_with_what_happened(world: World) -> None:
-    with pytest.raises(LostLock), Run(world.context(), Options(Trigger.MIGRATION)):
-        raise LostLock("This run no longer holds its project pair, and stops.")
+    going = Run(world.context(), Options(Trigger.MIGRATION))
+
+    def lose() -> None:
+        with going:
+            going.plan()
+            raise LostLock("This run no longer holds its project pair, and stops.")
+
+    with pytest.raises(LostLock):
+        lose()
+    assert all(going.report.requests.values())
     run = recorded(world)
     assert (run.state, (run.error or {})["message"][:8]) == ("aborted", "This run")
 
