@@ -9,11 +9,14 @@ import pytest
 
 from mappings.overview import overview
 from tests.proofs.slicing import pairs_in
+from tests.support.build import FEBRUARY, JANUARY
 from tests.support.world import PROJECT, World
 from worker.sync.options import Trigger
 from worker.sync.proof import Proof
 from worker.sync.report import RunReport, State
 from worker.sync.run import Run
+
+MARCH = 1_772_323_200
 
 
 def meanwhile(world: World, does: Callable[[], object], at: str = "PATCH") -> None:
@@ -218,3 +221,17 @@ def test_the_proof_of_a_reviewed_plan_writes_nothing(world: World) -> None:
     assert (report.verified["in_step"], report.verified["changed_since"]) == (False, 4)
     world.run()
     assert world.differences() == []
+
+
+def test_the_dates_of_a_parent_that_are_not_exact_are_counted_as_the_exempt_ones_are(
+    world: World,
+) -> None:
+    """Each field that differs, in the first run and in those that find it as it was."""
+    both = world.add("Both", start_on=JANUARY, due_on=MARCH)
+    world.add("Below both", both, start_on=FEBRUARY, due_on=FEBRUARY)
+    one = world.add("One", start_on=JANUARY, due_on=MARCH)
+    world.add("Below one", one, start_on=JANUARY, due_on=FEBRUARY)
+    for _ in range(3):
+        report = world.run(Trigger.MIGRATION)
+        assert report.not_exact["parent_dates"] == 3
+        assert (report.verified or {})["exempt"]["parent_dates"] == 4
