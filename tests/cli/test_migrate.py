@@ -530,3 +530,19 @@ def test_a_hint_in_json_names_its_project_among_several(
         assert failed["error"] == failed["projects"][1]["error"]
         commands = failed["error"]["hint"].split("`")[1::2]
         assert all(one.endswith("--project 2") for one in commands if one.startswith("milesync "))
+
+
+def test_the_document_of_a_run_has_the_proof_or_says_that_there_is_none(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """As `show` does; only --no-verify leaves it out."""
+    assert milesync("migrate", "--yes", "--json").json["projects"][0]["verified"]["in_step"]
+    sandbox.testrail.model.update(1, {"name": "Renamed"})
+    wrote = milesync("sync", "--json")
+    must_fit(wrote.json, RUNS)
+    [project] = wrote.json["projects"]
+    assert (project["updated"], project["verified"]) == (1, None)
+    assert milesync("show", project["run"], "--json").json["verified"] is None
+    sandbox.testrail.model.update(1, {"name": "Renamed again"})
+    [project] = milesync("migrate", "--yes", "--no-verify", "--json").json["projects"]
+    assert (project["updated"], "verified" in project) == (1, False)

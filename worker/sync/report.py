@@ -54,7 +54,7 @@ class RunReport:
     held_accepted: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The project's object in ``migrate --json``."""
+        """The project's object in ``migrate --json``; ``verified`` is None without a proof."""
         document: dict[str, Any] = {
             "run": self.run,
             "state": self.state.value,
@@ -64,9 +64,8 @@ class RunReport:
             "requests": {name: self.requests.get(name, 0) for name in ("testrail", "testably")},
             "problems": [dict(problem) for problem in self.problems],
             "not_exact": dict(self.not_exact),
+            "verified": self.verified and dict(self.verified),
         }
-        if self.verified is not None:
-            document["verified"] = dict(self.verified)
         if self.error is not None:
             document["error"] = error_json(self.error)
         return document
