@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mappings.errors import MilesyncError
+from mappings.errors import MilesyncError, as_sentences
 from worker.cli import render
 from worker.cli.files import write_private
 from worker.cli.migration import Migration
@@ -127,7 +127,7 @@ class _Demo:
             ok, facts = act()
         except MilesyncError as error:
             ok, facts, self.error = False, {"error": error.message}, error
-            self._say(f"   {error.message} {error.hint}")
+            self._say(f"   {as_sentences(error.message, error.hint)}")
         self.steps.append(Step(name, ok, clock.monotonic() - started, facts))
         self._say("   As it should be." if ok else "   This is not as it should be.")
         if not ok and self.error is None:
