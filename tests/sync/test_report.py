@@ -154,7 +154,7 @@ def test_the_report_as_json_has_all_fields_of_the_contract() -> None:
     assert failed.as_json()["error"] == {
         "kind": "server_error",
         "message": "500",
-        "hint": "Run the same command again; it goes on where it stopped.",
+        "hint": "Run the same command again; nothing is done twice.",
     }
 
 
