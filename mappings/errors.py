@@ -21,6 +21,12 @@ class MilesyncError(Exception):
         self.hint = hint or self.default_hint
 
 
+def as_sentences(message: str, hint: str) -> str:
+    """A message and its hint as one text; a server's own words may end without a full stop."""
+    stop = "" if message.endswith((".", "!", "?", "…")) or not hint else "."
+    return f"{message}{stop} {hint}".rstrip()
+
+
 class StoreError(MilesyncError):
     """The database cannot be used."""
 

@@ -6,6 +6,7 @@ from datetime import UTC
 from typing import Any
 
 from mappings.commands import for_project
+from mappings.errors import as_sentences
 from mappings.link import Link
 from mappings.link_record import Failure
 from mappings.overview import LastRun, Standing, stands_still
@@ -84,5 +85,5 @@ def why_it_stands_still(pair: Pair, standing: Standing, project: int | None) -> 
     error = standing.last_run.error if standing.last_run is not None else None
     told = "Its last run did not come to its end."
     if error:
-        told = f"{error['message']} {error.get('hint', '')}".rstrip()
+        told = as_sentences(error["message"], error.get("hint", ""))
     return for_project(pair.paused_because or told, project)

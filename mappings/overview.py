@@ -6,7 +6,7 @@ A few queries answer for all pairs together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -181,28 +181,38 @@ def _standing(
 ) -> Standing:
     nameless = last_run.nameless if last_run is not None else ()
     every = problems + Counter(ProblemKind[str(one["kind"]).upper()] for one in nameless)
-    agree = in_step(pair, last_run, sum(every.values()))
+    agree = in_step(pair, last_run, every.keys())
     concerned = milestones + len(nameless)
     return Standing(states, every, concerned, accepted, last_run, synced_at, agree)
 
 
-def in_step(pair: Pair, last_run: LastRun | None, needs_person: int) -> bool | None:
+_UNREAD_LINKS: Final = frozenset({ProblemKind.UNREAD, ProblemKind.ABSENCE_UNPROVED})
+_UNREAD: Final = _UNREAD_LINKS | {
+    ProblemKind.NOT_PROVED,
+    ProblemKind.SOURCE_INCOMPLETE,
+    ProblemKind.TARGET_INCOMPLETE,
+}
+"""What says that something could not be read, and nothing of whether it differs."""
+
+
+def in_step(pair: Pair, last_run: LastRun | None, problems: Set[ProblemKind]) -> bool | None:
     """Whether both sides agree, as far as is recorded; None if that is not known.
 
-    They do not while something needs a person, or if a difference was found after the last proof.
-    Nobody knows, until the next proof, after a run of the whole pair that may have mended that, or
-    one that was stopped, failed, or left something to a person who has seen to it since.
+    They do not while something that was read needs a person, or if a difference was found after
+    the last proof. Nobody knows, until the next proof, after a run of the whole pair that may have
+    mended that, or one that was stopped, failed, could not read all, or left something to a person
+    who has seen to it since.
     """
     proved, drifted = pair.proved_at, pair.drifted_at
     ended_well = last_run is not None and last_run.state == "succeeded"
     ended_at = None if last_run is None else last_run.finished_at
-    if needs_person:
+    if problems - _UNREAD:
         return False
     if drifted is not None and (proved is None or drifted > proved):
         return None if ended_well and ended_at is not None and ended_at > drifted else False
     if proved is None or (ended_at is not None and ended_at > proved and not ended_well):
         return None
-    return True
+    return None if problems & _UNREAD_LINKS else True
 
 
 # --- the queries

@@ -30,7 +30,9 @@ from mappings.run_rows import free_id, is_still, is_unchanged, is_whole, row_of,
 from mappings.tables import runs
 
 SHORTEST_NAME: Final = 4
-"""Characters of a run's id, its first or its last, by which people may name it."""
+"""Characters of a run's id by which it is called, or more: one of fewer is soon not unique."""
+MOST_NAMED: Final = 5
+"""So many runs that one name could mean are enough to tell of."""
 STOPPED: Final = {"kind": "guard", "message": "The run was stopped.", "hint": ""}
 
 
@@ -240,16 +242,17 @@ class RunLog(Connected):
             return connection.execute(query).scalar_one()
 
     def named(self, part: str) -> list[RunRecord]:
-        """The run with this id, else all whose id begins or ends with it, newest first."""
+        """The run with this id, else the newest `MOST_NAMED` whose id begins or ends with it."""
         exact = self.get(part)
         if exact is not None:
             return [exact]
         begins = runs.c.id.startswith(part, autoescape=True)
         ends = runs.c.id.endswith(part, autoescape=True)
-        return self._select(select(runs).where(or_(begins, ends)).order_by(runs.c.id.desc()))
+        query = select(runs).where(or_(begins, ends)).order_by(runs.c.id.desc())
+        return self._select(query.limit(MOST_NAMED))
 
     def shortest_name(self, run_id: str) -> str:
-        """The shortest ending of the id that names no other run, as `SHORTEST_NAME` allows."""
+        """The shortest ending of the id, of `SHORTEST_NAME` or more, that names no other run."""
         for length in range(SHORTEST_NAME, len(run_id)):
             ending = run_id[-length:]
             if len(self.named(ending)) == 1:

@@ -253,7 +253,7 @@ class ProxyRefused(Misdirected):
 class Transient(ApiError):
     kind = "transient"
     may_pass = True
-    default_hint = "Run the same command again; it goes on where it stopped."
+    default_hint = "Run the same command again; nothing is done twice."
 
 
 class RateLimited(Transient):

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from mappings.commands import for_project
+from mappings.errors import as_sentences
 from mappings.footer import marker_url
 from mappings.link import Link
 from mappings.link_record import Failure
@@ -125,10 +126,12 @@ def topics_of(
         found["paused"] = f"The pair is paused: {pair.paused_because}"
     elif (refused := _refused_credentials(runs, pair)) is not None:
         # the key of a pause, which is how a service tells the same
-        found["paused"] = f"Credentials were refused: {refused['message']} {refused['hint']}"
+        why = as_sentences(refused["message"], refused["hint"])
+        found["paused"] = f"Credentials were refused: {why}"
     stopped = _stopped_itself(runs, pair)
     if stopped is not None:
-        found["stopped"] = f"A run stopped itself: {stopped['message']} {stopped['hint']}"
+        why = as_sentences(stopped["message"], stopped["hint"])
+        found["stopped"] = f"A run stopped itself: {why}"
     standing = overview(store.engine, [pair])[pair.id]
     first = partial(runs.first_began, pair.id)
     stale = why_stale(pair, standing, schedule, now, first, kept=kept)

@@ -39,6 +39,13 @@ COUNTERS = (
     "held",
 )
 PROBLEM = table(testrail_id=MAYBE_ID, testably_id=MAYBE_TEXT, kind=TEXT, reason=TEXT)
+VERIFIED = table(
+    in_step={"type": ["boolean", "null"]},
+    compared=COUNT,
+    exempt={"type": "object", "additionalProperties": COUNT},
+    changed_since=COUNT,
+    scope=TEXT,
+)
 RUN = table(
     run=MAYBE_TEXT,
     state=STATE,
@@ -47,6 +54,7 @@ RUN = table(
     requests=REQUESTS,
     problems=rows(PROBLEM),
     not_exact={"type": "object", "additionalProperties": COUNT},
+    verified={"anyOf": [{"type": "null"}, VERIFIED]},
 )
 RUNS = table(state=STATE, projects=rows(RUN))
 FIELDS = {"type": "object", "additionalProperties": table(before=MAYBE_TEXT, after=MAYBE_TEXT)}

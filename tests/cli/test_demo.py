@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Milesync
+from tests.cli.schemas import FAILURE, must_fit
 from worker.cli import demo
 from worker.sandbox.server import run_sandbox
 from worker.sandbox.switches import parse_switches
@@ -41,6 +42,9 @@ def test_a_demo_that_goes_wrong_says_so(
     ended = milesync("demo")
     assert ended.code == 1
     assert "This is not as it should be." in ended.out
+    document = milesync("demo", "--json").json
+    must_fit(document, FAILURE)
+    assert [step["ok"] for step in document["steps"]] == [True, True, False]
 
 
 def test_the_sandbox_prints_how_to_reach_it_and_ends_on_sigterm() -> None:

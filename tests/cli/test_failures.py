@@ -362,5 +362,7 @@ def test_a_proof_that_cannot_be_read_is_a_failure_until_one_can(
     assert project["verified"]["reason"]
     [[one], _] = listed(milesync)
     assert (one["kind"], one["testrail_id"]) == ("not_proved", None)
+    assert milesync("status", "--json").json["projects"][0]["in_step"] is None
+    assert "in step." not in milesync("status").out.lower()
     assert milesync("sync").code == 0
     assert listed(milesync) == ([], [])

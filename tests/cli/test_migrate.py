@@ -100,6 +100,7 @@ def test_a_pair_stays_in_step_when_a_person_says_no(
     person("n")
     declined = milesync("migrate", "--json")
     assert (declined.code, declined.json["projects"][0]["run"]) == (1, None)
+    assert all(declined.json["projects"][0]["requests"].values())  # both sides were read
     after = milesync("status", "--json").json["projects"][0]
     del before["listed_at"], after["listed_at"]  # the plan that was declined has listed it
     assert (after, before["in_step"]) == (before, True)
@@ -529,3 +530,19 @@ def test_a_hint_in_json_names_its_project_among_several(
         assert failed["error"] == failed["projects"][1]["error"]
         commands = failed["error"]["hint"].split("`")[1::2]
         assert all(one.endswith("--project 2") for one in commands if one.startswith("milesync "))
+
+
+def test_the_document_of_a_run_has_the_proof_or_says_that_there_is_none(
+    milesync: Milesync, sandbox: Sandbox
+) -> None:
+    """As `show` does; only --no-verify leaves it out."""
+    assert milesync("migrate", "--yes", "--json").json["projects"][0]["verified"]["in_step"]
+    sandbox.testrail.model.update(1, {"name": "Renamed"})
+    wrote = milesync("sync", "--json")
+    must_fit(wrote.json, RUNS)
+    [project] = wrote.json["projects"]
+    assert (project["updated"], project["verified"]) == (1, None)
+    assert milesync("show", project["run"], "--json").json["verified"] is None
+    sandbox.testrail.model.update(1, {"name": "Renamed again"})
+    [project] = milesync("migrate", "--yes", "--no-verify", "--json").json["projects"]
+    assert (project["updated"], "verified" in project) == (1, False)

@@ -11,6 +11,7 @@ import pytest
 from mappings.database import open_engine
 from mappings.runs import RunLog
 from tests.cli.conftest import Milesync
+from tests.cli.schemas import FAILURE, must_fit
 from tests.test_notices import json_sink
 from worker.sandbox.server import Sandbox
 
@@ -44,3 +45,19 @@ def test_a_timer_that_fails_for_days_says_that_the_pair_is_stale(
         sandbox.testrail.model.no_access.clear()
         assert milesync("sync").code == 0
         assert [notice["event"] for notice in got] == ["needs_a_person", "over"]
+
+
+def test_a_notice_that_does_not_arrive_is_told_like_every_failure(
+    sandbox: Sandbox, milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document has the error; one that arrives is no error."""
+    got: list[Any]
+    with json_sink() as (address, got):
+        monkeypatch.setenv("MILESYNC_NOTIFY", address)
+        sent = milesync("notify", "--test", "--json")
+    assert (sent.code, sent.json["state"], "error" in sent.json) == (0, "succeeded", False)
+    assert [notice["event"] for notice in got] == ["test"]
+    monkeypatch.setenv("MILESYNC_NOTIFY", f"{sandbox.testably.url}/nobody")
+    refused = milesync("notify", "--test", "--json")
+    must_fit(refused.json, FAILURE)
+    assert (refused.code, refused.json["addresses"], refused.json["sent"]) == (1, 1, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import SEEDED, Milesync
 from tests.cli.schemas import (
+    FAILURE,
     FAILURES,
     HISTORY,
     MAPPINGS,
@@ -273,6 +275,36 @@ def test_rebuild_recovers_the_links(milesync: Milesync, monkeypatch: pytest.Monk
     again = milesync("mappings", "--csv").out.splitlines()
     assert [line.split(",")[:2] for line in again] == [line.split(",")[:2] for line in links]
     assert milesync("sync", "--json").json["projects"][0]["unchanged"] == SEEDED
+
+
+def test_a_rebuild_that_fails_tells_its_run_and_its_requests(
+    milesync: Milesync, two_projects: Sandbox
+) -> None:
+    """As they are recorded; the other pair is rebuilt."""
+    two_projects.testrail.model.no_access.add(1)
+    ended = milesync("rebuild", "--json")
+    must_fit(ended.json, FAILURE)
+    failed, other = ended.json["projects"]
+    assert (ended.code, failed["state"], other["state"]) == (1, "failed", "succeeded")
+    assert failed["error"] == ended.json["error"]
+    recorded = {run["run"]: run for run in milesync("runs", "--json").json["runs"]}
+    assert recorded.keys() == {failed["run"], other["run"]}
+    assert failed["requests"] == recorded[failed["run"]]["requests"]
+    assert failed["requests"]["testrail"] > 0
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_rebuild_that_may_send_nothing_has_failed(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody goes on with it: where Redis, which says what is allowed, is away."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("MILESYNC_REDIS_URL", f"redis://127.0.0.1:{port}/0")
+    ended = milesync("rebuild", "--json")
+    must_fit(ended.json, FAILURE)
+    [project] = ended.json["projects"]
+    assert (ended.code, project["state"], ended.json["error"]["kind"]) == (1, "failed", "redis")
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -135,12 +135,24 @@ def test_a_name_that_is_not_clear_is_refused(milesync: Milesync, command: list[s
     assert (ambiguous.code, ambiguous.json["error"]["kind"]) == (2, "usage")
     assert first in ambiguous.json["error"]["message"]
     assert second in ambiguous.json["error"]["message"]
-    short = milesync(verb, first[-3:], *options, "--json")
-    assert (short.code, "too short" in short.json["error"]["message"]) == (2, True)
-    unknown = milesync(verb, "zzzz", *options, "--json")
-    assert (unknown.code, "no run zzzz" in unknown.json["error"]["message"]) == (2, True)
-    told = milesync(verb, first[-3:], *options)
+    for nothing in ("zzzz", ""):  # an empty one begins every id, and names none
+        unknown = milesync(verb, nothing, *options, "--json")
+        assert (unknown.code, f"no run {nothing}" in unknown.json["error"]["message"]) == (2, True)
+    told = milesync(verb, first[:4], *options)
     assert (told.code, told.out) == (2, "")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_part_of_an_id_is_enough_however_short_it_is(milesync: Milesync) -> None:
+    """As long as it is unique; of many that it could be, no more than a few are told."""
+    run = migrated(milesync)
+    for part in (run[:1], run[-1:]):
+        assert milesync("show", part, "--json").json["run"] == run
+    for _ in range(5):
+        milesync("migrate", "--yes")
+    [message] = [milesync("show", run[:1], "--json").json["error"]["message"]]
+    assert "could be any of 5 or more runs: " in message
+    assert message.count("-") == 2 * 5
 
 
 def test_a_report_can_be_written_afterwards(

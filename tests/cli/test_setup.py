@@ -151,6 +151,10 @@ def test_check_says_what_is_wrong_and_what_to_do(
     failed = {check["name"]: check["hint"] for check in ended.json["checks"] if not check["ok"]}
     assert {"testably proj_abc123", "redis"} <= failed.keys()
     assert all(failed.values())
+    must_fit(ended.json, FAILURE)
+    first = next(check for check in ended.json["checks"] if not check["ok"])
+    told = {name: first[name] for name in ("message", "hint")}
+    assert ended.json["error"] == {"kind": "redis", **told}
 
 
 def test_check_asks_each_side_once_at_the_same_time_and_tells_at_once(
@@ -187,6 +191,7 @@ def test_check_gives_up_what_does_not_answer_in_time(
     failed = [check for check in ended.json["checks"] if not check["ok"]]
     assert [check["name"] for check in failed] == ["testrail 1"]
     assert "0.5 s" in failed[0]["message"]
+    assert ended.json["error"]["kind"] == "timeout"
 
 
 @pytest.mark.usefixtures("sandbox")

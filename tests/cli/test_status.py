@@ -77,7 +77,7 @@ def test_what_a_notice_says_of_refused_credentials_is_said_by_failures_too(
         monkeypatch.setenv("MILESYNC_NOTIFY", address)
         assert milesync("sync").code == 0
         with monkeypatch.context() as wrong:
-            wrong.setenv("MILESYNC_TESTRAIL_API_KEY", "wrong-key")
+            wrong.setenv("MILESYNC_TESTABLY_TOKEN", "wrong-token")
             assert milesync("sync").code == 1
             [notice] = got
             assert "one thing needs a person" in notice["title"]
@@ -89,6 +89,7 @@ def test_what_a_notice_says_of_refused_credentials_is_said_by_failures_too(
             assert project["failures"] == []
             assert project["stands_still"] in notice["message"]
             assert "`milesync check`" in project["stands_still"]
+            assert "invalid API token. Check the user" in project["stands_still"]
             assert milesync("check").code == 1
         assert milesync("sync").code == 0
         assert [one["event"] for one in got] == ["needs_a_person", "over"]

@@ -167,3 +167,21 @@ def test_an_undo_that_nobody_is_asked_about_reads_each_target_once(
     quiet = milesync("undo", run, "--yes", "--json")
     assert quiet.json["state"] == "succeeded"
     assert "means:" not in quiet.out + quiet.err
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_what_an_undo_unlinked_is_missing_until_a_migration_releases_it(
+    milesync: Milesync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And `verify` says so; every milestone was adopted by a database that had been lost."""
+    milesync("migrate", "--yes")
+    monkeypatch.setenv("MILESYNC_DATABASE_URL", "sqlite:///lost.db")
+    run = milesync("migrate", "--yes", "--json").json["projects"][0]["run"]
+    assert milesync("undo", run, "--yes").code == 0
+    said = milesync("verify")
+    assert said.code == 3
+    assert said.out.count("missing") == SEEDED
+    assert "`milesync migrate` releases what an undo holds." in said.out
+    assert "`milesync plan` says why" not in said.out
+    assert milesync("migrate", "--yes").code == 0
+    assert milesync("verify").code == 0

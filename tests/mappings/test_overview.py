@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from mappings.overview import overview
+from mappings.overview import LastRun, in_step, overview
+from mappings.problem import ProblemKind
+from mappings.rows import Pair
 from mappings.runs import RunLog
 from mappings.store import Store
 from tests.support.clock import NOW
@@ -66,3 +68,24 @@ def test_when_a_pair_was_synced_is_found_by_an_index(engine: Engine) -> None:
     assert "ix_runs_pair_id_finished_at" in plan
     assert "SCAN runs" not in plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize(
+    ("problems", "run_after", "answer"),
+    [
+        ({ProblemKind.REJECTED}, 0, False),
+        ({ProblemKind.UNREAD}, 0, None),
+        ({ProblemKind.ABSENCE_UNPROVED, ProblemKind.REJECTED}, 0, False),
+        ({ProblemKind.NOT_PROVED}, 1, None),
+        ({ProblemKind.NOT_PROVED}, -1, True),
+        ({ProblemKind.TARGET_INCOMPLETE}, 1, None),
+        (set(), -1, True),
+    ],
+)
+def test_what_could_not_be_read_is_not_known_to_differ(
+    problems: set[ProblemKind], run_after: int, answer: bool | None
+) -> None:
+    """A proof that came after the run that could not read it knows better."""
+    pair = Pair(1, identity(1), proved_at=NOW)
+    partial = LastRun("partial", NOW + timedelta(minutes=run_after))
+    assert in_step(pair, partial, problems) is answer

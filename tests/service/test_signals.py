@@ -174,6 +174,9 @@ def test_every_long_command_ends_with_one_document(
     assert process.wait(ENDED) == 143, alone.log("migrate")
     told = document(alone)
     assert (told["state"], told["error"]["kind"]) == ("aborted", "interrupted")
+    if command[0] in ("rebuild", "sync"):
+        [project], run = told["projects"], latest_run(alone)
+        assert (project["run"], project["requests"]) == (run["run"], run["requests"])
 
 
 def test_an_undo_ends_after_its_request_and_goes_on_when_it_is_called_again(alone: Stack) -> None:
@@ -184,8 +187,11 @@ def test_an_undo_ends_after_its_request_and_goes_on_when_it_is_called_again(alon
     eventually(lambda: alone.testably.count("PATCH"), 20, alone.logs("migrate"))
     process.send_signal(SIGTERM)
     assert process.wait(ENDED) == 143, alone.log("migrate")
-    assert document(alone)["error"]["kind"] == "interrupted"
+    told = document(alone)
+    assert (told["state"], told["error"]["kind"]) == ("aborted", "interrupted")
     assert (latest_run(alone)["run"] != migrated, latest_run(alone)["state"]) == (True, "aborted")
+    [project] = told["projects"]
+    assert (project["run"], project["archived"]) == (latest_run(alone)["run"], 1)
     assert _archived(alone) == 1
     assert alone.command("undo", migrated, "--yes", "--json").returncode == 0, alone.log("command")
     assert (_archived(alone), alone.testably.count("PATCH")) == (COUNT, COUNT)

@@ -342,8 +342,10 @@ def test_projects_are_the_enabled_ones_or_those_asked_for(load: Load) -> None:
 
 
 def test_no_project_at_all_is_a_mistake_in_the_settings(load: Load) -> None:
-    with pytest.raises(SettingsError, match="MILESYNC_PROJECTS is not set"):
-        load().require_projects()
+    for variables in ({}, {"PROJECTS": ",,"}):
+        with pytest.raises(SettingsError, match="No project pair is configured") as caught:
+            load(**variables).require_projects()
+        assert "MILESYNC_PROJECTS=1=proj" in caught.value.hint
     with pytest.raises(SettingsError, match="disabled"):
         load("[[projects]]\ntestrail=1\ntestably='p'\nenabled=false").require_projects()
 

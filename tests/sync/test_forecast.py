@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.build import FEBRUARY, JANUARY
 from tests.support.world import PROJECT, World
 from worker.errors import AccessDenied
 from worker.sandbox.rules import Problem as Refusal
@@ -21,6 +22,7 @@ from worker.sync.options import OnSourceDelete, OnTargetEdit, Policy, Trigger
 from worker.sync.report import RunReport, State
 from worker.sync.undo import undo
 
+MARCH: Final = 1_772_323_200
 Ids = dict[str, int]
 Event = Callable[[World, Ids], None]
 LISTS: Final[tuple[dict[str, Any], ...]] = (
@@ -374,3 +376,27 @@ def test_a_plan_counts_the_questions_that_its_reading_left_to_the_proof(world: W
     planned = world.preview(trigger=Trigger.MIGRATION)
     report = world.run(Trigger.MIGRATION)
     assert report.requests["testrail"] == planned.requests["testrail"] == 10 + 11 + 2
+
+
+@pytest.mark.parametrize("locks", [True, False])
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_what_comes_back_from_the_archive_gives_its_parent_its_dates(
+    world: World, locks: bool, by_hand: bool
+) -> None:
+    """They are Testably's own then, so that no run sends others to be refused."""
+    world.behave(ably=TestablySwitches(archived_subs_lock_status=locks))
+    parent = world.add("Parent", start_on=JANUARY, due_on=MARCH)
+    child = world.add("Child", parent, start_on=FEBRUARY, due_on=FEBRUARY)
+    first = world.run(Trigger.MIGRATION)
+    assert first.run is not None
+    if by_hand:
+        world.edit_target(child, status="archived")
+    else:
+        undo(world.context(), first.run)
+    again = foretold(world)
+    if locks:
+        assert world.to_ably.count("PATCH", world.id_of(parent)) == 0
+    assert again.state is State.SUCCEEDED
+    assert (again.not_exact, again.verified) == (first.not_exact, first.verified)
+    later = world.run(Trigger.MIGRATION)
+    assert (later.not_exact, later.verified) == (first.not_exact, first.verified)

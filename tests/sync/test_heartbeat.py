@@ -177,8 +177,16 @@ def test_what_a_slice_leaves_counts_only_if_it_held_its_pair_to_the_end(
 
 
 def test_a_command_that_lost_its_pair_is_closed_with_what_happened(world: World) -> None:
-    with pytest.raises(LostLock), Run(world.context(), Options(Trigger.MIGRATION)):
-        raise LostLock("This run no longer holds its project pair, and stops.")
+    going = Run(world.context(), Options(Trigger.MIGRATION))
+
+    def lose() -> None:
+        with going:
+            going.plan()
+            raise LostLock("This run no longer holds its project pair, and stops.")
+
+    with pytest.raises(LostLock):
+        lose()
+    assert all(going.report.requests.values())
     run = recorded(world)
     assert (run.state, (run.error or {})["message"][:8]) == ("aborted", "This run")
 

@@ -426,6 +426,7 @@ def test_a_plan_foretells_the_dates_that_a_new_parent_will_show() -> None:
         ({"due_on": JANUARY}, {"due_on": JANUARY}, 0),
         ({"due_on": JANUARY}, {}, 0),
         ({}, {"start_on": JANUARY}, 1),
+        ({"start_on": JANUARY, "due_on": JANUARY}, {"start_on": FEBRUARY, "due_on": FEBRUARY}, 2),
     )
     for parent, child, counted in situations:
         found = plan([source(1, **parent), source(2, parent_id=1, **child)]).plan

@@ -9,12 +9,15 @@ import pytest
 
 from mappings.overview import overview
 from tests.proofs.slicing import pairs_in
+from tests.support.build import FEBRUARY, JANUARY
 from tests.support.world import PROJECT, World
 from worker.errors import NotFound
 from worker.sync.options import Trigger
 from worker.sync.proof import Proof
 from worker.sync.report import RunReport, State
 from worker.sync.run import Run
+
+MARCH = 1_772_323_200
 
 
 def meanwhile(world: World, does: Callable[[], object], at: str = "PATCH") -> None:
@@ -242,3 +245,17 @@ def test_what_the_proof_created_is_not_taken_for_deleted_by_a_404(world: World) 
     world.to_ably.before = lambda *_: None
     assert world.run(Trigger.MIGRATION).state is State.SUCCEEDED
     assert world.to_ably.writes == {}
+
+
+def test_the_dates_of_a_parent_that_are_not_exact_are_counted_as_the_exempt_ones_are(
+    world: World,
+) -> None:
+    """Each field that differs, in the first run and in those that find it as it was."""
+    both = world.add("Both", start_on=JANUARY, due_on=MARCH)
+    world.add("Below both", both, start_on=FEBRUARY, due_on=FEBRUARY)
+    one = world.add("One", start_on=JANUARY, due_on=MARCH)
+    world.add("Below one", one, start_on=JANUARY, due_on=FEBRUARY)
+    for _ in range(3):
+        report = world.run(Trigger.MIGRATION)
+        assert report.not_exact["parent_dates"] == 3
+        assert (report.verified or {})["exempt"]["parent_dates"] == 4

@@ -127,7 +127,7 @@ def test_problems_name_both_ids_and_every_trouble() -> None:
 
 
 def test_the_report_as_json_has_all_fields_of_the_contract() -> None:
-    """Whatever is empty is there as zero or as an empty list."""
+    """Whatever is empty is there as zero, as an empty list or as null."""
     document = RunReport(IDENTITY, "run-1", State.SUCCEEDED).as_json()
     assert list(document) == [
         "run",
@@ -146,6 +146,7 @@ def test_the_report_as_json_has_all_fields_of_the_contract() -> None:
         "requests",
         "problems",
         "not_exact",
+        "verified",
     ]
     assert document["requests"] == {"testrail": 0, "testably": 0}
     json.dumps(document)
@@ -153,7 +154,7 @@ def test_the_report_as_json_has_all_fields_of_the_contract() -> None:
     assert failed.as_json()["error"] == {
         "kind": "server_error",
         "message": "500",
-        "hint": "Run the same command again; it goes on where it stopped.",
+        "hint": "Run the same command again; nothing is done twice.",
     }
 
 

@@ -849,6 +849,24 @@ def test_what_is_held_without_a_target_stays_listed_when_its_source_is_deleted(
     assert world.store.links_with_problems(world.store.pair(world.identity).id) == []
 
 
+def test_an_adoption_that_an_undo_unlinked_is_told_once(world: World) -> None:
+    """Its milestone is missing; its marker makes the target no extra one before the source goes."""
+    one = world.add("One")
+    migrate(world)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM links")
+    taken_back(world, migrate(world))
+    found = verify(world.context())
+    told = ([m.testrail_id for m in found.missing], found.differences, found.extra)
+    assert (found.in_step, told) == (False, ([one], (), ()))
+    text = str(world.ably.live(PROJECT)[0]["description"])
+    world.ably.create(PROJECT, {"name": "Copy", "description": text})
+    assert sorted(e.name for e in verify(world.context()).extra) == ["Copy", "One"]
+    world.rail.delete(one)
+    found = verify(world.context())
+    assert (found.missing, sorted(e.name for e in found.extra)) == ((), ["Copy", "One"])
+
+
 def test_what_was_archived_since_because_its_source_is_gone_is_not_held(world: World) -> None:
     """Nothing is left to take back of it, and nothing to release."""
     world.add("Stays")

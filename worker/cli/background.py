@@ -65,7 +65,7 @@ def hand_over(
             project = deployment.project_to_name(report.identity.testrail_project)
             render.show_run(out, report, name, None, heading, project)
 
-    document = runs_json(reports, deployment.project_to_name)
+    document = runs_json(reports, deployment.project_to_name, proves=options.verify)
     show(document, human, as_json=as_json)
     return exit_of(worst(report.state for report in reports))
 

@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from mappings.errors import MilesyncError
 from worker.cli.options import Config, Json, Projects
 from worker.cli.output import Exit, console, print_json
 from worker.cli.session import opened, pairs_to_call
 from worker.cli.signals import ending
-from worker.errors import SettingsError
+from worker.errors import SettingsError, TimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +37,18 @@ _MARK: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried: what came of it, and what to do where it failed."""
+    """One thing that was tried, and what came of it; ``kind`` is of the error where it failed."""
 
     name: str
     ok: bool
     message: str
     hint: str = ""
+    kind: str = ""
+
+    @classmethod
+    def failed(cls, name: str, error: MilesyncError) -> Self:
+        """One that an error ended."""
+        return cls(name, False, error.message, error.hint, error.kind)
 
 
 def check(config: Config = None, as_json: Json = False, projects: Projects = None) -> int:
@@ -65,8 +71,8 @@ def check(config: Config = None, as_json: Json = False, projects: Projects = Non
     try:
         order = _check(config, projects, report)
     except SettingsError as error:
-        report(Check("settings", False, error.message, error.hint))
-        _end(out, checks, as_json=as_json, error=error)
+        report(Check.failed("settings", error))
+        _end(out, checks, as_json=as_json)
         return Exit.USAGE
     _end(out, sorted(checks, key=lambda one: order.index(one.name)), as_json=as_json)
     return Exit.OK if all(one.ok for one in checks) else Exit.FAILED
@@ -130,7 +136,7 @@ def _at_once(attempts: Mapping[str, Callable[[], str]], seconds: float) -> Itera
     for name in attempts:
         if name in open_names:
             hint = "Raise MILESYNC_HTTP_TIMEOUT if it is only slow."
-            yield Check(name, False, f"No answer within {seconds:g} s.", hint)
+            yield Check(name, False, f"No answer within {seconds:g} s.", hint, TimedOut.kind)
 
 
 def _answer(
@@ -151,7 +157,7 @@ def _tried(name: str, attempt: Callable[[], str]) -> Check:
     try:
         return Check(name, True, attempt())
     except MilesyncError as error:
-        return Check(name, False, error.message, error.hint)
+        return Check.failed(name, error)
 
 
 def _settings_read(deployment: Deployment, pairs: Sequence[ProjectPair]) -> str:
@@ -198,21 +204,21 @@ def _redis(deployment: Deployment) -> str:
     return "Reachable."
 
 
-def _end(
-    out: Console, checks: list[Check], *, as_json: bool, error: MilesyncError | None = None
-) -> None:
+def _end(out: Console, checks: list[Check], *, as_json: bool) -> None:
     """The document, or for people the next step."""
-    ok = all(one.ok for one in checks)
+    failed = [one for one in checks if not one.ok]
     if not as_json:
-        if ok:
+        if not failed:
             out.print("All is well. `milesync plan` shows what a migration would do.")
         return
     shown = [
         {"name": one.name, "ok": one.ok, "message": one.message, "hint": one.hint} for one in checks
     ]
-    document: dict[str, Any] = {"ok": ok, "checks": shown, "state": "succeeded" if ok else "failed"}
-    if error is not None:
-        document["error"] = {"kind": error.kind, "message": error.message, "hint": error.hint}
+    document: dict[str, Any] = {"ok": not failed, "checks": shown, "state": "succeeded"}
+    if failed:
+        first = failed[0]
+        error = {"kind": first.kind, "message": first.message, "hint": first.hint}
+        document |= {"state": "failed", "error": error}
     print_json(document)
 
 

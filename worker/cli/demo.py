@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mappings.errors import MilesyncError
+from mappings.errors import MilesyncError, as_sentences
 from worker.cli import render
 from worker.cli.files import write_private
 from worker.cli.migration import Migration
 from worker.cli.options import Json, NoConfig
-from worker.cli.output import Exit, show
+from worker.cli.output import Exit, failure, show
 from worker.cli.plan import look_at, show_one
 from worker.cli.verify import verifications
 from worker.facts import words
@@ -44,8 +44,10 @@ def demo(config: NoConfig = None, as_json: Json = False) -> int:  # noqa: ARG001
         demonstration = _Demo(sandbox, folder, say)
         demonstration.play()
     steps = [step.as_json() for step in demonstration.steps]
-    ok = all(step.ok for step in demonstration.steps)
-    document = {"state": "succeeded" if ok else "failed", "folder": str(folder), "steps": steps}
+    error = demonstration.error
+    ok = error is None
+    ended = {"state": "succeeded"} if error is None else failure(error)
+    document = {**ended, "folder": str(folder), "steps": steps}
     show(document, lambda out: _farewell(out, folder, ok), as_json=as_json)
     return Exit.OK if ok else Exit.FAILED
 
@@ -85,6 +87,7 @@ def _quiet(what: Callable[[Console], None]) -> None:
 class _Demo:
     def __init__(self, sandbox: Sandbox, folder: Path, tell: Tell) -> None:
         self.steps: list[Step] = []
+        self.error: MilesyncError | None = None
         self._sandbox = sandbox
         self._folder = folder
         self._tell = tell
@@ -123,10 +126,12 @@ class _Demo:
         try:
             ok, facts = act()
         except MilesyncError as error:
-            ok, facts = False, {"error": error.message}
-            self._say(f"   {error.message} {error.hint}")
+            ok, facts, self.error = False, {"error": error.message}, error
+            self._say(f"   {as_sentences(error.message, error.hint)}")
         self.steps.append(Step(name, ok, clock.monotonic() - started, facts))
         self._say("   As it should be." if ok else "   This is not as it should be.")
+        if not ok and self.error is None:
+            self.error = MilesyncError(f"The step {name} did not end as it should.")
         return ok
 
     def _say(self, text: str) -> None:

@@ -166,7 +166,8 @@ def _end(
     from worker.sync.report import worst
 
     reports = migration.reports
-    document = runs_json(reports, migration.deployment.project_to_name)
+    name, proves = migration.deployment.project_to_name, migration.options.verify
+    document = runs_json(reports, name, proves=proves)
     if report is not None:
         from worker.cli.report_file import with_items, write_report
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from mappings.errors import MilesyncError
 from worker.cli.options import Config, Json
-from worker.cli.output import Exit, show
+from worker.cli.output import Exit, failure, show
 from worker.cli.session import opened
 from worker.errors import UsageError
 
@@ -32,11 +33,10 @@ def notify(test: Test = False, config: Config = None, as_json: Json = False) -> 
         sent = deployment.send_test_notice()
     noun = "address" if addresses == 1 else "addresses"
     said = f"One notice was sent to {addresses} {noun}."
+    document: dict[str, Any] = {"state": "succeeded"}
     if not sent:
-        said = "Not every address took the notice; the log says which, and why."
-    show(
-        {"state": "succeeded" if sent else "failed", "addresses": addresses, "sent": sent},
-        lambda out: out.print(said),
-        as_json=as_json,
-    )
+        error = MilesyncError("Not every address took the notice.", "The log says which, and why.")
+        said, document = f"{error.message} {error.hint}", failure(error)
+    document |= {"addresses": addresses, "sent": sent}
+    show(document, lambda out: out.print(said), as_json=as_json)
     return Exit.OK if sent else Exit.FAILED

@@ -40,7 +40,7 @@ RunName = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="Its id, or four characters or more of its beginning or its end.",
+        help="Its id, or any beginning or end of it that no other run has.",
         callback=readable,
     ),
 ]

@@ -199,11 +199,17 @@ Naming = Callable[[int], int | None]
 """What the commands about a TestRail project name, as in `Deployment.project_to_name`."""
 
 
-def runs_json(reports: Iterable[RunReport], name: Naming) -> dict[str, Any]:
-    """The document of ``migrate --json``: all runs, and the first error that ended one."""
+def runs_json(reports: Iterable[RunReport], name: Naming, *, proves: bool = True) -> dict[str, Any]:
+    """The document of ``migrate --json``: all runs, and the first error that ended one.
+
+    Where nobody wanted the proof (not ``proves``), there is no ``verified`` of a run without one.
+    """
     ended = list(reports)
     state = worst(report.state for report in ended)
     projects = [_named(report.as_json(), name) for report in ended]
+    for project in projects:
+        if not proves and project["verified"] is None:
+            del project["verified"]
     document: dict[str, Any] = {"state": state.value, "projects": projects}
     errors = [project["error"] for project in projects if "error" in project]
     if errors and state in (State.FAILED, State.ABORTED):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -15,6 +17,7 @@ from worker.cli.output import Exit, console, exit_of, show
 from worker.cli.progress import OnOutcome, progress
 from worker.cli.records import recorded
 from worker.cli.session import consent, declined, each, opened, pairs_to_call, require_consent
+from worker.cli.signals import exit_code
 from worker.errors import UsageError
 from worker.facts import words
 from worker.facts.runs import find_run
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from worker.cli.screen import Console
     from worker.settings import ProjectPair
     from worker.sync.context import PairContext
-    from worker.sync.report import RunReport
+    from worker.sync.report import OnEnd, RunReport
     from worker.sync.undo_step import UndoPlan
 
 Force = Annotated[
@@ -64,7 +67,9 @@ def undo(
                 _show_undo(plan_undo(context, run, force=force), as_json=as_json)
                 if not consent("Go on?"):
                     return declined("Nothing was changed.", as_json=as_json)
-            report = _undo(deployment, context, run, force=force, shows=yes and not as_json)
+            interrupts: list[KeyboardInterrupt] = []
+            undo_run = partial(_undo, deployment, run=run, force=force, shows=yes and not as_json)
+            report = _until_it_ends(undo_run, interrupts, context)
         heading = render.title_of(deployment, deployment.identity(pair))
         project = deployment.project_to_name(pair.testrail)
     show(
@@ -72,11 +77,17 @@ def undo(
         lambda out: render.show_run(out, report, heading=heading, project=project, is_undo=True),
         as_json=as_json,
     )
-    return exit_of(report.state)
+    return exit_code(*interrupts) if interrupts else exit_of(report.state)
 
 
 def _undo(
-    deployment: Deployment, context: PairContext, run: str, *, force: bool, shows: bool
+    deployment: Deployment,
+    context: PairContext,
+    on_end: OnEnd,
+    *,
+    run: str,
+    force: bool,
+    shows: bool,
 ) -> RunReport:
     """Take the run back; ``shows`` the plan, where nobody was asked who has seen it."""
     from worker.sync.undo import undo as undo_run
@@ -90,7 +101,7 @@ def _undo(
             writes = sum(bool(step.fields) for step in plan.steps)
             return stack.enter_context(progress(deployment, f"Undo of {name}", writes))
 
-        return undo_run(context, run, force=force, begin=begin)
+        return undo_run(context, run, force=force, begin=begin, on_end=on_end)
 
 
 def _pair_of(deployment: Deployment, run: str) -> ProjectPair:
@@ -137,9 +148,10 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
     from worker.sync.rebuild import rebuild as rebuild_pair
     from worker.sync.report import unrecorded, worst
 
+    interrupts: list[KeyboardInterrupt] = []
     with opened(config) as deployment:
         pairs = pairs_to_call(deployment.settings, projects)
-        results = each(deployment, pairs, rebuild_pair)
+        results = each(deployment, pairs, partial(_until_it_ends, rebuild_pair, interrupts))
         reports = [
             unrecorded(deployment.identity(pair), result)
             if isinstance(result, MilesyncError)
@@ -154,7 +166,33 @@ def rebuild(config: Config = None, as_json: Json = False, projects: Projects = N
 
     document = runs_json(reports, deployment.project_to_name)
     show(document, human, as_json=as_json)
-    return exit_of(worst(report.state for report in reports))
+    ended = worst(report.state for report in reports)
+    return exit_code(*interrupts) if interrupts else exit_of(ended)
+
+
+def _until_it_ends(
+    work: Callable[[PairContext, OnEnd], RunReport],
+    interrupts: list[KeyboardInterrupt],
+    context: PairContext,
+) -> RunReport:
+    """How a run ended, also one that an error or a signal ended. Raises UsageError.
+
+    The signal is added to the ``interrupts``; after one, no further run is begun.
+    """
+    from worker.sync.report import unrecorded
+
+    if interrupts:
+        return unrecorded(context.identity, interrupts[0])
+    told: list[RunReport] = []
+    try:
+        return work(context, told.append)
+    except UsageError:
+        raise
+    except KeyboardInterrupt as interrupt:
+        interrupts.append(interrupt)
+        return told[-1]
+    except MilesyncError:
+        return told[-1]
 
 
 # --- stop -------------------------------------------------------------------------------------

@@ -169,8 +169,9 @@ def _advice(one: Verification) -> list[str]:
     Where a guard would stop what pushes, what the guard asks for comes in its place.
     """
     kinds = {_WAITS if found.waits else found.kind for found in one.differences}
+    kinds |= {found.kind for found in one.missing}
     advice = [text for kind, text in _ADVICE.items() if kind in kinds]
-    if one.missing:
+    if any(not found.kind for found in one.missing):
         advice.append("`milesync plan` says why something is missing.")
     kinds = {_WAITS if found.waits and found.kind == "push" else found.kind for found in one.extra}
     advice += [text for kind, text in _EXTRA_ADVICE.items() if kind in kinds]

@@ -5,7 +5,7 @@ Made of what is recorded, so that it can be written when a run ends, and for any
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -230,12 +230,15 @@ def _lost(run: RunRecord, snapshot: Snapshot, links: Mapping[int, Link]) -> dict
     only = run.options.get("only")
     asked = replace(snapshot, options=Options(only=Only(only) if only else None))
     children = _children(asked)
-    found: dict[str, list[Link]] = defaultdict(list)
+    found: dict[str, dict[int, Link]] = defaultdict(dict)
+    counts: Counter[str] = Counter()
     for action in make_plan(asked).actions:
         for kind in losses_of(action, asked, children):
             if action.testrail_id in links:
-                found[kind].append(links[action.testrail_id])
-    return {kind: found[kind] for kind, n in run.not_exact.items() if len(found[kind]) == n}
+                found[kind][action.testrail_id] = links[action.testrail_id]
+                counts[kind] += 1
+    is_the_same = [kind for kind, number in run.not_exact.items() if counts[kind] == number]
+    return {kind: list(found[kind].values()) for kind in is_the_same}
 
 
 def _children(snapshot: Snapshot) -> dict[int, list[SourceMilestone]]:

@@ -30,25 +30,20 @@ WRITTEN: Final = {"create": "created", "adopt": "adopted", "archive": "archived"
 
 def find_run(runs: RunLog, name: str) -> RunRecord:
     """The run whose id is, begins or ends with ``name``. Raises UsageError."""
-    from mappings.runs import SHORTEST_NAME
+    from mappings.runs import MOST_NAMED
 
-    if len(name) < SHORTEST_NAME:
-        raise UsageError(
-            f"'{name}' is too short to name a run.",
-            f"Give the beginning or the end of its id, {SHORTEST_NAME} characters or more; "
-            "`milesync runs` lists the ids.",
-        )
-    found = runs.named(name)
+    found = runs.named(name) if name else []
     if not found:
         raise UsageError(
-            f"There is no run {name}.",
+            f"There is no run {name or 'without a name'}.",
             "`milesync runs` lists the runs. One that is older than MILESYNC_RETENTION is not kept,"
             " and of runs without changes the newest of a stretch is, after a day.",
         )
     if len(found) > 1:
         candidates = ", ".join(run.id for run in found)
+        number = f"{len(found)} or more" if len(found) == MOST_NAMED else str(len(found))
         raise UsageError(
-            f"'{name}' could be any of {len(found)} runs: {candidates}.", "Give more of the id."
+            f"'{name}' could be any of {number} runs: {candidates}.", "Give more of the id."
         )
     return found[0]
 

@@ -44,7 +44,7 @@ _VERDICTS: Final = {
 }
 _NOT_EXACT: Final = {
     "parent_status": "the status that Testably derives from sub-milestones",
-    "parent_dates": "the dates that Testably takes from sub-milestones",
+    "parent_dates": "the value that Testably takes from sub-milestones",
     "lifecycle": "dates that make Testably show another status",
     "nesting": "a place one level higher, because Testably has only two",
     "dates": "a moment that no date in Testably, and no footer, keeps to the second",
@@ -55,7 +55,12 @@ _NOT_EXACT: Final = {
     "planned_start": "a planned start that no footer keeps",
 }
 """What cannot be carried exactly, by its kind in the JSON: each stands behind ``3 with``."""
-OF_PARENTS: Final = frozenset({"parent_status", "parent_dates"})
+_NOUNS: Final = {
+    "parent_status": (" parent", " parents"),
+    "parent_dates": (" date of a parent", " dates of parents"),
+}
+"""What is counted where it is no milestone, or not any: one, and several."""
+OF_PARENTS: Final = frozenset(_NOUNS)
 _RUN_STATES: Final = {
     "succeeded": "done",
     "partial": "needs you",
@@ -147,9 +152,8 @@ def not_exact(counts: Mapping[str, int]) -> str:
 
 
 def _noun(kind: str, number: int) -> str:
-    if kind not in OF_PARENTS:
-        return ""
-    return " parent" if number == 1 else " parents"
+    one, several = _NOUNS.get(kind, ("", ""))
+    return one if number == 1 else several
 
 
 def named(name: str | None, otherwise: str = "(no name)") -> str:

@@ -33,7 +33,7 @@ class Settings(FileSettings):
         """
         if not self.projects:
             raise SettingsError(
-                f"{variable(['projects'])} is not set: no project pair is configured.",
+                "No project pair is configured.",
                 "`milesync init` asks for everything that is needed. By hand: "
                 f"{variable(['projects'])}=1=proj_abc123,2=proj_def456",
             )

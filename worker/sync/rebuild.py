@@ -11,32 +11,40 @@ from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.options import Options, Phase, Trigger
-from worker.sync.report import RunReport, state_after
+from worker.sync.report import OnEnd, RunReport, state_after
 from worker.sync.run import Run
 
 TOLD = frozenset({ProblemKind.SEVERAL_MARKED, ProblemKind.SECOND_TARGET})
 """What a rebuild tells; everything else is for the next run to tell."""
 
 
-def rebuild(context: PairContext) -> RunReport:
+def rebuild(context: PairContext, on_end: OnEnd = lambda _: None) -> RunReport:
     """Link every target that carries a marker to its milestone.
 
     What was last pushed stays unknown: the next run treats a difference by the policy for
     edits. Raises Busy, ApiError. Two targets with one marker are reported, and not linked; so is
-    what could not be read, and what is below it.
+    what could not be read, and what is below it. ``on_end`` is as in `undo`.
     """
-    with Run(context, Options(trigger=Trigger.REBUILD)) as run:
-        planned = run.plan()
-        run.enter(Phase.APPLYING)
-        run.recording.in_step = planned.plan.in_step
-        unread = _unread(planned.plan.actions)
-        for number, action in enumerate(planned.plan.actions):
-            run.check()
-            outcome = unread.get(number) or _rebuilt(run, planned.snapshot, action)
-            if outcome is not None:
-                run.outcomes[number] = outcome
-        run.close(state_after(run.outcomes.values(), planned.snapshot))
+    run = Run(context, Options(trigger=Trigger.REBUILD))
+    try:
+        with run:
+            _rebuild_all(run)
+    finally:
+        on_end(run.report)
     return run.report
+
+
+def _rebuild_all(run: Run) -> None:
+    planned = run.plan()
+    run.enter(Phase.APPLYING)
+    run.recording.in_step = planned.plan.in_step
+    unread = _unread(planned.plan.actions)
+    for number, action in enumerate(planned.plan.actions):
+        run.check()
+        outcome = unread.get(number) or _rebuilt(run, planned.snapshot, action)
+        if outcome is not None:
+            run.outcomes[number] = outcome
+    run.close(state_after(run.outcomes.values(), planned.snapshot))
 
 
 def _unread(actions: Sequence[Action]) -> dict[int, Outcome]:

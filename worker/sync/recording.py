@@ -170,7 +170,7 @@ class Recording:
         self.context.runs.forget(self.record)
         log.info("run declined", run=self.record.id)
         declined = GuardTripped("Nobody said yes; nothing was written.", "")
-        return unrecorded(self.context.identity, declined)
+        return replace(unrecorded(self.context.identity, declined), requests=self.requests())
 
     def give_way(self, error: LostLock) -> None:
         """Leave the record to whoever has the run now, or to the sweep."""

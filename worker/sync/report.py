@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -62,7 +62,7 @@ class RunReport:
         return any(_goes_by_itself(problem) for problem in self.problems)
 
     def as_json(self) -> dict[str, Any]:
-        """The project's object in ``migrate --json``."""
+        """The project's object in ``migrate --json``; ``verified`` is None without a proof."""
         document: dict[str, Any] = {
             "run": self.run,
             "state": self.state.value,
@@ -72,9 +72,8 @@ class RunReport:
             "requests": {name: self.requests.get(name, 0) for name in ("testrail", "testably")},
             "problems": [dict(problem) for problem in self.problems],
             "not_exact": dict(self.not_exact),
+            "verified": self.verified and dict(self.verified),
         }
-        if self.verified is not None:
-            document["verified"] = dict(self.verified)
         if self.error is not None:
             document["error"] = error_json(self.error)
         return document
@@ -85,6 +84,8 @@ def _goes_by_itself(problem: Mapping[str, Any]) -> bool:
     return waits or problem["kind"] in _UNREAD
 
 
+OnEnd = Callable[[RunReport], object]
+"""Is called with the report of a run once that has ended, whatever ended it."""
 _ARRIVING = frozenset({Kind.CREATE, Kind.ADOPT})
 _MET = (ProblemKind.REJECTED, ProblemKind.ALTERED)
 _UNREAD = (ProblemKind.SOURCE_INCOMPLETE, ProblemKind.TARGET_INCOMPLETE)

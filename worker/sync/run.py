@@ -297,8 +297,8 @@ class Run:
                 raise error
             self.close(*ended_by(error, in_background=self.recording.record.in_background))
         except LostLock as lost:
-            counts = self.recording.counts(self.outcomes.values())
-            self.report = RunReport(self.report.identity, self.id, State.FAILED, counts, error=lost)
+            did = (self.recording.counts(self.outcomes.values()), self.recording.requests())
+            self.report = RunReport(self.report.identity, self.id, State.FAILED, *did, error=lost)
             self.recording.give_way(lost)
         except MilesyncError as worse:
             self.report = unrecorded(self.context.identity, worse, self.id)

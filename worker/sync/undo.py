@@ -25,7 +25,7 @@ from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
 from worker.sync.options import Options, Phase, RunMode, Trigger
-from worker.sync.report import RunReport, state_after
+from worker.sync.report import OnEnd, RunReport, state_after
 from worker.sync.run import OnOutcome, Run
 from worker.sync.undo_plan import plan_undo
 from worker.sync.undo_step import TURNS, UndoPlan, UndoStep, unarchived
@@ -37,26 +37,39 @@ def undo(
     *,
     force: bool = False,
     begin: Callable[[UndoPlan], OnOutcome] = lambda _: lambda _: None,
+    on_end: OnEnd = lambda _: None,
 ) -> RunReport:
     """Take the run back. Raises Busy, UsageError, ApiError; run again, it goes on.
 
     What concerns one milestone alone is told of it, and ends nothing (R6).
 
     ``begin`` is called with the plan before the first write, and returns what is called with each
-    outcome.
+    outcome. ``on_end`` is called with the report also where an error or a signal goes on.
     """
-    with Run(context, Options(trigger=Trigger.MANUAL), RunMode(undoes=run_id)) as run:
-        writer = run.writer()
-        _wait_for_writes_under_way(writer)
-        with run.recording.reading(Phase.READING, ()):
-            plan = plan_undo(context, run_id, force=force)
-        on_outcome = begin(plan)
-        run.enter(Phase.APPLYING)
-        _Steps(run, writer, plan, on_outcome).do_all()
-        links = context.store.outlines(run.pair.id).complete.values()
-        held = [link.is_accepted for link in links if link.is_held]
-        run.close(state_after(run.outcomes.values()), held=len(held))
-    return replace(run.report, held_accepted=sum(held))
+    run = Run(context, Options(trigger=Trigger.MANUAL), RunMode(undoes=run_id))
+    try:
+        with run:
+            held = _take_back_all(run, partial(plan_undo, context, run_id, force=force), begin)
+    finally:
+        on_end(run.report)
+    return replace(run.report, held_accepted=sum(link.is_accepted for link in held))
+
+
+def _take_back_all(
+    run: Run, make_plan: Callable[[], UndoPlan], begin: Callable[[UndoPlan], OnOutcome]
+) -> list[Link]:
+    """Take back what is planned, and close the run: the links that are held after it."""
+    writer = run.writer()
+    _wait_for_writes_under_way(writer)
+    with run.recording.reading(Phase.READING, ()):
+        plan = make_plan()
+    on_outcome = begin(plan)
+    run.enter(Phase.APPLYING)
+    _Steps(run, writer, plan, on_outcome).do_all()
+    links = run.context.store.outlines(run.pair.id).complete.values()
+    held = [link for link in links if link.is_held]
+    run.close(state_after(run.outcomes.values()), held=len(held))
+    return held
 
 
 def _wait_for_writes_under_way(writer: TargetWriter) -> None:

@@ -74,11 +74,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A source milestone without a target, and why there is none."""
+    """A source milestone without a target, and why there is none.
+
+    ``kind`` is that of a difference, where an undo holds it.
+    """
 
     testrail_id: int | None
     name: str
     reason: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,11 +269,12 @@ def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Veri
                 kept.append(found)
             elif one.verdict is Verdict.ACCEPTED:
                 accepted.append(found)
-            elif one.verdict.counts and is_there:
+            elif one.verdict.counts and is_there and action.testably_id is not None:
                 differences.append(found)
-        extra += _extra(snapshot, action, is_there=is_there)
-        if _is_missing(action, is_there=is_there):
-            missing.append(Missing(action.testrail_id or None, action.name, action.reason))
+        extra += (too_many := _extra(snapshot, action, is_there=is_there))
+        if _is_missing(action, is_there=is_there) and (is_there or not too_many):
+            kind = Verdict.HELD.value if action.is_held else ""
+            missing.append(Missing(action.testrail_id or None, action.name, action.reason, kind))
         elif is_there:
             compared += 1
             exempt.update(exempt_of(action, snapshot))
@@ -296,6 +301,8 @@ def _extra(snapshot: Snapshot, action: Action, *, is_there: bool) -> list[Extra]
     if action.is_left:  # what an undo left standing carries its marker, and is left with it
         return []
     others = [t for t in snapshot.duplicates(action.testrail_id) if t.id != action.testably_id]
+    if action.is_held and is_there and action.testably_id is None and len(others) == 1:
+        return []  # its own, which an undo unlinked
     found = [Extra(t.id, t.name, action.reason) for t in others]
     if action.testably_id is not None:
         unreadable = snapshot.target.unreadable.living.get(action.testrail_id, ())

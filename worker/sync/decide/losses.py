@@ -53,7 +53,7 @@ def _changing(actions: Iterable[Action]) -> frozenset[int | str]:
 def losses_of(
     action: Action, snapshot: Snapshot, children: Children, *, changes_below: bool = False
 ) -> list[str]:
-    """The kinds of what cannot be carried exactly of one milestone, each once.
+    """The kinds of what cannot be carried exactly of one milestone, each once, but once a date.
 
     ``changes_below`` says that the run changes what its sub-milestones derive.
     """
@@ -70,9 +70,9 @@ def losses_of(
         "planned_start": loses_planned_start(source, snapshot.rules),
         "lifecycle": _lifecycle_differs(action, source, snapshot, children),
         "parent_status": is_status_lost,
-        "parent_dates": _dates_differ(action, source, snapshot, children),
+        "parent_dates": _dates_lost(action, source, snapshot, children),
     }
-    return [*(name for name, is_lost in lost.items() if is_lost), *lost_by(action)]
+    return [*Counter(lost).elements(), *lost_by(action)]
 
 
 def exempt_of(action: Action, snapshot: Snapshot) -> dict[str, int]:
@@ -99,23 +99,24 @@ def _lifecycle_differs(
     return lifecycle_differs(source, snapshot.rules, snapshot.now)
 
 
-def _dates_differ(
+def _dates_lost(
     action: Action, source: SourceMilestone, snapshot: Snapshot, children: Children
-) -> bool:
-    """Whether Testably shows other dates for a parent, or will for a new one by its documents."""
-    if _is_derived(action, *DATE_FIELDS):
-        return True
+) -> int:
+    """How many dates of a parent Testably shows otherwise, or will by its documents if it is new.
+
+    As many at most as are exempt: both count fields.
+    """
     below = children.get(source.id)
     if action.kind is not Kind.CREATE or below is None:
-        return False
+        return sum(_is_derived(action, name) for name in DATE_FIELDS)
     own, shown = snapshot.desired(source), extremes(snapshot.desired(child) for child in below)
     told = [name for name in DATE_FIELDS if shown[name] is not None]
-    return any(not same_value(name, own[name], shown[name]) for name in told)
+    return sum(not same_value(name, own[name], shown[name]) for name in told)
 
 
-def _is_derived(action: Action, *names: str) -> bool:
-    """Whether Testably says otherwise of one of these fields, and it is its own to say."""
-    return any(d.verdict is Verdict.DERIVED and d.field in names for d in action.differences)
+def _is_derived(action: Action, name: str) -> bool:
+    """Whether Testably says otherwise of a field, and it is its own to say."""
+    return any(d.verdict is Verdict.DERIVED and d.field == name for d in action.differences)
 
 
 def _shows_status(action: Action, snapshot: Snapshot) -> bool:

@@ -24,7 +24,7 @@ from worker.sync.decide.losses import not_exact
 from worker.sync.decide.moved import with_parent
 from worker.sync.decide.rules import Cases
 from worker.sync.decide.second import second_target
-from worker.sync.decide.snapshot import Snapshot
+from worker.sync.decide.snapshot import Snapshot, is_archived
 from worker.sync.decide.verdict import Difference, Verdict, why_left, why_pushed
 
 
@@ -208,10 +208,18 @@ class _Planner:
         self, source: SourceMilestone, link: Link, live: TargetMilestone | None
     ) -> frozenset[str]:
         """The fields that the target says itself, now or once this run has made its children."""
-        if link.testably_id in self.snapshot.parents:
+        if link.testably_id in self.snapshot.parents or self._brings_back_below(source):
             dates = frozenset(DATE_FIELDS) if live is None else self.snapshot.derived_dates(live)
             return dates | STATUS
         return STATUS if source.id in self.children else NO_FIELD
+
+    def _brings_back_below(self, source: SourceMilestone) -> bool:
+        """Whether this run brings a sub-milestone back from the archive: it counts as living."""
+        for child in self.children.get(source.id, ()):
+            live = self.snapshot.live(self.snapshot.link(child.id))
+            if live is not None and is_archived(live) and "status" in self.act(child.id).push:
+                return True
+        return False
 
     def _with_parent(
         self, source: SourceMilestone, compared: Comparison, live: TargetMilestone | None
