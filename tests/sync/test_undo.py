@@ -1048,3 +1048,42 @@ def test_an_edit_of_a_parent_is_not_taken_for_what_its_sub_milestone_gave_it(
         "2026-06-01T00:00:00Z",
     )
     assert row["due_date"] != shown["due_date"]
+
+
+@pytest.mark.parametrize("is_completed", [False, True])
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by an undo", "by hand"])
+def test_a_tree_that_a_run_brought_back_goes_back_into_the_archive_children_first(
+    world: World, is_completed: bool, by_hand: bool
+) -> None:
+    """Whatever the parent shows meanwhile: it derives that from its sub-milestone."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent")
+    child = world.add("Child", parent, is_completed=is_completed)
+    made = migrate(world)
+    if by_hand:
+        world.edit_target(child, status="archived")
+        world.edit_target(parent, status="archived")
+    else:
+        taken_back(world, made)
+    back = migrate(world)
+    assert in_ably(world, parent, "status") == ("completed" if is_completed else "active")
+    world.clock.sleep(60)
+    undone = taken_back(world, back)
+    assert (undone.state, undone.problems, undone.counts["held"]) == (State.SUCCEEDED, (), 2)
+    assert world.ably.live(PROJECT) == []
+
+
+def test_what_a_person_completed_once_it_had_no_sub_milestones_is_left(world: World) -> None:
+    """The run had brought it back, and its status was its own again when it was edited."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent")
+    child = world.add("Child", parent)
+    taken_back(world, migrate(world))
+    back = migrate(world)
+    world.edit_target(child, status="archived")
+    world.edit_target(parent, status="completed")
+    undone = taken_back(world, back)
+    assert [(p["testrail_id"], p["kind"]) for p in undone.problems] == [(parent, "changed_since")]
+    assert in_ably(world, parent, "status") == "completed"
+    assert taken_back(world, back, force=True).state is State.SUCCEEDED
+    assert in_ably(world, parent, "status") == "archived"

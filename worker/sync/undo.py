@@ -15,7 +15,6 @@ from functools import partial
 
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import ARCHIVED
 from mappings.problem import Problem, ProblemKind
 from worker.errors import AnswerTooLarge, ApiError, MilestoneNotFound, Refused, TurnedAway
 from worker.sync.apply.attempts import Attempts, Failure
@@ -195,7 +194,7 @@ class _TakingBack:
             return None
         if link.testably_id != step.testably_id:  # linked to another one since the target was read
             raise LostLeaseError
-        if self.is_old and step.fields.get("status") == ARCHIVED:
+        if self.is_old and step.archives:
             read_unused(writer, link, "It would be archived.")
         problem = self._write(link).problem
         return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None

@@ -176,6 +176,9 @@ class _Planner:
             after.update({**change.after, **_echo(change)})
         now, own = actual.values, _own(actual)
         differs = {n: v for n, v in before.items() if n in after and not same_value(n, v, now[n])}
+        if differs.get("status") == ARCHIVED:  # the run brought it back, whatever it shows since
+            own -= {"status"}
+            after |= {"status": now["status"]} if _has_living(actual) else {}
         ours = {n: v for n, v in differs.items() if same_value(n, now[n], after[n])}
         blank, chosen = self._unless_used(blank, actual, differs if self.force else ours)
         left = differs.keys() - chosen.keys() - own
@@ -277,6 +280,11 @@ def _ends(step: UndoStep) -> bool:
 def _own(actual: TargetMilestone) -> frozenset[str]:
     """The fields that may be the target's own to say, because of its sub-milestones."""
     return frozenset(("status", *DATE_FIELDS) if actual.sub_milestones else ())
+
+
+def _has_living(actual: TargetMilestone) -> bool:
+    """Whether a sub-milestone of it lives, so that nobody but the target writes its status."""
+    return any(not is_archived(sub) for sub in actual.sub_milestones)
 
 
 def _derived(live: TargetMilestone, going: Sequence[TargetMilestone]) -> Iterator[str]:

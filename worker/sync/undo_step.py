@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mappings.field_names import FIELD_NAMES
-from mappings.milestone import FIELDS, TargetMilestone, Values
+from mappings.milestone import ARCHIVED, FIELDS, TargetMilestone, Values
 from worker.sync.ports import OfOne
 
 TURNS = range(3)
@@ -67,7 +67,12 @@ class UndoStep:
         """Which of the `TURNS` it is done in: sub-milestones go before a parent, and come after."""
         if not self.is_below:
             return 1
-        return 0 if self.does == "archive" else 2
+        return 0 if self.archives else 2
+
+    @property
+    def archives(self) -> bool:
+        """Whether it archives the milestone, be it that the run had brought it back."""
+        return self.fields.get("status") == ARCHIVED
 
 
 @dataclass(frozen=True, slots=True)
