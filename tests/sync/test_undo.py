@@ -10,6 +10,7 @@ import pytest
 
 from mappings.footer import marker_url
 from mappings.link_record import LinkState
+from mappings.milestone import DATE_FIELDS
 from mappings.problem import WHOLE, ProblemKind
 from tests.support.lanes import SteppedLanes
 from tests.support.world import PROJECT, World
@@ -24,6 +25,7 @@ from worker.errors import (
     UnreadableAnswer,
     UsageError,
 )
+from worker.sandbox.rules import Problem as Refusal
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
@@ -722,6 +724,53 @@ def test_of_a_name_and_a_description_refused_together_the_good_one_is_taken_back
     assert str(world.in_target(one)["description"]).startswith("Before")
     assert world.in_target(one)["name"] == "Short"
     assert "refuses the name Longer than that" in undone.problems[0]["reason"]
+
+
+def refuses_a_start_after_the_due_date(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Testably may: a PATCH that would leave the dates the wrong way round is answered 400."""
+    update = world.ably.update
+
+    def checked(project_id: str, milestone_id: str, body: Record) -> Record:
+        dates = {**world.ably.get(project_id, milestone_id), **body}
+        if dates["due_date"] and str(dates["start_date"]) > str(dates["due_date"]):
+            raise Refusal(400, "start_date must not be after due_date")
+        return update(project_id, milestone_id, body)
+
+    monkeypatch.setattr(world.ably, "update", checked)
+
+
+@pytest.mark.parametrize("start", [1_790_000_000, 1_770_000_000], ids=["later", "earlier"])
+@pytest.mark.parametrize("days", [1, None], ids=["due", "not due"])
+def test_both_dates_are_taken_back_beside_a_field_that_is_refused(
+    world: World, start: int, days: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together, as alone the start may come after the due date that still stands there (R3)."""
+    refuses_a_start_after_the_due_date(world, monkeypatch)
+    one = world.add("Longer than that", start_on=start, due_on=days and start + days * 86_400)
+    migrate(world)
+    before = world.in_target(one)
+    world.edit(one, name="Short", start_on=1_780_000_000, due_on=1_780_000_000 + 86_400)
+    made = migrate(world)
+    world.behave(ably=TestablySwitches(max_name_length=10))
+    undone = taken_back(world, made)
+    after = world.in_target(one)
+    assert [after[name] for name in DATE_FIELDS] == [before[name] for name in DATE_FIELDS]
+    [problem] = undone.problems
+    assert "refuses the name" in problem["reason"]
+    assert "date" not in problem["reason"]
+
+
+def test_of_two_dates_that_are_refused_together_the_good_one_is_taken_back(world: World) -> None:
+    """Each goes alone at last."""
+    one = world.add("One", due_on=None)
+    migrate(world)
+    world.edit(one, start_on=1_780_000_000, due_on=1_780_086_400)
+    made = migrate(world)
+    world.behave(ably=TestablySwitches(null_clears=False))
+    [problem] = taken_back(world, made).problems
+    assert str(world.in_target(one)["start_date"]).startswith("2026-03-01")
+    assert "refuses to clear the due date" in problem["reason"]
+    assert "start date" not in problem["reason"]
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])
