@@ -7,7 +7,7 @@ What the target derived from sub-milestones that go comes back with their parent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mappings.field_names import FIELD_NAMES
@@ -23,12 +23,11 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.rows import Change, ChangeState
-from worker.errors import NotFound, UnreadableAnswer, UsageError
-from worker.sync.apply.attempts import OUTAGE_AFTER
+from worker.errors import UsageError
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
-from worker.sync.ports import OfOne
+from worker.sync.undo_read import LiveTargets
 from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unarchived, unread
 
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
@@ -44,7 +43,8 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
     changed = context.store.links(pair.id, {change.testrail_id for change in changes})
     links = context.store.outlines(pair.id).with_complete(changed)
-    now, planner = context.clock.now(), _Planner(context, pair.id, links, force)
+    now = context.clock.now()
+    planner = _Planner(context, pair.id, links, force, LiveTargets(context))
     return UndoPlan(run_id, tuple(planner.steps(groups)), now, force)
 
 
@@ -67,54 +67,20 @@ class _Planner:
     pair_id: int
     links: Links
     force: bool
-    answers: bool = False  # of any milestone, be it that it has gone
+    live: LiveTargets
 
     def steps(self, groups: Sequence[Sequence[Change]]) -> Iterable[UndoStep]:
-        """For each group, which are a run's changes to one milestone, the step that takes it back.
-
-        Several targets may be read at once.
-        """
+        """For each group, which are a run's changes to one milestone, what takes it back."""
         steps = {group[-1].testrail_id: self._blank(group) for group in groups}
         changes = {group[-1].testrail_id: group for group in groups}
         ids = {id_: step.testably_id for id_, step in steps.items() if step.testably_id}
-        for id_, live in self._live(ids).items():
+        for id_, live in self.live.read(ids).items():
             if isinstance(live, TargetMilestone):
                 steps[id_] = self._step(steps[id_], changes[id_], live)
             else:
                 steps[id_] = unread(steps[id_], live)
         first = min((_id(change) for group in groups for change in group), default=0)
         return (steps | self._parents(steps, first)).values()
-
-    def _live(self, ids: Mapping[int, str]) -> dict[int, TargetMilestone | OfOne]:
-        """The targets with these ids as they are now, or why not; without those that have gone.
-
-        Raises the ApiError where the first ones all cannot be read: no single one is to blame (R6).
-        """
-        came: dict[int, TargetMilestone | OfOne] = {}
-
-        def take(testrail_id: int, actual: TargetMilestone | OfOne) -> None:
-            came[testrail_id] = actual
-            if isinstance(actual, TargetMilestone | NotFound):
-                self.answers = True
-            elif not self.answers and len(came) == min(len(ids), OUTAGE_AFTER):
-                self._require_answers(came, actual)
-
-        target, project = self.context.target, self.context.identity.testably_project
-        target.get_each(project, ids, take)
-        if any(isinstance(live, NotFound) for live in came.values()):
-            target.check_project(project)  # raises if that is gone as well (R4)
-        return {id_: live for id_, live in came.items() if not isinstance(live, NotFound)}
-
-    def _require_answers(self, came: Mapping[int, TargetMilestone | OfOne], error: OfOne) -> None:
-        """Raise the error of what could not be read if the target answers nothing that can be.
-
-        A record that came and has a field that is wrong is an answer, a login page in its place
-        is none: so the project tells which of them it was.
-        """
-        if not any(isinstance(one, UnreadableAnswer) for one in came.values()):
-            raise error
-        self.context.target.check_project(self.context.identity.testably_project)
-        self.answers = True
 
     def _blank(self, group: Sequence[Change]) -> UndoStep:
         """The step that does nothing, as for a milestone that is not there."""
@@ -185,8 +151,25 @@ class _Planner:
         back = {name: before[name] for name in before.keys() - left - own}
         edited = self._edits(blank.testrail_id, back, _id(group[0]))
         unwritten = frozenset(FIELDS) - before.keys() - after.keys()
-        step = replace(blank, edited=edited, unwritten=unwritten)
+        later = self._later(blank.testrail_id, left, actual, _id(group[-1])) if left else {}
+        step = replace(blank, edited=edited, unwritten=unwritten, later=later)
         return restoring(step, actual, chosen, left)
+
+    def _later(
+        self, testrail_id: int, left: Collection[str], actual: TargetMilestone, last: int
+    ) -> Mapping[str, str]:
+        """The runs after the change ``last`` that wrote what these fields show, by the field.
+
+        No undo: what it put back may be a person's.
+        """
+        found: dict[str, str] = {}
+        for change in self.context.store.journal.changes(self.pair_id, testrail_id=testrail_id):
+            if _id(change) > last and change.state in _EFFECTIVE and change.undoes is None:
+                for told in (change.after, _echo(change)):
+                    shown = (n for n in left if n in told)
+                    now = actual.values
+                    found |= {n: change.run_id for n in shown if same_value(n, told[n], now[n])}
+        return found
 
     def _unless_used(
         self, step: UndoStep, actual: TargetMilestone, values: Values
@@ -236,7 +219,7 @@ class _Planner:
         ids = {id_: link.testably_id for id_, link in links.items() if link.testably_id}
         every = dict(steps)
         found: dict[int, UndoStep | None] = {}
-        for id_, live in self._live(ids).items():
+        for id_, live in self.live.read(ids).items():
             blank = UndoStep(id_, ids[id_], links[id_].name, "nothing", first, beside=True)
             if isinstance(live, TargetMilestone):
                 every[id_] = replace(blank, live=live)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -30,7 +30,8 @@ class UndoStep:
     ``edited``: a person had written what is put back in these fields, over these values.
     ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
     ``unwritten`` are the fields that the run did not write. ``used`` says why people would lose
-    what they work in by the status that it had; then that is left (R12).
+    what they work in by the status that it had; then that is left (R12). ``later`` are the runs
+    that have written since what those fields show.
     """
 
     testrail_id: int
@@ -51,6 +52,7 @@ class UndoStep:
     beside: bool = False
     unwritten: frozenset[str] = frozenset()
     used: str = ""
+    later: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stays(self) -> frozenset[str]:
@@ -93,11 +95,15 @@ def restoring(
 ) -> UndoStep:
     """The step that writes these fields, and leaves those to whoever has edited them.
 
-    And the status to who works in it.
+    Or to the later runs that wrote them, and the status to who works in it.
     """
     now, in_use = live.values, frozenset({"status"} if step.used else ())
-    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in {*left} - in_use)
+    others = {*left} - in_use
+    edited = _listed(others - step.later.keys())
     why = [f"It was edited in Testably since: {edited}."] if edited else []
+    for run in sorted({step.later[name] for name in others & step.later.keys()}):
+        written = _listed({name for name in others if step.later.get(name) == run})
+        why += [f"The later run {run} has changed since: {written}. Undo that one first."]
     why += [step.used] if step.used else []
     left = frozenset(left) | in_use
     return replace(
@@ -108,6 +114,10 @@ def restoring(
         blocked=" ".join(why) or None,
         left=left,
     )
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in names)
 
 
 def unarchived(step: UndoStep, why: str, *, cannot: bool = False) -> UndoStep:
