@@ -1136,3 +1136,112 @@ def test_what_a_person_completed_once_it_had_no_sub_milestones_is_left(world: Wo
     assert in_ably(world, parent, "status") == "completed"
     assert taken_back(world, back, force=True).state is State.SUCCEEDED
     assert in_ably(world, parent, "status") == "archived"
+
+
+@pytest.mark.parametrize("footer", [True, False])
+def test_a_parent_that_a_person_brought_back_stays_when_its_first_sub_milestone_goes(
+    world: World, footer: bool
+) -> None:
+    """An undo had archived it; the run that is undone had found it alive."""
+    world.rules = replace(world.rules, footer=footer)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent")
+    taken_back(world, migrate(world))
+    world.edit_target(parent, status="active")
+    migrate(world)
+    world.add("Child", parent)
+    assert taken_back(world, world.run()).state is State.SUCCEEDED
+    assert [row["name"] for row in world.ably.live(PROJECT)] == ["Parent"]
+
+
+@pytest.mark.parametrize("footer", [True, False])
+def test_a_parent_gets_back_what_a_person_had_written_before_its_first_sub_milestone(
+    world: World, footer: bool
+) -> None:
+    """It was kept then, and neither a sync nor a migration after the undo writes over it."""
+    world.rules = replace(world.rules, footer=footer)
+    world.policy = replace(world.policy, on_target_edit=OnTargetEdit.TARGET)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    edited = "2026-05-01T00:00:00Z"
+    world.edit_target(parent, due_date=edited)
+    world.add("Child", parent, due_on=1_779_000_000)
+    made = world.run()
+    assert in_ably(world, parent, "due_date") != edited
+    assert taken_back(world, made).state is State.SUCCEEDED
+    assert in_ably(world, parent, "due_date") == edited
+    assert in_ably(world, parent, "status") == "active"
+    world.run()
+    assert in_ably(world, parent, "due_date") == edited
+    planned = world.preview(trigger=Trigger.MIGRATION).plan.changes
+    assert [one.push for one in planned if "due_date" in one.push] == []
+
+
+@pytest.mark.parametrize("agreed", [False, True], ids=["read", "unchanged"])
+def test_a_create_journals_what_its_parent_showed_to_the_run(world: World, agreed: bool) -> None:
+    """Also of a parent of which a run reads no more than that it is as it was."""
+    world.rules = replace(world.rules, footer=False)
+    parent = world.add("Parent", due_on=1_780_272_000, is_completed=True)
+    for _ in range(3):
+        world.run()
+    if not agreed:
+        world.edit_target(parent, due_date="2026-05-01T00:00:00Z")
+    world.add("Child", parent)
+    world.run()
+    assert [change.parent_before for change in world.changes if change.kind == "create"] == [
+        None,
+        {
+            "status": "completed",
+            "start_date": "2026-03-01T00:00:00Z",
+            "due_date": "2026-06-01T00:00:00Z" if agreed else "2026-05-01T00:00:00Z",
+        },
+    ]
+
+
+def as_older_versions_journaled(world: World) -> None:
+    """What a create's parent showed before it stands in no journal of theirs."""
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE changes SET parent_before = NULL")
+
+
+def test_what_a_parent_showed_when_its_footer_was_written_is_known_to_an_undo(
+    world: World,
+) -> None:
+    """As Testably answered then, before the sub-milestone was created."""
+    world.policy = replace(world.policy, on_target_edit=OnTargetEdit.TARGET)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    edited = "2026-05-01T00:00:00Z"
+    world.edit_target(parent, due_date=edited, status="completed")
+    world.add("Child", parent, due_on=1_779_000_000)
+    made = world.run()
+    as_older_versions_journaled(world)
+    assert taken_back(world, made).state is State.SUCCEEDED
+    shown = [in_ably(world, parent, name) for name in ("due_date", "status")]
+    assert shown == [edited, "completed"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_a_parent_showed_before_is_left_where_nobody_knows_it(
+    world: World, force: bool
+) -> None:
+    """By force it gets what was last written, as it was before that was journaled."""
+    world.rules = replace(world.rules, footer=False)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    world.add("Child", parent, due_on=1_779_000_000)
+    made = migrate(world)
+    as_older_versions_journaled(world)
+    assert made.run is not None
+    plan = plan_undo(world.context(), made.run, force=force)
+    [step] = [step for step in plan.steps if step.testrail_id == parent]
+    assert step.fields == ({"due_date": "2026-06-01T00:00:00Z"} if force else {})
+    told = taken_back(world, made, force=force).problems
+    if force:
+        assert told == ()
+    else:
+        assert [(one["testrail_id"], one["kind"]) for one in told] == [(parent, "changed_since")]
+        assert "before its sub-milestones came is not known: due date." in told[0]["reason"]

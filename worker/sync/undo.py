@@ -261,7 +261,9 @@ class _TakingBack:
             return done.held(now, self._failure(*why), step.stays, step.edited)
         if step.adopted and self.left is None:  # what is left needs its link to be taken back
             return done.held_without_target(now)
-        return done if step.beside else done.held(now, self.left, step.stays, step.edited)
+        if step.beside:
+            return done.edited_over(step.edited)
+        return done.held(now, self.left, step.stays, step.edited)
 
     def _unanswered(self, link: Link) -> Link:
         why = self._failure("its write was not answered.")

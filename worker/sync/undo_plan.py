@@ -28,7 +28,15 @@ from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
 from worker.sync.undo_read import LiveTargets
-from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unarchived, unread
+from worker.sync.undo_step import (
+    IN_DOUBT,
+    UndoPlan,
+    UndoStep,
+    not_known,
+    restoring,
+    unarchived,
+    unread,
+)
 
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
 
@@ -79,8 +87,7 @@ class _Planner:
                 steps[id_] = self._step(steps[id_], changes[id_], live)
             else:
                 steps[id_] = unread(steps[id_], live)
-        first = min((_id(change) for group in groups for change in group), default=0)
-        return (steps | self._parents(steps, first)).values()
+        return (steps | self._parents(steps, changes)).values()
 
     def _blank(self, group: Sequence[Change]) -> UndoStep:
         """The step that does nothing, as for a milestone that is not there."""
@@ -204,49 +211,62 @@ class _Planner:
 
     # --- parents whose sub-milestones go
 
-    def _parents(self, steps: Mapping[int, UndoStep], first: int) -> dict[int, UndoStep]:
+    def _parents(
+        self, steps: Mapping[int, UndoStep], changes: Mapping[int, Sequence[Change]]
+    ) -> dict[int, UndoStep]:
         """The steps of parents whose last sub-milestones go.
 
         Their dates and their status were Testably's to say meanwhile, which keeps them as they
-        were then. They get what they had before the change ``first``, as far as that is known.
+        were then. They get what they showed before that, as far as the run knew it.
         """
-        going: dict[int, list[TargetMilestone]] = {}
-        for child in (one.live for one in steps.values() if one.goes and _ends(one)):
-            parent = self.links.by_target.get((child and child.parent_id) or "")
-            if child is not None and parent is not None:
+        going: dict[int, list[UndoStep]] = {}
+        for child in (one for one in steps.values() if one.goes and one.ends):
+            parent = self.links.by_target.get((child.live and child.live.parent_id) or "")
+            if parent is not None:
                 going.setdefault(parent, []).append(child)
         links = self.context.store.links(self.pair_id, going.keys() - steps.keys())
         ids = {id_: link.testably_id for id_, link in links.items() if link.testably_id}
-        every = dict(steps)
-        found: dict[int, UndoStep | None] = {}
+        first = min((_id(group[0]) for group in changes.values()), default=0)
+        every, found = dict(steps), dict[int, UndoStep | None]()
         for id_, live in self.live.read(ids).items():
             blank = UndoStep(id_, ids[id_], links[id_].name, "nothing", first, beside=True)
             if isinstance(live, TargetMilestone):
                 every[id_] = replace(blank, live=live)
             else:
                 found[id_] = unread(blank, live)
-        found |= {id_: self._parent(every[id_], going[id_], first) for id_ in going if id_ in every}
+        for id_ in (id_ for id_ in going if id_ in every):
+            of_subs = (change for child in going[id_] for change in changes[child.testrail_id])
+            known = _shown_before(changes.get(id_, ()), of_subs)
+            found[id_] = self._parent(every[id_], going[id_], known, first)
         return {id_: step for id_, step in found.items() if step is not None}
 
     def _parent(
-        self, step: UndoStep, going: Sequence[TargetMilestone], first: int
+        self, step: UndoStep, going: Sequence[UndoStep], known: Values, first: int
     ) -> UndoStep | None:
-        """The step of a parent that gets back what was its own; None if that is nothing."""
-        live, ids = step.live, {child.id for child in going}
+        """The step of a parent that gets back what was its own; None if that is nothing.
+
+        What is not ``known`` is left, unless a person forces it: then it gets what it was last
+        written before the change ``first``. Nothing is archived so, as the run archived no parent.
+        """
+        live, below = step.live, [child.live for child in going if child.live is not None]
         if live is None or step.goes or is_archived(live):
             return None
-        if any(not is_archived(sub) and sub.id not in ids for sub in live.sub_milestones):
+        gone = {child.id for child in below}
+        if any(not is_archived(sub) and sub.id not in gone for sub in live.sub_milestones):
             return None
-        before, now = self._known_before(step.testrail_id, first), live.values
-        known = [name for name in _derived(live, going) if name in before]
-        differs = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
-        step, back = self._unless_used(step, live, differs)
-        if not differs:
-            return None
-        return restoring(step, live, {**step.fields, **back}, step.left - back.keys())
+        own = [n for n in _derived(live, below) if n not in {*step.fields, *step.left}]
+        before, now = {**self._written_last(step.testrail_id, first), **known}, live.values
+        differs = {n: before[n] for n in own if n in before and before[n] != ARCHIVED}
+        differs = {n: v for n, v in differs.items() if not same_value(n, v, now[n])}
+        unknown = frozenset() if self.force else differs.keys() - known.keys()
+        back = {name: value for name, value in differs.items() if name not in unknown}
+        edited = {**step.edited, **self._edits(step.testrail_id, back, first)}
+        step = restoring(replace(step, edited=edited), live, {**step.fields, **back}, step.left)
+        step = not_known(step, unknown) if unknown else step
+        return step if differs else None
 
-    def _known_before(self, testrail_id: int, first: int) -> Values:
-        """What the journal says that a milestone had before a change."""
+    def _written_last(self, testrail_id: int, first: int) -> Values:
+        """What the journal says that a milestone showed after it was written, before a change."""
         values: dict[str, str | None] = {}
         for change in self.context.store.journal.changes(self.pair_id, testrail_id=testrail_id):
             if _id(change) < first and change.state is ChangeState.DONE:
@@ -255,9 +275,17 @@ class _Planner:
         return values
 
 
-def _ends(step: UndoStep) -> bool:
-    """Whether a milestone is archived once the step is done."""
-    return step.does == "archive" or (step.live is not None and is_archived(step.live))
+def _shown_before(own: Sequence[Change], of_subs: Iterable[Change]) -> Values:
+    """What a parent showed before the first create ``of_subs``, as far as their run had read it.
+
+    Or as far as the target answered it to the run's ``own`` changes of the parent before that.
+    """
+    first = min((change for change in of_subs if change.kind == "create"), key=_id)
+    answered: dict[str, str | None] = {}
+    for change in own:
+        if _id(change) < _id(first):
+            answered = {**(change.echo or {}), **change.before, **answered}
+    return {**(first.parent_before or {}), **answered}
 
 
 def _own(actual: TargetMilestone) -> frozenset[str]:

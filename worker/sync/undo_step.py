@@ -8,6 +8,7 @@ from datetime import datetime
 
 from mappings.field_names import FIELD_NAMES
 from mappings.milestone import ARCHIVED, FIELDS, TargetMilestone, Values
+from worker.sync.decide.snapshot import is_archived
 from worker.sync.ports import OfOne
 
 TURNS = range(3)
@@ -76,6 +77,11 @@ class UndoStep:
         """Whether it archives the milestone, be it that the run had brought it back."""
         return self.fields.get("status") == ARCHIVED
 
+    @property
+    def ends(self) -> bool:
+        """Whether the milestone is archived once the step is done."""
+        return self.archives or (self.live is not None and is_archived(self.live))
+
 
 @dataclass(frozen=True, slots=True)
 class UndoPlan:
@@ -113,6 +119,16 @@ def restoring(
         before={name: now[name] for name in fields},
         blocked=" ".join(why) or None,
         left=left,
+    )
+
+
+def not_known(step: UndoStep, names: Collection[str]) -> UndoStep:
+    """The step of a parent of which nobody knows what it had in these fields."""
+    why = f"What it showed before its sub-milestones came is not known: {_listed(names)}."
+    return replace(
+        step,
+        blocked=" ".join(filter(None, (step.blocked, why))),
+        left=step.left | frozenset(names),
     )
 
 
