@@ -1245,3 +1245,27 @@ def test_what_a_parent_showed_before_is_left_where_nobody_knows_it(
     else:
         assert [(one["testrail_id"], one["kind"]) for one in told] == [(parent, "changed_since")]
         assert "before its sub-milestones came is not known: due date." in told[0]["reason"]
+
+
+def test_a_parent_that_takes_what_was_its_own_in_parts_is_not_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run had not written to it, and all is as it was."""
+    world.rules = replace(world.rules, footer=False)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000, is_completed=True)
+    migrate(world)
+    world.add("Child", parent, due_on=1_779_000_000)
+    made = migrate(world)
+    update = world.ably.update
+
+    def one_by_one(project_id: str, milestone_id: str, body: Record) -> Record:
+        if len(body) > 1:
+            raise Refusal(400, "a status is changed alone")
+        return update(project_id, milestone_id, body)
+
+    monkeypatch.setattr(world.ably, "update", one_by_one)
+    undone = taken_back(world, made)
+    assert (undone.state, undone.problems, undone.counts["held"]) == (State.SUCCEEDED, (), 1)
+    assert world.links[parent].state is LinkState.LINKED
+    assert in_ably(world, parent, "status") == "completed"

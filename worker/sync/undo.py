@@ -237,7 +237,7 @@ class _TakingBack:
 
         def conclude(done: Link) -> Link:
             failed.extend(one.reason for one in done.field_problems.values())
-            return self._unanswered(done)
+            return done if step.beside else self._unanswered(done)
 
         for part in parts:  # which grows: what is refused together goes alone at last
             link, before = writer.reload(step.testrail_id), {n: step.before.get(n) for n in part}
