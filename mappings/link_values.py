@@ -136,6 +136,14 @@ class LinkValues(LinkRecord):
         )
         return applied.answered(values, answer, since)
 
+    def edited_over(self, values: Values) -> Self:
+        """With the knowledge that these were applied before a person's edits that now stand."""
+        return replace(
+            self,
+            last_applied={**self.last_applied, **values},
+            observed={**self.observed, **values},
+        )
+
     def _is_edited_in(self, answer: TargetMilestone, known: Values) -> bool:
         """Whether an answer shows another field than the ``known`` ones otherwise than before."""
         others = self.observed.keys() - known.keys()

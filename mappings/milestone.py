@@ -100,6 +100,11 @@ class TargetMilestone:
             "status": written_status(self.status),
         }
 
+    @property
+    def derivable(self) -> Values:
+        """Those of the values that sub-milestones may give it."""
+        return {name: self.values[name] for name in ("status", *DATE_FIELDS)}
+
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:

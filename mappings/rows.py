@@ -101,7 +101,11 @@ class ChangeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write to the target: the values before and after, and what the target echoed."""
+    """One write to the target: the values before and after, and what the target echoed.
+
+    A create below a parent may give that other values to show: ``parent_before`` are those that
+    the run had read of it.
+    """
 
     run_id: str
     testrail_id: int
@@ -117,6 +121,7 @@ class Change:
     settled_at: datetime | None = None
     id: int | None = None
     pair_id: int | None = None
+    parent_before: Values | None = None
 
 
 def adoption(
@@ -258,6 +263,7 @@ def change_columns(pair_id: int, change: Change) -> dict[str, Any]:
         "before": dict(change.before),
         "after": dict(change.after),
         "echo": None if change.echo is None else dict(change.echo),
+        "parent_before": None if change.parent_before is None else dict(change.parent_before),
         "note": change.note,
         "undoes": change.undoes,
         "at": change.at,

@@ -203,6 +203,7 @@ changes = Table(
     Column("before", JSON, nullable=False),
     Column("after", JSON, nullable=False),
     Column("echo", JSON(none_as_null=True)),
+    Column("parent_before", JSON(none_as_null=True)),
     Column("note", Text, nullable=False),
     Column("undoes", BigInteger),
     Column("at", UtcDateTime, nullable=False),

@@ -10,6 +10,7 @@ import pytest
 
 from mappings.footer import marker_url
 from mappings.link_record import LinkState
+from mappings.milestone import DATE_FIELDS
 from mappings.problem import WHOLE, ProblemKind
 from tests.support.lanes import SteppedLanes
 from tests.support.world import PROJECT, World
@@ -26,6 +27,7 @@ from worker.errors import (
     UnreadableAnswer,
     UsageError,
 )
+from worker.sandbox.rules import Problem as Refusal
 from worker.sandbox.rules import Record
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.apply.outcome import Outcome
@@ -757,6 +759,53 @@ def test_of_a_name_and_a_description_refused_together_the_good_one_is_taken_back
     assert "refuses the name Longer than that" in undone.problems[0]["reason"]
 
 
+def refuses_a_start_after_the_due_date(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Testably may: a PATCH that would leave the dates the wrong way round is answered 400."""
+    update = world.ably.update
+
+    def checked(project_id: str, milestone_id: str, body: Record) -> Record:
+        dates = {**world.ably.get(project_id, milestone_id), **body}
+        if dates["due_date"] and str(dates["start_date"]) > str(dates["due_date"]):
+            raise Refusal(400, "start_date must not be after due_date")
+        return update(project_id, milestone_id, body)
+
+    monkeypatch.setattr(world.ably, "update", checked)
+
+
+@pytest.mark.parametrize("start", [1_790_000_000, 1_770_000_000], ids=["later", "earlier"])
+@pytest.mark.parametrize("days", [1, None], ids=["due", "not due"])
+def test_both_dates_are_taken_back_beside_a_field_that_is_refused(
+    world: World, start: int, days: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together, as alone the start may come after the due date that still stands there (R3)."""
+    refuses_a_start_after_the_due_date(world, monkeypatch)
+    one = world.add("Longer than that", start_on=start, due_on=days and start + days * 86_400)
+    migrate(world)
+    before = world.in_target(one)
+    world.edit(one, name="Short", start_on=1_780_000_000, due_on=1_780_000_000 + 86_400)
+    made = migrate(world)
+    world.behave(ably=TestablySwitches(max_name_length=10))
+    undone = taken_back(world, made)
+    after = world.in_target(one)
+    assert [after[name] for name in DATE_FIELDS] == [before[name] for name in DATE_FIELDS]
+    [problem] = undone.problems
+    assert "refuses the name" in problem["reason"]
+    assert "date" not in problem["reason"]
+
+
+def test_of_two_dates_that_are_refused_together_the_good_one_is_taken_back(world: World) -> None:
+    """Each goes alone at last."""
+    one = world.add("One", due_on=None)
+    migrate(world)
+    world.edit(one, start_on=1_780_000_000, due_on=1_780_086_400)
+    made = migrate(world)
+    world.behave(ably=TestablySwitches(null_clears=False))
+    [problem] = taken_back(world, made).problems
+    assert str(world.in_target(one)["start_date"]).startswith("2026-03-01")
+    assert "refuses to clear the due date" in problem["reason"]
+    assert "start date" not in problem["reason"]
+
+
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_the_target_of_an_adoption_that_was_undone_is_left_where_that_is_accepted(
     world: World, is_deleted: bool
@@ -1099,3 +1148,175 @@ def test_an_edit_of_a_parent_is_not_taken_for_what_its_sub_milestone_gave_it(
         "2026-06-01T00:00:00Z",
     )
     assert row["due_date"] != shown["due_date"]
+
+
+@pytest.mark.parametrize("is_completed", [False, True])
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by an undo", "by hand"])
+def test_a_tree_that_a_run_brought_back_goes_back_into_the_archive_children_first(
+    world: World, is_completed: bool, by_hand: bool
+) -> None:
+    """Whatever the parent shows meanwhile: it derives that from its sub-milestone."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent")
+    child = world.add("Child", parent, is_completed=is_completed)
+    made = migrate(world)
+    if by_hand:
+        world.edit_target(child, status="archived")
+        world.edit_target(parent, status="archived")
+    else:
+        taken_back(world, made)
+    back = migrate(world)
+    assert in_ably(world, parent, "status") == ("completed" if is_completed else "active")
+    world.clock.sleep(60)
+    undone = taken_back(world, back)
+    assert (undone.state, undone.problems, undone.counts["held"]) == (State.SUCCEEDED, (), 2)
+    assert world.ably.live(PROJECT) == []
+
+
+def test_what_a_person_completed_once_it_had_no_sub_milestones_is_left(world: World) -> None:
+    """The run had brought it back, and its status was its own again when it was edited."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent")
+    child = world.add("Child", parent)
+    taken_back(world, migrate(world))
+    back = migrate(world)
+    world.edit_target(child, status="archived")
+    world.edit_target(parent, status="completed")
+    undone = taken_back(world, back)
+    assert [(p["testrail_id"], p["kind"]) for p in undone.problems] == [(parent, "changed_since")]
+    assert in_ably(world, parent, "status") == "completed"
+    assert taken_back(world, back, force=True).state is State.SUCCEEDED
+    assert in_ably(world, parent, "status") == "archived"
+
+
+@pytest.mark.parametrize("footer", [True, False])
+def test_a_parent_that_a_person_brought_back_stays_when_its_first_sub_milestone_goes(
+    world: World, footer: bool
+) -> None:
+    """An undo had archived it; the run that is undone had found it alive."""
+    world.rules = replace(world.rules, footer=footer)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent")
+    taken_back(world, migrate(world))
+    world.edit_target(parent, status="active")
+    migrate(world)
+    world.add("Child", parent)
+    assert taken_back(world, world.run()).state is State.SUCCEEDED
+    assert [row["name"] for row in world.ably.live(PROJECT)] == ["Parent"]
+
+
+@pytest.mark.parametrize("footer", [True, False])
+def test_a_parent_gets_back_what_a_person_had_written_before_its_first_sub_milestone(
+    world: World, footer: bool
+) -> None:
+    """It was kept then, and neither a sync nor a migration after the undo writes over it."""
+    world.rules = replace(world.rules, footer=footer)
+    world.policy = replace(world.policy, on_target_edit=OnTargetEdit.TARGET)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    edited = "2026-05-01T00:00:00Z"
+    world.edit_target(parent, due_date=edited)
+    world.add("Child", parent, due_on=1_779_000_000)
+    made = world.run()
+    assert in_ably(world, parent, "due_date") != edited
+    assert taken_back(world, made).state is State.SUCCEEDED
+    assert in_ably(world, parent, "due_date") == edited
+    assert in_ably(world, parent, "status") == "active"
+    world.run()
+    assert in_ably(world, parent, "due_date") == edited
+    planned = world.preview(trigger=Trigger.MIGRATION).plan.changes
+    assert [one.push for one in planned if "due_date" in one.push] == []
+
+
+@pytest.mark.parametrize("agreed", [False, True], ids=["read", "unchanged"])
+def test_a_create_journals_what_its_parent_showed_to_the_run(world: World, agreed: bool) -> None:
+    """Also of a parent of which a run reads no more than that it is as it was."""
+    world.rules = replace(world.rules, footer=False)
+    parent = world.add("Parent", due_on=1_780_272_000, is_completed=True)
+    for _ in range(3):
+        world.run()
+    if not agreed:
+        world.edit_target(parent, due_date="2026-05-01T00:00:00Z")
+    world.add("Child", parent)
+    world.run()
+    assert [change.parent_before for change in world.changes if change.kind == "create"] == [
+        None,
+        {
+            "status": "completed",
+            "start_date": "2026-03-01T00:00:00Z",
+            "due_date": "2026-06-01T00:00:00Z" if agreed else "2026-05-01T00:00:00Z",
+        },
+    ]
+
+
+def as_older_versions_journaled(world: World) -> None:
+    """What a create's parent showed before it stands in no journal of theirs."""
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE changes SET parent_before = NULL")
+
+
+def test_what_a_parent_showed_when_its_footer_was_written_is_known_to_an_undo(
+    world: World,
+) -> None:
+    """As Testably answered then, before the sub-milestone was created."""
+    world.policy = replace(world.policy, on_target_edit=OnTargetEdit.TARGET)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    edited = "2026-05-01T00:00:00Z"
+    world.edit_target(parent, due_date=edited, status="completed")
+    world.add("Child", parent, due_on=1_779_000_000)
+    made = world.run()
+    as_older_versions_journaled(world)
+    assert taken_back(world, made).state is State.SUCCEEDED
+    shown = [in_ably(world, parent, name) for name in ("due_date", "status")]
+    assert shown == [edited, "completed"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_a_parent_showed_before_is_left_where_nobody_knows_it(
+    world: World, force: bool
+) -> None:
+    """By force it gets what was last written, as it was before that was journaled."""
+    world.rules = replace(world.rules, footer=False)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    migrate(world)
+    world.add("Child", parent, due_on=1_779_000_000)
+    made = migrate(world)
+    as_older_versions_journaled(world)
+    assert made.run is not None
+    plan = plan_undo(world.context(), made.run, force=force)
+    [step] = [step for step in plan.steps if step.testrail_id == parent]
+    assert step.fields == ({"due_date": "2026-06-01T00:00:00Z"} if force else {})
+    told = taken_back(world, made, force=force).problems
+    if force:
+        assert told == ()
+    else:
+        assert [(one["testrail_id"], one["kind"]) for one in told] == [(parent, "changed_since")]
+        assert "before its sub-milestones came is not known: due date." in told[0]["reason"]
+
+
+def test_a_parent_that_takes_what_was_its_own_in_parts_is_not_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run had not written to it, and all is as it was."""
+    world.rules = replace(world.rules, footer=False)
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000, is_completed=True)
+    migrate(world)
+    world.add("Child", parent, due_on=1_779_000_000)
+    made = migrate(world)
+    update = world.ably.update
+
+    def one_by_one(project_id: str, milestone_id: str, body: Record) -> Record:
+        if len(body) > 1:
+            raise Refusal(400, "a status is changed alone")
+        return update(project_id, milestone_id, body)
+
+    monkeypatch.setattr(world.ably, "update", one_by_one)
+    undone = taken_back(world, made)
+    assert (undone.state, undone.problems, undone.counts["held"]) == (State.SUCCEEDED, (), 1)
+    assert world.links[parent].state is LinkState.LINKED
+    assert in_ably(world, parent, "status") == "completed"

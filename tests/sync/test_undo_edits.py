@@ -153,3 +153,36 @@ def test_a_write_that_was_not_confirmed_is_nobodys_edit(world: World, policy: On
     world.policy = replace(world.policy, on_target_edit=policy)
     [planned] = world.preview(trigger=Trigger.MIGRATION).plan.changes
     assert (dict(planned.push), dict(planned.overwritten)) == ({"name": "Three"}, {})
+
+
+def test_what_a_later_run_has_changed_is_not_called_edited(world: World) -> None:
+    """That run is named instead, and to be undone first."""
+    one = world.add("One", description="Text")
+    world.run()
+    world.edit(one, name="Two", description="Other")
+    second = world.run().run
+    world.edit(one, name="Three")
+    third = world.run().run
+    world.edit_target(one, description="By hand")
+    [told] = taken_back(world, second).problems
+    assert f"The later run {third} has changed since: name. Undo that one first." in told["reason"]
+    assert "It was edited in Testably since: description." in told["reason"]
+    assert f"`milesync undo {second} --force`" in told["reason"]
+    assert taken_back(world, third).state is State.SUCCEEDED
+    [told] = taken_back(world, second).problems
+    assert "later run" not in told["reason"]
+    shown = world.ably.get(PROJECT, world.id_of(one))
+    assert (shown["name"], shown["description"]) == ("One", "By hand")
+
+
+def test_an_edit_that_a_later_undo_has_put_back_is_called_one(world: World) -> None:
+    """To undo that undo would put away what a person wrote."""
+    one = world.add("One")
+    world.run()
+    world.edit(one, name="Two")
+    second = world.run().run
+    world.edit_target(one, name="By hand")
+    taken_back(world, world.run().run)
+    [told] = taken_back(world, second).problems
+    assert "It was edited in Testably since: name." in told["reason"]
+    assert world.in_target(one)["name"] == "By hand"

@@ -93,7 +93,7 @@ _PROBLEMS: Final = {
     "in_use": "in use",
     "refused": "refused by Testably",
     "keeps_failing": "keeps failing",
-    "changed_since": "edited since",
+    "changed_since": "changed since",
     "waiting": "waits for its parent",
     "in_doubt": "perhaps created",
     "unread": "not read",

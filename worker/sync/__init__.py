@@ -12,8 +12,8 @@ apply   `apply/` journals, sends and records each write (`writer.py`), in passes
         by itself (`items.py`).
 report  `report.py` says what became of each milestone. A migration that wrote reads both
         sides once more (`proof.py`); `verify.py` is the same comparison without a run.
-back    `undo_plan.py`, `undo.py` take back what a run did, in steps (`undo_step.py`); `rebuild.py`
-        recovers lost links.
+back    `undo_plan.py`, `undo.py` take back what a run did, in steps (`undo_step.py`), from what the
+        target shows (`undo_read.py`); `rebuild.py` recovers lost links.
 Beside  `context.py` is what a run needs, `options.py` what a person asked for.
 
 Where each rule of docs/how-it-works.md is kept:

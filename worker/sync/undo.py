@@ -15,7 +15,7 @@ from functools import partial
 
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import ARCHIVED
+from mappings.milestone import DATE_FIELDS
 from mappings.problem import Problem, ProblemKind
 from worker.errors import AnswerTooLarge, ApiError, MilestoneNotFound, Refused, TurnedAway
 from worker.sync.apply.attempts import Attempts, Failure
@@ -204,7 +204,7 @@ class _TakingBack:
             return None
         if link.testably_id != step.testably_id:  # linked to another one since the target was read
             raise LostLeaseError
-        if self.is_old and step.fields.get("status") == ARCHIVED:
+        if self.is_old and step.archives:
             read_unused(writer, link, "It would be archived.")
         problem = self._write(link).problem
         return problem if problem is not None and problem.kind is ProblemKind.UNDO_FAILED else None
@@ -229,17 +229,22 @@ class _TakingBack:
             return writer.keep(self._held(writer.reload(step.testrail_id), failed))
 
     def _in_parts(self, error: Refused) -> str:
-        """Send apart what was refused together; why some was not taken, if it was not (R3)."""
+        """Send apart what was refused together; why some was not taken, if it was not (R3).
+
+        The dates go together: alone, a start may come after the due date that still stands there.
+        """
         writer, step = self.writer, self.step
-        safe, doubtful = apart(step.fields)
-        parts = [part for part in (safe, *({n: v} for n, v in doubtful.items())) if part]
+        texts, doubtful = apart(step.fields)
+        dates = {name: value for name, value in doubtful.items() if name in DATE_FIELDS}
+        others = ({name: doubtful[name]} for name in doubtful if name not in dates)
+        parts = [part for part in (texts, dates, *others) if part]
         failed: list[str] = []
 
         def conclude(done: Link) -> Link:
             failed.extend(one.reason for one in done.field_problems.values())
-            return self._unanswered(done)
+            return done if step.beside else self._unanswered(done)
 
-        for part in parts:  # which grows: texts that are refused together go alone at last
+        for part in parts:  # which grows: what is refused together goes alone at last
             link, before = writer.reload(step.testrail_id), {n: step.before.get(n) for n in part}
             try:
                 if len(part) == len(step.fields):
@@ -261,7 +266,9 @@ class _TakingBack:
             return done.held(now, self._failure(*why), step.stays, step.edited)
         if step.adopted and self.left is None:  # what is left needs its link to be taken back
             return done.held_without_target(now)
-        return done if step.beside else done.held(now, self.left, step.stays, step.edited)
+        if step.beside:
+            return done.edited_over(step.edited)
+        return done.held(now, self.left, step.stays, step.edited)
 
     def _unanswered(self, link: Link) -> Link:
         why = self._failure("its write was not answered.")

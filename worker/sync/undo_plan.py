@@ -7,7 +7,7 @@ What the target derived from sub-milestones that go comes back with their parent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mappings.field_names import FIELD_NAMES
@@ -23,14 +23,20 @@ from mappings.milestone import (
     same_value,
 )
 from mappings.rows import Change, ChangeState
-from worker.errors import NotFound, UnreadableAnswer, UsageError
-from worker.sync.apply.attempts import OUTAGE_AFTER
+from worker.errors import UsageError
 from worker.sync.context import PairContext
 from worker.sync.decide.absence import used_by
 from worker.sync.decide.snapshot import extremes, is_archived
-from worker.sync.ports import OfOne
-from worker.sync.read.gone import proved_gone
-from worker.sync.undo_step import IN_DOUBT, UndoPlan, UndoStep, restoring, unarchived, unread
+from worker.sync.undo_read import LiveTargets
+from worker.sync.undo_step import (
+    IN_DOUBT,
+    UndoPlan,
+    UndoStep,
+    not_known,
+    restoring,
+    unarchived,
+    unread,
+)
 
 _EFFECTIVE = frozenset({ChangeState.DONE, ChangeState.INTENDED, ChangeState.AMBIGUOUS})
 
@@ -45,7 +51,8 @@ def plan_undo(context: PairContext, run_id: str, *, force: bool = False) -> Undo
     groups = _by_milestone(change for change in changes if change.state in _EFFECTIVE)
     changed = context.store.links(pair.id, {change.testrail_id for change in changes})
     links = context.store.outlines(pair.id).with_complete(changed)
-    now, planner = context.clock.now(), _Planner(context, pair.id, links, force)
+    now = context.clock.now()
+    planner = _Planner(context, pair.id, links, force, LiveTargets(context))
     return UndoPlan(run_id, tuple(planner.steps(groups)), now, force)
 
 
@@ -68,54 +75,19 @@ class _Planner:
     pair_id: int
     links: Links
     force: bool
-    answers: bool = False  # of any milestone, be it that it has gone
+    live: LiveTargets
 
     def steps(self, groups: Sequence[Sequence[Change]]) -> Iterable[UndoStep]:
-        """For each group, which are a run's changes to one milestone, the step that takes it back.
-
-        Several targets may be read at once.
-        """
+        """For each group, which are a run's changes to one milestone, what takes it back."""
         steps = {group[-1].testrail_id: self._blank(group) for group in groups}
         changes = {group[-1].testrail_id: group for group in groups}
         ids = {id_: step.testably_id for id_, step in steps.items() if step.testably_id}
-        for id_, live in self._live(ids).items():
+        for id_, live in self.live.read(ids).items():
             if isinstance(live, TargetMilestone):
                 steps[id_] = self._step(steps[id_], changes[id_], live)
             else:
                 steps[id_] = unread(steps[id_], live)
-        first = min((_id(change) for group in groups for change in group), default=0)
-        return (steps | self._parents(steps, first)).values()
-
-    def _live(self, ids: Mapping[int, str]) -> dict[int, TargetMilestone | OfOne]:
-        """The targets with these ids as they are now, or why not; without those that have gone.
-
-        Raises the ApiError where the first ones all cannot be read: no single one is to blame (R6).
-        """
-        came: dict[int, TargetMilestone | OfOne] = {}
-
-        def take(testrail_id: int, actual: TargetMilestone | OfOne) -> None:
-            came[testrail_id] = actual
-            if isinstance(actual, TargetMilestone | NotFound):
-                self.answers = True
-            elif not self.answers and len(came) == min(len(ids), OUTAGE_AFTER):
-                self._require_answers(came, actual)
-
-        target, project = self.context.target, self.context.identity.testably_project
-        target.get_each(project, ids, take)
-        denied = {ids[id_] for id_, live in came.items() if isinstance(live, NotFound)}
-        gone = proved_gone(target, project, denied)
-        return {id_: live for id_, live in came.items() if ids[id_] not in gone}
-
-    def _require_answers(self, came: Mapping[int, TargetMilestone | OfOne], error: OfOne) -> None:
-        """Raise the error of what could not be read if the target answers nothing that can be.
-
-        A record that came and has a field that is wrong is an answer, a login page in its place
-        is none: so the project tells which of them it was.
-        """
-        if not any(isinstance(one, UnreadableAnswer) for one in came.values()):
-            raise error
-        self.context.target.check_project(self.context.identity.testably_project)
-        self.answers = True
+        return (steps | self._parents(steps, changes)).values()
 
     def _blank(self, group: Sequence[Change]) -> UndoStep:
         """The step that does nothing, as for a milestone that is not there."""
@@ -177,14 +149,34 @@ class _Planner:
             after.update({**change.after, **_echo(change)})
         now, own = actual.values, _own(actual)
         differs = {n: v for n, v in before.items() if n in after and not same_value(n, v, now[n])}
+        if differs.get("status") == ARCHIVED:  # the run brought it back, whatever it shows since
+            own -= {"status"}
+            after |= {"status": now["status"]} if _has_living(actual) else {}
         ours = {n: v for n, v in differs.items() if same_value(n, now[n], after[n])}
         blank, chosen = self._unless_used(blank, actual, differs if self.force else ours)
         left = differs.keys() - chosen.keys() - own
         back = {name: before[name] for name in before.keys() - left - own}
         edited = self._edits(blank.testrail_id, back, _id(group[0]))
         unwritten = frozenset(FIELDS) - before.keys() - after.keys()
-        step = replace(blank, edited=edited, unwritten=unwritten)
+        later = self._later(blank.testrail_id, left, actual, _id(group[-1])) if left else {}
+        step = replace(blank, edited=edited, unwritten=unwritten, later=later)
         return restoring(step, actual, chosen, left)
+
+    def _later(
+        self, testrail_id: int, left: Collection[str], actual: TargetMilestone, last: int
+    ) -> Mapping[str, str]:
+        """The runs after the change ``last`` that wrote what these fields show, by the field.
+
+        No undo: what it put back may be a person's.
+        """
+        found: dict[str, str] = {}
+        for change in self.context.store.journal.changes(self.pair_id, testrail_id=testrail_id):
+            if _id(change) > last and change.state in _EFFECTIVE and change.undoes is None:
+                for told in (change.after, _echo(change)):
+                    shown = (n for n in left if n in told)
+                    now = actual.values
+                    found |= {n: change.run_id for n in shown if same_value(n, told[n], now[n])}
+        return found
 
     def _unless_used(
         self, step: UndoStep, actual: TargetMilestone, values: Values
@@ -219,49 +211,62 @@ class _Planner:
 
     # --- parents whose sub-milestones go
 
-    def _parents(self, steps: Mapping[int, UndoStep], first: int) -> dict[int, UndoStep]:
+    def _parents(
+        self, steps: Mapping[int, UndoStep], changes: Mapping[int, Sequence[Change]]
+    ) -> dict[int, UndoStep]:
         """The steps of parents whose last sub-milestones go.
 
         Their dates and their status were Testably's to say meanwhile, which keeps them as they
-        were then. They get what they had before the change ``first``, as far as that is known.
+        were then. They get what they showed before that, as far as the run knew it.
         """
-        going: dict[int, list[TargetMilestone]] = {}
-        for child in (one.live for one in steps.values() if one.goes and _ends(one)):
-            parent = self.links.by_target.get((child and child.parent_id) or "")
-            if child is not None and parent is not None:
+        going: dict[int, list[UndoStep]] = {}
+        for child in (one for one in steps.values() if one.goes and one.ends):
+            parent = self.links.by_target.get((child.live and child.live.parent_id) or "")
+            if parent is not None:
                 going.setdefault(parent, []).append(child)
         links = self.context.store.links(self.pair_id, going.keys() - steps.keys())
         ids = {id_: link.testably_id for id_, link in links.items() if link.testably_id}
-        every = dict(steps)
-        found: dict[int, UndoStep | None] = {}
-        for id_, live in self._live(ids).items():
+        first = min((_id(group[0]) for group in changes.values()), default=0)
+        every, found = dict(steps), dict[int, UndoStep | None]()
+        for id_, live in self.live.read(ids).items():
             blank = UndoStep(id_, ids[id_], links[id_].name, "nothing", first, beside=True)
             if isinstance(live, TargetMilestone):
                 every[id_] = replace(blank, live=live)
             else:
                 found[id_] = unread(blank, live)
-        found |= {id_: self._parent(every[id_], going[id_], first) for id_ in going if id_ in every}
+        for id_ in (id_ for id_ in going if id_ in every):
+            of_subs = (change for child in going[id_] for change in changes[child.testrail_id])
+            known = _shown_before(changes.get(id_, ()), of_subs)
+            found[id_] = self._parent(every[id_], going[id_], known, first)
         return {id_: step for id_, step in found.items() if step is not None}
 
     def _parent(
-        self, step: UndoStep, going: Sequence[TargetMilestone], first: int
+        self, step: UndoStep, going: Sequence[UndoStep], known: Values, first: int
     ) -> UndoStep | None:
-        """The step of a parent that gets back what was its own; None if that is nothing."""
-        live, ids = step.live, {child.id for child in going}
+        """The step of a parent that gets back what was its own; None if that is nothing.
+
+        What is not ``known`` is left, unless a person forces it: then it gets what it was last
+        written before the change ``first``. Nothing is archived so, as the run archived no parent.
+        """
+        live, below = step.live, [child.live for child in going if child.live is not None]
         if live is None or step.goes or is_archived(live):
             return None
-        if any(not is_archived(sub) and sub.id not in ids for sub in live.sub_milestones):
+        gone = {child.id for child in below}
+        if any(not is_archived(sub) and sub.id not in gone for sub in live.sub_milestones):
             return None
-        before, now = self._known_before(step.testrail_id, first), live.values
-        known = [name for name in _derived(live, going) if name in before]
-        differs = {n: before[n] for n in known if not same_value(n, before[n], now[n])}
-        step, back = self._unless_used(step, live, differs)
-        if not differs:
-            return None
-        return restoring(step, live, {**step.fields, **back}, step.left - back.keys())
+        own = [n for n in _derived(live, below) if n not in {*step.fields, *step.left}]
+        before, now = {**self._written_last(step.testrail_id, first), **known}, live.values
+        differs = {n: before[n] for n in own if n in before and before[n] != ARCHIVED}
+        differs = {n: v for n, v in differs.items() if not same_value(n, v, now[n])}
+        unknown = frozenset() if self.force else differs.keys() - known.keys()
+        back = {name: value for name, value in differs.items() if name not in unknown}
+        edited = {**step.edited, **self._edits(step.testrail_id, back, first)}
+        step = restoring(replace(step, edited=edited), live, {**step.fields, **back}, step.left)
+        step = not_known(step, unknown) if unknown else step
+        return step if differs else None
 
-    def _known_before(self, testrail_id: int, first: int) -> Values:
-        """What the journal says that a milestone had before a change."""
+    def _written_last(self, testrail_id: int, first: int) -> Values:
+        """What the journal says that a milestone showed after it was written, before a change."""
         values: dict[str, str | None] = {}
         for change in self.context.store.journal.changes(self.pair_id, testrail_id=testrail_id):
             if _id(change) < first and change.state is ChangeState.DONE:
@@ -270,14 +275,27 @@ class _Planner:
         return values
 
 
-def _ends(step: UndoStep) -> bool:
-    """Whether a milestone is archived once the step is done."""
-    return step.does == "archive" or (step.live is not None and is_archived(step.live))
+def _shown_before(own: Sequence[Change], of_subs: Iterable[Change]) -> Values:
+    """What a parent showed before the first create ``of_subs``, as far as their run had read it.
+
+    Or as far as the target answered it to the run's ``own`` changes of the parent before that.
+    """
+    first = min((change for change in of_subs if change.kind == "create"), key=_id)
+    answered: dict[str, str | None] = {}
+    for change in own:
+        if _id(change) < _id(first):
+            answered = {**(change.echo or {}), **change.before, **answered}
+    return {**(first.parent_before or {}), **answered}
 
 
 def _own(actual: TargetMilestone) -> frozenset[str]:
     """The fields that may be the target's own to say, because of its sub-milestones."""
     return frozenset(("status", *DATE_FIELDS) if actual.sub_milestones else ())
+
+
+def _has_living(actual: TargetMilestone) -> bool:
+    """Whether a sub-milestone of it lives, so that nobody but the target writes its status."""
+    return any(not is_archived(sub) for sub in actual.sub_milestones)
 
 
 def _derived(live: TargetMilestone, going: Sequence[TargetMilestone]) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mappings.field_names import FIELD_NAMES
-from mappings.milestone import FIELDS, TargetMilestone, Values
+from mappings.milestone import ARCHIVED, FIELDS, TargetMilestone, Values
+from worker.sync.decide.snapshot import is_archived
 from worker.sync.ports import OfOne
 from worker.sync.read.below import why_unread
 
@@ -31,7 +32,8 @@ class UndoStep:
     ``edited``: a person had written what is put back in these fields, over these values.
     ``beside``: the run did not write it, and it only gets back what its sub-milestones took.
     ``unwritten`` are the fields that the run did not write. ``used`` says why people would lose
-    what they work in by the status that it had; then that is left (R12).
+    what they work in by the status that it had; then that is left (R12). ``later`` are the runs
+    that have written since what those fields show.
     """
 
     testrail_id: int
@@ -52,6 +54,7 @@ class UndoStep:
     beside: bool = False
     unwritten: frozenset[str] = frozenset()
     used: str = ""
+    later: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stays(self) -> frozenset[str]:
@@ -68,7 +71,17 @@ class UndoStep:
         """Which of the `TURNS` it is done in: sub-milestones go before a parent, and come after."""
         if not self.is_below:
             return 1
-        return 0 if self.does == "archive" else 2
+        return 0 if self.archives else 2
+
+    @property
+    def archives(self) -> bool:
+        """Whether it archives the milestone, be it that the run had brought it back."""
+        return self.fields.get("status") == ARCHIVED
+
+    @property
+    def ends(self) -> bool:
+        """Whether the milestone is archived once the step is done."""
+        return self.archives or (self.live is not None and is_archived(self.live))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +102,15 @@ def restoring(
 ) -> UndoStep:
     """The step that writes these fields, and leaves those to whoever has edited them.
 
-    And the status to who works in it.
+    Or to the later runs that wrote them, and the status to who works in it.
     """
     now, in_use = live.values, frozenset({"status"} if step.used else ())
-    edited = ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in {*left} - in_use)
+    others = {*left} - in_use
+    edited = _listed(others - step.later.keys())
     why = [f"It was edited in Testably since: {edited}."] if edited else []
+    for run in sorted({step.later[name] for name in others & step.later.keys()}):
+        written = _listed({name for name in others if step.later.get(name) == run})
+        why += [f"The later run {run} has changed since: {written}. Undo that one first."]
     why += [step.used] if step.used else []
     left = frozenset(left) | in_use
     return replace(
@@ -104,6 +121,20 @@ def restoring(
         blocked=" ".join(why) or None,
         left=left,
     )
+
+
+def not_known(step: UndoStep, names: Collection[str]) -> UndoStep:
+    """The step of a parent of which nobody knows what it had in these fields."""
+    why = f"What it showed before its sub-milestones came is not known: {_listed(names)}."
+    return replace(
+        step,
+        blocked=" ".join(filter(None, (step.blocked, why))),
+        left=step.left | frozenset(names),
+    )
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(FIELD_NAMES[name][-1] for name in FIELDS if name in names)
 
 
 def unarchived(step: UndoStep, why: str, *, cannot: bool = False) -> UndoStep:

@@ -111,12 +111,14 @@ class Creates:
         writer = self.writer
         posted = {name: desired[name] for name in POSTED}
         before = self._there_before().near(posted["name"] or "", link.testrail_id)
+        above = self.seen.milestones.get(parent or "")
 
         def intend(at: datetime) -> tuple[Link, Change]:
             deadline = writer.deadline(at) + STALL
             creating = link.begin_create(posted, at, deadline, self.seen.newest, before, parent)
             change = Change(writer.run_id, link.testrail_id, None, "create", {}, posted, at)
-            return creating, change
+            shown = None if above is None else above.derivable
+            return creating, replace(change, parent_before=shown)
 
         while True:
             attempt = writer.send(intend, lambda: self._post(posted, parent))
