@@ -63,6 +63,7 @@ __all__ = [
     "Misdirected",
     "NoLimiter",
     "NotFound",
+    "NotReviewed",
     "ProxyRefused",
     "RateLimited",
     "Redirected",
@@ -105,6 +106,10 @@ class UsageError(MilesyncError):
 class GuardTripped(MilesyncError):
     kind = "guard"
     default_hint = "Read `milesync plan`; nothing was written."
+
+
+class NotReviewed(GuardTripped):
+    """What was reviewed is not applied, and nothing else either: it says nothing of the pairs."""
 
 
 class Interrupted(MilesyncError):

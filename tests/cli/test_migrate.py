@@ -7,7 +7,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -269,7 +271,7 @@ def test_a_reviewed_plan_says_below_what_it_creates(milesync: Milesync, sandbox:
     rail.update(moved, {"parent_id": parents[1]})
     ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
     assert (ended.code, ended.json["error"]["kind"]) == (1, "plan_changed")
-    told = f"parent_id was {parents[0]}, and is {parents[1]} now"
+    told = f"would hang below milestone {parents[1]} instead of {parents[0]}"
     assert told in ended.json["error"]["message"]
 
 
@@ -295,6 +297,32 @@ def test_where_nothing_of_a_reviewed_plan_can_be_planned_it_is_said_why(
     sandbox.testrail.model.no_access.add(1)
     ended = milesync("migrate", "--plan", "plan.json", "--json", extra)
     assert (ended.code, ended.json["error"]["kind"]) == (1, "access_denied")
+
+
+def standing(milesync: Milesync) -> list[Any]:
+    """What status, failures and runs say of every pair."""
+    told = [milesync(command, "--json").json for command in ("status", "failures", "runs")]
+    assert "stands still" not in milesync("failures").out
+    return told
+
+
+@pytest.mark.parametrize(("others", "kind"), [((), "plan_changed"), ((1,), "guard")])
+def test_a_reviewed_plan_that_is_refused_says_nothing_of_its_pairs(
+    milesync: Milesync, two_projects: Sandbox, others: tuple[int, ...], kind: str
+) -> None:
+    """It is about a file: each pair stands where it stood, whichever of them is why."""
+    assert milesync("migrate", "--yes").code == 0
+    milesync("plan", "--out", "plan.json")
+    two_projects.testrail.model.update(1, {"name": "Renamed since"})
+    before = standing(milesync)
+    with Deployment(load_settings()) as deployment, ExitStack() as held:
+        for number in others:
+            pair = deployment.store.pair(deployment.identity(deployment.settings.projects[number]))
+            held.enter_context(pair_lock(deployment.engine, pair.id))
+        refused = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (1, kind)
+    assert standing(milesync) == before
+    assert [one["in_step"] for one in before[0]["projects"]] == [True, True]
 
 
 @pytest.mark.usefixtures("two_projects")

@@ -22,6 +22,7 @@ from worker.sync.reviewed_plan import (
     reviewed_options,
 )
 
+NEW_NAME = {"name": {"before": None, "after": "x"}}
 PLACES = {"testrail_url": "https://a", "testably_url": "https://b"}
 
 
@@ -52,19 +53,22 @@ def test_reasons_cost_and_order_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("fresh", "words"),
     [
-        (plan(action(action="adopt")), "action was create, and is adopt now"),
-        (plan(action(name="Gamma")), "name was Beta, and is Gamma now"),
-        (plan(action(testably_id="ms_1")), "testably_id was None, and is ms_1 now"),
-        (plan(action(parent_id=9)), "parent_id was None, and is 9 now"),
-        (plan(action(action="adopt", parent_id=9)), "action was create, and is adopt now"),
-        (plan(action(), action(2)), "milestone 2 (Beta): create is new"),
-        (plan(), "milestone 1 (Beta): create is no longer in the plan"),
-        (plan(action(), action(None)), "milestone None (Beta): create is new"),
+        (plan(action(action="adopt")), "was to be created, and is to be linked now"),
+        (plan(action(name="Gamma")), "milestone 1 (Beta) is called Gamma now"),
+        (plan(action(testably_id="ms_1")), "is about ms_1 in Testably now instead of none"),
+        (plan(action(parent_id=9)), "would hang below milestone 9 instead of none"),
         (
-            plan(action(fields={"name": {"before": None, "after": "x"}})),
-            "name would be None → 'x' instead of left alone",
+            plan(action(action="adopt", testably_id="ms_1", parent_id=9, fields=NEW_NAME)),
+            "was to be created, and is to be linked now",
         ),
-        (plan(action(), testably_url="https://c"), "testably_url was https://b, and is https://c"),
+        (plan(action(), action(2)), "milestone 2 (Beta) was not in it, and is to be created now"),
+        (plan(), "milestone 1 (Beta) was to be created, and is in the plan no more"),
+        (plan(action(), action(None)), "a record without an id (Beta) was not in it"),
+        (plan(action(fields=NEW_NAME)), "has its name changed from empty to x now instead of not"),
+        (
+            plan(action(), testably_url="https://c"),
+            "the address of Testably was https://b, and is https://c now",
+        ),
     ],
 )
 def test_every_difference_is_said_in_words(fresh: dict[str, Any], words: str) -> None:
@@ -72,6 +76,14 @@ def test_every_difference_is_said_in_words(fresh: dict[str, Any], words: str) ->
     [line] = differences(reviewed, fresh)
     assert words in line
     assert reviewed["fingerprint"] != fingerprint(fresh)
+
+
+def test_a_long_text_is_told_on_one_short_line() -> None:
+    """A description goes on for pages; the plan itself shows it whole."""
+    was, now = ({"description": {"before": None, "after": f"{n}\n" * 900}} for n in "ab")
+    [line] = differences(plan(action(fields=was)), plan(action(fields=now)))
+    assert "has its description changed from empty to b b" in line
+    assert (len(line) < 250, "\n" in line) == (True, False)
 
 
 @pytest.mark.parametrize("kind", ["skip", "update", "archive"])

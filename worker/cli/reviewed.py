@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mappings.commands import for_project
 from mappings.errors import MilesyncError
 from worker.cli.session import pairs_to_call
-from worker.errors import GuardTripped, UsageError
+from worker.errors import NotReviewed, UsageError
 
 if TYPE_CHECKING:
     from worker.bootstrap import Deployment
@@ -79,7 +79,7 @@ def require_reviewed(
 ) -> None:
     """Raises PlanChanged if what was ``looked`` at is not what was reviewed, in any pair of it.
 
-    Raises GuardTripped if one could not be planned beside others; where none could be, there is
+    Raises NotReviewed if one could not be planned beside others; where none could be, there is
     nothing to apply, and their errors are told as always.
     """
     from worker.cli.plan import places
@@ -91,7 +91,7 @@ def require_reviewed(
         if isinstance(result, MilesyncError):
             project = identity.testrail_project
             pair = f"project {project} → {identity.testably_project}"
-            raise GuardTripped(
+            raise NotReviewed(
                 f"Nothing was written, since {pair} could not be planned: {result.message}",
                 for_project(result.hint, deployment.project_to_name(project)),
             ) from result
