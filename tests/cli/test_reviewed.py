@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mappings.link import Link
+from mappings.link_record import LinkState
 from worker.errors import UsageError
+from worker.sync.begun_plan import rest_of
 from worker.sync.options import Only, Options, Trigger
 from worker.sync.reviewed_plan import (
     PlanChanged,
@@ -92,6 +96,54 @@ def test_below_what_it_hangs_does_not_count_where_nothing_is_created(kind: str) 
     one, other = (plan(action(action=kind, parent_id=parent)) for parent in (None, 9))
     assert differences(one, other) == []
     assert one["fingerprint"] == other["fingerprint"]
+
+
+APPLIED = Link(
+    1, "ms_1", LinkState.LINKED, last_applied={"name": "Beta", "status": "active"}, parent_id=9
+)
+CREATE = action(fields={"name": {"before": None, "after": "Beta"}}, parent_id=9)
+
+
+def left(kind: str = "skip", edited: tuple[str, ...] = (), **fields: str) -> dict[str, Any]:
+    pushed = {name: {"before": "was", "after": value} for name, value in fields.items()}
+    return action(action=kind, testably_id="ms_1", fields=pushed, edited=list(edited))
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "now", "link", "is_so"),
+    [
+        (CREATE, left(), APPLIED, True),
+        (CREATE, left("update", name="Beta"), APPLIED, True),
+        (CREATE, left("update", name="Gamma"), APPLIED, False),
+        (CREATE, left("update", ("name",), name="Beta"), APPLIED, False),
+        (CREATE, left("update", status="completed"), APPLIED, False),
+        (CREATE, left("update"), APPLIED, False),
+        (CREATE, left("conflict"), APPLIED, False),
+        (CREATE, None, APPLIED, False),
+        (CREATE, left(), replace(APPLIED, state=LinkState.HELD), False),
+        (CREATE, left(), replace(APPLIED, last_applied={"name": "Gamma"}), False),
+        (CREATE, left(), replace(APPLIED, last_applied={}), False),
+        (CREATE, left(), replace(APPLIED, parent_id=8), False),
+        (CREATE, left() | {"name": "Gamma"}, APPLIED, False),
+        (CREATE | {"action": "conflict"}, left(), APPLIED, False),
+        (CREATE | {"action": "adopt", "testably_id": "ms_2"}, left(), APPLIED, False),
+        (left("archive"), None, replace(APPLIED, state=LinkState.ARCHIVED), True),
+        (left("archive"), left(), replace(APPLIED, state=LinkState.ARCHIVED), True),
+        (left("archive"), left(), replace(APPLIED, state=LinkState.ORPHANED), False),
+        (
+            left("archive"),
+            None,
+            replace(APPLIED, testably_id="ms_2", state=LinkState.ARCHIVED),
+            False,
+        ),
+    ],
+)
+def test_what_is_begun_is_no_difference_where_only_its_rest_is_to_be_done(
+    reviewed: dict[str, Any], now: dict[str, Any] | None, link: Link, is_so: bool
+) -> None:
+    fresh = plan(*([] if now is None else [now]))
+    rest = rest_of(plan(reviewed), fresh, lambda _, ids: {1: link} if 1 in ids else {})
+    assert (differences(rest, fresh) == []) == is_so
 
 
 def test_another_project_is_a_difference() -> None:
@@ -191,6 +243,8 @@ def test_any_document_is_a_plan_or_refused_in_plain_words(document: Any) -> None
         read = read_reviewed(json.dumps(document), "plan.json")
         reviewed_options(read)
         assert isinstance(differences(read, fresh), list)
+        rest = rest_of(read, fresh, lambda _, ids: dict.fromkeys(ids, APPLIED))
+        assert isinstance(differences(rest, fresh), list)
         assert isinstance(differences(fresh, read), list)
     except UsageError as error:
         told = f"{error.message} {error.hint}"

@@ -72,7 +72,7 @@ def fingerprint(document: Document) -> str:
     """What is equal for two plans that would do the same in the same place; it can be typed."""
     pairs = {
         pair: sorted(([one.get(n) for n in (*_DECIDED, *_more(one))] for one in actions), key=str)
-        for pair, actions in _by_pair(document).items()
+        for pair, actions in by_pair(document).items()
     }
     facts = [document.get("testrail_url"), document.get("testably_url"), pairs]
     text = json.dumps(facts, sort_keys=True)
@@ -162,7 +162,7 @@ def _differences(reviewed: Document, fresh: Document) -> Iterator[str]:
         before, now = (one.get(f"{side.lower()}_url") for one in (reviewed, fresh))
         if before != now:
             yield f"the address of {side} was {before}, and is {now} now"
-    was, by_now = _by_pair(reviewed), _by_pair(fresh)
+    was, by_now = by_pair(reviewed), by_pair(fresh)
     for pair in sorted(was.keys() | by_now.keys()):
         if pair not in by_now:
             yield f"project {pair} is not among those chosen now"
@@ -173,15 +173,18 @@ def _differences(reviewed: Document, fresh: Document) -> Iterator[str]:
                 yield f"project {pair}, {line}"
 
 
-def _by_pair(document: Document) -> dict[str, Sequence[Document]]:
-    return {
-        f"{project.get('testrail_project')} → {project.get('testably_project')}": project["actions"]
-        for project in document["projects"]
-    }
+def by_pair(document: Document) -> dict[str, Sequence[Document]]:
+    """The actions of each pair of a plan, by what people call it."""
+    return {pair_called(project): project["actions"] for project in document["projects"]}
+
+
+def pair_called(project: Document) -> str:
+    """How people are told of a pair."""
+    return f"{project.get('testrail_project')} → {project.get('testably_project')}"
 
 
 def _of_actions(reviewed: Sequence[Document], fresh: Sequence[Document]) -> Iterator[str]:
-    before, after = _by_id(reviewed), _by_id(fresh)
+    before, after = by_id(reviewed), by_id(fresh)
     for key in sorted(before.keys() | after.keys(), key=str):
         one, other = before.get(key), after.get(key)
         if one is None and other is not None:
@@ -192,7 +195,7 @@ def _of_actions(reviewed: Sequence[Document], fresh: Sequence[Document]) -> Iter
             yield from (f"{_called(one)} {line}" for line in _of_action(one, other))
 
 
-def _by_id(actions: Sequence[Document]) -> dict[tuple[object, int], Document]:
+def by_id(actions: Sequence[Document]) -> dict[tuple[Any, int], Document]:
     """The actions by TestRail id; those without one are told apart by their order."""
     found: dict[object, list[Document]] = defaultdict(list)
     for action in actions:
