@@ -342,8 +342,13 @@ def test_projects_are_the_enabled_ones_or_those_asked_for(load: Load) -> None:
 
 
 def test_no_project_at_all_is_a_mistake_in_the_settings(load: Load) -> None:
-    with pytest.raises(SettingsError, match="MILESYNC_PROJECTS is not set"):
+    with pytest.raises(SettingsError, match="MILESYNC_PROJECTS is not set") as elsewhere:
         load().require_projects()
+    assert "There is no milesync.toml in this folder" in elsewhere.value.message
+    assert "--config FILE" in elsewhere.value.hint
+    with pytest.raises(SettingsError, match=r"milesync\.toml has no \[\[projects\]\]") as empty:
+        load("[log]").require_projects()
+    assert "--config" not in empty.value.hint
     with pytest.raises(SettingsError, match="disabled"):
         load("[[projects]]\ntestrail=1\ntestably='p'\nenabled=false").require_projects()
 
