@@ -215,6 +215,12 @@ def field_meant(said: str) -> str | None:
     )
 
 
+def sentence(text: str) -> str:
+    """A text with a full stop, where it has no end: an error's, with more to say behind it."""
+    end = text.rstrip()
+    return f"{end}." if end and end[-1] not in ".!?:…" else end
+
+
 def verdict(name: str) -> str:
     """What a difference means: ``held after an undo`` for ``held``."""
     return _VERDICTS[name]

@@ -98,6 +98,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(moment=moment, commands=commands, spaced=_spaced, named=words.named)
+    made.filters.update(sentence=words.sentence)
     made.globals.update(
         words=words,
         stays=stays,
