@@ -176,9 +176,14 @@ def test_a_milestone_says_what_is_held(web: TestClient, world: World) -> None:
 
 
 def test_a_milestone_that_cannot_be_read_says_so(web: TestClient, world: World) -> None:
-    page = Page(web.get(f"/pairs/1/proj_abc123/milestones/{world.unreadable}").text)
+    path = f"/pairs/1/proj_abc123/milestones/{world.unreadable}"
+    page = Page(web.get(path).text)
     assert "In TestRail its name is blank" in page.text
     assert "not compared" in page.text
+    sides = re.findall(r'data-label="TestRail">(.*?)</td>', web.get(path).text)
+    assert sides == ["not read"] * 5
+    assert "Correct the milestone in TestRail." in page.text
+    assert "milesync retry" not in page.text, "that is not what helps"
 
 
 def test_of_a_milestone_that_is_gone_nothing_is_said_to_be_written(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from mappings.field_names import FIELD_NAMES
 
 HELD: Final = "held"
+EMPTY: Final = "empty"
 _NEEDS_YOU: Final = ("quarantined", "quarantine", "conflicts", "conflict", "waiting")
 _COUNTED: Final = (
     (("created", "create"), "new", "new"),
@@ -226,10 +227,10 @@ def verdict(name: str) -> str:
     return _VERDICTS[name]
 
 
-def value_shown(value: object) -> str:
-    """A field's value on one line: a day for a midnight, ``empty`` for nothing."""
+def value_shown(value: object, blank: str = EMPTY) -> str:
+    """A field's value on one line: a day for a midnight, ``blank`` for nothing."""
     text = " ".join(str(value).split()) if value is not None else ""
-    return text.removesuffix(_MIDNIGHT) if text else "empty"
+    return text.removesuffix(_MIDNIGHT) if text else blank
 
 
 def lifecycles(both: Mapping[str, str | None]) -> str:
