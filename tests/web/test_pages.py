@@ -264,7 +264,12 @@ def test_the_milestones_are_narrowed_by_name_or_id(web: TestClient, world: World
     ],
 )
 def test_what_is_not_there_is_404(web: TestClient, path: str) -> None:
-    assert web.get(path).status_code == 404
+    answer = web.get(path)
+    assert answer.status_code == 404
+    if "%00" not in path:  # refused before anything is looked up
+        page = Page(answer.text)
+        assert "Not found" in page.text
+        assert "/" in page.links, "the way back"
 
 
 @pytest.mark.parametrize("odd", ["%00", "x%00", "9" * 5000, "\ud800", "%ED%A0%80", "%FF"])
