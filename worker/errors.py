@@ -63,6 +63,7 @@ __all__ = [
     "Misdirected",
     "NoLimiter",
     "NotFound",
+    "NotReviewed",
     "ProxyRefused",
     "RateLimited",
     "Redirected",
@@ -93,7 +94,8 @@ class Done(StrEnum):
 class SettingsError(MilesyncError):
     kind = "settings"
     default_hint = (
-        "Correct the setting; `milesync init --config example.toml` writes a commented example."
+        "Correct the setting; `milesync init --config example.toml --json` writes a commented "
+        "example."
     )
 
 
@@ -105,6 +107,10 @@ class UsageError(MilesyncError):
 class GuardTripped(MilesyncError):
     kind = "guard"
     default_hint = "Read `milesync plan`; nothing was written."
+
+
+class NotReviewed(GuardTripped):
+    """What was reviewed is not applied, and nothing else either: it says nothing of the pairs."""
 
 
 class Interrupted(MilesyncError):
@@ -160,6 +166,8 @@ class ApiError(MilesyncError):
 
     kind = "api"
     may_pass: ClassVar[bool] = False
+    hints: ClassVar[Mapping[str, str]] = {}
+    """What to do next at each side, where that differs."""
 
     def __init__(
         self,
@@ -171,7 +179,7 @@ class ApiError(MilesyncError):
         done: Done = Done.NO,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, hint)
+        super().__init__(message, hint or self.hints.get(api, ""))
         self.api = api
         self.status = status
         self.done = done
@@ -180,7 +188,10 @@ class ApiError(MilesyncError):
 
 class CredentialsRefused(ApiError):
     kind = "credentials"
-    default_hint = "Check the user and API key, or the token; `milesync check` tries them."
+    hints: ClassVar = {
+        "TestRail": "Check MILESYNC_TESTRAIL_USER and MILESYNC_TESTRAIL_API_KEY.",
+        "Testably": "Check MILESYNC_TESTABLY_TOKEN.",
+    }
 
 
 class TurnedAway(ApiError):

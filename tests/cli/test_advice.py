@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Milesync
+from tests.cli.conftest import Milesync, Terminal
 from worker.sandbox.server import Sandbox
 
 PROJECT = "proj_abc123"
@@ -140,7 +141,12 @@ def test_a_setting_that_is_wrong_advises_an_example_that_can_be_written(
     with monkeypatch.context() as wrong:
         wrong.setenv("MILESYNC_SCHEDULE", "whenever")
         [command] = advised(milesync("status", "--json").json["error"]["hint"])
+        asked = StringIO()
+        wrong.setattr("sys.stdin", Terminal())
+        wrong.setattr("sys.stderr", asked)
+        wrong.setattr(asked, "isatty", lambda: True)
         assert milesync(*command).code == 0
+        assert asked.getvalue() == "", "on a terminal it asks nothing either"
     assert (folder / "example.toml").is_file()
 
 

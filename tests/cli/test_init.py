@@ -80,6 +80,27 @@ def test_a_person_is_asked_and_both_files_are_written(
     assert kept["testrail"]["url"] == sandbox.testrail.url, "a pasted address is cleaned"
 
 
+def test_an_interrupt_says_that_nothing_was_kept(
+    sandbox: Sandbox, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """And what a side refuses is told with the settings that are meant."""
+    with terminal(milesync("init"), folder=tmp_path, environ=environ) as shown:
+        shown.answer("Address of TestRail", sandbox.testrail.url)
+        shown.answer("TestRail user", USER)
+        shown.answer("API key", "wrong")
+        shown.expect("Check MILESYNC_TESTRAIL_USER and MILESYNC_TESTRAIL_API_KEY")
+        shown.answer("TestRail user", "")
+        shown.answer("API key", API_KEY)
+        shown.answer("Address of Testably", sandbox.testably.url)
+        shown.answer("token", "wrong")
+        shown.expect("Check MILESYNC_TESTABLY_TOKEN")
+        shown.expect("token")
+        shown.press("\x03")
+        shown.expect("Nothing was written")
+        assert shown.end() == 130
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_side_refuses_is_asked_for_again(
     sandbox: Sandbox, environ: dict[str, str], tmp_path: Path
 ) -> None:

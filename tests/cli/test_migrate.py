@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,7 +274,7 @@ def test_a_reviewed_plan_says_below_what_it_creates(milesync: Milesync, sandbox:
     rail.update(moved, {"parent_id": parents[1]})
     ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
     assert (ended.code, ended.json["error"]["kind"]) == (1, "plan_changed")
-    told = f"parent_id was {parents[0]}, and is {parents[1]} now"
+    told = f"would hang below milestone {parents[1]} instead of {parents[0]}"
     assert told in ended.json["error"]["message"]
 
 
@@ -296,6 +300,113 @@ def test_where_nothing_of_a_reviewed_plan_can_be_planned_it_is_said_why(
     sandbox.testrail.model.no_access.add(1)
     ended = milesync("migrate", "--plan", "plan.json", "--json", extra)
     assert (ended.code, ended.json["error"]["kind"]) == (1, "access_denied")
+
+
+def standing(milesync: Milesync) -> list[Any]:
+    """What status, failures and runs say of every pair."""
+    told = [milesync(command, "--json").json for command in ("status", "failures", "runs")]
+    assert "stands still" not in milesync("failures").out
+    return told
+
+
+def interrupt_each(number: int, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C after every so many writes in Testably."""
+    written = count(1)
+    for name in ("create", "update"):
+        write = getattr(sandbox.testably.model, name)
+
+        def and_interrupt(*args: Any, write: Any = write, **values: Any) -> Any:
+            row = write(*args, **values)
+            if next(written) % number == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            return row
+
+        monkeypatch.setattr(sandbox.testably.model, name, and_interrupt)
+
+
+def applied_in_parts(milesync: Milesync) -> list[dict[str, Any]]:
+    """The runs that the reviewed plan took, given the same command again and again."""
+    runs, code = [], 130
+    while code == 130:
+        ended = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+        code = ended.code
+        runs += ended.json["projects"]
+    assert code == 0, ended.json.get("error")
+    return runs
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_a_reviewed_plan_that_was_interrupted_goes_on_with_the_same_command(
+    milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, each: int
+) -> None:
+    """After whichever write, and once everything is done there is nothing to do."""
+    monkeypatch.setenv("MILESYNC_CONCURRENCY", "1")
+    milesync("plan", "--out", "plan.json")
+    with monkeypatch.context() as patched:
+        interrupt_each(each, sandbox, patched)
+        runs = applied_in_parts(milesync)
+    assert len(runs) > SEEDED // each
+    assert len(sandbox.testably.model.live("proj_abc123")) == SEEDED
+    assert milesync("verify").code == 0
+    again = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (again.code, again.json["projects"][0]["unchanged"]) == (0, SEEDED)
+
+    rail = sandbox.testrail.model
+    roots = [one for one in rail.everything(1) if not one["parent_id"]]
+    changed, gone = int(str(roots[0]["id"])), int(str(rail.everything(1)[-1]["id"]))
+    rail.update(changed, {"name": "Renamed", "description": "Other words"})
+    rail.delete(gone)
+    rail.add(1, {"name": "There by hand"})
+    sandbox.testably.model.create("proj_abc123", {"name": "There by hand"})
+    milesync("plan", "--adopt-by-name", "--out", "plan.json")
+    with monkeypatch.context() as patched:
+        interrupt_each(each, sandbox, patched)
+        runs = applied_in_parts(milesync)
+    assert sum(one["archived"] for one in runs) == 1
+    assert milesync("verify").code == 0
+
+
+def test_what_was_done_of_a_reviewed_plan_lets_nothing_else_be_done(
+    milesync: Milesync, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody edits between its parts, in either tool, nobody has reviewed."""
+    monkeypatch.setenv("MILESYNC_CONCURRENCY", "1")
+    milesync("plan", "--out", "plan.json")
+    with monkeypatch.context() as patched:
+        interrupt_each(3, sandbox, patched)
+        assert milesync("migrate", "--plan", "plan.json", "--yes").code == 130
+    written = sandbox.testably.count("POST") + sandbox.testably.count("PATCH")
+    made, *_ = sandbox.testably.model.live("proj_abc123")
+    before = dict(made)
+    sandbox.testably.model.update("proj_abc123", str(made["id"]), {"description": "By hand"})
+    refused = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (1, "plan_changed")
+    undone = {"description": before["description"]}
+    sandbox.testably.model.update("proj_abc123", str(made["id"]), undone)
+    sandbox.testrail.model.update(1, {"description": "Edited in TestRail"})
+    refused = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (1, "plan_changed")
+    assert "milestone 1 (" in refused.json["error"]["message"]
+    assert sandbox.testably.count("POST") + sandbox.testably.count("PATCH") == written
+
+
+@pytest.mark.parametrize(("others", "kind"), [((), "plan_changed"), ((1,), "guard")])
+def test_a_reviewed_plan_that_is_refused_says_nothing_of_its_pairs(
+    milesync: Milesync, two_projects: Sandbox, others: tuple[int, ...], kind: str
+) -> None:
+    """It is about a file: each pair stands where it stood, whichever of them is why."""
+    assert milesync("migrate", "--yes").code == 0
+    milesync("plan", "--out", "plan.json")
+    two_projects.testrail.model.update(1, {"name": "Renamed since"})
+    before = standing(milesync)
+    with Deployment(load_settings()) as deployment, ExitStack() as held:
+        for number in others:
+            pair = deployment.store.pair(deployment.identity(deployment.settings.projects[number]))
+            held.enter_context(pair_lock(deployment.engine, pair.id))
+        refused = milesync("migrate", "--plan", "plan.json", "--yes", "--json")
+    assert (refused.code, refused.json["error"]["kind"]) == (1, kind)
+    assert standing(milesync) == before
+    assert [one["in_step"] for one in before[0]["projects"]] == [True, True]
 
 
 @pytest.mark.usefixtures("two_projects")

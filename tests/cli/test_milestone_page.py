@@ -84,6 +84,19 @@ def test_what_cannot_be_mended_is_told_by_its_verdict(
     assert child not in agrees(milesync, web)
 
 
+def test_what_is_not_in_testably_has_no_values_there(
+    milesync: Milesync, sandbox: Sandbox, web: TestClient
+) -> None:
+    """And a retry is offered, since that is its next step."""
+    sandbox.testably.model.switches = TestablySwitches(max_name_length=20)
+    refused = sandbox.testrail.model.add(1, {"name": "Far too long for this"})["id"]
+    assert milesync("migrate", "--yes").code == 3
+    text = web.get(f"/pairs/1/proj_abc123/milestones/{refused}").text
+    assert re.findall(r'data-label="Testably">(.*?)</td>', text) == ["–"] * 5
+    assert "empty" in re.findall(r'data-label="TestRail">(.*?)</td>', text)
+    assert f"milesync retry {refused}" in Page(text).text
+
+
 def test_what_an_undo_holds_is_told_as_held(
     milesync: Milesync, sandbox: Sandbox, web: TestClient
 ) -> None:

@@ -137,6 +137,20 @@ def test_the_report_stands_alone_and_runs_nothing(
 # --- what a run does not know is not claimed
 
 
+def test_a_proof_before_a_run_is_not_told_as_its_own(
+    milesync: Milesync, sandbox: Sandbox, folder: Path
+) -> None:
+    milesync("migrate", "--yes")
+    sandbox.testrail.model.update(1, {"name": "Renamed"})
+    run = milesync("migrate", "--yes", "--no-verify", "--json").json["projects"][0]["run"]
+    milesync("report", run, "--out", "report.html")
+    told = "this run, both sides were last read whole and found to agree on"
+    assert f"Before {told}" in read(folder).text
+    assert milesync("verify").code == 0
+    milesync("report", run, "--out", "report.html")
+    assert f"After {told}" in read(folder).text
+
+
 CLAIMS = (
     "Nothing needs a decision",
     "Everything was carried",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mappings.link import Link
+from mappings.link_record import LinkState
 from worker.errors import UsageError
+from worker.sync.begun_plan import rest_of
 from worker.sync.options import Only, Options, Trigger
 from worker.sync.reviewed_plan import (
     PlanChanged,
@@ -22,6 +26,7 @@ from worker.sync.reviewed_plan import (
     reviewed_options,
 )
 
+NEW_NAME = {"name": {"before": None, "after": "x"}}
 PLACES = {"testrail_url": "https://a", "testably_url": "https://b"}
 
 
@@ -52,19 +57,22 @@ def test_reasons_cost_and_order_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("fresh", "words"),
     [
-        (plan(action(action="adopt")), "action was create, and is adopt now"),
-        (plan(action(name="Gamma")), "name was Beta, and is Gamma now"),
-        (plan(action(testably_id="ms_1")), "testably_id was None, and is ms_1 now"),
-        (plan(action(parent_id=9)), "parent_id was None, and is 9 now"),
-        (plan(action(action="adopt", parent_id=9)), "action was create, and is adopt now"),
-        (plan(action(), action(2)), "milestone 2 (Beta): create is new"),
-        (plan(), "milestone 1 (Beta): create is no longer in the plan"),
-        (plan(action(), action(None)), "milestone None (Beta): create is new"),
+        (plan(action(action="adopt")), "was to be created, and is to be linked now"),
+        (plan(action(name="Gamma")), "milestone 1 (Beta) is called Gamma now"),
+        (plan(action(testably_id="ms_1")), "is about ms_1 in Testably now instead of none"),
+        (plan(action(parent_id=9)), "would hang below milestone 9 instead of none"),
         (
-            plan(action(fields={"name": {"before": None, "after": "x"}})),
-            "name would be None → 'x' instead of left alone",
+            plan(action(action="adopt", testably_id="ms_1", parent_id=9, fields=NEW_NAME)),
+            "was to be created, and is to be linked now",
         ),
-        (plan(action(), testably_url="https://c"), "testably_url was https://b, and is https://c"),
+        (plan(action(), action(2)), "milestone 2 (Beta) was not in it, and is to be created now"),
+        (plan(), "milestone 1 (Beta) was to be created, and is in the plan no more"),
+        (plan(action(), action(None)), "a record without an id (Beta) was not in it"),
+        (plan(action(fields=NEW_NAME)), "has its name changed from empty to x now instead of not"),
+        (
+            plan(action(), testably_url="https://c"),
+            "the address of Testably was https://b, and is https://c now",
+        ),
     ],
 )
 def test_every_difference_is_said_in_words(fresh: dict[str, Any], words: str) -> None:
@@ -74,12 +82,68 @@ def test_every_difference_is_said_in_words(fresh: dict[str, Any], words: str) ->
     assert reviewed["fingerprint"] != fingerprint(fresh)
 
 
+def test_a_long_text_is_told_on_one_short_line() -> None:
+    """A description goes on for pages; the plan itself shows it whole."""
+    was, now = ({"description": {"before": None, "after": f"{n}\n" * 900}} for n in "ab")
+    [line] = differences(plan(action(fields=was)), plan(action(fields=now)))
+    assert "has its description changed from empty to b b" in line
+    assert (len(line) < 250, "\n" in line) == (True, False)
+
+
 @pytest.mark.parametrize("kind", ["skip", "update", "archive"])
 def test_below_what_it_hangs_does_not_count_where_nothing_is_created(kind: str) -> None:
     """Nobody moves it, and what agrees as before is shown without its parent."""
     one, other = (plan(action(action=kind, parent_id=parent)) for parent in (None, 9))
     assert differences(one, other) == []
     assert one["fingerprint"] == other["fingerprint"]
+
+
+APPLIED = Link(
+    1, "ms_1", LinkState.LINKED, last_applied={"name": "Beta", "status": "active"}, parent_id=9
+)
+CREATE = action(fields={"name": {"before": None, "after": "Beta"}}, parent_id=9)
+
+
+def left(kind: str = "skip", edited: tuple[str, ...] = (), **fields: str) -> dict[str, Any]:
+    pushed = {name: {"before": "was", "after": value} for name, value in fields.items()}
+    return action(action=kind, testably_id="ms_1", fields=pushed, edited=list(edited))
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "now", "link", "is_so"),
+    [
+        (CREATE, left(), APPLIED, True),
+        (CREATE, left("update", name="Beta"), APPLIED, True),
+        (CREATE, left("update", name="Gamma"), APPLIED, False),
+        (CREATE, left("update", ("name",), name="Beta"), APPLIED, False),
+        (CREATE, left("update", status="completed"), APPLIED, False),
+        (CREATE, left("update"), APPLIED, False),
+        (CREATE, left("conflict"), APPLIED, False),
+        (CREATE, None, APPLIED, False),
+        (CREATE, left(), replace(APPLIED, state=LinkState.HELD), False),
+        (CREATE, left(), replace(APPLIED, last_applied={"name": "Gamma"}), False),
+        (CREATE, left(), replace(APPLIED, last_applied={}), False),
+        (CREATE, left(), replace(APPLIED, parent_id=8), False),
+        (CREATE, left() | {"name": "Gamma"}, APPLIED, False),
+        (CREATE | {"action": "conflict"}, left(), APPLIED, False),
+        (CREATE | {"action": "adopt", "testably_id": "ms_2"}, left(), APPLIED, False),
+        (left("archive"), None, replace(APPLIED, state=LinkState.ARCHIVED), True),
+        (left("archive"), left(), replace(APPLIED, state=LinkState.ARCHIVED), True),
+        (left("archive"), left(), replace(APPLIED, state=LinkState.ORPHANED), False),
+        (
+            left("archive"),
+            None,
+            replace(APPLIED, testably_id="ms_2", state=LinkState.ARCHIVED),
+            False,
+        ),
+    ],
+)
+def test_what_is_begun_is_no_difference_where_only_its_rest_is_to_be_done(
+    reviewed: dict[str, Any], now: dict[str, Any] | None, link: Link, is_so: bool
+) -> None:
+    fresh = plan(*([] if now is None else [now]))
+    rest = rest_of(plan(reviewed), fresh, lambda _, ids: {1: link} if 1 in ids else {})
+    assert (differences(rest, fresh) == []) == is_so
 
 
 def test_another_project_is_a_difference() -> None:
@@ -179,6 +243,8 @@ def test_any_document_is_a_plan_or_refused_in_plain_words(document: Any) -> None
         read = read_reviewed(json.dumps(document), "plan.json")
         reviewed_options(read)
         assert isinstance(differences(read, fresh), list)
+        rest = rest_of(read, fresh, lambda _, ids: dict.fromkeys(ids, APPLIED))
+        assert isinstance(differences(rest, fresh), list)
         assert isinstance(differences(fresh, read), list)
     except UsageError as error:
         told = f"{error.message} {error.hint}"

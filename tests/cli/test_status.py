@@ -65,7 +65,11 @@ def test_a_pair_whose_tries_fail_is_stale_with_the_reason(
     said = stale(milesync)
     assert said is not None
     assert "The last one: TestRail answered" in said
-    assert "The pair stands still: TestRail answered" in milesync("failures").out
+    for command in ("failures", "status"):
+        told = " ".join(milesync(command).out.split())
+        assert "The pair stands still: TestRail answered" in told
+        assert "Give this account access" in told
+        assert "`milesync check` tries both sides." in told
 
 
 def test_what_a_notice_says_of_refused_credentials_is_said_by_failures_too(
@@ -89,7 +93,9 @@ def test_what_a_notice_says_of_refused_credentials_is_said_by_failures_too(
             assert project["failures"] == []
             assert project["stands_still"] in notice["message"]
             assert "`milesync check`" in project["stands_still"]
-            assert "invalid API token. Check the user" in project["stands_still"]
+            assert "invalid API token. Check MILESYNC_TESTRAIL_USER" in project["stands_still"]
+            for command in ("failures", "status"):
+                assert "`milesync check` tries both sides." in milesync(command).out
             assert milesync("check").code == 1
         assert milesync("sync").code == 0
         assert [one["event"] for one in got] == ["needs_a_person", "over"]

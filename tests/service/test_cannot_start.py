@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,16 +99,20 @@ def test_a_beat_that_nobody_can_ask_for_is_said_without_a_traceback(stack: Stack
 
 
 def test_a_port_that_is_taken_is_said_in_two_lines(stack: Stack) -> None:
-    """By the web process, and by `up`, which ends with it."""
+    """By the web process, and by `up`, which begins nothing then."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         stack.extra["MILESYNC_LISTEN"] = f"127.0.0.1:{other.getsockname()[1]}"
         process = stack.start("process", *WEB)
         assert process.wait(ENDED) == 1
         [what, hint] = stack.log("process").splitlines()
-        assert what.startswith(f"milesync: Nothing can listen at {stack.extra['MILESYNC_LISTEN']}")
+        where = stack.extra["MILESYNC_LISTEN"]
+        assert what == f"milesync: Nothing can listen at {where}: Address already in use."
         assert "MILESYNC_LISTEN" in hint
         stack.redis_url = None
         up = stack.start("up", "worker.cli", "up")
         assert up.wait(ENDED) == 1
-        assert "Nothing can listen at" in stack.log("up")
-        assert "The web ended by itself, with 1" in stack.log("up")
+        assert stack.log("up").splitlines() == [what, hint]
+        told = stack.start("json", "worker.cli", "up", "--json")
+        assert told.wait(ENDED) == 1
+        document = json.loads(stack.log("json"))
+        assert (document["state"], document["error"]["kind"]) == ("failed", "listen")

@@ -81,6 +81,12 @@ def patched_by(stack: Stack) -> set[str]:
     return {r["process"] for r in stack.records("up") if r.get("method") == "PATCH"}
 
 
+def test_up_says_that_it_runs_once_it_is_answered(stack: Stack) -> None:
+    stack.start("up", "worker.cli", "up")
+    eventually(lambda: "milesync runs at" in stack.log("up"), 40, stack.logs("up"))
+    assert httpx.get(f"{url(stack)}/healthz", timeout=10).is_success
+
+
 def test_up_syncs_by_schedule_and_webhook_and_ends_cleanly(stack: Stack) -> None:
     """Web, worker, refresher and beat run without a Redis; Ctrl-C ends all of them with 130."""
     stack.extra["MILESYNC_SCHEDULE"] = "* * * * *"

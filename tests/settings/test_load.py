@@ -346,6 +346,11 @@ def test_no_project_at_all_is_a_mistake_in_the_settings(load: Load) -> None:
         with pytest.raises(SettingsError, match="No project pair is configured") as caught:
             load(**variables).require_projects()
         assert "MILESYNC_PROJECTS=1=proj" in caught.value.hint
+        assert "there is no milesync.toml in this folder" in caught.value.message
+        assert "--config FILE" in caught.value.hint
+    with pytest.raises(SettingsError, match=r"milesync\.toml has no \[\[projects\]\]") as empty:
+        load("[log]").require_projects()
+    assert "--config" not in empty.value.hint
     with pytest.raises(SettingsError, match="disabled"):
         load("[[projects]]\ntestrail=1\ntestably='p'\nenabled=false").require_projects()
 

@@ -11,7 +11,7 @@ import pytest
 from tests.settings.conftest import Load
 from worker.settings import settings_template
 from worker.settings.explain import dotted, known_keys
-from worker.settings.model import variable
+from worker.settings.model import ProjectPair, variable
 
 WITHOUT_DEFAULT = {"sync.allow_http", "redis_url", "testrail.url", "testrail.user", "log.format"}
 COMMENTED = re.compile(r"^#(?=[a-z_]+ = |\[\[)", re.MULTILINE)
@@ -43,6 +43,41 @@ def test_each_example_is_valid_and_is_the_default_if_there_is_one(load: Load, ex
     ]
     same = load(example).model_dump() == load("").model_dump()
     assert same == (name not in WITHOUT_DEFAULT)
+
+
+PAIRS = ((1, "proj_abc123", "Webshop → Webshop"), (2, "proj_def456", ""), (2, "proj_ghi789", "C"))
+
+
+def test_each_line_below_a_pair_is_a_setting_of_that_pair(load: Load) -> None:
+    """Whoever takes one # away, as the head of the file says, changes this and nothing else."""
+    text = settings_template({}, PAIRS)
+    plain = load(text)
+    assert [str(pair) for pair in plain.projects] == [f"{one}={other}" for one, other, _ in PAIRS]
+    own = [name for name, field in ProjectPair.model_fields.items() if not field.is_required()]
+    tables = text.split("[[projects]]\n")
+    for number, table in enumerate(tables[1:]):
+        lines = [line for line in table.splitlines() if COMMENTED.match(line)]
+        assert [line[1:].split(" = ")[0] for line in lines] == own
+        for line, name in zip(lines, own, strict=True):
+            changed = table.replace(line, line[1:])
+            edited = [*tables[: number + 1], changed, *tables[number + 2 :]]
+            settings = load("[[projects]]\n".join(edited))
+            is_kept = name in settings.projects[number].model_fields_set
+            assert is_kept == (not line.endswith('""')), "an empty secret is none"
+            others = {"projects", "source_file"}
+            assert settings.model_dump(exclude=others) == plain.model_dump(exclude=others)
+
+
+@pytest.mark.parametrize("pairs", [(), PAIRS])
+def test_each_line_alone_is_no_mistake(load: Load, pairs: tuple[tuple[int, str, str], ...]) -> None:
+    """But for a pair that is not there yet: its first three lines belong together."""
+    text = settings_template({}, pairs)
+    if not pairs:
+        begun = "#[[projects]]\n#testrail = 1\n#testably ="
+        assert begun in text
+        text = text.replace(begun, begun.replace("#", ""))
+    for line in COMMENTED.finditer(text):
+        assert load(text[: line.start()] + text[line.end() :])
 
 
 def test_all_examples_together_are_valid(load: Load) -> None:

@@ -24,7 +24,7 @@ from worker.settings import load_settings
 from worker.web import create_app
 
 HOSTILE = "<script>document.title='it ran'</script>"
-LONG = "An-unbreakably-long-name-of-a-milestone-" * 6
+LONG = "An-unbreakably-long-name-of-a-milestone" + "e" * 201
 FAST = "60000/60s"
 PROJECTS = "1=proj_abc123,2=proj_mobile,3=proj_never,4=proj_closed"
 
@@ -34,12 +34,13 @@ class World:
     """Four pairs on one database.
 
     1 has a milestone that cannot be read, one called `HOSTILE` and sub-milestones; of 2 an undo
-    holds everything; 3 never ran; the last run of 4 failed. ``hostile`` and ``unreadable`` are
-    TestRail ids of pair 1, ``held`` is one of pair 2.
+    holds everything; 3 never ran; the last run of 4 failed. ``hostile``, ``long`` (its name has no
+    place to break) and ``unreadable`` are TestRail ids of pair 1, ``held`` is one of pair 2.
     """
 
     environ: dict[str, str]
     hostile: int
+    long: int
     unreadable: int
     held: int
     testrail_url: str
@@ -100,7 +101,7 @@ def _live(sandbox: Sandbox, environ: dict[str, str]) -> World:
     milesync(environ, "sync", "--project", "1", "--project", "4")
     _, listed = milesync(environ, "runs", "--project", "2", "--json")
     milesync(environ, "undo", "--yes", _run(listed))
-    return World(environ, hostile, unreadable, held, environ["MILESYNC_TESTRAIL_URL"])
+    return World(environ, hostile, parent, unreadable, held, environ["MILESYNC_TESTRAIL_URL"])
 
 
 def _run(listed: str) -> str:

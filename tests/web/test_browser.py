@@ -22,7 +22,7 @@ from tests.web.page import kind_of
 from worker.bootstrap import Deployment
 from worker.settings import load_settings
 
-KINDS = 6
+KINDS = 7
 PATHS = (
     "/",
     "/?q=mobile",
@@ -31,6 +31,7 @@ PATHS = (
     "/pairs/1/proj_abc123/milestones",
     "/pairs/3/proj_never",
     "/runs/nothing",
+    "/nothing",
 )
 
 
@@ -70,7 +71,8 @@ def paths(world: World, server: str, page: Page) -> list[str]:
     pair = "/pairs/1/proj_abc123"
     page.goto(f"{server}{pair}")
     runs = page.eval_on_selector_all("a[href^='/runs/']", "all => all.map(one => one.pathname)")
-    milestones = [f"{pair}/milestones/{id_}" for id_ in (world.hostile, world.unreadable)]
+    odd = (world.hostile, world.unreadable, world.long)
+    milestones = [f"{pair}/milestones/{id_}" for id_ in odd]
     return [
         *PATHS,
         *dict.fromkeys(runs),
@@ -80,7 +82,7 @@ def paths(world: World, server: str, page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 390, 320])
 def test_no_page_is_wider_than_the_screen_and_axe_finds_nothing(
     server: str, world: World, browser: Browser, width: int, scheme: Literal["light", "dark"]
 ) -> None:
@@ -100,7 +102,7 @@ def test_no_page_is_wider_than_the_screen_and_axe_finds_nothing(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 390, 320])
 def test_the_report_is_no_wider_than_the_screen_and_axe_finds_nothing(
     world: World, browser: Browser, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
 ) -> None:

@@ -114,8 +114,9 @@ def test_the_overview_agrees_with_status_and_failures(web: TestClient, world: Wo
     _, said = milesync(world.environ, "status", "--json")
     page = Page(web.get("/").text)
     every = json.loads(said)["projects"]
-    total = sum(one["needs_a_person"] for one in every)
-    assert f"{total} things need you" in page.text
+    still = sum(one["stands_still"] is not None for one in every)
+    total = sum(one["needs_a_person"] for one in every) + still
+    assert f"{total} things need you, among them {still} pair that stands still" in page.text
     in_step = sum(one["in_step"] is True for one in every)
     assert page.text.count("In step.") == in_step
     assert page.text.count("Not in step.") == sum(one["in_step"] is False for one in every)
@@ -175,9 +176,14 @@ def test_a_milestone_says_what_is_held(web: TestClient, world: World) -> None:
 
 
 def test_a_milestone_that_cannot_be_read_says_so(web: TestClient, world: World) -> None:
-    page = Page(web.get(f"/pairs/1/proj_abc123/milestones/{world.unreadable}").text)
+    path = f"/pairs/1/proj_abc123/milestones/{world.unreadable}"
+    page = Page(web.get(path).text)
     assert "In TestRail its name is blank" in page.text
     assert "not compared" in page.text
+    sides = re.findall(r'data-label="TestRail">(.*?)</td>', web.get(path).text)
+    assert sides == ["not read"] * 5
+    assert "Correct the milestone in TestRail." in page.text
+    assert "milesync retry" not in page.text, "that is not what helps"
 
 
 def test_of_a_milestone_that_is_gone_nothing_is_said_to_be_written(tmp_path: Path) -> None:
@@ -204,8 +210,36 @@ def test_what_needs_you_is_what_failures_lists(web: TestClient, world: World) ->
         for one in project["failures"]:
             assert str(one["testrail_id"]) in page.text
             assert one["next_step"].replace("`", "") in page.text
-    assert "1 pair stands still" in page.text
+    listed = len(page.all("h3"))
+    assert f"{listed} things need a person, among them 1 pair that stands still" in page.text
+    assert f"<title>{listed} things need you" in web.get("/needs-you").text
     assert "milesync check --project 4" in page.text
+
+
+def test_where_a_pair_stands_still_it_is_said_why_and_what_to_do(
+    web: TestClient, world: World
+) -> None:
+    """On each page that shows how it stands; and it is one of the things that need a person."""
+    _, said = milesync(world.environ, "failures", "--json", "--project", "4")
+    [project] = json.loads(said)["projects"]
+    assert project["stands_still"]
+    for path in ("/", "/needs-you", "/pairs/4/proj_closed"):
+        text = Page(web.get(path).text).text
+        assert "TestRail answered GET" in text
+        assert "Give this account access to the project" in text
+        assert "milesync check --project 4 tries both sides." in text
+    card = Page(web.get("/pairs/4/proj_closed").text).text
+    assert "Needs you 1 thing: the pair stands still" in card
+    assert "Needs you nothing" not in card
+
+
+def test_a_pair_that_stands_still_alone_is_counted(world: World) -> None:
+    """Nothing else of it needs anybody."""
+    with browser_of({**world.environ, "MILESYNC_PROJECTS": "4=proj_closed"}) as alone:
+        assert "1 thing needs you: 1 pair stands still." in Page(alone.get("/").text).text
+        listed = alone.get("/needs-you").text
+    assert "<title>1 thing needs you" in listed
+    assert "1 thing needs a person: 1 pair stands still." in Page(listed).text
 
 
 def test_the_milestones_are_narrowed_by_name_or_id(web: TestClient, world: World) -> None:
@@ -230,7 +264,12 @@ def test_the_milestones_are_narrowed_by_name_or_id(web: TestClient, world: World
     ],
 )
 def test_what_is_not_there_is_404(web: TestClient, path: str) -> None:
-    assert web.get(path).status_code == 404
+    answer = web.get(path)
+    assert answer.status_code == 404
+    if "%00" not in path:  # refused before anything is looked up
+        page = Page(answer.text)
+        assert "Not found" in page.text
+        assert "/" in page.links, "the way back"
 
 
 @pytest.mark.parametrize("odd", ["%00", "x%00", "9" * 5000, "\ud800", "%ED%A0%80", "%FF"])

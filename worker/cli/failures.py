@@ -15,7 +15,7 @@ from worker.cli.output import Exit, show
 from worker.cli.records import collected, recorded, show_each
 from worker.cli.session import opened
 from worker.errors import UsageError
-from worker.facts import words
+from worker.facts import stays, words
 from worker.facts.runs import names_of
 from worker.say import printable
 
@@ -71,7 +71,7 @@ def _failures_of(deployment: Deployment, pair: Pair | None) -> Facts:
 def _show(out: Console, facts: Facts) -> None:
     still = facts["stands_still"]
     if still:
-        out.print(f"  The pair stands still: {printable(still)}", style="red")
+        out.print(f"  {printable(stays.still(still))}", style="red")
     if not facts["failures"]:
         out.print(f"  {'No milestone' if still else 'Nothing'} needs a person.")
     for one in facts["failures"]:

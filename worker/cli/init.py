@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -14,7 +15,8 @@ import typer
 from worker.cli.files import cannot_be_written, write_private
 from worker.cli.options import Config, Json
 from worker.cli.output import Exit, show
-from worker.errors import UsageError
+from worker.cli.signals import EndedBySignal
+from worker.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from worker.cli.interview import ChosenPair
@@ -142,7 +144,8 @@ def _interview(file: Path, given: Mapping[str, str], *, force: bool) -> int:
         return Exit.FAILED
     say("This asks for the settings and tries them. Enter takes what stands in brackets.")
     interview = Interview({**known_variables(file), **given})
-    pairs = interview.run()
+    with _kept_nothing():
+        pairs = interview.run()
     _keep(file, interview.values, pairs)
     say(f"Wrote {file}, and {file.parent / '.env'} with the secrets, which only you can read.")
     if not pairs:
@@ -150,6 +153,18 @@ def _interview(file: Path, given: Mapping[str, str], *, force: bool) -> int:
     named = _named(file)
     say(f"Next: `milesync check{named}`, then `milesync plan{named}`.")
     return Exit.OK
+
+
+@contextmanager
+def _kept_nothing() -> Iterator[None]:
+    """An interrupt inside says that no answer was kept."""
+    try:
+        yield
+    except EndedBySignal as ended:
+        ended.error = Interrupted(
+            ended.error.message, "Nothing was written; run it again, and it asks for everything."
+        )
+        raise
 
 
 def _keep(file: Path, values: Mapping[str, str], pairs: Sequence[ChosenPair]) -> None:

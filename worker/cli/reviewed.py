@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mappings.commands import for_project
 from mappings.errors import MilesyncError
 from worker.cli.session import pairs_to_call
-from worker.errors import GuardTripped, UsageError
+from worker.errors import NotReviewed, UsageError
 
 if TYPE_CHECKING:
+    from mappings.link import Link
     from worker.bootstrap import Deployment
     from worker.cli.plan import Looked
     from worker.settings import ProjectPair
@@ -79,10 +81,12 @@ def require_reviewed(
 ) -> None:
     """Raises PlanChanged if what was ``looked`` at is not what was reviewed, in any pair of it.
 
-    Raises GuardTripped if one could not be planned beside others; where none could be, there is
-    nothing to apply, and their errors are told as always.
+    What an earlier run has done of it is no difference. Raises NotReviewed if one could not be
+    planned beside others; where none could be, there is nothing to apply, and their errors are told
+    as always.
     """
     from worker.cli.plan import places
+    from worker.sync.begun_plan import rest_of
     from worker.sync.reviewed_plan import must_be_equal, reviewable
 
     if not looked.plans:
@@ -91,11 +95,23 @@ def require_reviewed(
         if isinstance(result, MilesyncError):
             project = identity.testrail_project
             pair = f"project {project} → {identity.testably_project}"
-            raise GuardTripped(
+            raise NotReviewed(
                 f"Nothing was written, since {pair} could not be planned: {result.message}",
                 for_project(result.hint, deployment.project_to_name(project)),
             ) from result
-    must_be_equal(reviewed, reviewable(looked.as_json(), options, places(deployment.settings)))
+    fresh = reviewable(looked.as_json(), options, places(deployment.settings))
+    must_be_equal(rest_of(reviewed, fresh, partial(_links, deployment, looked)), fresh)
+
+
+def _links(
+    deployment: Deployment, looked: Looked, project: Document, testrail_ids: Sequence[int]
+) -> Mapping[int, Link]:
+    """The links of some milestones of a project that was looked at."""
+    sides = (project["testrail_project"], project["testably_project"])
+    [identity] = [
+        one for one in looked.identities if (one.testrail_project, one.testably_project) == sides
+    ]
+    return deployment.store.links(deployment.store.pair(identity).id, testrail_ids)
 
 
 def _short(error: Exception) -> str:

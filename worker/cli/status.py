@@ -52,6 +52,7 @@ def _standings(
     deployment: Deployment, projects: Sequence[int] | None
 ) -> Callable[[Deployment, Pair | None], Facts]:
     """What tells the status of each chosen pair, after a few queries for all of them together."""
+    from mappings.failures import why_it_stands_still
     from mappings.locks import settle_dead
     from mappings.overview import Standing, latest_runs, overview
     from worker.stale import why_stale
@@ -65,14 +66,15 @@ def _standings(
 
     def status_of(_: Deployment, pair: Pair | None) -> Facts:
         if pair is None:
-            return _status(None, Standing(), [])
+            return {**_status(None, Standing(), []), "stands_still": None}
         configured, standing = known[pair.id][0], found[pair.id]
         stale = None
         if configured.enabled:
             first = partial(deployment.runs.first_began, pair.id)
             stale = why_stale(pair, standing, configured.schedule, now, first, kept=False)
         project = deployment.project_to_name(configured.testrail)
-        return _status(pair, standing, latest[pair.id], stale, project)
+        still = why_it_stands_still(pair, standing, project) if configured.enabled else None
+        return {**_status(pair, standing, latest[pair.id], stale, project), "stands_still": still}
 
     return status_of
 
@@ -118,6 +120,8 @@ def _show_status(out: Console, facts: Facts, *, several: bool) -> None:
     if facts["paused_because"]:
         told = for_project(facts["paused_because"], project)
         out.print(f"  Paused: {printable(told)}", style="red")
+    elif facts["stands_still"]:
+        out.print(f"  {printable(stays.still(facts['stands_still']))}", style="red")
     if facts["stale"]:
         out.print(f"  {printable(facts['stale'])}", style="red")
     if not facts["runs"]:

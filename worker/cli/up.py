@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +45,7 @@ def up(config: Config = None, as_json: Json = False) -> int:
       milesync up --config team.toml
     """
     from worker.bootstrap import require_usable_addresses
+    from worker.listening import is_answered, require_free
 
     with opened(config) as deployment, ExitStack() as stack:
         settings = deployment.settings
@@ -54,15 +55,17 @@ def up(config: Config = None, as_json: Json = False) -> int:
         _ = deployment.store  # upgrades SQLite, before three processes would do it at once
         _say_redis_is_away(settings)
         environment = _environment(deployment, stack)
+        require_free(settings.web.listen)  # after a second `up` was told that there is one
         processes = stack.enter_context(_processes(parts(), environment))
         embedded = settings.redis_url is None
         where = f"http://{settings.web.listen}"
-        show(
-            {"state": "running", "web": where, "embedded_broker": embedded},
-            lambda out: out.print(_greeting(where, embedded=embedded)),
-            as_json=as_json,
-        )
-        return _watch(processes)
+        document = {"state": "running", "web": where, "embedded_broker": embedded}
+
+        def greet() -> None:
+            text = _greeting(where, embedded=embedded)
+            show(document, lambda out: out.print(text), as_json=as_json)
+
+        return _watch(processes, lambda: is_answered(settings.web.listen), greet)
 
 
 def _say_redis_is_away(settings: Settings) -> None:
@@ -176,15 +179,29 @@ def _kill(processes: Processes) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _watch(processes: Processes) -> int:
-    """Wait for a signal: its exit code. Raises PartEnded if a process ends by itself."""
-    clock = InterruptibleClock()
+def _watch(processes: Processes, is_answered: Callable[[], bool], greet: Callable[[], None]) -> int:
+    """Greet once the web process is there, and wait for a signal: its exit code.
+
+    Raises PartEnded if a process ends by itself, EndedBySignal if nobody was greeted by then.
+    """
+    clock, is_greeted = InterruptibleClock(), False
     try:
+        while not is_answered():
+            _require_running(processes)
+            clock.sleep(0.1)
+        greet()
+        is_greeted = True
         while True:
+            _require_running(processes)
             clock.sleep(0.5)
-            for name, process in processes.items():
-                if process.poll() is not None:
-                    raise PartEnded(f"The {name} ended by itself, with {process.returncode}.")
     except EndedBySignal as ended:
         sys.stderr.write("\nEnding; what is under way is finished first.\n")
+        if not is_greeted:
+            raise
         return exit_code(ended)
+
+
+def _require_running(processes: Processes) -> None:
+    for name, process in processes.items():
+        if process.poll() is not None:
+            raise PartEnded(f"The {name} ended by itself, with {process.returncode}.")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from worker.bootstrap import Deployment
 
 SAME: Final = "same"
+NOT_READ: Final = "not read"
+NOT_THERE: Final = "–"
+"""What stands for the value of a side that could not be read, and of one that has none."""
 _TARGET_ID: Final = re.compile(r"\bms_\w+")
 
 
@@ -34,7 +37,7 @@ class Row:
 
     ``verdict`` is what the difference means, in the words of the JSON, or ``same``; None where
     nothing was compared. ``text`` says it in words, ``counts`` whether the pair is out of step
-    by it.
+    by it. ``blanks`` are the words for either side where it has no value.
     """
 
     field: str
@@ -43,13 +46,15 @@ class Row:
     verdict: str | None = None
     text: str = ""
     counts: bool = False
+    blanks: tuple[str, str] = (words.EMPTY, words.EMPTY)
 
     @property
     def sides(self) -> tuple[str, str]:
         """Both values on a line each; of the milestone as a whole neither side has one."""
         if self.field == MILESTONE:
             return "–", "–"
-        return words.value_shown(self.testrail), words.value_shown(self.testably)
+        said, shown = self.blanks
+        return words.value_shown(self.testrail, said), words.value_shown(self.testably, shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,11 @@ def _same(link: Link, name: str, desired: str | None) -> Row:
 
 
 def _uncompared(snapshot: Snapshot, source: SourceMilestone | None, link: Link) -> Iterator[Row]:
+    """What is known of either side; nothing of one that was not read, or is not there."""
     desired = snapshot.desired(source) if source is not None else {}
     shown = link.observed if link.has_target else {}
-    yield from (Row(name, desired.get(name), shown.get(name)) for name in FIELDS)
+    absent = NOT_READ if link.has_target else NOT_THERE
+    for name in FIELDS:
+        known = ((name in desired, NOT_READ), (name in shown, absent))
+        said, has = (words.EMPTY if is_known else otherwise for is_known, otherwise in known)
+        yield Row(name, desired.get(name), shown.get(name), blanks=(said, has))

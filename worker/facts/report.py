@@ -73,8 +73,9 @@ class PairReport:
     `failures`; ``kept`` are the milestones whose edits in Testably the setting lets win.
     ``not_exact`` is what the run counted, ``lost`` the milestones behind it, by kind, as far as
     they are still the same. ``undo_until`` is None where a run is kept for ever; ``left_out``
-    counts what is not listed, and ``only`` is what the run was narrowed to. It ``tried`` to write;
-    ``left`` is how many of how many planned writes were not done, where it knows that.
+    counts what is not listed, and ``only`` is what the run was narrowed to. The last proof, at
+    ``proved_at``, ``was_proved_before`` it or after it. It ``tried`` to write; ``left`` is how many
+    of how many planned writes were not done, where it knows that.
     """
 
     pair: Pair
@@ -90,6 +91,7 @@ class PairReport:
     not_exact: Mapping[str, int]
     verified: Mapping[str, Any] | None
     proved_at: datetime | None
+    was_proved_before: bool
     undo_until: datetime | None
     can_undo: bool
     left_out: int
@@ -158,6 +160,7 @@ def report_of(deployment: Deployment, run: RunRecord) -> PairReport:
         not_exact=run.not_exact,
         verified=run.verified,
         proved_at=pair.proved_at,
+        was_proved_before=pair.proved_at is not None and pair.proved_at < run.started_at,
         undo_until=_until(run.finished_at, deployment.settings.sync.kept_for),
         can_undo=bool(changes) and not run.options.get("undoes"),
         left_out=len(links) - len(shown),

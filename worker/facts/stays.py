@@ -23,6 +23,12 @@ def held(number: int, accepted: int, project: int | None) -> str:
     return for_project(text, project)
 
 
+def still(why: str) -> str:
+    """That a pair stands still, by `why_it_stands_still`, and what tells more."""
+    told = f"The pair stands still: {words.sentence(why)}"
+    return told if "`milesync check" in told else f"{told} `milesync check` tries both sides."
+
+
 def of_parents(exempt: Mapping[str, int]) -> str:
     """The fields that are Testably's own to say; empty where there are none."""
     parts = [

@@ -9,6 +9,7 @@ from typing import Final
 from mappings.field_names import FIELD_NAMES
 
 HELD: Final = "held"
+EMPTY: Final = "empty"
 _NEEDS_YOU: Final = ("quarantined", "quarantine", "conflicts", "conflict", "waiting")
 _COUNTED: Final = (
     (("created", "create"), "new", "new"),
@@ -219,15 +220,21 @@ def field_meant(said: str) -> str | None:
     )
 
 
+def sentence(text: str) -> str:
+    """A text with a full stop, where it has no end: an error's, with more to say behind it."""
+    end = text.rstrip()
+    return f"{end}." if end and end[-1] not in ".!?:…" else end
+
+
 def verdict(name: str) -> str:
     """What a difference means: ``held after an undo`` for ``held``."""
     return _VERDICTS[name]
 
 
-def value_shown(value: object) -> str:
-    """A field's value on one line: a day for a midnight, ``empty`` for nothing."""
+def value_shown(value: object, blank: str = EMPTY) -> str:
+    """A field's value on one line: a day for a midnight, ``blank`` for nothing."""
     text = " ".join(str(value).split()) if value is not None else ""
-    return text.removesuffix(_MIDNIGHT) if text else "empty"
+    return text.removesuffix(_MIDNIGHT) if text else blank
 
 
 def lifecycles(both: Mapping[str, str | None]) -> str:

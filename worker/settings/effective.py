@@ -32,16 +32,29 @@ class Settings(FileSettings):
         Raises UsageError for a project that is not configured, SettingsError if there is none.
         """
         if not self.projects:
-            raise SettingsError(
-                "No project pair is configured.",
-                "`milesync init` asks for everything that is needed. By hand: "
-                f"{variable(['projects'])}=1=proj_abc123,2=proj_def456",
-            )
+            raise self._without_pairs()
         if ids:
             return self._named(ids)
         if enabled := tuple(pair for pair in self.projects if pair.enabled):
             return enabled
         raise SettingsError("Every project pair is disabled.", "Set enabled = true on one.")
+
+    def _without_pairs(self) -> SettingsError:
+        """That no pair is configured: most often it is the wrong folder."""
+        name = variable(["projects"])
+        by_hand = f"By hand: {name}=1=proj_abc123,2=proj_def456"
+        if self.source_file is not None:
+            return SettingsError(
+                f"No project pair is configured: {self.source_file} has no [[projects]], and "
+                f"{name} names none.",
+                f"Put [[projects]] into that file. {by_hand}",
+            )
+        return SettingsError(
+            f"No project pair is configured: there is no milesync.toml in this folder, and {name} "
+            "names none.",
+            "Change to the folder of your milesync.toml, or name it with --config FILE; "
+            f"`milesync init` asks for everything that is needed for a new one. {by_hand}",
+        )
 
     def _named(self, ids: Sequence[int]) -> tuple[ProjectPair, ...]:
         known = dict.fromkeys(pair.testrail for pair in self.projects)

@@ -27,8 +27,17 @@ _HEAD: Final = """\
 _PROJECTS: Final = f"""\
 # Which TestRail project goes to which Testably project; repeat the table for each pair.
 # Or all pairs in one variable: {variable(["projects"])}=1=proj_abc123,2=proj_def456
-#[[projects]]
 """
+_EXAMPLE: Final = """\
+# Take the # away in front of these three lines together:
+#[[projects]]
+#testrail = 1
+#testably = "proj_abc123"
+"""
+_IN_PAIR: Final = ("projects",)
+_OPTIONAL: Final = {
+    name: field for name, field in ProjectPair.model_fields.items() if not field.is_required()
+}
 
 
 def settings_template(
@@ -48,15 +57,21 @@ def settings_template(
     for name, field in single.items():
         if section := section_of(field):
             parts.append(f"\n[{name}]\n" + "\n".join(_lines(section.model_fields, (name,), given)))
-    pair = "\n".join(_lines(ProjectPair.model_fields, ("projects",), given))
-    tables = "".join(_pair(*one) for one in pairs)
-    return "\n".join(parts) + f"\n\n{_PROJECTS}{pair}\n{tables}"
+    tables = [_pair(*one, is_first=one is pairs[0]) for one in pairs] or [_EXAMPLE + _own()]
+    return "\n".join(parts) + f"\n\n{_PROJECTS}" + "".join(tables)
 
 
-def _pair(testrail: int, testably: str, comment: str) -> str:
+def _pair(testrail: int, testably: str, comment: str, *, is_first: bool) -> str:
     said = "".join(char for char in comment if char.isprintable())
     head = f"\n# {said}\n" if said else "\n"
-    return f"{head}[[projects]]\ntestrail = {testrail}\ntestably = {json.dumps(testably)}\n"
+    ids = f"[[projects]]\ntestrail = {testrail}\ntestably = {json.dumps(testably)}\n"
+    return head + ids + _own(explained=is_first)
+
+
+def _own(*, explained: bool = True) -> str:
+    """What a pair may have of its own, each to be uncommented below its table."""
+    lines = _lines(_OPTIONAL, _IN_PAIR, {})
+    return "".join(f"{line}\n" for line in lines if explained or not line.startswith("# "))
 
 
 def _lines(
@@ -64,7 +79,7 @@ def _lines(
     table: tuple[str, ...],
     given: Mapping[tuple[str, str], str],
 ) -> Iterator[str]:
-    in_pair = table == ("projects",)
+    in_pair = table == _IN_PAIR
     for name, field in fields.items():
         yield f"# {field.description}"
         named = "" if in_pair else f"  # {variable((*table, name))}"

@@ -165,12 +165,15 @@ class Recording:
             **report.requests,
         )
 
-    def forget(self) -> RunReport:
-        """Take back the record of a run that nobody wanted and that wrote nothing: its report."""
+    def forget(self, refused: GuardTripped | None) -> RunReport:
+        """Take back the record of a run that nobody wanted and that wrote nothing: its report.
+
+        What was ``refused`` is about the plan in a file, so the pair stands where it stood.
+        """
         self.context.runs.forget(self.record)
         log.info("run declined", run=self.record.id)
-        declined = GuardTripped("Nobody said yes; nothing was written.", "")
-        return replace(unrecorded(self.context.identity, declined), requests=self.requests())
+        why = refused or GuardTripped("Nobody said yes; nothing was written.", "")
+        return replace(unrecorded(self.context.identity, why), requests=self.requests())
 
     def give_way(self, error: LostLock) -> None:
         """Leave the record to whoever has the run now, or to the sweep."""

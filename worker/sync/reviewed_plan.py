@@ -10,11 +10,13 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import shorten
 from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from worker.errors import GuardTripped, UsageError
+from mappings.field_names import FIELD_NAMES
+from worker.errors import NotReviewed, UsageError
 from worker.sync.options import Only, Options, Trigger
 
 VERSION: Final = 1
@@ -23,11 +25,28 @@ _COMPARED: Final = ("action", "testably_id", "name")
 _DECIDED: Final = ("testrail_id", *_COMPARED, "fields")
 _CREATED: Final = ("parent_id",)
 """Of a create alone: what is in Testably already is moved by nobody."""
+_MEANT: Final = {
+    "create": "to be created",
+    "adopt": "to be linked",
+    "update": "to be changed",
+    "archive": "to be archived",
+    "skip": "to be left as it is",
+    "conflict": "for a person to decide",
+    "quarantine": "set aside",
+}
+"""What people are told is done about a milestone, by the kind of its action."""
+_SAID: Final = {
+    "name": "is called {now} now",
+    "testably_id": "is about {now} in Testably now instead of {before}",
+    "parent_id": "would hang below milestone {now} instead of {before}",
+}
+_LONGEST: Final = 60
+"""Characters of a value that are shown in a difference."""
 Document = Mapping[str, Any]
 _Plain = str | int | float | bool | None
 
 
-class PlanChanged(GuardTripped):
+class PlanChanged(NotReviewed):
     """The fresh plan is not the one that was reviewed."""
 
     kind = "plan_changed"
@@ -53,7 +72,7 @@ def fingerprint(document: Document) -> str:
     """What is equal for two plans that would do the same in the same place; it can be typed."""
     pairs = {
         pair: sorted(([one.get(n) for n in (*_DECIDED, *_more(one))] for one in actions), key=str)
-        for pair, actions in _by_pair(document).items()
+        for pair, actions in by_pair(document).items()
     }
     facts = [document.get("testrail_url"), document.get("testably_url"), pairs]
     text = json.dumps(facts, sort_keys=True)
@@ -139,40 +158,44 @@ def differences(reviewed: Document, fresh: Document) -> list[str]:
 
 
 def _differences(reviewed: Document, fresh: Document) -> Iterator[str]:
-    for name in ("testrail_url", "testably_url"):
-        if reviewed.get(name) != fresh.get(name):
-            yield f"{name} was {reviewed.get(name)}, and is {fresh.get(name)} now"
-    before, after = _by_pair(reviewed), _by_pair(fresh)
-    for pair in sorted(before.keys() | after.keys()):
-        if pair not in after:
+    for side in ("TestRail", "Testably"):
+        before, now = (one.get(f"{side.lower()}_url") for one in (reviewed, fresh))
+        if before != now:
+            yield f"the address of {side} was {before}, and is {now} now"
+    was, by_now = by_pair(reviewed), by_pair(fresh)
+    for pair in sorted(was.keys() | by_now.keys()):
+        if pair not in by_now:
             yield f"project {pair} is not among those chosen now"
-        elif pair not in before:
+        elif pair not in was:
             yield f"project {pair} was not in it"
         else:
-            for line in _of_actions(before[pair], after[pair]):
+            for line in _of_actions(was[pair], by_now[pair]):
                 yield f"project {pair}, {line}"
 
 
-def _by_pair(document: Document) -> dict[str, Sequence[Document]]:
-    return {
-        f"{project.get('testrail_project')} → {project.get('testably_project')}": project["actions"]
-        for project in document["projects"]
-    }
+def by_pair(document: Document) -> dict[str, Sequence[Document]]:
+    """The actions of each pair of a plan, by what people call it."""
+    return {pair_called(project): project["actions"] for project in document["projects"]}
+
+
+def pair_called(project: Document) -> str:
+    """How people are told of a pair."""
+    return f"{project.get('testrail_project')} → {project.get('testably_project')}"
 
 
 def _of_actions(reviewed: Sequence[Document], fresh: Sequence[Document]) -> Iterator[str]:
-    before, after = _by_id(reviewed), _by_id(fresh)
+    before, after = by_id(reviewed), by_id(fresh)
     for key in sorted(before.keys() | after.keys(), key=str):
         one, other = before.get(key), after.get(key)
         if one is None and other is not None:
-            yield f"{_called(other)}: {other.get('action')} is new"
+            yield f"{_called(other)} was not in it, and is {_meant(other)} now"
         elif other is None and one is not None:
-            yield f"{_called(one)}: {one.get('action')} is no longer in the plan"
+            yield f"{_called(one)} was {_meant(one)}, and is in the plan no more"
         elif one is not None and other is not None:
-            yield from (f"{_called(one)}: {line}" for line in _of_action(one, other))
+            yield from (f"{_called(one)} {line}" for line in _of_action(one, other))
 
 
-def _by_id(actions: Sequence[Document]) -> dict[tuple[object, int], Document]:
+def by_id(actions: Sequence[Document]) -> dict[tuple[Any, int], Document]:
     """The actions by TestRail id; those without one are told apart by their order."""
     found: dict[object, list[Document]] = defaultdict(list)
     for action in actions:
@@ -181,7 +204,14 @@ def _by_id(actions: Sequence[Document]) -> dict[tuple[object, int], Document]:
 
 
 def _called(action: Document) -> str:
-    return f"milestone {action.get('testrail_id')} ({action.get('name')})"
+    id_ = action.get("testrail_id")
+    named = f" ({name})" if (name := _short(action.get("name"))) else ""
+    return (f"milestone {id_}" if id_ is not None else "a record without an id") + named
+
+
+def _meant(action: Document) -> str:
+    kind = str(action.get("action"))
+    return _MEANT.get(kind, kind)
 
 
 def _more(action: Document) -> tuple[str, ...]:
@@ -189,20 +219,32 @@ def _more(action: Document) -> tuple[str, ...]:
 
 
 def _of_action(one: Document, other: Document) -> Iterator[str]:
-    both = _more(one) if _more(one) == _more(other) else ()
-    for name in (*_COMPARED, *both):
-        if one.get(name) != other.get(name):
-            yield f"{name} was {one.get(name)}, and is {other.get(name)} now"
-    before, after = one.get("fields") or {}, other.get("fields") or {}
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            yield f"{name} would be {_field(after.get(name))} instead of {_field(before.get(name))}"
+    """Where something else is to be done at all, the rest only follows from that."""
+    if one.get("action") != other.get("action"):
+        yield f"was {_meant(one)}, and is {_meant(other)} now"
+        return
+    for name, line in _SAID.items():
+        before, now = one.get(name), other.get(name)
+        if before != now and (name not in _CREATED or _more(one)):
+            yield line.format(before=_short(before) or "none", now=_short(now) or "none")
+    was, by_now = one.get("fields") or {}, other.get("fields") or {}
+    for name in sorted(was.keys() | by_now.keys()):
+        if was.get(name) != by_now.get(name):
+            called = FIELD_NAMES.get(name, (name,))[-1]
+            before, now = _field(was.get(name)), _field(by_now.get(name))
+            yield f"has its {called} changed {now} now instead of {before}"
 
 
 def _field(value: object) -> str:
     if not isinstance(value, dict):
-        return "left alone"
-    return f"{value.get('before')!r} → {value.get('after')!r}"
+        return "not at all"
+    before, after = _short(value.get("before")), _short(value.get("after"))
+    return f"from {before or 'empty'} to {after or 'empty'}"
+
+
+def _short(value: object) -> str:
+    """A value of any length on one line; nothing for none."""
+    return shorten("" if value is None else str(value), _LONGEST, placeholder=" …")
 
 
 def must_be_equal(reviewed: Document, fresh: Document) -> None:

@@ -13,7 +13,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from mappings.errors import LostLock, MilesyncError
 from mappings.locks import IsHeld, pair_lock
 from mappings.rows import Pair
-from worker.errors import GuardTripped
+from worker.errors import GuardTripped, NotReviewed
 from worker.sync.apply.attempts import Attempts
 from worker.sync.apply.executor import Executor
 from worker.sync.apply.outcome import Outcome
@@ -54,7 +54,7 @@ class Run:
 
     Entering raises Busy at once if somebody else holds the pair. An error ends the run and goes on
     to the caller; ``report`` then says so too. What is left without having been closed, by `apply`
-    or `close`, is aborted: nobody wanted it.
+    or `close`, is aborted: nobody wanted it, and it is not kept; nor is one that was not reviewed.
     """
 
     context: PairContext
@@ -104,8 +104,9 @@ class Run:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         with self._held:
-            if error is None and self.report.state is State.ABORTED:
-                self.report = self.recording.forget()
+            refused = error if isinstance(error, NotReviewed) else None
+            if refused or (error is None and self.report.state is State.ABORTED):
+                self.report = self.recording.forget(refused)
             elif error is not None:
                 self._fail(error)
 

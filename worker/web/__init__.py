@@ -48,7 +48,9 @@ def create_app(read_settings: Callable[[], Settings] = process_settings) -> Star
         Route("/metrics", metrics.show),
         *pages.ROUTES,
     ]
-    made = Starlette(routes=routes, lifespan=lifespan)
+    made = Starlette(
+        routes=routes, lifespan=lifespan, exception_handlers={404: pages.frame.not_found}
+    )
     made.router.redirect_slashes = False  # it would redirect to whatever host the caller named
     # around all of Starlette's own, whose answer to an error needs the headers as well
     made.middleware_stack = Edge(made.build_middleware_stack(), service)

@@ -1,22 +1,13 @@
 """``python -m worker.web``: the web process, where MILESYNC_LISTEN says."""
 
-import socket
 import sys
 
 import uvicorn
 
-from mappings.errors import MilesyncError
+from worker.listening import CannotListen, require_free
 from worker.say import say_error
-from worker.settings.values import Listen
 from worker.tasks import process_settings
 from worker.web.connections import BoundedProtocol, backlog
-
-
-class CannotListenError(MilesyncError):
-    """The address is somebody else's, or none of this machine's."""
-
-    kind = "listen"
-    default_hint = "End what listens there, or set MILESYNC_LISTEN to another address."
 
 
 def main() -> int:
@@ -25,8 +16,8 @@ def main() -> int:
 
     listen = process_settings().web.listen
     try:
-        _require_free(listen)
-    except CannotListenError as error:
+        require_free(listen)
+    except CannotListen as error:
         say_error(error)
         return 1
     uvicorn.run(
@@ -42,15 +33,6 @@ def main() -> int:
         log_config=None,
     )
     return 0
-
-
-def _require_free(listen: Listen) -> None:
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    try:
-        socket.create_server((listen.host, listen.port), family=family).close()
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise CannotListenError(f"Nothing can listen at {listen}: {why}.") from error
 
 
 if __name__ == "__main__":

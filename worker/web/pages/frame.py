@@ -59,6 +59,11 @@ def page(template: str) -> Callable[[Callable[[Request], Facts]], Callable[[Requ
     return made
 
 
+def not_found(request: Request, _: Exception) -> Response:
+    """The page for an address that names none."""
+    return _message(request, 404, "Not found", "There is nothing at this address.")
+
+
 def _day(value: str | None) -> str:
     """The day of a date."""
     return (value or "")[: len("2026-03-01")]
@@ -98,6 +103,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(moment=moment, commands=commands, spaced=_spaced, named=words.named)
+    made.filters.update(sentence=words.sentence)
     made.globals.update(
         words=words,
         stays=stays,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -35,13 +36,15 @@ def show(request: Request) -> dict[str, Any]:
     changes, total = history_page(here.store.engine, pair.id, id_, CHANGES, first)
     zone, now = known.configured.timezone, here.clock.now()
     below = links_below(here.store.engine, pair.id, link)
+    matters = failures_of_link(link, here.project_to_name(known.configured.testrail))
     return {
         "known": known,
         "link": link,
         "sides": both_sides(here, pair, link),
         "kept": _kept(here, known, id_),
         "lifecycle": lifecycles.of_link(link, zone, now),
-        "matters": failures_of_link(link, here.project_to_name(known.configured.testrail)),
+        "matters": matters,
+        "retry_helps": link.can_be_retried and _advise_retry(matters["failures"]),
         "parent": here.store.links(pair.id, [link.parent_id]).get(link.parent_id)
         if link.parent_id
         else None,
@@ -50,6 +53,11 @@ def show(request: Request) -> dict[str, Any]:
         "pager": Pager.of(request, total, CHANGES),
         "testably_address": link.testably_id and target_address(pair.identity, link.testably_id),
     }
+
+
+def _advise_retry(failures: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a retry is the next step of something; of what is tried anyhow it may be sooner."""
+    return not failures or any("`milesync retry" in one["next_step"] for one in failures)
 
 
 def _kept(here: Deployment, known: Known, testrail_id: int) -> list[str]:

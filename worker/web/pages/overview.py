@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from mappings.overview import Condition
 from worker.web.pages.frame import Pager, asked_text, page
 from worker.web.pages.pairs import cards, every_pair, in_words, with_counts
 from worker.web.service import service_of
@@ -32,7 +31,7 @@ def show(request: Request) -> dict[str, Any]:
         "text": text,
         "pairs": len(every),
         "conditions": in_words(enabled, len(every) - enabled.total()),
-        "still": enabled[Condition.PAUSED] + enabled[Condition.FAILED],
-        "needs_you": sum(one.standing.concerned for one in every),
+        "still": sum(one.is_still for one in every),
+        "needs_you": sum(one.needs_you for one in every),
         "rate": service.settings.testably.rate_limit,
     }

@@ -47,6 +47,20 @@ class Known:
         return Condition.UNKNOWN if self.pair is None else condition(self.pair, self.standing)
 
     @property
+    def is_still(self) -> bool:
+        """Whether a person has to see to the pair itself, before anything of it goes on."""
+        is_followed = self.configured.enabled and self.pair is not None
+        return is_followed and self.condition in (Condition.PAUSED, Condition.FAILED)
+
+    @property
+    def needs_you(self) -> int:
+        """How many things wait for a person; the pair itself is one of them while it stands still.
+
+        Of a pair that is not enabled nothing does.
+        """
+        return self.standing.concerned + self.is_still if self.configured.enabled else 0
+
+    @property
     def rank(self) -> tuple[int, int, int, str]:
         """The place among all pairs, the worst first."""
         worst = self.condition if self.configured.enabled else _DISABLED
