@@ -165,7 +165,7 @@ class Recording:
             **report.requests,
         )
 
-    def forget(self, refused: GuardTripped | None) -> RunReport:
+    def forget(self, refused: BaseException | None) -> RunReport:
         """Take back the record of a run that nobody wanted and that wrote nothing: its report.
 
         What was ``refused`` is about the plan in a file, so the pair stands where it stood.

@@ -53,8 +53,8 @@ class Run:
             run.apply()
 
     Entering raises Busy at once if somebody else holds the pair. An error ends the run and goes on
-    to the caller; ``report`` then says so too. What is left without having been closed, by `apply`
-    or `close`, is aborted: nobody wanted it, and it is not kept; nor is one that was not reviewed.
+    to the caller; ``report`` then says so too. What is left without having been closed is aborted:
+    nobody wanted it, and it is not kept; nor is one that was not reviewed.
     """
 
     context: PairContext
@@ -104,9 +104,8 @@ class Run:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         with self._held:
-            refused = error if isinstance(error, NotReviewed) else None
-            if refused or (error is None and self.report.state is State.ABORTED):
-                self.report = self.recording.forget(refused)
+            if isinstance(error, NotReviewed | None) and self.report.state is State.ABORTED:
+                self.report = self.recording.forget(error)
             elif error is not None:
                 self._fail(error)
 

@@ -74,10 +74,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A source milestone without a target, and why there is none.
-
-    ``kind`` is that of a difference, where an undo holds it.
-    """
+    """A source milestone without a target, and why; ``kind`` is held where an undo holds it."""
 
     testrail_id: int | None
     name: str

@@ -117,8 +117,7 @@ class Creates:
             deadline = writer.deadline(at) + STALL
             creating = link.begin_create(posted, at, deadline, self.seen.newest, before, parent)
             change = Change(writer.run_id, link.testrail_id, None, "create", {}, posted, at)
-            shown = None if above is None else above.derivable
-            return creating, replace(change, parent_before=shown)
+            return creating, replace(change, parent_before=above.derivable if above else None)
 
         while True:
             attempt = writer.send(intend, lambda: self._post(posted, parent))
