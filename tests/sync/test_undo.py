@@ -1320,3 +1320,25 @@ def test_a_parent_that_takes_what_was_its_own_in_parts_is_not_held(
     assert (undone.state, undone.problems, undone.counts["held"]) == (State.SUCCEEDED, (), 1)
     assert world.links[parent].state is LinkState.LINKED
     assert in_ably(world, parent, "status") == "completed"
+
+
+@pytest.mark.parametrize("is_archived", [True, False])
+def test_a_parent_gets_back_a_date_that_is_derived_since_the_run_wrote_it(
+    world: World, is_archived: bool
+) -> None:
+    """The run has brought back its sub-milestone, which goes back into the archive."""
+    world.behave(ably=LEAVES)
+    parent = world.add("Parent", due_on=1_780_272_000)
+    child = world.add("Child", parent, due_on=1_779_000_000)
+    migrate(world)
+    for one in (child, parent)[: 1 + is_archived]:
+        world.edit_target(one, status="archived")
+    before = world.ably.get(PROJECT, world.id_of(parent))
+    world.edit(parent, due_on=1_790_000_000)
+    made = world.run()
+    names = ("start_date", "due_date", "status")
+    after_it = world.ably.get(PROJECT, world.id_of(parent))
+    assert after_it["due_date"] not in (before["due_date"], "2026-09-21T14:13:20Z")
+    assert taken_back(world, made).state is State.SUCCEEDED
+    after = world.ably.get(PROJECT, world.id_of(parent))
+    assert [after[name] for name in names] == [before[name] for name in names]

@@ -220,7 +220,7 @@ class _Planner:
         were then. They get what they showed before that, as far as the run knew it.
         """
         going: dict[int, list[UndoStep]] = {}
-        for child in (one for one in steps.values() if one.goes and one.ends):
+        for child in (one for one in steps.values() if one.archives or (one.goes and one.ends)):
             parent = self.links.by_target.get((child.live and child.live.parent_id) or "")
             if parent is not None:
                 going.setdefault(parent, []).append(child)
@@ -255,7 +255,9 @@ class _Planner:
         if any(not is_archived(sub) and sub.id not in gone for sub in live.sub_milestones):
             return None
         own = [n for n in _derived(live, below) if n not in {*step.fields, *step.left}]
-        before, now = {**self._written_last(step.testrail_id, first), **known}, live.values
+        came = any(child.goes for child in going)  # what was brought back may leave all as it was
+        written = self._written_last(step.testrail_id, first) if came else {}
+        before, now = {**written, **known}, live.values
         differs = {n: before[n] for n in own if n in before and before[n] != ARCHIVED}
         differs = {n: v for n, v in differs.items() if not same_value(n, v, now[n])}
         unknown = frozenset() if self.force else differs.keys() - known.keys()
@@ -276,16 +278,16 @@ class _Planner:
 
 
 def _shown_before(own: Sequence[Change], of_subs: Iterable[Change]) -> Values:
-    """What a parent showed before the first create ``of_subs``, as far as their run had read it.
+    """What a parent showed before the run's changes ``of_subs``, as far as the run had read it.
 
-    Or as far as the target answered it to the run's ``own`` changes of the parent before that.
+    Or as far as the target answered it to the run's ``own`` changes of the parent before them.
     """
-    first = min((change for change in of_subs if change.kind == "create"), key=_id)
+    below = sorted(of_subs, key=_id)
     answered: dict[str, str | None] = {}
     for change in own:
-        if _id(change) < _id(first):
+        if _id(change) < _id(below[0]):
             answered = {**(change.echo or {}), **change.before, **answered}
-    return {**(first.parent_before or {}), **answered}
+    return {**next((one.parent_before for one in below if one.parent_before), {}), **answered}
 
 
 def _own(actual: TargetMilestone) -> frozenset[str]:
