@@ -15,12 +15,11 @@ from functools import partial
 
 from mappings.link import Link
 from mappings.link_record import LinkState
-from mappings.milestone import DATE_FIELDS
 from mappings.problem import Problem, ProblemKind
 from worker.errors import AnswerTooLarge, ApiError, MilestoneNotFound, Refused, TurnedAway
 from worker.sync.apply.attempts import Attempts, Failure
 from worker.sync.apply.outcome import Outcome, Result
-from worker.sync.apply.updates import FRESH, LeftError, apart, read_unused, why_rejected
+from worker.sync.apply.updates import FRESH, LeftError, parts, read_unused, why_rejected
 from worker.sync.apply.writer import LostLeaseError, TargetWriter
 from worker.sync.context import PairContext
 from worker.sync.decide.action import Action, Kind
@@ -234,17 +233,14 @@ class _TakingBack:
         The dates go together: alone, a start may come after the due date that still stands there.
         """
         writer, step = self.writer, self.step
-        texts, doubtful = apart(step.fields)
-        dates = {name: value for name, value in doubtful.items() if name in DATE_FIELDS}
-        others = ({name: doubtful[name]} for name in doubtful if name not in dates)
-        parts = [part for part in (texts, dates, *others) if part]
+        sending = parts(step.fields)
         failed: list[str] = []
 
         def conclude(done: Link) -> Link:
             failed.extend(one.reason for one in done.field_problems.values())
             return done if step.beside else self._unanswered(done)
 
-        for part in parts:  # which grows: what is refused together goes alone at last
+        for part in sending:  # which grows: what is refused together goes alone at last
             link, before = writer.reload(step.testrail_id), {n: step.before.get(n) for n in part}
             try:
                 if len(part) == len(step.fields):
@@ -252,7 +248,7 @@ class _TakingBack:
                 writer.patch(link, part, before, "undo", undoes=step.change_id, conclude=conclude)
             except Refused as refusal:
                 if len(part) > 1:
-                    parts += [{name: value} for name, value in part.items()]
+                    sending += [{name: value} for name, value in part.items()]
                 else:
                     failed += [why_rejected(name, value, refusal) for name, value in part.items()]
         return " ".join(failed)

@@ -103,25 +103,19 @@ def _patch(writer: TargetWriter, action: Action, link: Link, values: Values) -> 
     )
 
 
-def apart(values: Values) -> tuple[Values, Values]:
-    """The values of a refused PATCH: what to send together, and what is doubtful, to go alone."""
-    doubtful = {name: value for name, value in values.items() if _is_doubtful(name, value)}
-    return {name: values[name] for name in values if name not in doubtful}, doubtful
-
-
 def parts(values: Values) -> list[Values]:
     """What to send of a refused PATCH, one after the other; of what is refused again each alone.
 
     A status that opens the milestone comes first, since some targets take nothing else of one that
     is archived, and any other last. Dates go together: alone, one may stand before or after the
-    other. A null goes alone: whether that clears a field is not documented.
+    other. A text that is null goes alone: whether that clears it is not documented.
     """
     status = {name: value for name, value in values.items() if name == "status"}
     opens, ends = (status, {}) if values.get("status") == ACTIVE else ({}, status)
-    given = {n: v for n, v in values.items() if n != "status" and v is not None}
-    texts = {name: value for name, value in given.items() if name not in DATE_FIELDS}
-    dates = {name: value for name, value in given.items() if name in DATE_FIELDS}
-    nulls: list[Values] = [{n: v} for n, v in values.items() if n != "status" and v is None]
+    dates = {name: value for name, value in values.items() if name in DATE_FIELDS}
+    others = {n: v for n, v in values.items() if n not in dates and n not in status}
+    texts = {name: value for name, value in others.items() if value is not None}
+    nulls = [{name: value} for name, value in others.items() if value is None]
     every: list[Values] = [opens, texts, dates, *nulls, ends]
     return [part for part in every if part]
 
