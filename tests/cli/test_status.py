@@ -92,8 +92,7 @@ def test_what_a_notice_says_of_refused_credentials_is_said_by_failures_too(
             [project] = milesync("failures", "--json").json["projects"]
             assert project["failures"] == []
             assert project["stands_still"] in notice["message"]
-            assert "`milesync check`" in project["stands_still"]
-            assert "invalid API token. Check MILESYNC_TESTRAIL_USER" in project["stands_still"]
+            assert "invalid API token. Check MILESYNC_TESTABLY_TOKEN" in project["stands_still"]
             for command in ("failures", "status"):
                 assert "`milesync check` tries both sides." in milesync(command).out
             assert milesync("check").code == 1

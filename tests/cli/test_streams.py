@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from mappings.run_record import UNFINISHED
 from mappings.runs import RunLog
 from tests.cli.conftest import Milesync
 from tests.cli.test_causes import ROOT
+from tests.service.stack import free_port
+from worker.cli import up
 from worker.clock import SystemClock
 from worker.sandbox.server import Sandbox
 
@@ -87,9 +89,20 @@ def test_what_ends_up_is_said_beside_its_document(
     milesync: Milesync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """stdout has the one document that said that it runs."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setenv("MILESYNC_LISTEN", f"127.0.0.1:{taken.getsockname()[1]}")
-        ended = milesync("up", "--json")
+    watch = up._watch
+
+    def killed(
+        processes: up.Processes, answers: Callable[[], bool], greet: Callable[[], None]
+    ) -> int:
+        def greeted() -> None:
+            greet()
+            processes["web"].kill()
+
+        return watch(processes, answers, greeted)
+
+    monkeypatch.setattr(up, "_watch", killed)
+    monkeypatch.setenv("MILESYNC_LISTEN", f"127.0.0.1:{free_port()}")
+    ended = milesync("up", "--json")
     assert (ended.code, ended.json["state"]) == (1, "running")
     assert "milesync: The web ended by itself" in ended.err
 
