@@ -26,6 +26,8 @@ _LONGEST_PIECE: Final = 0.25
 """Seconds of a sleep after which it looks whether a signal came."""
 _SAME_HANGUP: Final = 1.0
 """A terminal that closes sends SIGHUP twice within this time: by its shell, and by the system."""
+_HEARD_WITHIN: Final = 0.02
+"""Seconds within which a main thread that waits has heard of a signal, as a rule."""
 _SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
@@ -69,13 +71,13 @@ class EndingSignals:
         self._first, self._waits = None, False
         self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]
         heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-        with _wakes(self._end_at_the_second):
-            before = {number: signal.signal(number, self._note) for number in heard}
-            try:
+        before = {number: signal.signal(number, self._note) for number in heard}
+        try:
+            with _wakes(self._end_at_the_second):
                 yield
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def check(self) -> None:
         """Raises EndedBySignal if a signal came."""
@@ -132,11 +134,24 @@ class EndingSignals:
                 now = time.monotonic()
                 if first is None:
                     first = (number, now)
+                    self._wake_main(number, wake)
                 elif (number, first[0]) != (signal.SIGHUP,) * 2 or now - first[1] > _SAME_HANGUP:
                     self._before_the_end()
                     if os.isatty(2):
                         os.write(2, _SHOW_CURSOR)
                     os._exit(128 + number)
+
+    def _wake_main(self, number: int, wake: int) -> None:
+        """Send the signal again while the main thread still waits: it came just before that began.
+
+        Python hears of it between two of its own steps, and a call that then begins is not
+        interrupted by what came before it.
+        """
+        time.sleep(_HEARD_WITHIN)
+        while self._waits:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+            os.read(wake, 64)  # what this one wrote there is not a second signal
+            time.sleep(_HEARD_WITHIN)
 
 
 @contextmanager
