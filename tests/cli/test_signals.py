@@ -18,6 +18,11 @@ def test_a_signal_just_before_a_wait_ends_the_wait(number: signal.Signals) -> No
     with listens.caught():
         wake = signal.set_wakeup_fd(-1)
         signal.set_wakeup_fd(wake)
+
+        def told_and_blocked() -> None:
+            os.write(wake, bytes([number]))
+            threading.Event().wait(30)
+
         with pytest.raises(EndedBySignal) as ended, listens.waiting():
-            os.write(wake, bytes([number])) and threading.Event().wait(30)
+            told_and_blocked()
     assert ended.value.number == number

@@ -5,15 +5,14 @@ Real HTTP clients talk to the sandbox servers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 import pytest
 
 from mappings.problem import ProblemKind
 from tests.proofs.over_http import PROJECT
-from tests.proofs.slicing import Make, Pair, migrated, pairs_in
+from tests.proofs.slicing import Make, Pair, migrated
 from worker.clients.bounds import LARGEST_ANSWER
 from worker.errors import NotFound
 from worker.sandbox.rules import Problem, Record
@@ -27,12 +26,6 @@ TOO_LARGE: Final = 0
 ANSWERS = pytest.mark.parametrize("status", [400, 403, 410, 422, 451, TOO_LARGE])
 MANUAL = Options(Trigger.MANUAL)
 START = 1_772_323_200
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    with pairs_in(tmp_path) as made:
-        yield made
 
 
 def in_step(make: Make) -> tuple[Pair, list[int]]:

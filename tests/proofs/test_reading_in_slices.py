@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from mappings.runs import RunLog
 from mappings.store import Store
 from mappings.tables import answers
 from tests.proofs.over_http import PLENTY, PROJECT
-from tests.proofs.slicing import MIGRATION, Make, Pair, migrated, pairs_in
+from tests.proofs.slicing import MIGRATION, Make, Pair, migrated
 from tests.support.mortal import Boundaries
 from worker.clients.passes import CHANGED
 from worker.clients.rate_limit import RateLimit
@@ -34,13 +33,6 @@ from worker.sync.run import run_pair
 from worker.tasks.slices import SLICE
 
 SCHEDULE = Options(trigger=Trigger.SCHEDULE)
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes pairs, with the switches of both sides."""
-    with pairs_in(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mappings.milestone import Values
 from mappings.rows import Change
 from mappings.store import Store
 from tests.proofs.over_http import PROJECT
-from tests.proofs.slicing import Make, Pair, migrated, pairs_in
+from tests.proofs.slicing import Make, Pair, migrated
 from tests.support.mortal import Boundaries
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnTargetEdit, Options, Policy, Trigger
@@ -26,13 +26,6 @@ from worker.sync.report import State
 
 SCHEDULE = Options(trigger=Trigger.SCHEDULE)
 NOON = 1_772_366_400
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes pairs, with the switches of both sides."""
-    with pairs_in(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture(params=["in Redis", "in the database"])

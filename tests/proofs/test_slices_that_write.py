@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ import pytest
 from mappings.rows import Pair as RecordedPair
 from mappings.store import Store
 from tests.proofs.over_http import PROJECT
-from tests.proofs.slicing import Make, Pair, migrated, pairs_in
+from tests.proofs.slicing import Make, Pair, migrated
 from worker.sandbox.switches import TestablySwitches, TestRailSwitches
 from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
@@ -21,13 +19,6 @@ from worker.sync.run import run_pair
 
 SCHEDULE = Options(trigger=Trigger.SCHEDULE)
 NOON = 1_772_366_400
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes pairs, with the switches of both sides."""
-    with pairs_in(tmp_path) as made:
-        yield made
 
 
 def in_step(make: Make, count: int, **switches: Any) -> Pair:

@@ -268,7 +268,8 @@ def verification(identity: PairIdentity, snapshot: Snapshot, plan: Plan) -> Veri
                 accepted.append(found)
             elif one.verdict.counts and is_there and action.testably_id is not None:
                 differences.append(found)
-        extra += (too_many := _extra(snapshot, action, is_there=is_there))
+        too_many = _extra(snapshot, action, is_there=is_there)
+        extra += too_many
         if _is_missing(action, is_there=is_there) and (is_there or not too_many):
             kind = Verdict.HELD.value if action.is_held else ""
             missing.append(Missing(action.testrail_id or None, action.name, action.reason, kind))
