@@ -242,7 +242,7 @@ class Link(LinkValues):
 
     def held_without_target(self, now: datetime) -> Link:
         """The link of an adopted milestone that an undo unlinked."""
-        return replace(self.held(now), testably_id=None, observed={}, target_parent=None)
+        return self.held(now).seen_without_target()
 
     # --- problems and people
 

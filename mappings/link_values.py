@@ -85,6 +85,10 @@ class LinkValues(LinkRecord):
             self, observed=live.values, observed_at=live.updated_at, target_parent=live.parent_id
         )
 
+    def seen_without_target(self) -> Self:
+        """Of a held milestone that has no target any more: nothing is shown of it."""
+        return replace(self, testably_id=None, observed={}, target_parent=None)
+
     def agreed(self, live: TargetMilestone, counts: str, until: int | None) -> Self:
         """With the note of a target that was found to agree in everything."""
         print_ = fingerprint_of_target(live)

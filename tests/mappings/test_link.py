@@ -154,6 +154,10 @@ STEPS: Steps = {
         lambda k: k.held_without_target(NOW),
         {**TAKEN_BACK, "testably_id": None, "observed": {}, "target_parent": None},
     ),
+    "seen_without_target": (
+        lambda k: k.seen_without_target(),
+        {"testably_id": None, "observed": {}, "target_parent": None},
+    ),
     "to_try": (lambda k: k.to_try(), {}),
     "refused": (
         lambda k: k.refused("never", NOW),

@@ -192,6 +192,25 @@ def _refused(stage: Stage) -> None:
     stage.add(LONG)
 
 
+def _refused_and_deleted(stage: Stage) -> None:
+    one = stage.add("One")
+    stage.migrate()
+    _switch(stage, max_name_length=20)
+    stage.rail.update(one, {"name": LONG})
+    stage.migrate(code=3)
+    stage.ably.remove(stage.target_of(one))
+
+
+def _held_and_deleted(stage: Stage) -> None:
+    one = stage.add("One")
+    stage.add("Other")
+    stage.migrate()
+    stage.rail.update(one, {"name": "Changed"})
+    run = stage.migrate()["run"]
+    assert stage.milesync("undo", run, "--yes").code == 0
+    stage.ably.remove(stage.target_of(one))
+
+
 def _waits_for_its_parent(stage: Stage) -> None:
     _switch(stage, max_name_length=20)
     stage.add("Child", stage.add(LONG))
@@ -224,6 +243,12 @@ SITUATIONS = {
         _record_without_id, False, ("bad_record", "source_incomplete")
     ),
     "a milestone is refused": Situation(_refused, False, ("refused",)),
+    "a milestone is refused, and its target deleted": Situation(
+        _refused_and_deleted, False, ("refused",)
+    ),
+    "held, and its target deleted": Situation(
+        _held_and_deleted, False, ("held",), commands=(SYNC,)
+    ),
     "a child waits for its parent": Situation(_waits_for_its_parent, False, ("refused", "waiting")),
 }
 CASES = [

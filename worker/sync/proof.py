@@ -18,15 +18,9 @@ from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import Verdict
 from worker.sync.options import Options
+from worker.sync.provable import require_read, require_whole
 from worker.sync.read.scope import Scope
-from worker.sync.verify import (
-    Verification,
-    keep_learned,
-    require_read,
-    require_whole,
-    second_look,
-    verification,
-)
+from worker.sync.verify import Verification, keep_learned, second_look, verification
 
 Apply = Callable[[Snapshot, Plan], Iterable[Outcome]]
 
@@ -86,7 +80,7 @@ def scope_of(options: Options) -> str:
 def its_own(context: PairContext, options: Options, snapshot: Snapshot, plan: Plan) -> Proof:
     """The proof by a run that read both sides and pushed nothing."""
     try:
-        require_read(plan)
+        require_read(snapshot, plan)
     except ApiError as error:
         return Proof(scope_of(options), reason=error.message)
     found = verification(context.identity, snapshot, plan)
@@ -121,7 +115,7 @@ def prove(
             snapshot = _compared_again(context, pair, snapshot, differing)
             plan = make_plan(snapshot)
             keep_learned(context, pair.id, plan)
-        require_read(plan)
+        require_read(snapshot, plan)
     except ApiError as error:
         return Proof(scope, reason=error.message)
     changed = sum(_is_pushed(action) for action in plan.actions)

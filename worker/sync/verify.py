@@ -16,14 +16,7 @@ from mappings.link_record import ASKED, LinkState
 from mappings.milestone import SourceMilestone, TargetMilestone
 from mappings.problem import ProblemKind
 from mappings.rows import PairIdentity
-from worker.errors import (
-    AnswerTooLarge,
-    NotFound,
-    Refused,
-    TurnedAway,
-    UnknownId,
-    UnreadableAnswer,
-)
+from worker.errors import AnswerTooLarge, NotFound, Refused, TurnedAway, UnknownId
 from worker.sync.context import PairContext, read_snapshot
 from worker.sync.decide.action import Action, Guard, Kind, Plan
 from worker.sync.decide.guards import rules_guard
@@ -32,6 +25,7 @@ from worker.sync.decide.plan import make_plan
 from worker.sync.decide.snapshot import Snapshot
 from worker.sync.decide.verdict import MILESTONE, Difference, Verdict
 from worker.sync.options import Options
+from worker.sync.provable import require_read, require_whole
 from worker.sync.read.scope import Scope, with_fresh
 
 SECOND_LOOKS = 200
@@ -150,7 +144,7 @@ def verify(context: PairContext) -> Verification:
     if suspects:
         snapshot = second_look(context, snapshot, suspects[:SECOND_LOOKS])
         plan = make_plan(snapshot)
-    require_read(plan)
+    require_read(snapshot, plan)
     keep_learned(context, pair.id, plan)
     found = verification(context.identity, snapshot, plan)
     changed = rules_guard(pair.rules, context.rules.fingerprint, by_person=False)
@@ -159,32 +153,6 @@ def verify(context: PairContext) -> Verification:
     seen = {"proved_at" if found.in_step else "drifted_at": snapshot.now}
     context.store.update_pair(pair.id, **seen)
     return found
-
-
-def require_whole(snapshot: Snapshot) -> None:
-    """Raise UnreadableAnswer if a side was not read whole, so that nothing can be proved."""
-    hint = "Nothing can be proved from a part; run `milesync verify` again."
-    unreadable_id = any(problem.id is None for problem in snapshot.source.problems)
-    if not (snapshot.source.complete or unreadable_id):
-        because = snapshot.source.incomplete_because
-        raise UnreadableAnswer("TestRail", f"The list is not complete: {because}", hint=hint)
-    if not snapshot.target.complete:
-        because = snapshot.target.incomplete_because or "it came incomplete"
-        text = f"Testably's list could not be read whole: {because}."
-        raise UnreadableAnswer("Testably", text, hint=hint)
-
-
-def require_read(plan: Plan) -> None:
-    """Raise UnreadableAnswer if a milestone could not be read that counts for the proof."""
-    for action in plan.actions:
-        kind = action.problem.kind if action.problem is not None else None
-        if kind in (ProblemKind.UNREAD, ProblemKind.ABSENCE_UNPROVED):
-            api = "Testably" if kind is ProblemKind.UNREAD else "TestRail"
-            hint = (
-                f"Nothing can be proved from a part; see that {api} lets the account read it, "
-                "then run `milesync verify` again."
-            )
-            raise UnreadableAnswer(api, f"{action.testrail_id}: {action.reason}", hint=hint)
 
 
 def keep_learned(context: PairContext, pair_id: int, plan: Plan) -> None:

@@ -94,7 +94,7 @@ def absent(snapshot: Snapshot) -> Iterator[Action]:
 
 
 def _missing(snapshot: Snapshot, link: Link) -> Action | None:
-    if stays_held(snapshot, link):
+    if stays_held(snapshot, link) and not _is_over(snapshot, link):
         return held(snapshot, link)
     followed = is_followed(link, snapshot.options)
     if link.testrail_id in snapshot.gone and (followed or link.has_target):
@@ -109,6 +109,13 @@ def _missing(snapshot: Snapshot, link: Link) -> Action | None:
     problem = Problem(ProblemKind.ABSENCE_UNPROVED, text)
     told = link.with_problem(problem, snapshot.now)
     return _about(Kind.SKIP, text, link, told, problem=problem)
+
+
+def _is_over(snapshot: Snapshot, link: Link) -> bool:
+    """Whether neither side has it any more."""
+    id_ = link.testrail_id
+    is_gone = id_ in snapshot.gone and not snapshot.duplicates(id_)
+    return is_gone and not as_read(snapshot, link).has_target
 
 
 def held(snapshot: Snapshot, link: Link) -> Action:

@@ -67,6 +67,11 @@ class Question:
         return self.link.testably_id in self.snapshot.target.gone
 
     @property
+    def target(self) -> str | None:
+        """The id of its target, unless that was proved gone."""
+        return None if self.lost else self.link.testably_id
+
+    @property
     def by_marker(self) -> list[TargetMilestone]:
         """The unlinked targets that carry its marker, the living ones if there are any."""
         marked = self.snapshot.marked.get(self.source.id, ())

@@ -36,6 +36,8 @@ def as_read(snapshot: Snapshot, link: Link) -> Link:
     source, live = snapshot.source.milestones.get(link.testrail_id), snapshot.live(link)
     if source is not None:
         link = link.read_from(source, has_children=snapshot.has_children(source.id))
+    if link.testably_id in snapshot.target.gone:
+        return link.seen_without_target()
     return link if live is None else link.seen_as(live)
 
 

@@ -150,7 +150,7 @@ class _Planner:
             source,
             as_kept(self.snapshot, seen),
             problem.reason,
-            testably_id=link.testably_id,
+            testably_id=seen.testably_id,
             problem=problem,
             differences=found or (held,),
         )

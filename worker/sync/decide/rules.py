@@ -32,7 +32,7 @@ def held(ask: Question) -> Case | None:
     if not stays_held(ask.snapshot, ask.link):
         return None
     why = why_held(ask.link)
-    return blocked(Kind.SKIP, why.kind, why.reason, ask.link.testably_id)
+    return blocked(Kind.SKIP, why.kind, why.reason, ask.target)
 
 
 def quarantined(ask: Question) -> Case | None:
@@ -41,7 +41,7 @@ def quarantined(ask: Question) -> Case | None:
     if problem is None or not is_blocked(ask.link, ask.source, ask.snapshot.now):
         return None
     reason = problem.reason
-    return Case(Step.BLOCK, reason, ask.link.testably_id, Kind.QUARANTINE, problem)
+    return Case(Step.BLOCK, reason, ask.target, Kind.QUARANTINE, problem)
 
 
 def told_by_marker(ask: Question) -> Case | None:

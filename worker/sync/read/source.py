@@ -133,6 +133,7 @@ class SourceReader:
         proved = {link.testrail_id for link in missing if self._was_gone(link, target, marked)}
         asked = {id_ for id_ in marked if id_ is not None and id_ not in known} - proved
         asked -= {id_ for id_ in asked if id_ in self.links and self.links[id_].has_target}
+        asked |= {link.testrail_id for link in missing if link.is_held and _lacks(target, link)}
         return frozenset(proved | self._gone_of(asked))
 
     def _was_gone(self, link: Link, target: TargetSnapshot, marked: Collection[int | None]) -> bool:
@@ -161,6 +162,11 @@ class SourceReader:
             except OF_ONE as error:
                 failed += _weight(error)
         return gone
+
+
+def _lacks(target: TargetSnapshot, link: Link) -> bool:
+    """Whether Testably has nothing of this link."""
+    return link.testably_id is None or link.testably_id in target.gone
 
 
 def _is_in_use(link: Link) -> bool:

@@ -1,0 +1,166 @@
+"""A target that is gone or cannot be read, whatever is open about its milestone (R4, R10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mappings.problem import WHOLE
+from tests.support.world import World
+from worker.errors import AccessDenied, UnreadableAnswer
+from worker.sandbox.faults import FaultKind
+from worker.sandbox.switches import TestablySwitches
+from worker.sync.options import OnTargetEdit, Policy, Trigger
+from worker.sync.report import State
+from worker.sync.undo import undo
+from worker.sync.verify import verify
+
+LONG = "A name that is much too long"
+HOUR = 3600
+
+
+def refused(world: World) -> int:
+    world.behave(ably=TestablySwitches(max_name_length=20))
+    one = world.add("One")
+    world.run(Trigger.MIGRATION)
+    world.edit(one, name=LONG)
+    world.run()
+    return one
+
+
+def failing(world: World) -> int:
+    """Three updates failed while another's was taken: it rests."""
+    one, other = world.add("One"), world.add("Other")
+    world.run(Trigger.MIGRATION)
+    world.edit(one, name="Two")
+    target = world.id_of(one)
+    for number in range(3):
+        world.to_ably.faults.script(
+            FaultKind.SERVER_ERROR, method="PATCH", contains=target, times=9
+        )
+        world.edit(other, name=f"Other {number}")
+        world.run()
+        world.clock.sleep(HOUR / 3)
+    world.to_ably.faults.clear()
+    return one
+
+
+def altered(world: World) -> int:
+    world.behave(ably=TestablySwitches(cuts_name_at=15))
+    one = world.add(LONG)
+    world.run(Trigger.MIGRATION)
+    return one
+
+
+def undone(world: World) -> int:
+    one = world.add("One")
+    world.run(Trigger.MIGRATION)
+    world.edit(one, name="Two")
+    world.run(Trigger.MIGRATION)
+    undo(world.context(), world.context().runs.latest(world.pair.id, 1)[0].id)
+    return one
+
+
+def accepted(world: World, happens: Callable[[World], int]) -> int:
+    one, now = happens(world), world.clock.now()
+    for link in world.store.links_with_problems(world.pair.id):
+        known = dict(link.field_problems)
+        if link.is_held:
+            known[WHOLE] = link.whole_accepted(now.isoformat())
+        taken = {name: problem.decided(accepted=True) for name, problem in known.items()}
+        world.store.save(world.pair.id, link.deciding(taken), now)
+    assert verify(world.context()).in_step
+    return one
+
+
+OPEN: dict[str, Callable[[World], int]] = {
+    "refused": refused,
+    "failing": failing,
+    "altered": altered,
+    "undone": undone,
+    "altered and accepted": lambda world: accepted(world, altered),
+    "undone and accepted": lambda world: accepted(world, undone),
+}
+anything_open = pytest.mark.parametrize("happens", OPEN.values(), ids=OPEN)
+by_policy = pytest.mark.parametrize("edits", OnTargetEdit)
+
+
+@by_policy
+@anything_open
+def test_a_milestone_whose_target_is_gone_is_missing(
+    world: World, happens: Callable[[World], int], edits: OnTargetEdit
+) -> None:
+    """Nothing is compared with a target that is not there, nor told to differ from it."""
+    one = happens(world)
+    world.policy = Policy(on_target_edit=edits)
+    world.ably.remove(world.id_of(one))
+    found = verify(world.context())
+    assert [missing.testrail_id for missing in found.missing] == [one]
+    assert (found.differences, found.extra, found.accepted) == ((), (), ())
+    assert found.compared == len(world.links) - 1
+    plan = world.preview().plan
+    assert [action.testably_id for action in plan.actions] == [None]
+    report = world.run()
+    assert (report.state is State.SUCCEEDED) == verify(world.context()).in_step
+
+
+@anything_open
+def test_what_is_gone_from_both_sides_is_over(
+    world: World, happens: Callable[[World], int]
+) -> None:
+    """Nobody is asked about it any more, and TestRail is asked for it once."""
+    one = happens(world)
+    world.ably.remove(world.id_of(one))
+    world.rail.delete(one)
+    report = world.run()
+    assert (report.state, report.problems) == (State.SUCCEEDED, ())
+    assert verify(world.context()).in_step
+    assert world.store.links_with_problems(world.pair.id) == []
+    world.run()
+    assert world.to_rail.count("GET", f"get_milestone/{one}") == 0
+
+
+@anything_open
+def test_a_milestone_whose_target_cannot_be_read_proves_nothing(
+    world: World, happens: Callable[[World], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it showed long ago may be otherwise by now."""
+    unread = world.id_of(happens(world))
+    lists = world.target.list_all
+
+    def without(*args: Any, **how: Any) -> Any:
+        listing = lists(*args, **how)
+        rows = {id_: row for id_, row in listing.milestones.items() if id_ != unread}
+        same = {id_: row for id_, row in listing.unchanged.items() if id_ != unread}
+        return replace(listing, milestones=rows, unchanged=same)
+
+    def refuse(method: str, what: str) -> None:
+        if method == "GET" and what.endswith(unread):
+            raise AccessDenied("Testably", "no access")
+
+    monkeypatch.setattr(world.target, "list_all", without)
+    world.to_ably.before = refuse
+    with pytest.raises(UnreadableAnswer, match="no access"):
+        verify(world.context())
+    report = world.run()
+    assert report.state is State.PARTIAL
+    assert (report.verified or {"in_step": None})["in_step"] is None
+
+
+@pytest.mark.parametrize("happens", [refused, undone])
+def test_nothing_is_created_below_a_target_that_is_gone(
+    world: World, happens: Callable[[World], int]
+) -> None:
+    """It waits for its parent, and needs nobody once that is there again."""
+    parent = happens(world)
+    world.ably.remove(world.id_of(parent))
+    child = world.add("Child", parent)
+    report = world.run()
+    assert world.to_ably.writes == {}
+    assert {told["kind"] for told in report.problems if told["testrail_id"] == child} == {"waiting"}
+    world.edit(parent, name="Short")
+    assert world.run(Trigger.MIGRATION).state is State.SUCCEEDED
+    assert world.in_target(child)["parent_id"] == world.id_of(parent)
