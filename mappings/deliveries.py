@@ -59,7 +59,7 @@ class Deliveries(Connected):
     """Keeps the deliveries."""
 
     def record(self, delivery: str, event: str, hint: Hint, now: datetime) -> bool:
-        """Commit a delivery; False if it was recorded before."""
+        """Commit a delivery; False if it was recorded before. One that was given up waits anew."""
         row = {
             "delivery": delivery,
             "correlation": hint.correlation,
@@ -69,8 +69,15 @@ class Deliveries(Connected):
             "state": WAITING,
             "received_at": now,
         }
+        same = deliveries.c.delivery == delivery
+        given_up = delete(deliveries).where(same, deliveries.c.state == FAILED)
         with self._transaction() as connection:
-            return connection.execute(_RECORD[connection.dialect.name], row).rowcount == 1
+            record = _RECORD[connection.dialect.name]
+            if connection.execute(record, row).rowcount:
+                return True
+            if not connection.execute(given_up).rowcount:
+                return False
+            return connection.execute(record, row).rowcount == 1
 
     def newest(
         self, project: int, milestone: int | None = None, *, before: datetime | None = None

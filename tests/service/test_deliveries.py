@@ -156,6 +156,8 @@ def test_what_fails_for_ever_is_tried_ever_less_often_and_given_up_after_a_day(
     assert max(rests) < LONGEST_REST.total_seconds() + 60
     assert rests[:4] == sorted(rests[:4])
     assert [line["deliveries"] for line in told if "given up" in str(line["event"])] == [1]
+    service.hint(None)  # whoever sends it again is heard
+    assert service.states() == ["waiting"]
 
 
 def test_what_needs_a_person_is_not_waited_for(service: Service) -> None:
