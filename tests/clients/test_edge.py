@@ -377,6 +377,17 @@ def test_a_write_that_a_proxy_wants_a_login_for_is_not_done() -> None:
     assert raised.value.done is Done.NO
 
 
+def test_a_407_of_a_server_that_has_answered_is_of_that_request_alone() -> None:
+    """No proxy is on the way, so the address is right (R6)."""
+    script = Script(answer({}, 200), answer({}, 407), answer({}, 200))
+    with transport(http=script, clock=FakeClock()) as client:
+        client.get("v1/x", anything)
+        client.wait_for_permit()
+        with pytest.raises(Refused):
+            client.post("v1/x", {}, anything)
+        client.get("v1/x", anything)
+
+
 @pytest.mark.parametrize(
     "value",
     [f"http://ann:{SECRET}@proxy:port", "http://[::1", f"http://:{SECRET}@", "http://a b:1"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,9 +18,10 @@ from mappings.problem import (
     ProblemKind,
 )
 from tests.support.clock import NOW
-from tests.support.world import World
+from tests.support.world import PROJECT, World
 from worker.errors import MilestoneNotFound
 from worker.sync.apply.attempts import OUTAGE_AFTER
+from worker.sync.apply.writer import MOST_LIMITED
 from worker.sync.options import Options, RunMode, Trigger
 from worker.sync.read.scope import Scope
 from worker.sync.report import State
@@ -86,6 +88,24 @@ def test_a_quarantine_is_over_after_an_hour_and_then_after_a_day(
 
 
 # --- an outage
+
+
+def poisoned(world: World, ids: Iterable[int]) -> None:
+    """Every PATCH of these milestones answers 500 from now on."""
+    for id_ in ids:
+        world.to_ably.faults.script(
+            "server_error", method="PATCH", contains=world.id_of(id_), times=1_000_000
+        )
+
+
+def renamed_in(world: World) -> list[str]:
+    """The names in Testably that were written since `renamed`."""
+    names = (str(row["name"]) for row in world.ably.live(PROJECT))
+    return [name for name in names if "Renamed" in name]
+
+
+def status(world: World, testrail_id: int) -> object:
+    return world.ably.get(PROJECT, world.id_of(testrail_id))["status"]
 
 
 def renamed(world: World, count: int) -> None:
@@ -183,16 +203,76 @@ def test_creates_that_all_fail_end_the_run(world: World) -> None:
     assert world.differences() == []
 
 
+def test_creates_that_are_left_to_a_person_are_no_outage(world: World) -> None:
+    """Testably may have made them all; the others go on (R2)."""
+    world.rules = replace(world.rules, footer=False)
+    world.behave(ably=replace(world.ably.switches, hides_created_at=True))
+    number = OUTAGE_AFTER + 4
+    for one in range(number):
+        world.add(f"Release {one}", description=f"Text {one}")
+    world.to_ably.faults.script("server_error_after", method="POST", times=1_000_000)
+    report = world.run()
+    assert (report.state, report.counts["conflicts"]) == (State.PARTIAL, number)
+    assert {told["kind"] for told in report.problems} == {"in_doubt_for_a_person"}
+    assert len(world.ably.live(PROJECT)) == number
+
+
 def test_more_bad_ones_than_end_a_run_do_not_stop_the_good_ones_for_ever(world: World) -> None:
     """What has failed before is tried after what has not, so that the next run tells."""
     renamed(world, 40)
-    for id_ in range(1, 16):
-        world.to_ably.faults.script(
-            "server_error", method="PATCH", contains=world.id_of(id_), times=1_000_000
-        )
+    poisoned(world, range(1, 16))
     assert world.run().state is State.FAILED
     assert world.run().state is State.PARTIAL
-    assert sum("Renamed" in str(row["name"]) for row in world.ably.live("proj_abc123")) == 25
+    assert len(renamed_in(world)) == 25
+
+
+def test_bad_parents_do_not_stop_what_is_below_them_for_ever(world: World) -> None:
+    """Their good children are tried before they are tried again."""
+    parents = [world.add(f"Release {number}") for number in range(OUTAGE_AFTER)]
+    children = [world.add(f"Child {parent}", parent) for parent in parents]
+    world.run()
+    poisoned(world, parents)
+    for id_ in (*parents, *children):
+        world.edit(id_, name=f"Renamed {id_}")
+    assert world.run().state is State.FAILED
+    assert (world.run().counts["updated"], len(renamed_in(world))) == (len(children),) * 2
+
+
+def test_a_child_comes_after_a_parent_that_has_failed_before(world: World) -> None:
+    """Otherwise it would wait for another run, as it is created below that."""
+    parent = world.add("Parent")
+    world.to_ably.faults.script("maintenance", method="POST", times=1000)
+    world.run()
+    assert world.links[parent].has_failed
+    world.to_ably.faults.clear()
+    child = world.add("Child", parent)
+    assert world.run().counts["created"] == 2
+    assert world.in_target(child)["parent_id"] == world.id_of(parent)
+
+
+def test_bad_ones_do_not_stop_an_archive(world: World) -> None:
+    """It is done before what has failed is tried again."""
+    renamed(world, OUTAGE_AFTER + 1)
+    gone = OUTAGE_AFTER + 1
+    poisoned(world, range(1, gone))
+    assert world.run().state is State.FAILED
+    world.rail.delete(gone)
+    assert world.run().counts["archived"] == 1
+
+
+def test_what_fails_for_an_hour_counts_though_nothing_else_is_written(world: World) -> None:
+    """As many as end a run; a person hears of them, and the next runs end well."""
+    renamed(world, OUTAGE_AFTER)
+    bad = range(1, OUTAGE_AFTER + 1)
+    poisoned(world, bad)
+    for _ in range(2):
+        assert world.run().state is State.FAILED
+    world.clock.sleep(HOUR.total_seconds())
+    assert world.run().state is State.FAILED
+    for _ in range(QUARANTINED_AT):
+        report = world.run()
+    assert (report.state, report.counts["quarantined"]) == (State.PARTIAL, len(bad))
+    assert {p["kind"] for p in report.problems} == {"keeps_failing"}
 
 
 # --- one item
@@ -212,6 +292,22 @@ def test_a_404_to_one_update_concerns_that_one(world: World) -> None:
     assert report.state is State.PARTIAL
     assert (report.counts["updated"], report.counts["waiting"]) == (4, 1)
     assert [problem["kind"] for problem in report.problems] == ["not_found"]
+
+
+def test_what_has_failed_before_waits_for_few_429s(world: World) -> None:
+    """Its write alone is limited: every run after the first ends soon, and at last it rests."""
+    renamed(world, 3)
+    world.to_ably.faults.script(
+        "rate_limited_bare", method="PATCH", contains=world.id_of(1), times=1_000_000
+    )
+    world.run()
+    assert world.links[1].has_count
+    for _ in range(QUARANTINED_AT - 1):
+        begun = world.clock.now()
+        assert world.run().state is State.PARTIAL
+        assert world.to_ably.writes == {"PATCH": MOST_LIMITED}
+        assert world.clock.now() - begun < 2 * MINUTE
+    assert world.preview().plan.writes == 0
 
 
 def refresh(world: World) -> int:

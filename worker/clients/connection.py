@@ -135,10 +135,10 @@ class Connection:
                     extensions={"timeout": phases},
                 )
                 response = self._http.handle_request(request)
-                self._has_answered = True
+                is_first, self._has_answered = not self._has_answered, True
                 try:
                     answered = dict(response.headers)
-                    if response.status_code == WANTS_LOGIN:
+                    if response.status_code == WANTS_LOGIN and (self._proxy or is_first):
                         raise self._login_wanted(answered)
                     return Answer(response.status_code, answered, _body(call, response))
                 finally:

@@ -67,6 +67,11 @@ class Attempts:
         if failure.kind is not ProblemKind.NOT_FOUND:
             self.row[number] = failure
 
+    def may_have_taken(self, number: int) -> None:
+        """Nobody knows if the target took it: that proves nothing of the target."""
+        self.failed.pop(number, None)
+        self.row.pop(number, None)
+
     @property
     def is_sparing(self) -> bool:
         """Whether each of the remaining milestones gets one attempt."""

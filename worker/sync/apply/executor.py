@@ -1,6 +1,6 @@
 """Runs a plan, pass by pass: what needs no write, then writes, archives, and statuses last.
 
-Within the writes parents come before children, and what failed before comes after what did not.
+Parents come before children, and what has failed before comes after all the rest (`order.py`).
 Each milestone is written in short transactions of its own (`items.py`). A child whose parent has
 no target waits: it is never created at the root, since it could not be moved.
 """
@@ -23,6 +23,7 @@ from worker.sync.apply.attempts import Attempts
 from worker.sync.apply.creates import Creates, Looking, Resolution, at_once
 from worker.sync.apply.items import Item, Items
 from worker.sync.apply.links import RunLinks
+from worker.sync.apply.order import Order
 from worker.sync.apply.outcome import (
     HELD_UP,
     NEEDS_PERSON,
@@ -68,6 +69,7 @@ class Executor:
         looking: Looking | None = at_once,
     ) -> None:
         self._snapshot = snapshot
+        self._order = Order()
         self._archive_in_use = archive_in_use
         self._outcomes, self._attempts, self._check = outcomes, attempts, check
         self._lanes, self._looking = writer.lanes, looking
@@ -79,13 +81,13 @@ class Executor:
 
     def apply(self, plan: Plan) -> None:
         """Do everything in the plan. Raises ApiError where nothing more can be done at all."""
+        self._order = Order.of(plan.actions)
         try:
             self._run_passes(list(enumerate(plan.actions)))
         except LostLock:
             raise
         except MilesyncError as error:
-            is_limited = isinstance(error, RateLimited)
-            is_of_all = is_limited or self._attempts.is_down or self._attempts.is_denied
+            is_of_all = isinstance(error, RateLimited) or self._attempts.is_denied
             self._items.count_failures(against=not is_of_all)
             raise
         self._items.count_failures(against=True)
@@ -93,20 +95,27 @@ class Executor:
     # --- the passes
 
     def _run_passes(self, items: list[Item]) -> None:
-        writes = [item for item in items if _is_write(item[1])]
-        archives = [item for item in items if item[1].kind is Kind.ARCHIVE]
-        self._record(i for i in items if not _is_write(i[1]) and i[1].kind is not Kind.ARCHIVE)
-        self._write_all(items, writes)
-        for item in self._open(writes):
-            self._leave(item)
-        for item in archives:
-            self._attempts.require_writes()
-            self._archive_item(item)
+        self._record(item for item in items if not item[1].is_change)
+        changes = [item for item in items if item[1].is_change]
+        self._change(items, [item for item in changes if not self._order.has_failed(item[1])])
+        if again := [item for item in changes if self._order.has_failed(item[1])]:
+            self._change(items, again)
         parents = self._links.parents()
         self._side_by_side(items, partial(self._complete, parents))
         self._items.retry_leased()
         self._attempts.require_writes()
         self._attempts.require_access()
+
+    def _change(self, items: list[Item], some: list[Item]) -> None:
+        """Do ``some`` of the items: what is written first, then what is archived."""
+        writes = [item for item in some if item[1].kind is not Kind.ARCHIVE]
+        self._write_all(items, writes)
+        for item in self._open(writes):
+            self._leave(item)
+        for item in some:
+            if item[1].kind is Kind.ARCHIVE:
+                self._attempts.require_writes()
+                self._archive_item(item)
 
     def _record(self, idle: Iterable[Item]) -> None:
         """Record what needs no write, and report what nothing is done about."""
@@ -139,8 +148,9 @@ class Executor:
         self._lanes.each(items, do_if_up, _ids)
 
     def _open(self, writes: list[Item]) -> list[Item]:
-        """What is not finished: roots before children, what failed before last (R6)."""
-        return sorted((item for item in writes if self._is_open(item[0])), key=_rank)
+        """What is not finished, in order."""
+        is_open = (item for item in writes if self._is_open(item[0]))
+        return sorted(is_open, key=lambda item: self._order.rank(item[1]))
 
     def _is_open(self, number: int) -> bool:
         outcome = self._outcomes.get(number)
@@ -219,6 +229,7 @@ class Executor:
         number, action = item
         link, problem = resolution.link, resolution.problem
         if problem is not None:
+            self._attempts.may_have_taken(number)
             self._items.finish(number, Outcome(action, Result.CONFLICTS, None, (problem,)))
         elif link.state is LinkState.LINKED and _arrives(action):
             if number in self._outcomes:
@@ -291,10 +302,6 @@ class Executor:
         self._outcomes[number] = replace(now, problems=problems)
 
 
-def _is_write(action: Action) -> bool:
-    return action.kind in (Kind.CREATE, Kind.ADOPT, Kind.UPDATE)
-
-
 def _arrives(action: Action) -> bool:
     """Whether the milestone is to get a target."""
     return action.kind in (Kind.CREATE, Kind.ADOPT)
@@ -302,8 +309,3 @@ def _arrives(action: Action) -> bool:
 
 def _ids(item: Item) -> tuple[int, int | None]:
     return item[1].testrail_id, item[1].parent_id
-
-
-def _rank(item: Item) -> tuple[bool, bool, bool]:
-    link = item[1].link or Link(item[1].testrail_id)
-    return item[1].parent_id is not None, link.has_count, link.has_failed

@@ -105,7 +105,7 @@ class Items:
     def count_failures(self, *, against: bool) -> None:
         """Record the failures of this run with the links, and count those that count (R6).
 
-        ``against`` is False where the target took no writes: then no milestone is to blame.
+        ``against`` is False where what was met is the account's: then no milestone is to blame.
         """
         now = self.writer.clock.now()
         for number, failed in self.attempts.failed.items():

@@ -32,6 +32,9 @@ STALL = timedelta(seconds=5)
 BACK_OFF = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between the attempts at what is safe to repeat."""
 
+MOST_LIMITED = 3
+"""A milestone that is tried once in this run gives up at so many 429s."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -47,12 +50,14 @@ class Patience:
     repeats: bool = True
     on_failure: Callable[[], None] = lambda: None
     failures: int = 0
+    limited: int = 0
 
     def allows(self, error: ApiError) -> bool:
         """Whether it is tried again; a 429 was not carried out, and tells nothing of the write."""
         self.on_failure()
         if isinstance(error, RateLimited):
-            return not error.stays
+            self.limited += 1
+            return not error.stays and (self.repeats or self.limited < MOST_LIMITED)
         if not (self.repeats and error.may_pass) or self.failures >= len(BACK_OFF):
             return False
         self.sleep(BACK_OFF[self.failures])
