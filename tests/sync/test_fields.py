@@ -10,6 +10,7 @@ import pytest
 
 from mappings.link import Link
 from mappings.link_record import LinkState, Sent
+from mappings.link_values import altered
 from mappings.milestone import DATE_FIELDS, FIELDS, TargetMilestone, Values
 from mappings.problem import FieldProblem, ProblemKind
 from worker.sync.decide.differences import MOST_SENT_TO_EDITS, Sides, compare
@@ -71,9 +72,10 @@ def decided(
     policy: OnTargetEdit = SOURCE,
     *,
     derived: bool = False,
+    agreed: bool = False,
 ) -> Decision:
     own = frozenset({"status", *DATE_FIELDS} if derived else ())
-    found = compare(Sides(link, desired, actual, policy, "2026-03-01T12:00:00Z", own))
+    found = compare(Sides(link, desired, actual, policy, "2026-03-01T12:00:00Z", own, agreed))
     kept = {d.field: d.live for d in found.differences if d.verdict is Verdict.KEPT}
     problems = {d.field: d.verdict.value for d in found.differences if d.verdict.needs_person}
     edited = {d.field: d.live for d in found.differences if d.overwrites}
@@ -416,6 +418,29 @@ def test_an_edit_that_is_made_again_and_again_ends_as_a_problem(name: str) -> No
         sent += 1
         link = link.updated(decision.push, shows(updated_at=f"answer {number}"), "2026-03-01")
     assert (sent, decision.problems) == (2, {name: "altered"})
+
+
+@EACH_FIELD
+def test_a_value_that_both_sides_agreed_on_is_sent_twice_over_edits(name: str) -> None:
+    """It was seen since it was sent, so edits are overwritten though the target tells no times."""
+    link, sent = linked(), 0
+    for number, edit in enumerate((OTHER, NEW, OTHER)):
+        actual = shows(one(name, edit))
+        decision = decided(link, OLD, actual, agreed=number == 0)
+        if not decision.push:
+            break
+        sent += 1
+        link = decision.link.updated(decision.push, shows(), "2026-03-01")
+    assert (sent, decision.problems) == (2, {name: "altered"})
+
+
+@EACH_FIELD
+def test_what_is_altered_says_what_the_target_shows_now(name: str) -> None:
+    """Whatever it showed when that was first noted."""
+    first = decided(linked(sent={name: Sent(OLD[name], 2)}), OLD, shows(one(name, OTHER)))
+    again = decided(first.link, OLD, shows(one(name, NEW)))
+    known = again.link.field_problems[name]
+    assert known.reason == altered(name, OLD[name], NEW[name])
 
 
 @EACH_FIELD

@@ -649,6 +649,8 @@ def test_a_rebuild_writes_nothing_and_knows_every_link_again(
     assert world.to_ably.writes == {}
     assert {id_: world.id_of(id_) for id_ in (parent, child)} == before
     assert rebuild(world.context()).counts["unchanged"] == 2
+    [told] = world.store.links_with_problems(world.pair.id)
+    assert (told.testrail_id, told.testably_id) == (twin, None)
 
 
 @pytest.mark.parametrize("is_parent", [True, False])
@@ -675,6 +677,8 @@ def test_a_rebuild_names_what_stays_without_its_link_as_it_cannot_be_read(
     assert told == ({parent: "unread", child: "waiting"} if is_parent else {child: "unread"})
     assert (report.state, report.counts["waiting"]) == (State.PARTIAL, len(told))
     assert report.counts["adopted"] == 3 - len(told)
+    listed = {link.testrail_id for link in world.store.links_with_problems(world.pair.id)}
+    assert listed == told.keys()
     again = rebuild(world.context())
     assert (again.state, again.counts["adopted"]) == (State.SUCCEEDED, len(told))
 

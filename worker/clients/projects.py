@@ -46,8 +46,8 @@ def list_source(fetch: Fetch) -> list[Project]:
     """TestRail's projects, in its order. Raises ApiError."""
 
     def page(_: int, received: int) -> ProjectPage:
-        path = f"index.php?/api/v2/get_projects&limit={SOURCE_PAGE}"
-        return fetch(path + (f"&offset={received}" if received else ""), _source_page)
+        offset = f"&offset={received}" if received else ""
+        return fetch(f"index.php?/api/v2/get_projects{offset}", _source_page)
 
     return _every_page(page)
 

@@ -44,7 +44,15 @@ def _rebuild_all(run: Run) -> None:
         outcome = unread.get(number) or _rebuilt(run, planned.snapshot, action)
         if outcome is not None:
             run.outcomes[number] = outcome
+    _keep_told(run)
     run.close(state_after(run.outcomes.values(), planned.snapshot))
+
+
+def _keep_told(run: Run) -> None:
+    """Record what is told with its links, so that `failures` lists it as well (R10)."""
+    told = [outcome.action for outcome in run.outcomes.values() if outcome.problems]
+    links = [action.link for action in told if action.link and not action.is_change]
+    run.context.store.save_many(run.pair.id, links, run.context.clock.now())
 
 
 def _unread(actions: Sequence[Action]) -> dict[int, Outcome]:

@@ -39,7 +39,8 @@ class Sides:
     """One linked milestone with what each side says of the fields in ``desired``.
 
     ``live`` is None where the target was not read: it then stands as last observed. ``own`` are
-    the fields that are the target's to say. ``since`` is the time now, ISO 8601 in UTC.
+    the fields that are the target's to say. ``since`` is the time now, ISO 8601 in UTC. ``agreed``
+    says that the last reading before this one showed both sides to agree in everything.
     """
 
     link: Link
@@ -48,6 +49,7 @@ class Sides:
     policy: OnTargetEdit
     since: str
     own: frozenset[str] = frozenset()
+    agreed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +264,7 @@ class _Field:
                 return known
             if self._is_open_again(known):
                 return None
-            moved_on = replace(known, live=self.live, accepted=False)
-            return replace(moved_on, live_at=self._live_at)
+            return self._moved_on(known)
         sent = notes.sent.get(self.name)
         known_count = sent is not None and same_value(self.name, sent.value, self.desired)
         count = sent.count if sent is not None and known_count else 0
@@ -272,6 +273,13 @@ class _Field:
         reason = altered(self.name, self.desired, self.live)
         facts = (self.desired, self.live, reason, self.sides.since, max(count, 1), self._live_at)
         return FieldProblem(ProblemKind.ALTERED, *facts)
+
+    def _moved_on(self, known: FieldProblem) -> FieldProblem:
+        """The same problem with the target's value as it is now, so that nobody has accepted it."""
+        is_altered = known.kind is ProblemKind.ALTERED
+        reason = altered(self.name, self.desired, self.live) if is_altered else known.reason
+        moved_on = replace(known, live=self.live, live_at=self._live_at, reason=reason)
+        return replace(moved_on, accepted=False)
 
     @property
     def _live_at(self) -> str | None:
@@ -290,7 +298,8 @@ class _Field:
         sent = notes.sent.pop(self.name, None)
         if self._is_own:
             return
-        count = 0 if self._source_changed or (self._is_edited and self._has_moved) else 1
+        is_open = self.sides.agreed or (self._is_edited and self._has_moved)
+        count = 0 if self._source_changed or is_open else 1
         if known is not None and same_value(self.name, known.desired, self.desired):
             count = max(count, known.count)
         if sent is not None and same_value(self.name, sent.value, self.desired):

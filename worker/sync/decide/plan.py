@@ -200,6 +200,7 @@ class _Planner:
                 self.snapshot.policy.on_target_edit,
                 moment(self.snapshot.now.isoformat()),
                 self._own(source, link, live),
+                self.snapshot.link(source.id).agreement is not None,
             )
         )
         return self._with_parent(source, compared, live)
