@@ -172,6 +172,11 @@ class LinkRecord:
         return self.problem is not None and self.problem.kind is ProblemKind.UNREAD
 
     @property
+    def was_lost(self) -> bool:
+        """Whether its target was proved gone, and a person is to say what becomes of it."""
+        return self.problem is not None and self.problem.kind is ProblemKind.TARGET_GONE
+
+    @property
     def has_failed(self) -> bool:
         """Whether its writes failed since one succeeded."""
         return self.problem is not None and self.problem.kind.is_failure

@@ -83,7 +83,7 @@ class TargetReader:
         """
         if recalled is not None:
             doubtful = self._doubtful(single=single)
-            doubtful += [link for link in self._back() if link.testably_id not in recalled]
+            doubtful += [link for link in self._to_find() if link.testably_id not in recalled]
             return self._with_single(recalled, doubtful, listed=True).without_proof()
         must_list = list_target or self._must_list() or len(self._still_unread) > MOST_UNREAD
         if single or not must_list:
@@ -157,8 +157,7 @@ class TargetReader:
 
     def _creates(self, found: Mapping[str, TargetMilestone]) -> bool:
         """Whether something would be created that no marker in the list already is."""
-        marked = set(self._free_markers(found))
-        return any(id_ not in marked for id_ in self._unlinked())
+        return not set(self._free_markers(found)).issuperset(self._unlinked())
 
     def _unlinked(self) -> Iterable[int]:
         """The source ids that have no target and are not blocked."""
@@ -176,18 +175,18 @@ class TargetReader:
         """Whether the archived list can tell something that the others do not."""
         if ARCHIVED in self._statuses(found):
             return False
-        if self._missing(found):
-            return True
-        return any(True for _ in self._free_markers(found))
+        return bool(self._missing(found)) or any(True for _ in self._free_markers(found))
 
     def _must_list(self) -> bool:
         """Whether anything may have to be created, which needs to know what is there already."""
-        return any(True for _ in self._unlinked()) or any(True for _ in self._back())
+        return any(True for _ in self._unlinked()) or any(True for _ in self._to_find())
 
-    def _back(self) -> Iterator[Link]:
-        """The links whose milestones had gone from TestRail and are listed again, to be tried."""
+    def _to_find(self) -> Iterator[Link]:
+        """The links that may need a new target: back in TestRail, or lost while edits won."""
+        edits_win = self.policy.on_target_edit is OnTargetEdit.TARGET
         for id_, link in self.links.complete.items():
-            source = self.listing.milestones.get(id_) if link.was_gone else None
+            is_open = not edits_win if link.was_lost else link.was_gone
+            source = self.listing.milestones.get(id_) if is_open else None
             is_tried = link.testably_id in self.tried
             if source and not (is_tried or is_blocked(link, source, self.now)):
                 yield link
@@ -294,8 +293,8 @@ class TargetReader:
 
     def _is_expected(self, link: Link) -> bool:
         """Whether its target should be there."""
-        is_listed = not link.was_gone or link.testrail_id in self.listing.milestones
-        return link.has_target and is_listed
+        is_over = link.was_gone and link.testrail_id not in self.listing.milestones
+        return link.has_target and not is_over
 
     def _link(self, testrail_id: int) -> Link:
         return self.links.get(testrail_id) or Link(testrail_id)
