@@ -126,6 +126,11 @@ class LinkRecord:
         return self.state is LinkState.HELD
 
     @property
+    def was_gone(self) -> bool:
+        """Whether its source was proved gone, and its target archived or kept for that."""
+        return self.state in (LinkState.ARCHIVED, LinkState.ORPHANED)
+
+    @property
     def baseline(self) -> Values:
         """What the target showed after the last write: what it shows otherwise was edited since.
 
@@ -160,6 +165,16 @@ class LinkRecord:
         """Whether a person was asked what its create left, and retried all without naming it."""
         was_asked = self.attempt_asked is not None and not self.awaits_person
         return self.state is LinkState.CREATING and was_asked and not self.is_decided
+
+    @property
+    def was_unread(self) -> bool:
+        """Whether its target could not be read last time."""
+        return self.problem is not None and self.problem.kind is ProblemKind.UNREAD
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether its target was proved gone, and a person is to say what becomes of it."""
+        return self.problem is not None and self.problem.kind is ProblemKind.TARGET_GONE
 
     @property
     def has_failed(self) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from mappings.problem import WHOLE
-from tests.support.world import World
+from tests.support.world import PROJECT, World
 from worker.errors import AccessDenied, UnreadableAnswer
 from worker.sandbox.faults import FaultKind
 from worker.sandbox.switches import TestablySwitches
 from worker.sync.options import OnTargetEdit, Policy, Trigger
+from worker.sync.read.scope import Scope
 from worker.sync.report import State
 from worker.sync.undo import undo
 from worker.sync.verify import verify
@@ -164,3 +165,49 @@ def test_nothing_is_created_below_a_target_that_is_gone(
     world.edit(parent, name="Short")
     assert world.run(Trigger.MIGRATION).state is State.SUCCEEDED
     assert world.in_target(child)["parent_id"] == world.id_of(parent)
+
+
+def deleted_and_kept(world: World) -> int:
+    """Testably's edits win, and the target of one of two was deleted there."""
+    world.policy = Policy(on_target_edit=OnTargetEdit.TARGET)
+    one = world.add("One")
+    world.add("Other")
+    world.run(Trigger.MIGRATION)
+    world.ably.remove(world.id_of(one))
+    assert world.run().state is State.PARTIAL
+    return one
+
+
+@pytest.mark.parametrize("scope", [None, Scope((1,))])
+def test_what_needs_a_person_stays_told_by_a_run_that_does_not_list(
+    world: World, scope: Scope | None
+) -> None:
+    """That it is gone was proved: no list is read for it each time (R10)."""
+    one = deleted_and_kept(world)
+    (told,) = world.store.links_with_problems(world.pair.id)
+    trigger = Trigger.SCHEDULE if scope is None else Trigger.WEBHOOK
+    report = world.run(trigger, scope)
+    assert (report.state, report.counts["conflicts"]) == (State.PARTIAL, 1)
+    asks_for_project = scope is not None
+    assert world.to_ably.count("GET", "milestones?") == asks_for_project
+    (still,) = world.store.links_with_problems(world.pair.id)
+    assert (still.testrail_id, still.problem) == (one, told.problem)
+
+
+def test_what_a_person_deleted_is_created_again_once_edits_win_no_more(world: World) -> None:
+    """A run that trusts the last listing lists for it."""
+    one = deleted_and_kept(world)
+    world.policy = Policy()
+    report = world.run(Trigger.SCHEDULE)
+    assert (report.state, world.to_ably.writes) == (State.SUCCEEDED, {"POST": 1})
+    assert world.in_target(one)["name"] == "One"
+    assert verify(world.context()).in_step
+
+
+def test_what_needed_a_person_is_over_once_it_is_there_again(world: World) -> None:
+    """As a listing tells."""
+    one = deleted_and_kept(world)
+    row = next(iter(world.marked().values()))[0]
+    world.ably.plant(PROJECT, row | {"id": world.id_of(one), "name": "One"})
+    assert world.run(Trigger.WEBHOOK, Scope((one,))).state is State.SUCCEEDED
+    assert world.store.links_with_problems(world.pair.id) == []

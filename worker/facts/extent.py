@@ -11,7 +11,6 @@ from mappings.link import Link
 from mappings.link_record import LinkState
 from mappings.overview import ENDED_WELL
 from mappings.problem import ProblemKind
-from worker.facts.recorded import GONE
 from worker.sync.apply.outcome import NEEDS_PERSON, Result
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def _is_unread(run: RunRecord) -> bool:
 
 def _known(run: RunRecord, links: Mapping[int, Link]) -> int:
     """How many milestones TestRail has: those that are linked, and those that are kept out."""
-    linked = sum(one.state not in (*GONE, LinkState.UNLINKED) for one in links.values())
+    linked = sum(not (one.was_gone or one.state is LinkState.UNLINKED) for one in links.values())
     kept_out = _blocked(run) & links.keys()
     return linked + sum(links[id_].state is LinkState.UNLINKED for id_ in kept_out)
 

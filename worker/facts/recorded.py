@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from mappings.link import Link
-from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import ACTIVE, SourceMilestone, TargetMilestone
 from mappings.paged import links_below
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from mappings.rows import Pair
     from worker.bootstrap import Deployment
 
-GONE: Final = (LinkState.ARCHIVED, LinkState.ORPHANED)
-"""States of a link whose milestone TestRail no longer has."""
 _HIGHEST: Final = 10
 """Levels above a milestone that are looked at."""
 
@@ -68,7 +65,7 @@ def _sources(links: Iterable[Link]) -> dict[int, SourceMilestone]:
 def _is_gone(link: Link) -> bool:
     """Whether TestRail has said that it does not exist any more, whatever became of its target."""
     is_in_use = link.problem is not None and link.problem.kind is ProblemKind.IN_USE
-    return link.state in GONE or link.archive_failed or is_in_use
+    return link.was_gone or link.archive_failed or is_in_use
 
 
 def _as_observed(link: Link) -> TargetMilestone:

@@ -21,7 +21,7 @@ from worker.facts.changes import FieldChange, fields_of
 from worker.facts.extent import Extent, Reach, extent_of
 from worker.facts.matters import Matter, by_milestone, kept
 from worker.facts.milestones import BothSides, sides_of, target_address
-from worker.facts.recorded import GONE, snapshot_of
+from worker.facts.recorded import snapshot_of
 from worker.facts.runs import DONE, Facts, change_json, run_json, what_was
 from worker.facts.timeline import Span, Timeline, timeline
 from worker.sync.decide.losses import losses_of
@@ -208,7 +208,7 @@ def _entries(
 ) -> Iterator[Entry]:
     zone = snapshot.rules.timezone
     for id_, link in links.items():
-        action = actions.get(id_) if link.state not in GONE else None
+        action = actions.get(id_) if not link.was_gone else None
         mine = changes.get(id_, ())
         yield Entry(
             link,

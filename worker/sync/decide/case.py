@@ -67,6 +67,12 @@ class Question:
         return self.link.testably_id in self.snapshot.target.gone
 
     @property
+    def stays_lost(self) -> bool:
+        """Whether its target was proved gone, and this reading, without a list, shows none."""
+        unseen = not self.snapshot.target.listed and self.snapshot.live(self.link) is None
+        return unseen and self.link.was_lost
+
+    @property
     def target(self) -> str | None:
         """The id of its target, unless that was proved gone."""
         return None if self.lost else self.link.testably_id

@@ -60,7 +60,9 @@ def left_to_person(ask: Question) -> Case | None:
 
 def target_deleted_and_kept(ask: Question) -> Case | None:
     """A person deleted its target, and the target's edits win."""
-    if not (ask.lost and ask.snapshot.policy.on_target_edit is OnTargetEdit.TARGET):
+    if ask.snapshot.policy.on_target_edit is not OnTargetEdit.TARGET:
+        return None
+    if not (ask.lost or ask.stays_lost):
         return None
     reason = f"{ask.link.testably_id} was deleted in Testably, and Testably's edits win."
     return blocked(Kind.CONFLICT, ProblemKind.TARGET_GONE, reason)

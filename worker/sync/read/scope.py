@@ -6,7 +6,7 @@ target's pages, a scheduled run without changes only the source's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -107,7 +107,7 @@ class Reader:
             listing = replace(listing, milestones={**listing.milestones, **still_there})
         families = Families(listing)
         listing = self._opened_by_source(listing, families, scope, now)
-        reader = self._target_reader(listing, gone, now, scope.unread)
+        reader = self._target_reader(listing, gone, now, {*scope.unread, *scope.gone})
         target = reader.read(
             single=not scope.whole, list_target=scope.list_target, recalled=scope.recalled
         )
@@ -162,7 +162,7 @@ class Reader:
         listing: SourceListing,
         gone: frozenset[int],
         now: datetime,
-        unread: Mapping[str, str],
+        tried: Container[str],
     ) -> TargetReader:
         return TargetReader(
             self.target,
@@ -176,7 +176,7 @@ class Reader:
             gone,
             self.foreign,
             {one.testably_id: one.target_fingerprint for one in self.links.outlines.values()},
-            unread,
+            tried,
         )
 
     # --- what agrees as before, and has to be decided all the same

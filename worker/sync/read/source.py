@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from mappings.footer import marked_id
 from mappings.link import Link
-from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import BadRecord, SourceMilestone
 from mappings.problem import ProblemKind
@@ -121,7 +120,7 @@ class SourceReader:
     def gone_for_good(self, listing: SourceListing, target: TargetSnapshot) -> frozenset[int]:
         """Ids that are gone although their targets live: proved before, or asked for now.
 
-        A TestRail id never comes back, so what was proved once is not asked for again.
+        What was proved once is not asked for again: if it ever comes back, the list names it.
         """
         if not self._tells_absence(listing):
             return frozenset()
@@ -141,7 +140,7 @@ class SourceReader:
         known = link.problem is not None and link.problem.kind is ProblemKind.SOURCE_GONE
         if known or link.archive_failed:
             return True
-        if link.state not in (LinkState.ARCHIVED, LinkState.ORPHANED):
+        if not link.was_gone:
             return False
         if link.problem is not None or link.testrail_id in marked:  # of a second target
             return True

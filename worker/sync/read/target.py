@@ -12,7 +12,6 @@ from datetime import datetime
 
 from mappings.footer import marked_id
 from mappings.link import Link
-from mappings.link_record import LinkState
 from mappings.links import Links
 from mappings.milestone import (
     ARCHIVED,
@@ -22,7 +21,6 @@ from mappings.milestone import (
     TargetMilestone,
     written_status,
 )
-from mappings.problem import ProblemKind
 from worker.errors import NotFound
 from worker.sync.decide.placement import places
 from worker.sync.decide.rules import is_blocked
@@ -53,7 +51,7 @@ MOST_UNREAD = 10
 class TargetReader:
     """Reads what a plan about ``listing`` needs of one project. Raises ApiError.
 
-    ``unread`` is what an earlier part of the run could not read, and this one need not try.
+    ``tried`` is what an earlier part of the run could not read, and this one need not try.
     """
 
     target: Target
@@ -67,7 +65,7 @@ class TargetReader:
     gone: frozenset[int] = frozenset()
     foreign: frozenset[str] = frozenset()
     known: Mapping[str, str] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
+    tried: Container[str] = ()
     _unchanged: dict[str, Shown] = field(default_factory=dict, init=False)
     _newest: list[str | None] = field(default_factory=list, init=False)
     _by_status: set[str] = field(default_factory=set, init=False)
@@ -85,6 +83,7 @@ class TargetReader:
         """
         if recalled is not None:
             doubtful = self._doubtful(single=single)
+            doubtful += [link for link in self._to_find() if link.testably_id not in recalled]
             return self._with_single(recalled, doubtful, listed=True).without_proof()
         must_list = list_target or self._must_list() or len(self._still_unread) > MOST_UNREAD
         if single or not must_list:
@@ -141,9 +140,8 @@ class TargetReader:
             for id_, one in self.links.outlines.items()
             if one.testably_id not in self._unchanged and one.testably_id not in seen
         ]
-        complete = self.links.complete.values()
-        found += [link for link in complete if _is_expected(link) and link.testably_id not in seen]
-        return found
+        complete = filter(self._is_expected, self.links.complete.values())
+        return found + [link for link in complete if link.testably_id not in seen]
 
     def _needs_completed(self, found: Mapping[str, TargetMilestone]) -> bool:
         """Whether the plain list may hide completed ones that matter (R4, R7)."""
@@ -159,8 +157,7 @@ class TargetReader:
 
     def _creates(self, found: Mapping[str, TargetMilestone]) -> bool:
         """Whether something would be created that no marker in the list already is."""
-        marked = set(self._free_markers(found))
-        return any(id_ not in marked for id_ in self._unlinked())
+        return not set(self._free_markers(found)).issuperset(self._unlinked())
 
     def _unlinked(self) -> Iterable[int]:
         """The source ids that have no target and are not blocked."""
@@ -178,13 +175,21 @@ class TargetReader:
         """Whether the archived list can tell something that the others do not."""
         if ARCHIVED in self._statuses(found):
             return False
-        if self._missing(found):
-            return True
-        return any(True for _ in self._free_markers(found))
+        return bool(self._missing(found)) or any(True for _ in self._free_markers(found))
 
     def _must_list(self) -> bool:
         """Whether anything may have to be created, which needs to know what is there already."""
-        return any(True for _ in self._unlinked())
+        return any(True for _ in self._unlinked()) or any(True for _ in self._to_find())
+
+    def _to_find(self) -> Iterator[Link]:
+        """The links that may need a new target: back in TestRail, or lost while edits won."""
+        edits_win = self.policy.on_target_edit is OnTargetEdit.TARGET
+        for id_, link in self.links.complete.items():
+            is_open = not edits_win if link.was_lost else link.was_gone
+            source = self.listing.milestones.get(id_) if is_open else None
+            is_tried = link.testably_id in self.tried
+            if source and not (is_tried or is_blocked(link, source, self.now)):
+                yield link
 
     # --- what lists do not hold
 
@@ -226,7 +231,7 @@ class TargetReader:
         return [
             link
             for link in (*self.links.complete.values(), *outlined)
-            if _is_expected(link)
+            if self._is_expected(link)
             and (link.look_again or link.in_flight is not None or link.testrail_id in doubtful)
         ]
 
@@ -234,7 +239,7 @@ class TargetReader:
     def _still_unread(self) -> list[int]:
         """The links whose targets could not be read, and this run has not tried to yet."""
         every = self.links.complete.items()
-        return [i for i, one in every if _was_unread(one) and one.testably_id not in self.unread]
+        return [i for i, one in every if one.was_unread and one.testably_id not in self.tried]
 
     def _with_single(
         self,
@@ -260,7 +265,8 @@ class TargetReader:
 
     def with_details(self, view: TargetSnapshot, to_read: Iterable[Link]) -> TargetSnapshot:
         """With the targets of these links read singly; gone is what no list shows either (R4)."""
-        in_order = sorted(to_read, key=_was_unread)  # who could be read before comes first (R6)
+        # who could be read before comes first (R6)
+        in_order = sorted(to_read, key=lambda link: link.was_unread)
         ids = {link.testrail_id: link.testably_id or "" for link in in_order}
         if not ids:
             return view
@@ -285,6 +291,11 @@ class TargetReader:
 
     # --- questions
 
+    def _is_expected(self, link: Link) -> bool:
+        """Whether its target should be there."""
+        is_over = link.was_gone and link.testrail_id not in self.listing.milestones
+        return link.has_target and not is_over
+
     def _link(self, testrail_id: int) -> Link:
         return self.links.get(testrail_id) or Link(testrail_id)
 
@@ -306,13 +317,3 @@ class TargetReader:
         """
         lost = any(not self._link(id_).has_target for id_ in self._free_markers(found))
         return lost and self._creates(found)
-
-
-def _was_unread(link: Link) -> bool:
-    """Whether its target could not be read last time."""
-    return link.problem is not None and link.problem.kind is ProblemKind.UNREAD
-
-
-def _is_expected(link: Link) -> bool:
-    """Whether its target should be there."""
-    return link.has_target and link.state in (LinkState.LINKED, LinkState.HELD)
