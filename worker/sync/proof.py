@@ -107,14 +107,14 @@ def prove(
             snapshot = read_snapshot(context, pair, options, Scope(every_absence=True))
         require_whole(snapshot)
         plan = make_plan(snapshot)
-        keep_learned(context, pair.id, plan)
+        keep_learned(context, pair.id, snapshot, plan)
         differing = tuple(_to_do_at_once(plan, snapshot))
         if differing and not plan.guards:
             if not options.reviewed:
                 outcomes = apply(snapshot, replace(plan, actions=differing))
             snapshot = _compared_again(context, pair, snapshot, differing)
             plan = make_plan(snapshot)
-            keep_learned(context, pair.id, plan)
+            keep_learned(context, pair.id, snapshot, plan)
         require_read(snapshot, plan)
     except ApiError as error:
         return Proof(scope, reason=error.message)
