@@ -9,7 +9,7 @@ import pytest
 from mappings.rows import ChangeState
 from tests.proofs.slicing import migrated, pairs_in
 from tests.support.world import World
-from worker.sync.options import Trigger
+from worker.sync.options import OnTargetEdit, Policy, Trigger
 from worker.sync.report import RunReport, State
 from worker.sync.verify import verify
 
@@ -93,6 +93,27 @@ def test_a_later_reading_that_finds_the_value_there_tells_the_journal(
         assert counted(world.run()) == {"unchanged": 2}
     last = {id_: every[-1] for id_, every in states(world, first.run).items()}
     assert last == {one: ChangeState.DONE, gone: ChangeState.DONE}
+
+
+@pytest.mark.parametrize("wins", OnTargetEdit)
+def test_what_was_archived_so_is_opened_again_once_testrail_has_it_again(
+    world: World, wins: OnTargetEdit
+) -> None:
+    """As after an archive that was answered: Testably's list leaves it out, and the link tells."""
+    world.policy = Policy(wins)
+    world.add("One")
+    gone = world.add("Gone")
+    world.run(Trigger.MIGRATION)
+    row = world.rail.get(gone)
+    world.rail.delete(gone)
+    lose_answers_about(world, gone)
+    world.run()
+    world.to_ably.faults.clear()
+    assert verify(world.context()).in_step
+    world.rail.plant(row, project_id=1)
+    assert counted(world.run()) == {"updated": 1, "unchanged": 1}
+    assert world.in_target(gone)["status"] == "active"
+    assert verify(world.context()).in_step
 
 
 @pytest.mark.parametrize("seconds", [4.0, 7.0, 20.0, 1000.0])
