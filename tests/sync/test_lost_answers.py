@@ -8,7 +8,8 @@ import pytest
 
 from mappings.rows import ChangeState
 from tests.proofs.slicing import migrated, pairs_in
-from tests.support.world import World
+from tests.support.mortal import Boundaries
+from tests.support.world import PROJECT, World
 from worker.sync.options import OnTargetEdit, Policy, Trigger
 from worker.sync.report import RunReport, State
 from worker.sync.verify import verify
@@ -134,3 +135,24 @@ def test_they_are_counted_in_whatever_slices_the_run_is_done(
         recorded = pair.record(report.run or "")
     assert counted(report) == {"updated": 8, "unchanged": 4}
     assert recorded.counts == report.counts
+
+
+def test_what_a_slice_wrote_as_its_process_died_is_counted(tmp_path: Path) -> None:
+    """The write was carried out, and nobody was left to hear the answer."""
+    with pairs_in(tmp_path) as make:
+        pair = make()
+        for number in range(1, 7):
+            pair.rail.model.add(1, {"name": f"M{number}", "start_on": 1_772_366_400})
+        migrated(pair)
+        for number in range(1, 4):
+            pair.rail.model.update(number, {"name": f"Renamed {number}"})
+        ids = [pair.target_of(number) for number in (1, 2)]
+        address = f"{pair.ably.url}/v1/projects/{PROJECT}/milestones"
+        points = {
+            number: Boundaries(dies_on=f"after PATCH {address}/{id_}")
+            for number, id_ in enumerate(ids, 1)
+        }
+        report = pair.in_slices(1000.0, point_of=points.get)
+        assert [point.dead for point in points.values()] == [True, True]
+        assert pair.ably.count("PATCH") == 3
+    assert counted(report) == {"updated": 3, "unchanged": 3}
