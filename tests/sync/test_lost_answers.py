@@ -57,6 +57,23 @@ def test_a_write_whose_answers_were_lost_is_counted_as_what_the_proof_saw_it_do(
     assert set(last.values()) == {ChangeState.DONE}
 
 
+def test_what_the_proof_itself_wrote_without_an_answer_is_counted(world: World) -> None:
+    """Somebody edits a milestone after the run has read it, so that its proof sends that."""
+    one, two = world.add("One"), world.add("Two")
+    world.run(Trigger.MIGRATION)
+    world.edit(one, name="First")
+    lose_answers_about(world, two)
+
+    def edited(method: str) -> None:
+        if method == "PATCH" and world.rail.get(two)["name"] == "Two":
+            world.edit(two, name="Second")
+
+    world.target.after = edited
+    report = world.run(Trigger.MIGRATION)
+    assert (report.state, counted(report)) == (State.SUCCEEDED, {"updated": 2})
+    assert (report.verified or {})["in_step"]
+
+
 def test_a_write_that_was_not_carried_out_is_not_counted_as_done(world: World) -> None:
     """The source took it back before the proof, so both sides agree all the same."""
     one, two = world.add("One"), world.add("Two")

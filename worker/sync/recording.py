@@ -16,7 +16,7 @@ from mappings.locks import IsHeld
 from mappings.rows import Pair
 from mappings.run_record import RunRecord
 from worker.errors import BudgetExhausted, GuardTripped
-from worker.sync.apply.outcome import DONE, NEEDS_PERSON, Outcome, Result
+from worker.sync.apply.outcome import DONE, Outcome, Result
 from worker.sync.context import PairContext
 from worker.sync.decide.action import InStep, Plan
 from worker.sync.heartbeat import Heartbeat
@@ -130,7 +130,8 @@ class Recording:
 
         That is where answers were lost, be it in an earlier part, and a reading has told since.
         """
-        unsure = self.mode.of is not None or any(one.result in NEEDS_PERSON for one in outcomes)
+        failed = any(problem.kind.is_failure for one in outcomes for problem in one.problems)
+        unsure = failed or self.mode.of is not None
         self.found = _written(self.context, self.record.id) if unsure else {}
 
     @property

@@ -253,7 +253,7 @@ class Run:
             self.context.answers.keep_for_next_slice()
         plan = (self.proof and self.proof.plan) or (self.planned and self.planned.plan)
         is_read_again = self.proof is not None and self.proof.outcomes is not None
-        self.recording.look_up(self.outcomes.values())
+        self.recording.look_up([*self.outcomes.values(), *self.pushed.values()])
         ended, outcomes = self.ended, self.outcomes.values()
         counts = self.recording.counts(ended)
         if self.planned is None and self.phase is Phase.PROVING:
