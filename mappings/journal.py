@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, or_, select, update
 
 from mappings.compare_and_set import is_anothers, mark_to_look_again, save_link
 from mappings.database import Connected
@@ -138,6 +138,14 @@ class Journal(Connected):
             self._mark(pair_id, link.testrail_id)
             return None
 
+    def carried_out(self, change_ids: Collection[int], now: datetime) -> None:
+        """Commit that these writes got no answer and are done all the same, as a reading shows."""
+        done = {"state": ChangeState.DONE.value, "settled_at": now}
+        if change_ids:
+            with self._transaction() as connection:
+                rows = [{**done, "of_change": id_} for id_ in change_ids]
+                connection.execute(_CARRIED_OUT, rows)
+
     def changes(
         self,
         pair_id: int,
@@ -222,6 +230,9 @@ _SETTLE = update(changes).where(changes.c.id == bindparam("of_change"))
 _DOUBT = _SETTLE.where(changes.c.state == ChangeState.INTENDED.value)
 _OPEN = (ChangeState.INTENDED.value, ChangeState.AMBIGUOUS.value)
 _GIVE_UP = _SETTLE.where(changes.c.kind == "create", changes.c.state.in_(_OPEN))
+_CARRIED_OUT = _SETTLE.where(
+    changes.c.kind != "create", or_(*(changes.c.state == state for state in _OPEN))
+)
 
 
 def _lease(

@@ -371,3 +371,26 @@ def test_the_journal_can_be_narrowed(store: Store, run_log: RunLog, pair_id: int
     assert told(run_id=runs[1]) == ["ms_3"]
     assert told(run_id=runs[0], testrail_id=1) == ["ms_1"]
     assert told(testrail_id=99) == []
+
+
+def test_a_reading_tells_of_writes_without_an_answer_alone(
+    store: Store, pair_id: int, run_id: str
+) -> None:
+    """Of creates the looks tell (R2), and what was refused stays refused."""
+    journal = store.journal
+    states = [ChangeState.INTENDED, ChangeState.AMBIGUOUS, ChangeState.REFUSED]
+    ids = {}
+    for number, (kind, state) in enumerate(
+        [*(("update", state) for state in states), ("create", ChangeState.AMBIGUOUS)], 1
+    ):
+        written = replace(change(run_id, number, f"ms_{number}"), kind=kind)
+        won = journal.lease(pair_id, Link(number, f"ms_{number}"), written, NOW + MINUTE)
+        assert won
+        link, ids[number] = won
+        if state is not ChangeState.INTENDED:
+            journal.settle(pair_id, link, ids[number], state, NOW)
+    journal.carried_out([], NOW)
+    journal.carried_out(list(ids.values()), NOW + SECOND)
+    told = {one.testrail_id: one.state for one in journal.changes(pair_id)}
+    done = ChangeState.DONE
+    assert told == {1: done, 2: done, 3: ChangeState.REFUSED, 4: ChangeState.AMBIGUOUS}

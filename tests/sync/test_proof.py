@@ -11,7 +11,8 @@ from mappings.overview import overview
 from tests.proofs.slicing import pairs_in
 from tests.support.build import FEBRUARY, JANUARY
 from tests.support.world import PROJECT, World
-from worker.errors import NotFound
+from worker.errors import Done, NotFound, ServerTrouble
+from worker.sandbox.rules import Record
 from worker.sync.options import Trigger
 from worker.sync.proof import Proof
 from worker.sync.report import RunReport, State
@@ -259,3 +260,36 @@ def test_the_dates_of_a_parent_that_are_not_exact_are_counted_as_the_exempt_ones
         report = world.run(Trigger.MIGRATION)
         assert report.not_exact["parent_dates"] == 3
         assert (report.verified or {})["exempt"]["parent_dates"] == 4
+
+
+@pytest.mark.parametrize("reviewed", [False, True])
+def test_what_waits_for_a_parent_that_fails_is_nothing_that_was_changed_since(
+    world: World, monkeypatch: pytest.MonkeyPatch, reviewed: bool
+) -> None:
+    """Nobody edits anything: it is planned again because its parent has failed in this run."""
+    parent = world.add("Parent")
+    for name in ("Child", "Another"):
+        world.add(name, parent)
+    create = world.ably.create
+
+    def fails(project: str, body: object) -> Record:
+        if "'Parent'" in str(body):
+            raise ServerTrouble("Testably", "Testably failed.", done=Done.MAYBE)
+        return create(project, body)
+
+    monkeypatch.setattr(world.ably, "create", fails)
+    for number in range(3):
+        world.add(f"Beside {number}")
+        report = world.run(Trigger.MIGRATION, reviewed=reviewed)
+        assert counted(report)["created"] == 1
+        verified = report.verified or {}
+        assert (verified["in_step"], verified["changed_since"]) == (False, 0)
+
+
+def test_what_comes_below_a_parent_that_has_not_failed_is_changed_since(world: World) -> None:
+    """Somebody has added both after the plan that was reviewed."""
+    (one,) = migrated(world, "One")
+    world.edit(one, name="First")
+    meanwhile(world, lambda: world.add("Child", world.add("New")))
+    report = world.run(Trigger.MIGRATION, reviewed=True)
+    assert (report.verified or {})["changed_since"] == 2

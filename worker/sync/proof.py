@@ -107,20 +107,19 @@ def prove(
             snapshot = read_snapshot(context, pair, options, Scope(every_absence=True))
         require_whole(snapshot)
         plan = make_plan(snapshot)
-        keep_learned(context, pair.id, plan)
+        keep_learned(context, pair.id, snapshot, plan)
         differing = tuple(_to_do_at_once(plan, snapshot))
         if differing and not plan.guards:
             if not options.reviewed:
                 outcomes = apply(snapshot, replace(plan, actions=differing))
             snapshot = _compared_again(context, pair, snapshot, differing)
             plan = make_plan(snapshot)
-            keep_learned(context, pair.id, plan)
+            keep_learned(context, pair.id, snapshot, plan)
         require_read(snapshot, plan)
     except ApiError as error:
         return Proof(scope, reason=error.message)
-    changed = sum(_is_pushed(action) for action in plan.actions)
     found = verification(context.identity, snapshot, plan)
-    return Proof(scope, found, plan, snapshot, changed, _after(plan, outcomes))
+    return Proof(scope, found, plan, snapshot, _changed_since(plan), _after(plan, outcomes))
 
 
 def _after(plan: Plan, pushed: Iterable[Outcome]) -> tuple[Outcome, ...]:
@@ -168,6 +167,22 @@ def _to_do_at_once(plan: Plan, snapshot: Snapshot) -> Iterator[Action]:
 def _is_marked(action: Action, snapshot: Snapshot) -> bool:
     marked = snapshot.marked.get(action.testrail_id, ())
     return any(target.id == action.testably_id for target in marked)
+
+
+def _changed_since(plan: Plan) -> int:
+    """How much there is to push that no write of this run has failed at.
+
+    Nor has one failed at its parent: what is below that could not be created.
+    """
+    failed: set[int | None] = set()
+    pushed = 0
+    for action in plan.actions:  # parents come first
+        waits = action.kind is Kind.CREATE and action.parent_id in failed
+        if _is_pushed(action) and not waits:
+            pushed += 1
+        elif action.kind in (Kind.CREATE, Kind.ADOPT):
+            failed.add(action.testrail_id)
+    return pushed
 
 
 def _is_pushed(action: Action) -> bool:

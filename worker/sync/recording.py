@@ -34,8 +34,9 @@ class Recording:
     """One run in the database, which every method but `counts` and `requests` changes.
 
     ``written`` are the milestones that earlier parts of the run have written, and the result that
-    each counts under; ``in_step`` are those that agree as before. The methods raise LostLock once
-    the run is another process's: what that one records is left alone.
+    each counts under, ``found`` those of all parts by `look_up`; ``in_step`` are those that agree
+    as before. The methods raise LostLock once the run is another process's: what that one records
+    is left alone.
     """
 
     context: PairContext
@@ -44,6 +45,7 @@ class Recording:
     heartbeat: Heartbeat
     _before: Mapping[str, int] = field(default_factory=dict)
     written: Mapping[int, Result] = field(default_factory=dict)
+    found: Mapping[int, Result] = field(default_factory=dict)
     in_step: InStep = field(default_factory=InStep)
     _checked: float = 0.0
 
@@ -122,6 +124,15 @@ class Recording:
         total = sum(self.record.counts.values()) + new
         counts[Result.UNCHANGED.value] += total - sum(counts.values())
         return counts
+
+    def look_up(self, outcomes: Iterable[Outcome]) -> None:
+        """Take from the journal what the run has written, where its ``outcomes`` may not tell it.
+
+        That is where answers were lost, be it in an earlier part, and a reading has told since.
+        """
+        failed = any(problem.kind.is_failure for one in outcomes for problem in one.problems)
+        unsure = failed or self.mode.of is not None
+        self.found = _written(self.context, self.record.id) if unsure else {}
 
     @property
     def counted_since(self) -> datetime:
@@ -203,7 +214,7 @@ def recording(
     origin = structlog.contextvars.get_contextvars().get("correlation", record.id)
     names = {"run": record.id, "pair": str(pair.id), "correlation": origin}
     with structlog.contextvars.bound_contextvars(**names), heartbeat.every(context.heartbeat_every):
-        written = _written(context, mode)
+        written = {} if mode.of is None else _written(context, mode.of)
         yield Recording(context, mode, record, heartbeat, context.requests, written)
 
 
@@ -216,11 +227,9 @@ _RESULTS: Final = {
 """The result that a milestone counts under, by the kind of a run's first change to it."""
 
 
-def _written(context: PairContext, mode: RunMode) -> dict[int, Result]:
-    """What earlier parts of the run have written, by TestRail id."""
-    if mode.of is None:
-        return {}
-    kinds = context.store.journal.first_done(mode.of)
+def _written(context: PairContext, run_id: str) -> dict[int, Result]:
+    """What the run has written so far, by TestRail id."""
+    kinds = context.store.journal.first_done(run_id)
     return {id_: _RESULTS[kind] for id_, kind in kinds.items() if kind in _RESULTS}
 
 

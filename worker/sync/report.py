@@ -88,6 +88,7 @@ OnEnd = Callable[[RunReport], object]
 """Is called with the report of a run once that has ended, whatever ended it."""
 _ARRIVING = frozenset({Kind.CREATE, Kind.ADOPT})
 _MET = (ProblemKind.REJECTED, ProblemKind.ALTERED)
+_NONE: Mapping[int, Result] = {}
 _UNREAD = (ProblemKind.SOURCE_INCOMPLETE, ProblemKind.TARGET_INCOMPLETE)
 
 
@@ -99,13 +100,17 @@ def count(outcomes: Iterable[Outcome], in_step: int = 0) -> dict[str, int]:
 
 
 def after_proof(
-    outcomes: Iterable[Outcome], told: Iterable[Outcome], pushed: Iterable[Outcome] = ()
+    outcomes: Iterable[Outcome],
+    told: Iterable[Outcome],
+    pushed: Iterable[Outcome] = (),
+    found: Mapping[int, Result] = _NONE,
 ) -> list[Outcome]:
     """What came of a run's milestones by its end, each once.
 
     What it wrote stays written, and so does what the proof that it ended with has ``pushed``; of
-    all else that proof, by what it ``told``, has the last word. A milestone that nothing was done
-    about, and that has no target, is none of the run's.
+    all else that proof, by what it ``told``, has the last word. What then agrees was written as
+    well where a reading has ``found`` that, though no answer said so. A milestone that nothing was
+    done about, and that has no target, is none of the run's.
     """
     outcomes, told = list(outcomes), list(told)
     wrote = {one.action.testrail_id: one for one in pushed if one.result in DONE}
@@ -116,11 +121,20 @@ def after_proof(
         id_ = outcome.action.testrail_id
         if outcome.result in DONE or not id_:
             return outcome
-        return wrote.get(id_) or replace(outcome, result=last.get(id_, Result.UNCHANGED))
+        ended = replace(outcome, result=last.get(id_, Result.UNCHANGED))
+        return wrote.get(id_) or _as_found(ended, found)
 
     seen = [one for one in told if one.action.testrail_id not in wrote and not _is_left_out(one)]
+    seen = [_as_found(one, found) for one in seen]
     others = (one for one in (*seen, *wrote.values()) if one.action.testrail_id not in known)
     return [*map(by_its_end, outcomes), *others]
+
+
+def _as_found(outcome: Outcome, found: Mapping[int, Result]) -> Outcome:
+    result = found.get(outcome.action.testrail_id)
+    if result is None or outcome.result is not Result.UNCHANGED:
+        return outcome
+    return replace(outcome, result=result)
 
 
 def _is_left_out(outcome: Outcome) -> bool:

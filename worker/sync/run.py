@@ -251,10 +251,9 @@ class Run:
         """
         if state is State.UNFINISHED:
             self.context.answers.keep_for_next_slice()
-        plan = self.planned.plan if self.planned else None
-        if self.proof is not None and self.proof.plan is not None:
-            plan = self.proof.plan
+        plan = (self.proof and self.proof.plan) or (self.planned and self.planned.plan)
         is_read_again = self.proof is not None and self.proof.outcomes is not None
+        self.recording.look_up([*self.outcomes.values(), *self.pushed.values()])
         ended, outcomes = self.ended, self.outcomes.values()
         counts = self.recording.counts(ended)
         if self.planned is None and self.phase is Phase.PROVING:
@@ -283,7 +282,8 @@ class Run:
     @property
     def ended(self) -> list[Outcome]:
         """What has come of each milestone, as far as the run got, its proof included."""
-        return after_proof(self.outcomes.values(), self._told(), self.pushed.values())
+        found = self.recording.found
+        return after_proof(self.outcomes.values(), self._told(), self.pushed.values(), found)
 
     def _told(self) -> Collection[Outcome]:
         """The outcomes that say what a person should read: those of the proof, if it gave any."""

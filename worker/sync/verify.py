@@ -145,7 +145,7 @@ def verify(context: PairContext) -> Verification:
         snapshot = second_look(context, snapshot, suspects[:SECOND_LOOKS])
         plan = make_plan(snapshot)
     require_read(snapshot, plan)
-    keep_learned(context, pair.id, plan)
+    keep_learned(context, pair.id, snapshot, plan)
     found = verification(context.identity, snapshot, plan)
     changed = rules_guard(pair.rules, context.rules.fingerprint, by_person=False)
     if changed is not None:
@@ -155,8 +155,12 @@ def verify(context: PairContext) -> Verification:
     return found
 
 
-def keep_learned(context: PairContext, pair_id: int, plan: Plan) -> None:
-    """Record what a reading taught about links that need no write; a lease is not disturbed."""
+def keep_learned(context: PairContext, pair_id: int, snapshot: Snapshot, plan: Plan) -> None:
+    """Record what a reading taught about links that need no write; a lease is not disturbed.
+
+    Of writes that got no answer, those are done whose values it shows.
+    """
+    context.store.journal.carried_out(snapshot.carried_out, context.clock.now())
     idle = [action for action in plan.actions if not action.is_change]
     agreed = [action.link for action in idle if action.agrees and action.link]
     learned = [action.link for action in idle if action.learned and action.link]

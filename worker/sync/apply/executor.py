@@ -120,6 +120,7 @@ class Executor:
     def _record(self, idle: Iterable[Item]) -> None:
         """Record what needs no write, and report what nothing is done about."""
         idle = list(idle)
+        self._links.note_carried_out(self._snapshot.carried_out)
         self._links.note_agreement(a.link for _, a in idle if a.agrees and a.link)
         self._links.keep_all(a.link for _, a in idle if a.learned and a.link)
         for number, action in idle:

@@ -94,6 +94,10 @@ class RunLinks:
         """Record the links whose both sides were found to agree."""
         self.writer.note_agreement(list(links))
 
+    def note_carried_out(self, change_ids: Collection[int]) -> None:
+        """Record that these writes, of which no answer told, were carried out."""
+        self.writer.store.journal.carried_out(change_ids, self.writer.clock.now())
+
     def note(self, link: Link, problem: Problem) -> None:
         """Record why nothing could be done, so that `failures` lists it."""
         self.keep(link.with_problem(problem, self.writer.clock.now()))

@@ -150,7 +150,7 @@ def _gone(snapshot: Snapshot, link: Link) -> Action:
     unseen = live is None and link.state is LinkState.ARCHIVED
     shown_archived = live is not None and is_archived(live)
     if unseen or shown_archived or link.testably_id in snapshot.target.gone:
-        ended = link.archived()
+        ended = _answered(snapshot, link, live).archived()
         return _about(Kind.SKIP, f"{GONE} Archived already.", link, ended)
     if snapshot.policy.on_source_delete is OnSourceDelete.KEEP:
         return _kept(link, live)
@@ -164,6 +164,17 @@ def _gone(snapshot: Snapshot, link: Link) -> Action:
         action = _about(Kind.QUARANTINE, problem.reason, link, link, problem=problem)
         return replace(action, differences=_to_archive(link, live).differences)
     return _archive(snapshot, link.linked(), live)
+
+
+def _answered(snapshot: Snapshot, link: Link, live: TargetMilestone | None) -> Link:
+    """With the answer that its archive did not get, where its target shows what that did (R1).
+
+    So it is opened again if its source comes back, although the lists may leave it out by then.
+    """
+    is_ours = (link.in_flight or {}).get("status") == ARCHIVED
+    if live is None or not (is_ours and is_archived(live)):
+        return link
+    return link.updated({"status": ARCHIVED}, live, moment(snapshot.now.isoformat()))
 
 
 def _with_second(snapshot: Snapshot, action: Action) -> Action:

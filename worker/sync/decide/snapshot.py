@@ -69,6 +69,23 @@ class Snapshot:
         """The target of a link as it was read now, or None."""
         return self.target.milestones.get(link.testably_id or "")
 
+    @property
+    def carried_out(self) -> list[int]:
+        """The writes, by their changes, that got no answer and whose values the targets show (R1).
+
+        Only of what is followed: what an undo has sent is the next undo's to tell.
+        """
+        doubtful = (
+            (link, live.values)
+            for link in self.links.complete.values()
+            if link.state is LinkState.LINKED and link.in_flight and (live := self.live(link))
+        )
+        return [
+            link.change_id
+            for link, shown in doubtful
+            if link.change_id is not None and _shows(shown, link.in_flight or {})
+        ]
+
     def desired(self, source: SourceMilestone) -> Values:
         """The five values that Testably should have for a TestRail milestone."""
         found = self._desired.get(source.id)
@@ -248,6 +265,10 @@ class Snapshot:
             if free and key in taken and place.problem is None:
                 claims.append(((place.parent_id, key), source.name.strip()))
         return _grouped(claims)
+
+
+def _shows(shown: Values, sent: Values) -> bool:
+    return all(same_value(name, value, shown[name]) for name, value in sent.items())
 
 
 def is_archived(target: TargetMilestone | SubMilestone) -> bool:
