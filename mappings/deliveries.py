@@ -69,12 +69,12 @@ class Deliveries(Connected):
             "state": WAITING,
             "received_at": now,
         }
-        same = deliveries.c.delivery == delivery
-        given_up = delete(deliveries).where(same, deliveries.c.state == FAILED)
         with self._transaction() as connection:
             record = _RECORD[connection.dialect.name]
             if connection.execute(record, row).rowcount:
                 return True
+            same = deliveries.c.delivery == delivery
+            given_up = delete(deliveries).where(same, deliveries.c.state == FAILED)
             if not connection.execute(given_up).rowcount:
                 return False
             return connection.execute(record, row).rowcount == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mappings.rows import ChangeState
-from tests.proofs.slicing import migrated, pairs_in
+from tests.proofs.slicing import Pair, migrated, pairs_in
 from tests.support.mortal import Boundaries
 from tests.support.world import PROJECT, World
 from worker.sync.options import OnTargetEdit, Policy, Trigger
@@ -134,17 +134,22 @@ def test_what_was_archived_so_is_opened_again_once_testrail_has_it_again(
     assert verify(world.context()).in_step
 
 
+def in_step_and_renamed(pair: Pair, count: int, renamed: int) -> None:
+    """So many milestones, the first of which TestRail has renamed since both sides agreed."""
+    for number in range(1, count + 1):
+        pair.rail.model.add(1, {"name": f"M{number}", "start_on": 1_772_366_400})
+    migrated(pair)
+    for number in range(1, renamed + 1):
+        pair.rail.model.update(number, {"name": f"Renamed {number}"})
+
+
 @pytest.mark.parametrize("seconds", [4.0, 7.0, 20.0, 1000.0])
 def test_they_are_counted_in_whatever_slices_the_run_is_done(
     tmp_path: Path, seconds: float
 ) -> None:
     with pairs_in(tmp_path) as make:
         pair = make()
-        for number in range(1, 13):
-            pair.rail.model.add(1, {"name": f"M{number}", "start_on": 1_772_366_400})
-        migrated(pair)
-        for number in range(1, 9):
-            pair.rail.model.update(number, {"name": f"Renamed {number}"})
+        in_step_and_renamed(pair, 12, 8)
         for number in (2, 5, 8):
             about = f"milestones/{pair.target_of(number)}"
             pair.ably.faults.script("server_error_after", times=6, method="PATCH", contains=about)
@@ -158,11 +163,7 @@ def test_what_a_slice_wrote_as_its_process_died_is_counted(tmp_path: Path) -> No
     """The write was carried out, and nobody was left to hear the answer."""
     with pairs_in(tmp_path) as make:
         pair = make()
-        for number in range(1, 7):
-            pair.rail.model.add(1, {"name": f"M{number}", "start_on": 1_772_366_400})
-        migrated(pair)
-        for number in range(1, 4):
-            pair.rail.model.update(number, {"name": f"Renamed {number}"})
+        in_step_and_renamed(pair, 6, 3)
         ids = [pair.target_of(number) for number in (1, 2)]
         address = f"{pair.ably.url}/v1/projects/{PROJECT}/milestones"
         points = {

@@ -72,6 +72,15 @@ def started(world: World, *, footer: bool = True, **switches: Any) -> World:
     return world
 
 
+def cut_off(world: World) -> tuple[int, str]:
+    """A milestone whose create the process did not outlive, and the target that it left."""
+    started(world)
+    one = world.add("One")
+    with pytest.raises(Died):
+        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
+    return one, str(world.ably.live(PROJECT)[-1]["id"])
+
+
 def problems(report: Any) -> list[tuple[int, str]]:
     return [(one["testrail_id"], one["kind"]) for one in report.problems]
 
@@ -291,11 +300,7 @@ def test_what_a_create_left_is_known_by_its_marker_where_it_cannot_be_read(
     world: World, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """A person renamed it, or moved it: it is not made again, and linked once it is corrected."""
-    started(world)
-    one = world.add("One")
-    with pytest.raises(Died):
-        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
-    ours = str(world.ably.live(PROJECT)[-1]["id"])
+    one, ours = cut_off(world)
     show, bad = world.ably._shown, {"due_date": "?"}
     changed = {"name": "Theirs"} if where == "renamed" else {"parent_id": world.id_of(1)}
     monkeypatch.setattr(
@@ -324,11 +329,7 @@ def test_a_create_stays_for_a_person_where_not_one_alone_carries_its_marker(
     world: World, monkeypatch: pytest.MonkeyPatch, happens: str
 ) -> None:
     """What a person made is not taken, and no run links, creates or forgets anything (R2)."""
-    started(world)
-    one = world.add("One")
-    with pytest.raises(Died):
-        run_pair(world.mortal(Boundaries(dies_on="after POST")), Options())
-    ours = str(world.ably.live(PROJECT)[-1]["id"])
+    one, ours = cut_off(world)
     show, bad = world.ably._shown, {ours}
     monkeypatch.setattr(
         world.ably, "_shown", lambda id_: show(id_) | ({"due_date": "?"} if id_ in bad else {})

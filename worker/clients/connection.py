@@ -138,6 +138,7 @@ class Connection:
                 is_first, self._has_answered = not self._has_answered, True
                 try:
                     answered = dict(response.headers)
+                    # a server that no proxy stands before, and that has answered, refuses this one
                     if response.status_code == WANTS_LOGIN and (self._proxy or is_first):
                         raise self._login_wanted(answered)
                     return Answer(response.status_code, answered, _body(call, response))

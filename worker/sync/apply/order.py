@@ -25,7 +25,7 @@ class Order:
     def of(cls, actions: Iterable[Action]) -> Order:
         """The order of a plan's actions."""
         made = (one for one in actions if one.kind in (Kind.CREATE, Kind.ADOPT))
-        return cls({one.testrail_id: _failures(one) for one in made if any(_failures(one))})
+        return cls({one.testrail_id: _own(one) for one in made if any(_own(one))})
 
     def has_failed(self, action: Action) -> bool:
         """Whether it comes after all that has not failed before."""
@@ -36,8 +36,8 @@ class Order:
         return *self._failures(action), action.parent_id is not None
 
     def _failures(self, action: Action) -> Failures:
-        return max(_failures(action), self.parents.get(action.parent_id, NEVER))
+        return max(_own(action), self.parents.get(action.parent_id, NEVER))
 
 
-def _failures(action: Action) -> Failures:
+def _own(action: Action) -> Failures:
     return (action.link.has_count, action.link.has_failed) if action.link else NEVER

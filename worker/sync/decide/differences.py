@@ -298,8 +298,9 @@ class _Field:
         sent = notes.sent.pop(self.name, None)
         if self._is_own:
             return
-        is_open = self.sides.agreed or (self._is_edited and self._has_moved)
-        count = 0 if self._source_changed or is_open else 1
+        was_seen = self.sides.agreed  # since it was sent: what stands there now came after it
+        was_edited = self._is_edited and self._has_moved
+        count = 0 if self._source_changed or was_seen or was_edited else 1
         if known is not None and same_value(self.name, known.desired, self.desired):
             count = max(count, known.count)
         if sent is not None and same_value(self.name, sent.value, self.desired):
